@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int fd_close(int fd) {
+        if (fd >= 0) {
+                int saved = errno;
+
+                (void) close(fd);
+                errno = saved;
+        }
+        return -EBADF;
+}
+
+int fd_open(const char *path, int flags, mode_t mode) {
+        int fd = open(path, flags | O_CLOEXEC, mode);
+
+        return fd < 0 ? -errno : fd;
+}
+
+int fd_open_regular(const char *path, uint64_t *ret_size) {
+        /* O_NONBLOCK: a FIFO given by mistake must not hang the program. */
+        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+        struct stat st;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (S_ISDIR(st.st_mode))
+                return -EISDIR;
+        if (!S_ISREG(st.st_mode))
+                return -EINVAL;
+        if (ret_size)
+                *ret_size = (uint64_t) st.st_size;
+        return TAKE_FD(fd);
+}
+
+int fd_read_exact(int fd, void *buf, size_t n) {
+        for (size_t have = 0; have < n;) {
+                ssize_t k = read(fd, (char *) buf + have, n - have);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        return -ENODATA;
+                have += (size_t) k;
+        }
+        return 0;
+}
+
+int fd_pread_exact(int fd, void *buf, size_t n, uint64_t offset) {
+        for (size_t have = 0; have < n;) {
+                ssize_t k = pread(fd, (char *) buf + have, n - have, (off_t) (offset + have));
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        return -ENODATA;
+                have += (size_t) k;
+        }
+        return 0;
+}
+
+int fd_write_all(int fd, const void *buf, size_t n) {
+        for (size_t done = 0; done < n;) {
+                ssize_t k = write(fd, (const char *) buf + done, n - done);
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                done += (size_t) k;
+        }
+        return 0;
+}
+
+int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_free_ char *buf = NULL;
+        size_t have = 0, capacity = 0;
+
+        for (;;) {
+                ssize_t k;
+
+                if (capacity - have < 2) {
+                        size_t want = MAX((size_t) 4096, capacity * 2);
+                        char *p = realloc(buf, want);
+
+                        if (!p)
+                                return -ENOMEM;
+                        buf = p;
+                        capacity = want;
+                }
+                k = read(fd, buf + have, capacity - have - 1);
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        break;
+                have += (size_t) k;
+                if (have > max)
+                        return -E2BIG;
+        }
+
+        buf[have] = 0;
+        *ret = TAKE_PTR(buf);
+        if (ret_size)
+                *ret_size = have;
+        return 0;
+}
+
+int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_NOCTTY, 0);
+
+        if (fd < 0)
+                return fd;
+        return fd_read_all(fd, max, ret, ret_size);
+}
+
+int memfd_new(const char *name) {
+        int fd;
+
+#ifdef MFD_NOEXEC_SEAL
+        /* Kernels since 6.3 warn when the caller does not say whether the memory may be executed. */
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+        if (fd >= 0 || errno != EINVAL)
+                return fd < 0 ? -errno : fd;
+#endif
+        fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return fd < 0 ? -errno : fd;
+}
+
+int memfd_seal(int fd) {
+        if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) < 0)
+                return -errno;
+        return 0;
+}
+
+int memfd_new_sealed(const char *name, const void *p, size_t n) {
+        _cleanup_close_ int fd = memfd_new(name);
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = fd_write_all(fd, p, n);
+        if (r < 0)
+                return r;
+        r = memfd_seal(fd);
+        if (r < 0)
+                return r;
+        return TAKE_FD(fd);
+}

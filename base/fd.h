@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* File descriptors: owned ints with the sentinel -EBADF, always O_CLOEXEC. */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "macro.h"
+
+int fd_close(int fd); /* takes any negative value; keeps errno; returns -EBADF */
+static inline void fd_closep(int *fd) {
+        *fd = fd_close(*fd);
+}
+#define _cleanup_close_ _cleanup_(fd_closep)
+
+/* open(2) with O_CLOEXEC added: the descriptor or -errno. */
+int fd_open(const char *path, int flags, mode_t mode);
+/* Opens for reading and insists on a regular file (-EISDIR, -EINVAL); *ret_size is its size. */
+int fd_open_regular(const char *path, uint64_t *ret_size);
+/* Reads or writes all n bytes: 0, -ENODATA on an early end, or the errno. */
+_warn_unused_result_ int fd_read_exact(int fd, void *buf, size_t n);
+_warn_unused_result_ int fd_pread_exact(int fd, void *buf, size_t n, uint64_t offset);
+_warn_unused_result_ int fd_write_all(int fd, const void *buf, size_t n);
+/* The whole file as an owned, NUL-terminated string (the NUL is not counted): 0, -E2BIG over max, or the errno. */
+_warn_unused_result_ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
+_warn_unused_result_ int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size);
+
+/* An anonymous file that can be sealed; `name` shows up in /proc only. */
+int memfd_new(const char *name);
+/* Makes content and size final (F_SEAL_WRITE|GROW|SHRINK|SEAL). */
+_warn_unused_result_ int memfd_seal(int fd);
+/* A sealed memfd with these bytes. */
+int memfd_new_sealed(const char *name, const void *p, size_t n);

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "loop.h"
+
+#include <errno.h>
+#include <sys/wait.h>
+#include <systemd/sd-event.h>
+
+int loop_new(Loop **ret) {
+        return sd_event_new(ret);
+}
+
+Loop *loop_unref(Loop *l) {
+        return sd_event_unref(l);
+}
+
+int loop_run(Loop *l) {
+        return sd_event_loop(l);
+}
+
+int loop_exit(Loop *l, int code) {
+        return sd_event_exit(l, code);
+}
+
+int loop_once(Loop *l, uint64_t timeout_usec) {
+        return sd_event_run(l, timeout_usec);
+}
+
+LoopSource *loop_source_unref(LoopSource *s) {
+        /* Disabled too, because a handler that is running now may hold the last reference. */
+        return sd_event_source_disable_unref(s);
+}
+
+int loop_add_io(Loop *l, int fd, uint32_t events, LoopIoHandler handler, void *userdata, LoopSource **ret) {
+        return sd_event_add_io(l, ret, fd, events, handler, userdata);
+}
+
+int loop_source_set_io_events(LoopSource *s, uint32_t events) {
+        return sd_event_source_set_io_events(s, events);
+}
+
+int loop_add_timer(Loop *l, uint64_t usec, LoopTimeHandler handler, void *userdata, LoopSource **ret) {
+        return sd_event_add_time_relative(
+                        l, ret, CLOCK_MONOTONIC, usec, /* accuracy= */ 1000, handler, userdata);
+}
+
+int loop_source_rearm(LoopSource *s, uint64_t usec) {
+        int r = sd_event_source_set_time_relative(s, usec);
+
+        if (r < 0)
+                return r;
+        return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+}
+
+int loop_add_signal(Loop *l, int sig, LoopSignalHandler handler, void *userdata, LoopSource **ret) {
+        sigset_t set;
+
+        if (sigemptyset(&set) < 0 || sigaddset(&set, sig) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+                return -errno;
+        return sd_event_add_signal(l, ret, sig, handler, userdata);
+}
+
+int loop_add_child(Loop *l, int pidfd, LoopChildHandler handler, void *userdata, LoopSource **ret) {
+        return sd_event_add_child_pidfd(l, ret, pidfd, WEXITED, handler, userdata);
+}
+
+int loop_add_defer(Loop *l, LoopDeferHandler handler, void *userdata, LoopSource **ret) {
+        return sd_event_add_defer(l, ret, handler, userdata);
+}
