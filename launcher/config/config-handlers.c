@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config-handlers.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "credential.h"
+#include "encode.h"
+#include "error.h"
+#include "strutil.h"
+
+#define CPUS_MAX         1024u /* q35 machines of QEMU 10 take no more with ordinary interrupt routing */
+#define MACHINE_NAME_MAX 64u   /* as a host name: machined's limit */
+#define RAM_MIN          (UINT64_C(16) << 20) /* less boots nothing */
+#define RAM_MAX          (UINT64_C(64) << 40)
+
+static void *field(void *userdata, const OptionRow *row) {
+        return (char *) userdata + row->offset;
+}
+
+static const char *const image_formats[] = {
+        [IMAGE_FORMAT_AUTO] = "auto",
+        [IMAGE_FORMAT_RAW] = "raw",
+        [IMAGE_FORMAT_QCOW2] = "qcow2",
+};
+static_assert(ELEMENTSOF(image_formats) == _IMAGE_FORMAT_MAX, "every format has a name");
+
+static const char *const firmware_choices[] = {
+        [FIRMWARE_AUTO] = "auto",
+        [FIRMWARE_UEFI] = "uefi",
+        [FIRMWARE_BIOS] = "bios",
+        [FIRMWARE_NONE] = "none",
+        [FIRMWARE_PATH] = "path",
+        [FIRMWARE_LIST] = "list",
+        [FIRMWARE_DESCRIBE] = "describe",
+};
+static_assert(ELEMENTSOF(firmware_choices) == _FIRMWARE_CHOICE_MAX, "every choice has a name");
+
+static const char *const console_modes[] = {
+        [CONSOLE_AUTO] = "auto",
+        [CONSOLE_INTERACTIVE] = "interactive",
+        [CONSOLE_READ_ONLY] = "read-only",
+        [CONSOLE_NATIVE] = "native",
+        [CONSOLE_HEADLESS] = "headless",
+};
+static_assert(ELEMENTSOF(console_modes) == _CONSOLE_MODE_MAX, "every mode has a name");
+
+static const char *const console_transports[] = {
+        [CONSOLE_SERIAL] = "serial",
+        [CONSOLE_VIRTIO] = "virtio",
+};
+static_assert(ELEMENTSOF(console_transports) == _CONSOLE_TRANSPORT_MAX, "every transport has a name");
+
+static const char *const credential_transports[] = {
+        [TRANSPORT_AUTO] = "auto",
+        [TRANSPORT_INITRD] = "initrd",
+        [TRANSPORT_SMBIOS] = "smbios",
+        [TRANSPORT_FW_CFG] = "fw_cfg",
+        [TRANSPORT_CMDLINE] = "cmdline",
+};
+static_assert(ELEMENTSOF(credential_transports) == _CREDENTIAL_TRANSPORT_MAX, "every transport has a name");
+
+static const char *const json_modes[] = {
+        [JSON_OFF] = "off",
+        [JSON_PRETTY_MODE] = "pretty",
+        [JSON_SHORT_MODE] = "short",
+};
+static_assert(ELEMENTSOF(json_modes) == _JSON_MODE_MAX, "every mode has a name");
+
+const char *image_format_to_string(ImageFormat f) {
+        return image_formats[f];
+}
+
+const char *firmware_choice_to_string(FirmwareChoice f) {
+        return firmware_choices[f];
+}
+
+const char *console_mode_to_string(ConsoleMode m) {
+        return console_modes[m];
+}
+
+const char *console_transport_to_string(ConsoleTransport t) {
+        return console_transports[t];
+}
+
+const char *credential_transport_to_string(CredentialTransport t) {
+        return credential_transports[t];
+}
+
+const char *tristate_to_string(Tristate t) {
+        return t == TRISTATE_AUTO ? "auto" : t == TRISTATE_YES ? "yes" : "no";
+}
+
+/* Finds a word in names[first..n) and stores its index, which is the enum's value. */
+static int pick(const char *const *names, size_t n, size_t first, const char *value, unsigned *ret,
+                char **reterr) {
+        _cleanup_(text_done) Text t = {};
+        _cleanup_free_ char *list = NULL;
+
+        for (size_t i = first; i < n; i++) {
+                if (streq(names[i], value)) {
+                        *ret = (unsigned) i;
+                        return 0;
+                }
+                text_putf(&t, "%s%s", i == first ? "" : i + 1 == n ? " or " : ", ", names[i]);
+        }
+        return error_set(reterr, -EINVAL, "expected %s, not '%s'",
+                        text_finish(&t, &list) < 0 ? "another word" : list, value);
+}
+
+int config_handle_nothing(_unused_ void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
+                _unused_ char **reterr) {
+        return 0;
+}
+
+int config_handle_only_no(_unused_ void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        int b = streq(value, "auto") ? 0 : parse_boolean(value);
+
+        if (b < 0)
+                return error_set(reterr, b, "expected yes or no, not '%s'", value);
+        if (b > 0)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "known from systemd-vmspawn, not supported yet: only --%s=no can be had",
+                                row->name);
+        return 0;
+}
+
+int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        int b;
+
+        if (streq(value, "auto")) {
+                *(Tristate *) field(userdata, row) = TRISTATE_AUTO;
+                return 0;
+        }
+        b = parse_boolean(value);
+        if (b < 0)
+                return error_set(reterr, b, "expected yes, no or auto, not '%s'", value);
+        *(Tristate *) field(userdata, row) = b ? TRISTATE_YES : TRISTATE_NO;
+        return 0;
+}
+
+int config_handle_notify_ready(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (streq(value, "auto"))
+                return error_set(reterr, -EINVAL, "expected yes or no, not 'auto'");
+        return config_handle_tristate(userdata, row, value, reterr);
+}
+
+int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        return pick(image_formats, ELEMENTSOF(image_formats), IMAGE_FORMAT_RAW, value, field(userdata, row),
+                        reterr);
+}
+
+int config_handle_console(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (streq(value, "gui"))
+                return error_set(reterr, -EOPNOTSUPP,
+                                "known from systemd-vmspawn, not supported yet: there is no graphical "
+                                "console");
+        return pick(console_modes, ELEMENTSOF(console_modes), CONSOLE_INTERACTIVE, value,
+                        field(userdata, row), reterr);
+}
+
+int config_handle_console_transport(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        return pick(console_transports, ELEMENTSOF(console_transports), 0, value, field(userdata, row),
+                        reterr);
+}
+
+int config_handle_credential_transport(
+                void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        return pick(credential_transports, ELEMENTSOF(credential_transports), 0, value, field(userdata, row),
+                        reterr);
+}
+
+int config_handle_json(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        return pick(json_modes, ELEMENTSOF(json_modes), 0, value, field(userdata, row), reterr);
+}
+
+int config_handle_coco(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        SevMode m = sev_mode_from_string(value);
+
+        if (streq(value, "tdx"))
+                return error_set(reterr, -EOPNOTSUPP,
+                                "known from systemd-vmspawn, not supported yet: this launcher is for AMD "
+                                "SEV");
+        if (m < 0)
+                return error_set(reterr, -EINVAL, "expected no, sev, sev-es or sev-snp, not '%s'", value);
+        *(SevMode *) field(userdata, row) = m;
+        return 0;
+}
+
+int config_handle_firmware(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        VmConfig *c = userdata;
+        char *copy;
+
+        for (size_t i = 0; i < ELEMENTSOF(firmware_choices); i++)
+                if (i != FIRMWARE_PATH && streq(firmware_choices[i], value)) {
+                        c->firmware = (FirmwareChoice) i;
+                        return 0;
+                }
+        if (!strchr(value, '/') && !strchr(value, '.'))
+                return error_set(reterr, -EINVAL,
+                                "expected auto, uefi, bios, none, list, describe or a path, not '%s'",
+                                value);
+
+        copy = strdup(value);
+        if (!copy)
+                return -ENOMEM;
+        free(c->firmware_path);
+        c->firmware_path = copy;
+        c->firmware = FIRMWARE_PATH;
+        return 0;
+}
+
+int config_handle_cpus(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        uint64_t v;
+        int r = parse_u64_max(value, CPUS_MAX, &v);
+
+        if (r < 0 || v == 0)
+                return error_set(reterr, -EINVAL, "expected a number from 1 to %u, not '%s'", CPUS_MAX,
+                                value);
+        *(unsigned *) field(userdata, row) = (unsigned) v;
+        return 0;
+}
+
+int config_handle_ram(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        uint64_t v;
+
+        if (strchr(value, ':'))
+                return error_set(reterr, -EOPNOTSUPP,
+                                "memory that can be plugged in later ('%s') is known from systemd-vmspawn, "
+                                "not supported yet: give "
+                                "one size",
+                                value);
+        if (parse_size(value, &v) < 0 || v < RAM_MIN || v > RAM_MAX)
+                return error_set(reterr, -EINVAL, "expected a size from 16M to 64T, such as 2G, not '%s'",
+                                value);
+        *(uint64_t *) field(userdata, row) = v;
+        return 0;
+}
+
+int config_handle_machine(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        size_t n = strlen(value);
+
+        if (n == 0 || n > MACHINE_NAME_MAX || value[0] == '-' || value[0] == '.' ||
+                        strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
+                                        n)
+                return error_set(reterr, -EINVAL,
+                                "'%s' is no machine name: use letters, digits, '-', '_' and '.', at most %u",
+                                value, MACHINE_NAME_MAX);
+        return option_set_string(userdata, row, value, reterr);
+}
+
+/* 32 hexadecimal digits, with or without dashes; kept in the form with dashes. */
+int config_handle_uuid(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        char text[GUID_TEXT_SIZE], plain[33];
+        size_t n = 0;
+        uint8_t bytes[16];
+
+        for (const char *p = value; *p; p++)
+                if (*p != '-') {
+                        if (n >= 32)
+                                return error_set(reterr, -EINVAL, "'%s' is no UUID", value);
+                        plain[n++] = *p;
+                }
+        plain[n] = 0;
+        if (hex_decode_exact(plain, bytes, sizeof(bytes)) < 0 || (strchr(value, '-') && strlen(value) != 36))
+                return error_set(reterr, -EINVAL,
+                                "'%s' is no UUID: expected 32 hexadecimal digits, with or without dashes",
+                                value);
+
+        (void) snprintf(text, sizeof(text), "%.8s-%.4s-%.4s-%.4s-%.12s", plain, plain + 8, plain + 12,
+                        plain + 16, plain + 20);
+        return option_set_string(userdata, row, text, reterr);
+}
+
+static int add_credential(VmConfig *c, const char *value, bool load, char **reterr) {
+        const char *option = load ? "PATH" : "VALUE", *colon = strchr(value, ':');
+        CredentialSource *items;
+        CredentialSource s = {};
+        char **slot = load ? &s.path : &s.text;
+
+        if (!colon)
+                return error_set(reterr, -EINVAL, "expected ID:%s, there is no ':' in it", option);
+        s.id = strndup(value, (size_t) (colon - value));
+        *slot = strdup(colon + 1);
+        if (!s.id || !*slot) {
+                free(s.id);
+                erase_string_free(*slot);
+                return -ENOMEM;
+        }
+
+        items = reallocarray(c->credentials, c->n_credentials + 1, sizeof(CredentialSource));
+        if (!items) {
+                free(s.id);
+                erase_string_free(*slot);
+                return -ENOMEM;
+        }
+        c->credentials = items;
+        c->credentials[c->n_credentials++] = s;
+        return 0;
+}
+
+int config_handle_set_credential(
+                void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        return add_credential(userdata, value, /* load= */ false, reterr);
+}
+
+int config_handle_load_credential(
+                void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        return add_credential(userdata, value, /* load= */ true, reterr);
+}
+
+typedef struct MaskWord {
+        const char *word;
+        unsigned bit;
+} MaskWord;
+
+static int add_words(const MaskWord *words, size_t n, const char *value, unsigned *mask, char **reterr) {
+        _cleanup_strv_free_ char **list = NULL;
+        int r = strv_split(value, ',', &list);
+
+        if (r < 0)
+                return r;
+        STRV_FOREACH(s, list) {
+                unsigned bit = 0;
+
+                FOREACH_ARRAY(w, words, n)
+                        if (streq(w->word, *s))
+                                bit = w->bit;
+                if (bit == 0) {
+                        _cleanup_(text_done) Text t = {};
+
+                        FOREACH_ARRAY(w, words, n)
+                                text_putf(&t, "%s%s", w == words ? "" : ", ", w->word);
+                        return error_set(
+                                        reterr, -EINVAL, "'%s' is not one of %s", *s, t.data ?: "the words");
+                }
+                *mask |= bit;
+        }
+        return 0;
+}
+
+int config_handle_print(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        static const MaskWord words[] = {
+                { "config", PRINT_CONFIG },
+                { "argv", PRINT_ARGV },
+                { "credentials", PRINT_CREDENTIALS },
+                { "digest", PRINT_DIGEST },
+                { "confinement", PRINT_CONFINEMENT },
+        };
+
+        return add_words(words, ELEMENTSOF(words), value, field(userdata, row), reterr);
+}
+
+int config_handle_allow(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        static const MaskWord words[] = {
+                { "disk", ALLOW_DISK },
+                { "shares", ALLOW_SHARES },
+                { "qemu-arg", ALLOW_QEMU_ARG },
+        };
+
+        return add_words(words, ELEMENTSOF(words), value, field(userdata, row), reterr);
+}
+
+int config_handle_guest_features(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        ((VmConfig *) userdata)->guest_features_set = true;
+        return option_set_u64(userdata, row, value, reterr);
+}
+
+int config_handle_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        static const char *const names[] = { "new", "legacy" };
+        unsigned v;
+        int r = pick(names, ELEMENTSOF(names), 0, value, &v, reterr);
+
+        if (r < 0)
+                return r;
+        *(bool *) field(userdata, row) = v == 1;
+        return 0;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Option handlers of the launcher beyond the standard ones; the shape is OptionHandler's. */
+
+#include "config.h"
+
+int config_handle_nothing(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_only_no(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_notify_ready(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_console(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_console_transport(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_credential_transport(
+                void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_json(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_coco(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_firmware(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_cpus(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_ram(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_machine(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_uuid(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_set_credential(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_load_credential(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_print(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_allow(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_guest_features(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr);

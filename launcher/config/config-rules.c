@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which options go together: one table, one sentence a row, each with a golden message in tests/golden/rules. A row's `broken`
+ * says whether this configuration breaks it. */
+
+#include "config.h"
+#include "error.h"
+#include "strutil.h"
+
+typedef struct ConfigRule {
+        bool (*broken)(const VmConfig *c);
+        const char *sentence;
+} ConfigRule;
+
+static bool has_root_word(const VmConfig *c) {
+        STRV_FOREACH(w, c->words) {
+                _cleanup_strv_free_ char **l = NULL;
+
+                if (strv_split(*w, ' ', &l) < 0)
+                        return false;
+                STRV_FOREACH(s, l)
+                        if (startswith(*s, "root=") || startswith(*s, "roothash=") ||
+                                        startswith(*s, "mount.usr="))
+                                return true;
+        }
+        return false;
+}
+
+static bool nothing_to_boot(const VmConfig *c) {
+        return !c->linux_path && !c->image && c->firmware != FIRMWARE_LIST &&
+                        c->firmware != FIRMWARE_DESCRIBE;
+}
+
+static bool initrd_alone(const VmConfig *c) {
+        return c->initrds && !c->linux_path;
+}
+
+static bool words_without_kernel(const VmConfig *c) {
+        return c->words && !c->linux_path;
+}
+
+static bool format_without_image(const VmConfig *c) {
+        return c->image_format != IMAGE_FORMAT_AUTO && !c->image;
+}
+
+static bool ephemeral_without_image(const VmConfig *c) {
+        return c->ephemeral && !c->image;
+}
+
+static bool run_without_kernel(const VmConfig *c) {
+        return c->run && !c->linux_path;
+}
+
+static bool run_empty(const VmConfig *c) {
+        return c->run && !*c->run;
+}
+
+static bool simulate_without_coco(const VmConfig *c) {
+        return c->simulate && !vm_config_confidential(c);
+}
+
+static bool coco_without_kernel(const VmConfig *c) {
+        return vm_config_confidential(c) && !c->linux_path;
+}
+
+static bool coco_without_kvm(const VmConfig *c) {
+        return vm_config_confidential(c) && !c->simulate && c->kvm == TRISTATE_NO;
+}
+
+static bool coco_firmware(const VmConfig *c) {
+        return vm_config_confidential(c) && (c->firmware == FIRMWARE_BIOS || c->firmware == FIRMWARE_NONE);
+}
+
+static bool coco_smbios11(const VmConfig *c) {
+        return vm_config_confidential(c) && c->smbios11;
+}
+
+static bool coco_transport(const VmConfig *c) {
+        return vm_config_confidential(c) &&
+                        (c->credential_transport == TRANSPORT_SMBIOS ||
+                                        c->credential_transport == TRANSPORT_FW_CFG);
+}
+
+static bool coco_disk(const VmConfig *c) {
+        return vm_config_confidential(c) && c->image && !(c->allow_untrusted & ALLOW_DISK);
+}
+
+static bool coco_disk_root(const VmConfig *c) {
+        return vm_config_confidential(c) && c->image && !has_root_word(c);
+}
+
+static bool coco_qemu_arg(const VmConfig *c) {
+        return vm_config_confidential(c) && c->qemu_args && !(c->allow_untrusted & ALLOW_QEMU_ARG);
+}
+
+static bool coco_words_alone(const VmConfig *c) {
+        return !vm_config_confidential(c) &&
+                        (c->coco_policy || c->legacy_vm_type || c->guest_features_set || c->expect);
+}
+
+static bool initrd_transport_alone(const VmConfig *c) {
+        return (c->credential_transport == TRANSPORT_INITRD ||
+                               c->credential_transport == TRANSPORT_CMDLINE) &&
+                        !c->linux_path;
+}
+
+static bool ready_alone(const VmConfig *c) {
+        return c->notify_ready == TRISTATE_YES && !c->run;
+}
+
+static bool firmware_for_kernel(const VmConfig *c) {
+        return c->firmware == FIRMWARE_NONE && !c->linux_path;
+}
+
+static const ConfigRule rules[] = {
+        { nothing_to_boot,
+                        "nothing to boot: give a kernel by --linux= (with --initrd=) or a disk by "
+                        "--image=" },
+        { initrd_alone, "--initrd= goes with --linux=: an initrd is for a kernel that is booted directly" },
+        { words_without_kernel,
+                        "kernel words go with --linux=: nothing takes them without a kernel that is booted "
+                        "directly" },
+        { format_without_image, "--image-format= goes with --image=" },
+        { ephemeral_without_image, "--ephemeral goes with --image=" },
+        { run_without_kernel, "--run= goes with --linux= and an --initrd= whose PID 1 is systemd >= 262" },
+        { run_empty, "--run= needs a command" },
+        { initrd_transport_alone,
+                        "--credential-transport=initrd and cmdline go with --linux=: without it there is no "
+                        "initrd and no command line to extend" },
+        { firmware_for_kernel,
+                        "--firmware=none goes with --linux=: a disk needs firmware to boot from, use uefi "
+                        "or bios" },
+        { simulate_without_coco,
+                        "--simulate goes with --coco=sev, sev-es or sev-snp: say what is to be simulated" },
+        { coco_words_alone,
+                        "--coco-policy=, --sev-vm-type=, --guest-features= and --expect= go with "
+                        "--coco=sev, sev-es or sev-snp" },
+        { coco_without_kvm,
+                        "--coco= needs KVM: remove --kvm=no, or add --simulate to try the same launch "
+                        "without SEV" },
+        { coco_firmware,
+                        "--coco= needs an OVMF firmware built for it: remove --firmware=bios or none, "
+                        "install ovmf-amdsev or give --firmware=PATH" },
+        { coco_without_kernel,
+                        "--coco= needs --linux=: without direct kernel boot the launch digest would cover "
+                        "the firmware only" },
+        { coco_smbios11,
+                        "--smbios11= does nothing under --coco=: a confidential guest discards SMBIOS "
+                        "strings from the host; use --set-credential=" },
+        { coco_transport,
+                        "--credential-transport=smbios and fw_cfg do nothing under --coco=: a confidential "
+                        "guest discards them; use initrd" },
+        { coco_disk_root,
+                        "--image= under --coco= needs kernel words that say what to mount (roothash=... or "
+                        "root=...): nothing is guessed there" },
+        { coco_disk,
+                        "--image= under --coco= is not covered by the digest: if that is meant, add "
+                        "--allow-untrusted=disk" },
+        { coco_qemu_arg,
+                        "--qemu-arg= under --coco= can change anything behind the digest's back: if that is "
+                        "meant, add --allow-untrusted=qemu-arg" },
+        { ready_alone,
+                        "--notify-ready=yes needs a unit of ours in the guest that says when it is ready: "
+                        "use --run=, or remove it" },
+};
+
+int vm_config_check(const VmConfig *c, char **reterr) {
+        uint64_t policy;
+
+        FOREACH_ARRAY(rule, rules, ELEMENTSOF(rules))
+                if (rule->broken(c))
+                        return error_set(reterr, -EINVAL, "%s", rule->sentence);
+
+        return vm_config_policy(c, &policy, reterr);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "config.h"
+
+#include <string.h>
+
+#include "error.h"
+#include "secret.h"
+#include "strutil.h"
+
+void vm_config_init(VmConfig *c) {
+        *c = (VmConfig) {
+                .cpus = 1,
+                .ram = UINT64_C(2) << 30,
+                .kvm = TRISTATE_AUTO,
+                .tpm = TRISTATE_AUTO,
+                .notify_ready = TRISTATE_AUTO,
+                .guest_features = 1,
+        };
+}
+
+void vm_config_done(VmConfig *c) {
+        FOREACH_ARRAY(s, c->credentials, c->n_credentials) {
+                free(s->id);
+                erase_string_free(s->text);
+                free(s->path);
+        }
+        free(c->credentials);
+        free(c->image);
+        free(c->linux_path);
+        strv_free(c->initrds);
+        strv_free(c->words);
+        free(c->firmware_path);
+        free(c->machine);
+        free(c->uuid);
+        strv_free(c->smbios11);
+        free(c->run);
+        free(c->cpu_model);
+        strv_free(c->coco_policy);
+        free(c->expect);
+        free(c->host_caps);
+        free(c->status_fd);
+        free(c->qemu);
+        strv_free(c->qemu_args);
+        *c = (VmConfig) {};
+}
+
+/* The machine's name: as given, else the image's or the kernel's file name without its suffix. */
+static int default_machine_name(VmConfig *c) {
+        const char *path = c->image ?: c->linux_path, *name;
+        char *copy;
+
+        if (c->machine || !path)
+                return 0;
+        name = strrchr(path, '/');
+        name = name ? name + 1 : path;
+        copy = strndup(name, strcspn(name, "."));
+        if (!copy)
+                return -ENOMEM;
+        /* What --machine= would refuse becomes a dash; a name of nothing else is left to "cvm". */
+        for (char *p = copy; *p; p++)
+                if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", *p))
+                        *p = '-';
+        if (strspn(copy, "-") == strlen(copy)) {
+                free(copy);
+                copy = strdup("cvm");
+                if (!copy)
+                        return -ENOMEM;
+        }
+        c->machine = copy;
+        return 0;
+}
+
+int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr) {
+        int r = options_parse(&config_option_table, argc, argv, c, &c->words, reterr);
+
+        if (r < 0)
+                return r;
+        if (!c->cpu_model) {
+                c->cpu_model = strdup("EPYC-v4");
+                if (!c->cpu_model)
+                        return -ENOMEM;
+        }
+        return default_machine_name(c);
+}
+
+static int credentials_to_json(const VmConfig *c, Json **ret) {
+        _cleanup_js_ Json *a = js_array();
+
+        if (!a)
+                return -ENOMEM;
+        FOREACH_ARRAY(s, c->credentials, c->n_credentials) {
+                Json *item = NULL;
+                int r = js_build(&item, "{s:s, s:s?}", "id", s->id, "path", s->path);
+
+                if (r < 0)
+                        return r;
+                r = js_append(a, item);
+                if (r < 0)
+                        return r;
+        }
+        *ret = TAKE_PTR(a);
+        return 0;
+}
+
+int vm_config_to_json(const VmConfig *c, Json **ret) {
+        _cleanup_js_ Json *j = NULL, *credentials = NULL;
+        uint64_t policy = 0;
+        int r;
+
+        r = credentials_to_json(c, &credentials);
+        if (r < 0)
+                return r;
+        r = vm_config_policy(c, &policy, NULL);
+        if (r < 0)
+                return r;
+
+        r = js_build(&j, "{s:s?, s:s?, s:s, s:b, s:s?, s:o, s:o, s:b}", "machine", c->machine, "image",
+                        c->image, "image-format", image_format_to_string(c->image_format), "ephemeral",
+                        c->ephemeral, "linux", c->linux_path, "initrd", js_strv(c->initrds), "words",
+                        js_strv(c->words), "exact-words", c->exact_words);
+        if (r < 0)
+                return r;
+
+        const struct {
+                const char *key;
+                Json *value;
+        } more[] = {
+                { "cpus", js_u64(c->cpus) },
+                { "ram", js_u64(c->ram) },
+                { "kvm", js_string(tristate_to_string(c->kvm)) },
+                { "firmware", js_string(c->firmware_path ?: firmware_choice_to_string(c->firmware)) },
+                { "tpm", js_string(tristate_to_string(c->tpm)) },
+                { "uuid", js_string(c->uuid) },
+                { "network-user-mode", js_bool(c->network_user_mode) },
+                { "smbios11", js_strv(c->smbios11) },
+                { "console", js_string(console_mode_to_string(c->console)) },
+                { "console-transport", js_string(console_transport_to_string(c->console_transport)) },
+                { "credentials", TAKE_PTR(credentials) },
+                { "credential-transport",
+                                js_string(credential_transport_to_string(c->credential_transport)) },
+                { "run", js_string(c->run) },
+                { "timeout-usec", js_u64(c->timeout_usec) },
+                { "coco", js_string(sev_mode_to_string(c->coco)) },
+                { "simulate", js_bool(c->simulate) },
+                { "cpu", js_string(c->cpu_model) },
+                { "policy", js_u64(policy) },
+                { "guest-features", js_u64(c->guest_features) },
+                { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },
+                { "qemu", js_string(c->qemu) },
+                { "qemu-arg", js_strv(c->qemu_args) },
+        };
+        for (size_t i = 0; i < ELEMENTSOF(more); i++) {
+                int k = js_set(j, more[i].key, more[i].value);
+
+                if (r >= 0)
+                        r = k;
+        }
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(j);
+        return 0;
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the user asked for: VmConfig, filled from the command line by one option table. Nothing here opens a file or looks at the
+ * host. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "options.h"
+#include "plan.h"
+
+typedef enum Tristate { TRISTATE_AUTO = -1, TRISTATE_NO = 0, TRISTATE_YES = 1 } Tristate;
+
+typedef enum ImageFormat {
+        IMAGE_FORMAT_AUTO,
+        IMAGE_FORMAT_RAW,
+        IMAGE_FORMAT_QCOW2,
+        _IMAGE_FORMAT_MAX
+} ImageFormat;
+
+typedef enum FirmwareChoice {
+        FIRMWARE_AUTO,
+        FIRMWARE_UEFI,
+        FIRMWARE_BIOS, /* QEMU's own SeaBIOS */
+        FIRMWARE_NONE, /* direct kernel boot without firmware menus: SeaBIOS loads the kernel */
+        FIRMWARE_PATH,
+        FIRMWARE_LIST,
+        FIRMWARE_DESCRIBE,
+        _FIRMWARE_CHOICE_MAX,
+} FirmwareChoice;
+
+typedef enum ConsoleMode {
+        CONSOLE_AUTO, /* interactive on a terminal, else read-only; buffered with --run */
+        CONSOLE_INTERACTIVE,
+        CONSOLE_READ_ONLY,
+        CONSOLE_NATIVE,
+        CONSOLE_HEADLESS,
+        _CONSOLE_MODE_MAX,
+} ConsoleMode;
+
+typedef enum ConsoleTransport { CONSOLE_SERIAL, CONSOLE_VIRTIO, _CONSOLE_TRANSPORT_MAX } ConsoleTransport;
+
+typedef enum CredentialTransport {
+        TRANSPORT_AUTO,
+        TRANSPORT_INITRD,
+        TRANSPORT_SMBIOS,
+        TRANSPORT_FW_CFG,
+        TRANSPORT_CMDLINE,
+        _CREDENTIAL_TRANSPORT_MAX,
+} CredentialTransport;
+
+typedef enum JsonMode { JSON_OFF, JSON_PRETTY_MODE, JSON_SHORT_MODE, _JSON_MODE_MAX } JsonMode;
+
+typedef enum PrintMask {
+        PRINT_CONFIG = 1 << 0,
+        PRINT_ARGV = 1 << 1,
+        PRINT_CREDENTIALS = 1 << 2,
+        PRINT_DIGEST = 1 << 3,
+        PRINT_CONFINEMENT = 1 << 4,
+} PrintMask;
+
+typedef enum AllowMask {
+        ALLOW_DISK = 1 << 0,
+        ALLOW_SHARES = 1 << 1,
+        ALLOW_QEMU_ARG = 1 << 2,
+} AllowMask;
+
+/* One --set-credential= or --load-credential=, in command-line order. */
+typedef struct CredentialSource {
+        char *id;   /* owned */
+        char *text; /* owned; the value still escaped, erased when freed; NULL if loaded */
+        char *path; /* owned; NULL if set */
+} CredentialSource;
+
+typedef struct VmConfig {
+        /* what to boot */
+        char *image;
+        ImageFormat image_format;
+        bool ephemeral;
+        char *linux_path;
+        char **initrds;
+        char **words; /* the user's kernel words */
+        bool exact_words;
+
+        /* machine */
+        unsigned cpus;
+        uint64_t ram; /* bytes */
+        Tristate kvm;
+        FirmwareChoice firmware;
+        char *firmware_path;
+        char *machine; /* name */
+        char *uuid;
+        Tristate tpm;
+        bool network_user_mode;
+        char **smbios11;
+
+        /* console */
+        ConsoleMode console;
+        ConsoleTransport console_transport;
+        bool quiet;
+
+        /* credentials and work */
+        CredentialSource *credentials;
+        size_t n_credentials;
+        CredentialTransport credential_transport;
+        char *run;
+
+        /* confidential computing */
+        SevMode coco;
+        bool simulate;
+        char *cpu_model;
+        uint64_t guest_features;
+        bool guest_features_set;
+        char **coco_policy;
+        bool legacy_vm_type;
+        unsigned allow_untrusted; /* AllowMask */
+        char *expect;
+        char *host_caps;
+
+        /* conduct */
+        uint64_t timeout_usec; /* 0: none */
+        Tristate notify_ready;
+        unsigned print; /* PrintMask */
+        JsonMode json;
+        char *status_fd;
+        char *qemu;
+        char **qemu_args;
+        bool help, version;
+} VmConfig;
+
+extern const OptionTable config_option_table;
+
+/* The defaults that stand before the command line is read. */
+void vm_config_init(VmConfig *c);
+void vm_config_done(VmConfig *c);
+/* Reads the command line. On -EINVAL or -EOPNOTSUPP a sentence names the option. */
+_warn_unused_result_ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr);
+/* Checks options against each other by one table of rules (config-rules.c). The first broken rule is the error. */
+_warn_unused_result_ int vm_config_check(const VmConfig *c, char **reterr);
+/* Everything that was decided, for --print=config; credential values are left out. */
+_warn_unused_result_ int vm_config_to_json(const VmConfig *c, Json **ret);
+
+/* True if this launch works with a table of kernel hashes: confidential or simulated, with a kernel. */
+static inline bool vm_config_confidential(const VmConfig *c) {
+        return c->coco != SEV_MODE_NONE;
+}
+/* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
+static inline bool vm_config_sealed(const VmConfig *c) {
+        return vm_config_confidential(c);
+}
+/* The policy that the words and numbers of --coco-policy= make of the mode's default. */
+_warn_unused_result_ int vm_config_policy(const VmConfig *c, uint64_t *ret, char **reterr);
+
+const char *image_format_to_string(ImageFormat f);
+const char *firmware_choice_to_string(FirmwareChoice f);
+const char *console_mode_to_string(ConsoleMode m);
+const char *console_transport_to_string(ConsoleTransport t);
+const char *credential_transport_to_string(CredentialTransport t);
+const char *tristate_to_string(Tristate t);
