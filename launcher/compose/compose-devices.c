@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Channels between launcher and QEMU, and the guest's devices. None of them is part of a launch digest. */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "compose-parts.h"
+
+/* A chardev on an inherited socket. -chardev takes no JSON; nothing here comes from the user. */
+static void add_socket(Composer *c, const char *id, int fd) {
+        compose_addf(c, "-chardev", "socket,id=%s,fd=%d,server=off", id, fd);
+        compose_fd(c, fd);
+}
+
+/* Virtio devices of a confidential guest: modern, and with DMA through the IOMMU API of the guest (shared pages). QEMU 6.0
+ * and later default to that under SEV; said all the same. Option ROMs would be unmeasured code. */
+static void add_virtio(Composer *c, Json *device) {
+        int r = 0;
+
+        if (device && c->confidential) {
+                r = js_set(device, "disable-legacy", js_string("on"));
+                if (r >= 0)
+                        r = js_set(device, "iommu_platform", js_bool(true));
+        }
+        if (r < 0)
+                c->error = r;
+        compose_json(c, "-device", device);
+}
+
+static Json *build(const char *driver, const char *id) {
+        Json *j = NULL;
+
+        return js_build(&j, "{s:s, s:s}", "driver", driver, "id", id) < 0 ? NULL : j;
+}
+
+static void add_port(Composer *c, const char *name, int fd, unsigned nr) {
+        char id[32], full[64];
+
+        (void) snprintf(id, sizeof(id), "port-%s", name);
+        (void) snprintf(full, sizeof(full), "io.cvmspawn.%s", name);
+        add_socket(c, id, fd);
+        compose_build(c, "-device", "{s:s, s:s, s:s, s:s, s:i}", "driver", "virtserialport", "bus",
+                        "serial0.0", "chardev", id, "name", full, "nr", (int) nr);
+}
+
+static void compose_console(Composer *c) {
+        if (c->choices->console == CONSOLE_NATIVE)
+                compose_add(c, "-chardev", "stdio,id=console,mux=off,signal=off", NULL);
+        else
+                add_socket(c, "console", LAUNCH_FD_CONSOLE);
+
+        if (c->config->console_transport == CONSOLE_SERIAL)
+                compose_add(c, "-serial", "chardev:console", NULL);
+        else
+                compose_build(c, "-device", "{s:s, s:s, s:s, s:i}", "driver", "virtconsole", "bus",
+                                "serial0.0", "chardev", "console", "nr", 0);
+}
+
+/* The bus of virtconsole and ports must come before what is plugged into it. */
+void compose_channels(Composer *c) {
+        bool ports = c->config->linux_path, console = c->config->console_transport == CONSOLE_VIRTIO;
+
+        add_socket(c, "qmp", LAUNCH_FD_QMP);
+        compose_add(c, "-mon", "chardev=qmp,mode=control", NULL);
+
+        if (ports || console)
+                add_virtio(c, build("virtio-serial-pci", "serial0"));
+        compose_console(c);
+        if (ports)
+                add_port(c, "notify", LAUNCH_FD_NOTIFY, 1);
+        if (c->choices->run) {
+                add_port(c, "stdout", LAUNCH_FD_STDOUT, 2);
+                add_port(c, "stderr", LAUNCH_FD_STDERR, 3);
+        }
+}
+
+static void compose_network(Composer *c) {
+        Json *j;
+
+        if (!c->config->network_user_mode)
+                return;
+        compose_build(c, "-netdev", "{s:s, s:s}", "type", "user", "id", "net0");
+        j = build("virtio-net-pci", "nic0");
+        if (j && (js_set(j, "netdev", js_string("net0")) < 0 || js_set(j, "romfile", js_string("")) < 0))
+                c->error = -ENOMEM;
+        add_virtio(c, j);
+}
+
+void compose_devices(Composer *c) {
+        compose_build(c, "-object", "{s:s, s:s, s:s}", "qom-type", "rng-random", "id", "rng0", "filename",
+                        "/dev/urandom");
+        Json *rng = build("virtio-rng-pci", "rng-device0");
+        if (rng && js_set(rng, "rng", js_string("rng0")) < 0)
+                c->error = -ENOMEM;
+        add_virtio(c, rng);
+
+        compose_network(c);
+
+        if (c->choices->tpm) {
+                add_socket(c, "tpm", LAUNCH_FD_TPM);
+                compose_add(c, "-tpmdev", "emulator,id=tpm0,chardev=tpm", NULL);
+                compose_build(c, "-device", "{s:s, s:s, s:s}", "driver", "tpm-tis", "id", "tpmdev0",
+                                "tpmdev", "tpm0");
+        }
+
+        /* A panic becomes an event; a confidential guest's memory is no place for extra host devices. */
+        if (c->config->coco == SEV_MODE_NONE)
+                compose_build(c, "-device", "{s:s, s:s}", "driver", "pvpanic-pci", "id", "pvpanic0");
+        /* Room to plug the disk in by QMP before the guest starts. */
+        if (c->config->image)
+                compose_build(c, "-device", "{s:s, s:s, s:i, s:i}", "driver", "pcie-root-port", "id",
+                                "disk-port", "chassis", 1, "slot", 1);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* PURE: what was decided in, QEMU's command line out. No file is opened, nothing is asked of the host, nothing is logged. */
+
+#include "launch.h"
+
+typedef struct QemuCommand {
+        char **argv; /* owned strv */
+        int *fds;    /* owned: descriptors that QEMU inherits */
+        size_t n_fds;
+} QemuCommand;
+
+void qemu_command_done(QemuCommand *c);
+
+/* 0, -ENOMEM, or -EINVAL with a sentence when host and launch do not fit (no C-bit position known, ...). */
+_warn_unused_result_ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
+                const LaunchChoices *choices, QemuCommand *ret, char **reterr);

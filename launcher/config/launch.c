@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "launch.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "strutil.h"
+
+void launch_inputs_done(LaunchInputs *in) {
+        launch_plan_done(&in->plan);
+        free(in->firmware);
+        free(in->nvram);
+        free(in->firmware_descriptor);
+        free(in->kernel);
+        free(in->initrd);
+        free(in->words);
+        FOREACH_ARRAY(s, in->strings, in->n_strings) {
+                free(s->name);
+                (void) fd_close(s->fd);
+        }
+        free(in->strings);
+        for (size_t i = 0; i < in->n_fds; i++)
+                (void) fd_close(in->fds[i]);
+        strv_free(in->notices);
+        *in = (LaunchInputs) {};
+}
+
+static int move_fd(int fd, int number) {
+        int r = 0;
+
+        if (fd == number)
+                return 0;
+        if (dup3(fd, number, O_CLOEXEC) < 0)
+                r = -errno;
+        (void) fd_close(fd);
+        return r;
+}
+
+int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number) {
+        int r;
+
+        assert(in->n_fds < ELEMENTSOF(in->fds));
+
+        r = move_fd(fd, (int) number);
+        if (r < 0)
+                return r;
+        in->fds[in->n_fds++] = (int) number;
+        return 0;
+}
+
+int launch_inputs_add_string(
+                LaunchInputs *in, StringKind kind, const char *name, const void *text, size_t size) {
+        int number = LAUNCH_FD_STRINGS + (int) in->n_strings, fd, r;
+        LaunchString *strings;
+        _cleanup_free_ char *copy = NULL;
+
+        if (number >= LAUNCH_FD_STRINGS_MAX)
+                return -E2BIG;
+        if (name) {
+                copy = strdup(name);
+                if (!copy)
+                        return -ENOMEM;
+        }
+        strings = reallocarray(in->strings, in->n_strings + 1, sizeof(LaunchString));
+        if (!strings)
+                return -ENOMEM;
+        in->strings = strings;
+
+        fd = memfd_new_sealed("cvmspawn-string", text, size);
+        if (fd < 0)
+                return fd;
+        r = move_fd(fd, number);
+        if (r < 0)
+                return r;
+        in->strings[in->n_strings++] = (LaunchString) { .kind = kind, .name = TAKE_PTR(copy), .fd = number };
+        return 0;
+}
+
+void host_caps_done(HostCaps *caps) {
+        free(caps->kvm_reason);
+        free(caps->qemu);
+        free(caps->swtpm);
+        *caps = (HostCaps) {};
+}
+
+int host_caps_to_json(const HostCaps *caps, Json **ret) {
+        return js_build(ret, "{s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?}", "kvm", caps->kvm,
+                        "kvm-reason", caps->kvm_reason, "sev", caps->sev, "sev-es", caps->sev_es, "sev-snp",
+                        caps->sev_snp, "cbitpos", (long long) caps->cbitpos, "reduced-phys-bits",
+                        (long long) caps->reduced_phys_bits, "qemu", caps->qemu, "swtpm", caps->swtpm);
+}
+
+static int read_optional_string(const Json *value, void *target, char **reterr) {
+        char **p = target, *copy;
+
+        if (js_is_null(value))
+                return 0;
+        if (!js_string_value(value))
+                return error_set(reterr, -EINVAL, "expected a string or null");
+        copy = strdup(js_string_value(value));
+        if (!copy)
+                return -ENOMEM;
+        free(*p);
+        *p = copy;
+        return 0;
+}
+
+int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
+        static const JsField fields[] = {
+                { "kvm", JS_FIELD_BOOL, offsetof(HostCaps, kvm), true, NULL },
+                { "kvm-reason", JS_FIELD_CUSTOM, offsetof(HostCaps, kvm_reason), false,
+                                read_optional_string },
+                { "sev", JS_FIELD_BOOL, offsetof(HostCaps, sev), true, NULL },
+                { "sev-es", JS_FIELD_BOOL, offsetof(HostCaps, sev_es), true, NULL },
+                { "sev-snp", JS_FIELD_BOOL, offsetof(HostCaps, sev_snp), true, NULL },
+                { "cbitpos", JS_FIELD_UNSIGNED, offsetof(HostCaps, cbitpos), true, NULL },
+                { "reduced-phys-bits", JS_FIELD_UNSIGNED, offsetof(HostCaps, reduced_phys_bits), true,
+                                NULL },
+                { "qemu", JS_FIELD_CUSTOM, offsetof(HostCaps, qemu), false, read_optional_string },
+                { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
+        };
+        _cleanup_(host_caps_done) HostCaps caps = {};
+        int r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ true, &caps, reterr);
+
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(caps, (HostCaps) {});
+        return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What a launch consists of once files are opened and the host is known, as plain data: LaunchInputs comes from launcher/resolve,
+ * HostCaps from launcher/run (or from --host-caps=FILE); launcher/compose makes QEMU's arguments of both. */
+
+#include <errno.h>
+
+#include "config.h"
+
+/* Descriptors that QEMU inherits have fixed numbers, so that the same launch has the same arguments every time and
+ * --print=argv shows the real ones. Numbers from 100 up are out of the way of everything else. */
+typedef enum LaunchFd {
+        LAUNCH_FD_QMP = 100,
+        LAUNCH_FD_CONSOLE,
+        LAUNCH_FD_NOTIFY,
+        LAUNCH_FD_STDOUT,
+        LAUNCH_FD_STDERR,
+        LAUNCH_FD_TPM,
+        LAUNCH_FD_OVERLAY,
+        LAUNCH_FD_FIRMWARE = 110,
+        LAUNCH_FD_NVRAM,
+        LAUNCH_FD_KERNEL,
+        LAUNCH_FD_INITRD,
+        LAUNCH_FD_WORDS,
+        LAUNCH_FD_TABLE, /* kernel hashes of a simulated launch */
+        LAUNCH_FD_IMAGE,
+        LAUNCH_FD_STRINGS = 120, /* and up: SMBIOS type 11 strings and fw_cfg files */
+        LAUNCH_FD_STRINGS_MAX = 120 + 400,
+} LaunchFd;
+
+typedef enum FirmwareKind {
+        FIRMWARE_KIND_SEABIOS, /* QEMU's default */
+        FIRMWARE_KIND_ROM,     /* one image by -bios: what SEV measures */
+        FIRMWARE_KIND_PFLASH,  /* code and a fresh copy of the variable template */
+        _FIRMWARE_KIND_MAX,
+} FirmwareKind;
+
+typedef enum StringKind { STRING_SMBIOS11, STRING_FW_CFG } StringKind;
+
+/* A text that QEMU reads from an inherited descriptor, so that credentials never stand in its arguments. */
+typedef struct LaunchString {
+        StringKind kind;
+        char *name; /* owned; fw_cfg file name */
+        int fd;     /* owned: LAUNCH_FD_STRINGS + i */
+} LaunchString;
+
+typedef struct LaunchInputs {
+        LaunchPlan plan;
+
+        /* How QEMU is told; owned paths, /proc/self/fd/N where the launcher holds a sealed copy. */
+        FirmwareKind firmware_kind;
+        char *firmware;
+        char *nvram;
+        char *firmware_descriptor; /* where the firmware was found, or NULL */
+        char *kernel;
+        char *initrd;
+        char *words;         /* joined by blanks; NULL: none */
+        uint64_t hashes_gpa; /* simulated launch: where the table belongs in guest memory */
+        ImageFormat image_format;
+
+        CredentialTransport transport; /* never AUTO */
+        size_t n_credentials;
+        LaunchString *strings;
+        size_t n_strings;
+        bool scan; /* the initrd carries credentials: PID 1 there must be able to import them */
+
+        int fds[12]; /* owned: the LAUNCH_FD_* that are open */
+        size_t n_fds;
+
+        char **notices; /* sentences for the user, in order */
+} LaunchInputs;
+
+void launch_inputs_done(LaunchInputs *in);
+/* Moves fd (taken, also on failure) to a fixed number and keeps it for QEMU. */
+_warn_unused_result_ int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number);
+_warn_unused_result_ int launch_inputs_add_string(
+                LaunchInputs *in, StringKind kind, const char *name, const void *text, size_t size);
+
+typedef struct HostCaps {
+        bool kvm;         /* really usable, not just a device node */
+        char *kvm_reason; /* owned; why not, or NULL */
+        bool sev, sev_es, sev_snp;
+        unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
+        char *qemu;                          /* owned path, or NULL */
+        char *swtpm;                         /* owned path, or NULL */
+} HostCaps;
+
+void host_caps_done(HostCaps *caps);
+_warn_unused_result_ int host_caps_to_json(const HostCaps *caps, Json **ret);
+/* Unknown members are allowed: check-host writes more than a launch needs. */
+_warn_unused_result_ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr);
+
+/* What was decided about the running machine itself. */
+typedef struct LaunchChoices {
+        bool kvm;            /* else TCG */
+        ConsoleMode console; /* never AUTO */
+        bool tpm;
+        bool run; /* ports for --run */
+        bool simulated;
+} LaunchChoices;
