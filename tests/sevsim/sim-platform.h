@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <stdbool.h>
+
+#include "sim-abi.h"
+
+/* Requests on /dev/sev (sim-platform.c). */
+int platform_ioctl(unsigned long request, void *arg);
+
+/* Answers the CPUID instruction for leaf 0x8000001f, from now on until it came or far too much else did
+ * (sim-cpuid-trap.c). Nothing happens where the processor itself answers with the simulated C-bit. */
+void cpuid_trap_arm(unsigned max_steps);
+/* Ends the stepping early: every request that comes in does so. */
+void cpuid_trap_stop(void);
+bool cpuid_trap_answered(void);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sim-record.h"
+
+enum { LAUNCHES_MAX = 9999 };
+
+struct SimRecord {
+        int dir_fd;
+        int lines_fd;
+        int pages_fd;
+        off_t pages_size;
+        unsigned sequence;
+        FILE *line;       /* owned: the line under way */
+        char *line_text;
+        size_t line_size;
+};
+
+void sim_log(const char *format, ...) {
+        char text[512];
+        va_list ap;
+
+        va_start(ap, format);
+        vsnprintf(text, sizeof(text), format, ap);
+        va_end(ap);
+        dprintf(STDERR_FILENO, "sevsim (simulation): %s\n", text);
+}
+
+static int make_launch_dir(const char *root) {
+        char path[4096];
+
+        for (unsigned i = 1; i <= LAUNCHES_MAX; i++) {
+                if (snprintf(path, sizeof(path), "%s/launch-%03u", root, i) >= (int) sizeof(path))
+                        return -ENAMETOOLONG;
+                if (mkdir(path, 0755) >= 0) {
+                        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                        return fd < 0 ? -errno : fd;
+                }
+                if (errno != EEXIST)
+                        return -errno;
+        }
+        return -ENOSPC;
+}
+
+static SimRecord *record_open(int dir_fd, const char *lines, bool pages) {
+        SimRecord *record = calloc(1, sizeof(SimRecord));
+
+        if (!record)
+                return NULL;
+        record->dir_fd = dir_fd;
+        record->pages_fd = -1;
+        record->lines_fd = openat(dir_fd, lines, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+        if (pages)
+                record->pages_fd = openat(dir_fd, "pages.bin", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        return record;
+}
+
+SimRecord *record_new(void) {
+        const char *root = getenv("CVMSPAWN_SEVSIM_RECORD");
+        int fd;
+
+        if (!root)
+                return NULL;
+        fd = make_launch_dir(root);
+        if (fd < 0) {
+                sim_log("cannot record into '%s': %s", root, strerror(-fd));
+                return NULL;
+        }
+        return record_open(fd, "commands.jsonl", /* pages= */ true);
+}
+
+SimRecord *record_host(void) {
+        static SimRecord *host;
+        static bool tried;
+        const char *root = getenv("CVMSPAWN_SEVSIM_RECORD");
+
+        if (!tried && root) {
+                int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (fd >= 0)
+                        host = record_open(fd, "host.jsonl", /* pages= */ false);
+        }
+        tried = true;
+        return host;
+}
+
+void record_free(SimRecord *record) {
+        if (!record)
+                return;
+        close(record->dir_fd);
+        if (record->lines_fd >= 0)
+                close(record->lines_fd);
+        if (record->pages_fd >= 0)
+                close(record->pages_fd);
+        if (record->line)
+                fclose(record->line);
+        free(record->line_text);
+        free(record);
+}
+
+static void write_all(int fd, const void *data, size_t size) {
+        const char *p = data;
+
+        while (fd >= 0 && size > 0) {
+                ssize_t n = write(fd, p, size);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n <= 0) {
+                        sim_log("the record is incomplete: %s", strerror(errno));
+                        return;
+                }
+                p += n;
+                size -= (size_t) n;
+        }
+}
+
+void record_begin(SimRecord *record, const char *command) {
+        if (!record)
+                return;
+        record->line = open_memstream(&record->line_text, &record->line_size);
+        if (record->line)
+                fprintf(record->line, "{\"simulation\":true,\"sequence\":%u,\"pid\":%d,\"command\":\"%s\"",
+                                record->sequence++, (int) getpid(), command);
+}
+
+static bool has_line(const SimRecord *record) {
+        return record && record->line;
+}
+
+void record_string(SimRecord *record, const char *key, const char *value) {
+        if (!has_line(record))
+                return;
+        fprintf(record->line, ",\"%s\":\"", key);
+        for (const char *p = value; *p; p++)
+                if (*p == '"' || *p == '\\' || (unsigned char) *p < 0x20 || (unsigned char) *p > 0x7e)
+                        fprintf(record->line, "\\u%04x", (unsigned char) *p);
+                else
+                        fputc(*p, record->line);
+        fputc('"', record->line);
+}
+
+void record_number(SimRecord *record, const char *key, uint64_t value) {
+        if (has_line(record))
+                fprintf(record->line, ",\"%s\":%llu", key, (unsigned long long) value);
+}
+
+void record_address(SimRecord *record, const char *key, uint64_t value) {
+        if (has_line(record))
+                fprintf(record->line, ",\"%s\":\"0x%llx\"", key, (unsigned long long) value);
+}
+
+void record_bool(SimRecord *record, const char *key, bool value) {
+        if (has_line(record))
+                fprintf(record->line, ",\"%s\":%s", key, value ? "true" : "false");
+}
+
+void record_hex(SimRecord *record, const char *key, const void *data, size_t size) {
+        const uint8_t *p = data;
+
+        if (!has_line(record))
+                return;
+        fprintf(record->line, ",\"%s\":\"", key);
+        for (size_t i = 0; i < size; i++)
+                fprintf(record->line, "%02x", p[i]);
+        fputc('"', record->line);
+}
+
+/* One write a line, so that lines of several processes in host.jsonl do not mix. */
+void record_end(SimRecord *record) {
+        if (!has_line(record))
+                return;
+        fputs("}\n", record->line);
+        fclose(record->line);
+        record->line = NULL;
+        write_all(record->lines_fd, record->line_text, record->line_size);
+        free(record->line_text);
+        record->line_text = NULL;
+}
+
+void record_pages(SimRecord *record, const void *data, size_t size) {
+        if (!has_line(record))
+                return;
+        record_number(record, "pages_offset", (uint64_t) record->pages_size);
+        record_number(record, "pages_size", size);
+        write_all(record->pages_fd, data, size);
+        record->pages_size += (off_t) size;
+}
+
+void record_file(SimRecord *record, const char *name, const void *data, size_t size, mode_t mode) {
+        int fd;
+
+        if (!record)
+                return;
+        fd = openat(record->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+        if (fd < 0) {
+                sim_log("cannot record '%s': %s", name, strerror(errno));
+                return;
+        }
+        write_all(fd, data, size);
+        close(fd);
+}
+
+void record_file_hex(SimRecord *record, const char *name, const void *data, size_t size) {
+        const uint8_t *p = data;
+        char text[2 * 64 + 2];
+        size_t n = 0;
+
+        for (size_t i = 0; i < size && n + 3 < sizeof(text); i++)
+                n += (size_t) snprintf(text + n, sizeof(text) - n, "%02x", p[i]);
+        text[n++] = '\n';
+        record_file(record, name, text, n, 0644);
+}
