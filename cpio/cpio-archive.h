@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* For the files of this room only: libarchive's functions as the loaded library gives them. */
+
+#include <archive.h>
+#include <archive_entry.h>
+
+#include "macro.h"
+
+#define ARCHIVE_LIBRARY_FUNCTIONS(X)                                                                        \
+        X(archive_entry_clear)                                                                              \
+        X(archive_entry_free)                                                                               \
+        X(archive_entry_new)                                                                                \
+        X(archive_entry_set_ino)                                                                            \
+        X(archive_entry_set_mode)                                                                           \
+        X(archive_entry_set_mtime)                                                                          \
+        X(archive_entry_set_nlink)                                                                          \
+        X(archive_entry_set_pathname)                                                                       \
+        X(archive_entry_set_size)                                                                           \
+        X(archive_error_string)                                                                             \
+        X(archive_write_close)                                                                              \
+        X(archive_write_data)                                                                               \
+        X(archive_write_free)                                                                               \
+        X(archive_write_header)                                                                             \
+        X(archive_write_new)                                                                                \
+        X(archive_write_open)                                                                               \
+        X(archive_write_set_bytes_in_last_block)                                                            \
+        X(archive_write_set_bytes_per_block)                                                                \
+        X(archive_write_set_format_cpio_newc)
+
+/* One pointer a function, under the function's own name: library->archive_write_new(). */
+typedef struct ArchiveLibrary {
+#define ARCHIVE_LIBRARY_POINTER(name) typeof(name) *name;
+        ARCHIVE_LIBRARY_FUNCTIONS(ARCHIVE_LIBRARY_POINTER)
+#undef ARCHIVE_LIBRARY_POINTER
+} ArchiveLibrary;
+
+/* Loads the library and hands the functions out; valid until cpio_library_unload(). */
+_warn_unused_result_ int archive_library_get(const ArchiveLibrary **ret, char **reterr);
