@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "resolve-parts.h"
+
+int resolve_open(const char *option, const char *path, uint64_t *ret_size, char **reterr) {
+        int fd = fd_open_regular(path, ret_size);
+
+        if (fd == -EISDIR)
+                return error_set(reterr, fd, "--%s: '%s' is a directory, expected a file", option, path);
+        if (fd == -EINVAL)
+                return error_set(reterr, fd, "--%s: '%s' is no regular file", option, path);
+        if (fd < 0)
+                return error_set(reterr, fd, "--%s: cannot open '%s': %s", option, path, strerror(-fd));
+        return fd;
+}
+
+int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t size, char **reterr) {
+        _cleanup_close_ int memfd = memfd_new("cvmspawn-copy");
+        void *p = NULL;
+        int r = 0;
+
+        if (memfd < 0)
+                return error_set(reterr, memfd, "cannot make a memory file: %s", strerror(-memfd));
+        if (ftruncate(memfd, (off_t) size) < 0)
+                return error_set(reterr, -errno, "cannot copy '%s' into memory: %m", path);
+
+        if (size > 0) {
+                p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
+                if (p == MAP_FAILED)
+                        return error_set(reterr, -errno, "cannot copy '%s' into memory: %m", path);
+                r = fd_pread_exact(fd, p, size, 0);
+                (void) munmap(p, size);
+        }
+        if (r == -ENODATA)
+                return error_set(
+                                reterr, -EBUSY, "--%s: '%s' became shorter while it was read", option, path);
+        if (r < 0)
+                return error_set(reterr, r, "--%s: cannot read '%s': %s", option, path, strerror(-r));
+
+        r = memfd_seal(memfd);
+        if (r < 0)
+                return error_set(reterr, r, "cannot seal the copy of '%s': %s", path, strerror(-r));
+        return TAKE_FD(memfd);
+}

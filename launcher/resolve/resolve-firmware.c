@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Which firmware a launch takes. Confidential: one raw image that the descriptors call fit for the mode, handed over by -bios.
+ * Otherwise: a UEFI build with a variable template by pflash, or SeaBIOS. Files are told apart by content: a descriptor is
+ * JSON, everything else an image. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "error.h"
+#include "fd.h"
+#include "firmware-descriptor.h"
+#include "firmware-ovmf.h"
+#include "resolve-parts.h"
+#include "strutil.h"
+
+#define IMAGE_SIZE_MAX  (UINT64_C(64) << 20) /* real images have 2 to 16 MiB; QEMU takes 8 by default */
+#define IMAGE_SIZE_STEP (UINT64_C(64) << 10) /* QEMU's hw/i386/x86-common.c refuses others for -bios */
+
+static const char *coco_feature(SevMode mode) {
+        switch (mode) {
+        case SEV_MODE_SEV:
+                return "amd-sev";
+        case SEV_MODE_SEV_ES:
+                return "amd-sev-es";
+        case SEV_MODE_SEV_SNP:
+                return "amd-sev-snp";
+        default:
+                return NULL;
+        }
+}
+
+static unsigned coco_needs(const VmConfig *config) {
+        unsigned needs = OVMF_NEED_HASH_TABLE;
+
+        if (config->coco != SEV_MODE_SEV)
+                needs |= OVMF_NEED_RESET;
+        if (config->coco == SEV_MODE_SEV_SNP)
+                needs |= OVMF_NEED_METADATA | OVMF_NEED_HASH_PAGE;
+        return needs;
+}
+
+/* Reads the image's own tables: is it a build that this launch can use, and where does the table of hashes go? */
+static int inspect_image(const VmConfig *config, const char *path, int fd, uint64_t size, LaunchInputs *in,
+                char **reterr) {
+        OvmfInfo info;
+        void *p;
+        int r;
+
+        if (size == 0 || size > IMAGE_SIZE_MAX || size % IMAGE_SIZE_STEP != 0)
+                return error_set(reterr, -EBADMSG,
+                                "--firmware: '%s' has %llu bytes: an image for -bios has a multiple of 64 "
+                                "KiB, at most 64 MiB",
+                                path, (unsigned long long) size);
+        p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (p == MAP_FAILED)
+                return error_set(reterr, -errno, "--firmware: cannot read '%s': %m", path);
+
+        r = ovmf_parse(p, size, &info, reterr);
+        if (r >= 0)
+                r = ovmf_require(&info, coco_needs(config), reterr);
+        (void) munmap(p, size);
+        if (r < 0)
+                return error_prefix(reterr, r, "--firmware: '%s'", path);
+        in->hashes_gpa = info.hash_table.base;
+        return 0;
+}
+
+/* An image for -bios. */
+static int take_image(const VmConfig *config, const ResolveOptions *options, const char *path,
+                LaunchInputs *in, char **reterr) {
+        _cleanup_close_ int fd = -EBADF, copy = -EBADF;
+        uint64_t size;
+        int r;
+
+        fd = resolve_open("firmware", path, &size, reterr);
+        if (fd < 0)
+                return fd;
+        in->firmware_kind = FIRMWARE_KIND_ROM;
+
+        if (options->for_launch && vm_config_sealed(config)) {
+                if (size > IMAGE_SIZE_MAX)
+                        return inspect_image(config, path, fd, size, in, reterr);
+                copy = resolve_sealed_copy("firmware", path, fd, size, reterr);
+                if (copy < 0)
+                        return copy;
+                (void) fd_close(fd);
+                fd = TAKE_FD(copy);
+                r = asprintf(&in->firmware, "/proc/self/fd/%d", LAUNCH_FD_FIRMWARE);
+        } else
+                r = asprintf(&in->firmware, "%s", path);
+        if (r < 0) {
+                in->firmware = NULL;
+                return -ENOMEM;
+        }
+
+        /* The sealed copy is what is checked, so that the file cannot change in between. */
+        if (vm_config_confidential(config)) {
+                r = inspect_image(config, path, fd, size, in, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = launch_inputs_keep_fd(in, TAKE_FD(fd), LAUNCH_FD_FIRMWARE);
+        if (r < 0)
+                return r;
+        return plan_input_add(&in->plan.firmware, path, LAUNCH_FD_FIRMWARE, 0, size);
+}
+
+/* A split build: code as it is, variables in a fresh copy of the template that ends with the guest. */
+static int take_flash(const FirmwareDescriptor *d, LaunchInputs *in, char **reterr) {
+        _cleanup_close_ int code = -EBADF, vars = -EBADF, memfd = -EBADF;
+        _cleanup_free_ char *content = NULL;
+        uint64_t size;
+        size_t n;
+        int r;
+
+        code = resolve_open("firmware", d->executable, NULL, reterr);
+        if (code < 0)
+                return code;
+        vars = resolve_open("firmware", d->nvram_template, &size, reterr);
+        if (vars < 0)
+                return vars;
+        r = fd_read_all(vars, IMAGE_SIZE_MAX, &content, &n);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", d->nvram_template, strerror(-r));
+        memfd = memfd_new("cvmspawn-nvram");
+        if (memfd < 0)
+                return memfd;
+        r = fd_write_all(memfd, content, n);
+        if (r < 0)
+                return r;
+
+        in->firmware_kind = FIRMWARE_KIND_PFLASH;
+        in->firmware = strdup(d->executable);
+        in->nvram = strdup(d->nvram_template);
+        if (!in->firmware || !in->nvram)
+                return -ENOMEM;
+        r = launch_inputs_keep_fd(in, TAKE_FD(code), LAUNCH_FD_FIRMWARE);
+        if (r < 0)
+                return r;
+        return launch_inputs_keep_fd(in, TAKE_FD(memfd), LAUNCH_FD_NVRAM);
+}
+
+static int take_descriptor(const VmConfig *config, const ResolveOptions *options,
+                const FirmwareDescriptor *d, LaunchInputs *in, char **reterr) {
+        in->firmware_descriptor = strdup(d->path);
+        if (!in->firmware_descriptor)
+                return -ENOMEM;
+        if (vm_config_confidential(config) || d->mapping == FIRMWARE_MEMORY)
+                return take_image(config, options, d->executable, in, reterr);
+        return take_flash(d, in, reterr);
+}
+
+static void fill_query(const VmConfig *config, char **features, FirmwareQuery *ret) {
+        static char enrolled[] = "enrolled-keys";
+        static char *exclude[] = { enrolled, NULL };
+        bool coco = vm_config_confidential(config);
+
+        features[0] = (char *) coco_feature(config->coco);
+        *ret = (FirmwareQuery) {
+                .architecture = "x86_64",
+                .machine = "q35",
+                .stateless = coco,
+                .nvram_template = !coco,
+                .raw = true,
+                .include = features,
+                .exclude = exclude,
+        };
+}
+
+static int choose(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        _cleanup_(firmware_list_done) FirmwareList list = {};
+        _cleanup_strv_free_ char **directories = NULL;
+        const FirmwareDescriptor *d;
+        char *features[2] = {};
+        FirmwareQuery query;
+        int r;
+
+        if (!options->firmware_dirs) {
+                r = firmware_directories(getenv, &directories);
+                if (r < 0)
+                        return r;
+        }
+        r = firmware_list_load(options->firmware_dirs ?: directories, &list, reterr);
+        if (r < 0)
+                return r;
+        fill_query(config, features, &query);
+        r = firmware_choose(&list, &query, &d, reterr);
+        if (r < 0)
+                return r;
+        return take_descriptor(config, options, d, in, reterr);
+}
+
+static int is_descriptor(const char *path, bool *ret, char **reterr) {
+        _cleanup_close_ int fd = resolve_open("firmware", path, NULL, reterr);
+        char c = 0;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        r = fd_read_exact(fd, &c, 1);
+        *ret = r >= 0 && (c == '{' || c == ' ' || c == '\n' || c == '\t');
+        return r == -ENODATA ? 0 : r;
+}
+
+static int take_named(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        _cleanup_(firmware_descriptor_done) FirmwareDescriptor d = {};
+        char *features[2] = {};
+        FirmwareQuery query;
+        bool descriptor;
+        int r;
+
+        r = is_descriptor(config->firmware_path, &descriptor, reterr);
+        if (r < 0)
+                return r;
+        if (!descriptor)
+                return take_image(config, options, config->firmware_path, in, reterr);
+
+        r = firmware_descriptor_load(config->firmware_path, &d, reterr);
+        if (r < 0)
+                return r;
+        fill_query(config, features, &query);
+        query.exclude = NULL; /* the user named it */
+        r = firmware_descriptor_match(&d, &query, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "--firmware: '%s' does not fit", config->firmware_path);
+        return take_descriptor(config, options, &d, in, reterr);
+}
+
+int resolve_firmware(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        switch (config->firmware) {
+        case FIRMWARE_PATH:
+                return take_named(config, options, in, reterr);
+        case FIRMWARE_BIOS:
+        case FIRMWARE_NONE:
+                return 0;
+        case FIRMWARE_AUTO:
+                /* A kernel that is booted directly needs no UEFI, and starts seconds earlier without it. */
+                if (!vm_config_confidential(config) && config->linux_path)
+                        return 0;
+                return choose(config, options, in, reterr);
+        default:
+                return choose(config, options, in, reterr);
+        }
+}

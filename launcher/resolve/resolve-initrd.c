@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The initrd as the guest gets it: the files given, one after another, and the credentials' cpio last. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cpio-merge.h"
+#include "error.h"
+#include "fd.h"
+#include "resolve-parts.h"
+#include "strutil.h"
+
+typedef struct Sources {
+        InitrdSource *items; /* owned, with their descriptors */
+        size_t n_items;
+} Sources;
+
+static void sources_done(Sources *s) {
+        FOREACH_ARRAY(i, s->items, s->n_items)
+                (void) fd_close(i->fd);
+        free(s->items);
+}
+
+static int open_sources(const VmConfig *config, Sources *s, char **reterr) {
+        s->items = calloc(strv_length(config->initrds) + 1, sizeof(InitrdSource));
+        if (!s->items)
+                return -ENOMEM;
+        STRV_FOREACH(path, config->initrds) {
+                InitrdSource *i = s->items + s->n_items;
+
+                i->path = *path;
+                i->fd = resolve_open("initrd", *path, &i->size, reterr);
+                if (i->fd < 0)
+                        return i->fd;
+                s->n_items++;
+                if (i->size == 0)
+                        return error_set(reterr, -EBADMSG, "--initrd: '%s' is empty", *path);
+        }
+        return 0;
+}
+
+/* The merged file as parts of the plan, the zero bytes between segments included. */
+static int add_parts(LaunchInputs *in, const Sources *s, const InitrdSegment *segments, size_t n) {
+        uint64_t position = 0;
+
+        FOREACH_ARRAY(segment, segments, n) {
+                const char *label = segment->source == INITRD_SOURCE_CREDENTIALS
+                                ? "credentials"
+                                : s->items[segment->source].path;
+                int r = 0;
+
+                if (segment->offset > position)
+                        r = plan_input_add(&in->plan.initrd, "padding", LAUNCH_FD_INITRD, position,
+                                        segment->offset - position);
+                if (r >= 0)
+                        r = plan_input_add(&in->plan.initrd, label, LAUNCH_FD_INITRD, segment->offset,
+                                        segment->length);
+                if (r < 0)
+                        return r;
+                position = segment->offset + segment->length;
+        }
+        return 0;
+}
+
+static int merge(const CredentialSet *credentials, const Sources *s, LaunchInputs *in, char **reterr) {
+        _cleanup_free_ InitrdSegment *segments = NULL;
+        size_t n_segments = 0;
+        int fd, r;
+
+        r = initrd_merge(s->items, s->n_items, credentials, &fd, &segments, &n_segments, reterr);
+        if (r < 0)
+                return r;
+        r = launch_inputs_keep_fd(in, fd, LAUNCH_FD_INITRD);
+        if (r < 0)
+                return r;
+        if (asprintf(&in->initrd, "/proc/self/fd/%d", LAUNCH_FD_INITRD) < 0) {
+                in->initrd = NULL;
+                return -ENOMEM;
+        }
+        return add_parts(in, s, segments, n_segments);
+}
+
+/* One file and nothing to append: QEMU reads it where it is. */
+static int pass_on(Sources *s, LaunchInputs *in) {
+        InitrdSource *i = s->items;
+        int r;
+
+        in->initrd = strdup(i->path);
+        if (!in->initrd)
+                return -ENOMEM;
+        r = plan_input_add(&in->plan.initrd, i->path, LAUNCH_FD_INITRD, 0, i->size);
+        if (r < 0)
+                return r;
+        return launch_inputs_keep_fd(in, TAKE_FD(i->fd), LAUNCH_FD_INITRD);
+}
+
+int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
+                LaunchInputs *in, char **reterr) {
+        _cleanup_(sources_done) Sources s = {};
+        bool append = in->transport == TRANSPORT_INITRD && credentials->n_items > 0;
+        int r;
+
+        r = open_sources(config, &s, reterr);
+        if (r < 0)
+                return r;
+
+        if (s.n_items == 0 && !append)
+                return 0;
+        in->scan = append && s.n_items > 0;
+        if (s.n_items == 1 && !append && (!options->for_launch || !vm_config_sealed(config)))
+                return pass_on(&s, in);
+        return merge(append ? credentials : NULL, &s, in, reterr);
+}

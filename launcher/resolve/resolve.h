@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* From names to bytes: opens and checks firmware, kernel, initrds and image, loads credentials, packs and merges them, and fills
+ * LaunchInputs with the LaunchPlan. Reads files; starts nothing. */
+
+#include "credential.h"
+#include "launch.h"
+
+typedef struct ResolveOptions {
+        /* Sealed copies of what is measured, under fixed numbers, for QEMU; else (measure) files are read where they are. */
+        bool for_launch;
+        /* AUTO, or what a second attempt has to use because the initrd cannot import. */
+        CredentialTransport transport;
+        /* Where firmware descriptors are looked for, most specific first; NULL: the usual directories. */
+        char *const *firmware_dirs;
+} ResolveOptions;
+
+/* 0, or -errno with a sentence naming file or option. */
+_warn_unused_result_ int resolve_launch(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr);
+
+/* The credentials of this launch in their order: the user's, then those of --run=. */
+_warn_unused_result_ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr);
