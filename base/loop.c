@@ -3,6 +3,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
 
@@ -22,6 +23,10 @@ int loop_exit(Loop *l, int code) {
         return sd_event_exit(l, code);
 }
 
+int loop_exit_code(Loop *l, int *ret) {
+        return sd_event_get_exit_code(l, ret);
+}
+
 int loop_once(Loop *l, uint64_t timeout_usec) {
         return sd_event_run(l, timeout_usec);
 }
@@ -31,8 +36,13 @@ LoopSource *loop_source_unref(LoopSource *s) {
         return sd_event_source_disable_unref(s);
 }
 
+/* sd-event's default for a handler that fails is to switch its source off and go on, in silence. */
+static int exit_on_failure(int r, sd_event_source **s) {
+        return r < 0 ? r : sd_event_source_set_exit_on_failure(*s, true);
+}
+
 int loop_add_io(Loop *l, int fd, uint32_t events, LoopIoHandler handler, void *userdata, LoopSource **ret) {
-        return sd_event_add_io(l, ret, fd, events, handler, userdata);
+        return exit_on_failure(sd_event_add_io(l, ret, fd, events, handler, userdata), ret);
 }
 
 int loop_source_set_io_events(LoopSource *s, uint32_t events) {
@@ -40,8 +50,9 @@ int loop_source_set_io_events(LoopSource *s, uint32_t events) {
 }
 
 int loop_add_timer(Loop *l, uint64_t usec, LoopTimeHandler handler, void *userdata, LoopSource **ret) {
-        return sd_event_add_time_relative(
-                        l, ret, CLOCK_MONOTONIC, usec, /* accuracy= */ 1000, handler, userdata);
+        return exit_on_failure(sd_event_add_time_relative(l, ret, CLOCK_MONOTONIC, usec,
+                                               /* accuracy= */ 1000, handler, userdata),
+                        ret);
 }
 
 int loop_source_rearm(LoopSource *s, uint64_t usec) {
@@ -52,18 +63,31 @@ int loop_source_rearm(LoopSource *s, uint64_t usec) {
         return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
 }
 
-int loop_add_signal(Loop *l, int sig, LoopSignalHandler handler, void *userdata, LoopSource **ret) {
+static int block_signal(int sig) {
         sigset_t set;
 
         if (sigemptyset(&set) < 0 || sigaddset(&set, sig) < 0 || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
                 return -errno;
-        return sd_event_add_signal(l, ret, sig, handler, userdata);
+        return 0;
+}
+
+int loop_add_signal(Loop *l, int sig, LoopSignalHandler handler, void *userdata, LoopSource **ret) {
+        int r = block_signal(sig);
+
+        if (r < 0)
+                return r;
+        return exit_on_failure(sd_event_add_signal(l, ret, sig, handler, userdata), ret);
 }
 
 int loop_add_child(Loop *l, int pidfd, LoopChildHandler handler, void *userdata, LoopSource **ret) {
-        return sd_event_add_child_pidfd(l, ret, pidfd, WEXITED, handler, userdata);
+        /* sd-event insists on this for child sources, with pidfds too (-EBUSY). */
+        int r = block_signal(SIGCHLD);
+
+        if (r < 0)
+                return r;
+        return exit_on_failure(sd_event_add_child_pidfd(l, ret, pidfd, WEXITED, handler, userdata), ret);
 }
 
 int loop_add_defer(Loop *l, LoopDeferHandler handler, void *userdata, LoopSource **ret) {
-        return sd_event_add_defer(l, ret, handler, userdata);
+        return exit_on_failure(sd_event_add_defer(l, ret, handler, userdata), ret);
 }

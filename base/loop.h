@@ -26,6 +26,8 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Loop *, loop_unref);
 /* Dispatches until loop_exit(); returns its code (0 or more), or a handler's -errno. */
 _warn_unused_result_ int loop_run(Loop *l);
 int loop_exit(Loop *l, int code);
+/* 0 if loop_exit() was called or a handler failed, but loop_run() has not returned yet; else -ENODATA. */
+_warn_unused_result_ int loop_exit_code(Loop *l, int *ret);
 /* One turn, at most `timeout_usec` long (UINT64_MAX: no limit): 1 dispatched, 0 timeout, or -errno. For tests and probes. */
 _warn_unused_result_ int loop_once(Loop *l, uint64_t timeout_usec);
 
