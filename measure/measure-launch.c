@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "measure-launch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "crypto-hmac.h"
+#include "error.h"
+#include "sev-cpu.h"
+
+/* AMD 55766, 6.5.2: the first byte of what LAUNCH_MEASURE signs. */
+#define LAUNCH_MEASURE_CONTEXT 0x04
+
+unsigned launch_firmware_work(SevMode mode) {
+        return mode == SEV_MODE_SEV_SNP ? FIRMWARE_SNP : FIRMWARE_SHA256;
+}
+
+/* --- SEV-SNP --------------------------------------------------------------------------------------------------------- */
+
+typedef struct SnpTraceContext {
+        LaunchTrace trace;
+        void *userdata;
+} SnpTraceContext;
+
+static int trace_page(void *userdata, const SnpPage *page) {
+        const SnpTraceContext *c = userdata;
+
+        return c->trace(c->userdata,
+                        &(LaunchStep) {
+                                        .index = page->index,
+                                        .gpa = page->gpa,
+                                        .size = SEV_PAGE_SIZE,
+                                        .type = snp_page_type_to_string(page->type),
+                                        .source = page->source,
+                                        .contents = page->contents,
+                                        .digest = page->digest,
+                                        .n_digest = SHA384_SIZE,
+                        });
+}
+
+/* The chain behind the firmware image: from the prepared beginning, or page by page where each is to be shown. */
+static int snp_start(const FirmwareImage *firmware, SnpTraceContext *trace, SnpChain *c) {
+        int r;
+
+        r = snp_chain_init(c, trace->trace && firmware->data ? NULL : firmware->chain);
+        if (r < 0)
+                return r;
+        if (trace->trace) {
+                c->trace = trace_page;
+                c->userdata = trace;
+        }
+        if (!trace->trace || !firmware->data)
+                return 0;
+        return snp_chain_image(c, firmware->data, firmware->size, firmware_image_gpa(firmware), "firmware");
+}
+
+static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
+                void *userdata, LaunchDigest *ret, char **reterr) {
+        VmsaSpec vmsa = { .flavour = spec->flavour,
+                .entry = firmware->info.reset_address,
+                .signature = spec->signature,
+                .features = spec->features };
+        unsigned needs = OVMF_NEED_METADATA | (spec->vcpus > 0 ? OVMF_NEED_RESET : 0) |
+                        (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE | OVMF_NEED_HASH_PAGE : 0);
+        SnpTraceContext context = { trace, userdata };
+        _cleanup_(snp_chain_done) SnpChain chain = {};
+        uint8_t table[SEV_HASH_TABLE_SIZE];
+        VmsaDigests digests;
+        int r;
+
+        if (!firmware->has_chain)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "firmware: its size is no multiple of 4 KiB, so SEV-SNP cannot measure it: "
+                                "take the unmodified file");
+        r = firmware_image_require(firmware, needs, reterr);
+        if (r < 0)
+                return r;
+        if (spec->kernel_hashes)
+                kernel_hashes_table(&spec->hashes, table);
+
+        r = snp_start(firmware, &context, &chain);
+        if (r >= 0)
+                r = snp_chain_metadata(&chain, &firmware->info, spec->kernel_hashes ? table : NULL,
+                                spec->flavour, reterr);
+        if (r >= 0)
+                r = vmsa_digests(&vmsa, &digests);
+        if (r >= 0)
+                r = snp_chain_vmsas(&chain, &digests, 0, spec->vcpus);
+        if (r < 0)
+                return r;
+
+        ret->algorithm = HASH_SHA384;
+        ret->size = SHA384_SIZE;
+        memcpy(ret->bytes, chain.digest, SHA384_SIZE);
+        return 0;
+}
+
+/* --- SEV and SEV-ES -------------------------------------------------------------------------------------------------- */
+
+typedef struct SevRun {
+        Hash *hash;
+        LaunchTrace trace;
+        void *userdata;
+        uint64_t index;
+} SevRun;
+
+static int sev_show(
+                SevRun *run, const char *type, const char *source, uint64_t gpa, const void *p, size_t n) {
+        uint8_t contents[SHA256_SIZE], digest[SHA256_SIZE];
+        _cleanup_hash_ Hash *copy = NULL;
+        int r;
+
+        if (!run->trace)
+                return 0;
+        r = hash_clone(run->hash, &copy);
+        if (r >= 0)
+                r = hash_final(copy, digest);
+        if (r >= 0)
+                r = hash_digest(HASH_SHA256, p, n, contents);
+        if (r < 0)
+                return r;
+        return run->trace(run->userdata,
+                        &(LaunchStep) {
+                                        .index = run->index++,
+                                        .gpa = gpa,
+                                        .size = n,
+                                        .type = type,
+                                        .source = source,
+                                        .contents = contents,
+                                        .digest = digest,
+                                        .n_digest = SHA256_SIZE,
+                        });
+}
+
+static int sev_add(
+                SevRun *run, const char *type, const char *source, uint64_t gpa, const void *p, size_t n) {
+        int r = hash_update(run->hash, p, n);
+
+        return r < 0 ? r : sev_show(run, type, source, gpa, p, n);
+}
+
+static int sev_add_vmsas(SevRun *run, const FirmwareImage *firmware, const LaunchSpec *spec) {
+        /* SEV_FEATURES belong to SEV-SNP: KVM leaves them 0 here. */
+        VmsaSpec vmsa = {
+                .flavour = spec->flavour, .entry = firmware->info.reset_address, .signature = spec->signature
+        };
+        uint8_t boot[SEV_PAGE_SIZE], application[SEV_PAGE_SIZE];
+
+        vmsa_build(&vmsa, boot);
+        vmsa.application = true;
+        vmsa_build(&vmsa, application);
+        for (unsigned i = 0; i < spec->vcpus; i++) {
+                char source[32];
+                int r;
+
+                (void) snprintf(source, sizeof(source), "vCPU %u", i);
+                r = sev_add(run, "vmsa", source, 0, i == 0 ? boot : application, SEV_PAGE_SIZE);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int sev_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
+                void *userdata, LaunchDigest *ret, char **reterr) {
+        bool vmsas = spec->mode == SEV_MODE_SEV_ES && spec->vcpus > 0;
+        unsigned needs = (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE : 0) | (vmsas ? OVMF_NEED_RESET : 0);
+        SevRun run = { .trace = trace, .userdata = userdata };
+        _cleanup_hash_ Hash *hash = NULL;
+        int r;
+
+        r = firmware_image_require(firmware, needs, reterr);
+        if (r < 0)
+                return r;
+        if (!firmware->state)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "firmware: SEV and SEV-ES hash the image itself; a stored hash cannot be "
+                                "continued: give the file");
+        r = hash_clone(firmware->state, &hash);
+        if (r < 0)
+                return r;
+        run.hash = hash;
+
+        r = sev_show(&run, "data", "firmware", firmware_image_gpa(firmware), firmware->data, firmware->size);
+        if (r >= 0 && spec->kernel_hashes) {
+                uint8_t table[SEV_HASH_TABLE_SIZE];
+
+                kernel_hashes_table(&spec->hashes, table);
+                r = sev_add(&run, "data", "kernel hashes", firmware->info.hash_table.base, table,
+                                sizeof(table));
+        }
+        if (r >= 0 && vmsas)
+                r = sev_add_vmsas(&run, firmware, spec);
+        if (r < 0)
+                return r;
+        ret->algorithm = HASH_SHA256;
+        ret->size = SHA256_SIZE;
+        return hash_final(hash, ret->bytes);
+}
+
+int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace, void *userdata,
+                LaunchDigest *ret, char **reterr) {
+        LaunchDigest d = {};
+        int r;
+
+        if (spec->vcpus > VCPUS_MAX)
+                return error_set(reterr, -EINVAL, "%u vCPUs are more than %u", spec->vcpus, VCPUS_MAX);
+        switch (spec->mode) {
+        case SEV_MODE_SEV:
+        case SEV_MODE_SEV_ES:
+                r = sev_digest(firmware, spec, trace, userdata, &d, reterr);
+                break;
+        case SEV_MODE_SEV_SNP:
+                r = snp_digest(firmware, spec, trace, userdata, &d, reterr);
+                break;
+        default:
+                return error_set(reterr, -EINVAL, "a launch without SEV has no digest");
+        }
+        if (r < 0)
+                return r;
+        *ret = d;
+        return 0;
+}
+
+int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr) {
+        LaunchSpec s = { .mode = plan->mode,
+                .flavour = plan->mode == SEV_MODE_SEV_ES && plan->legacy_vm_type ? VMSA_QEMU_PRE_6_10
+                                                                                 : VMSA_QEMU,
+                .vcpus = plan->vcpus,
+                .signature = plan->vcpu_sig,
+                .features = plan->guest_features,
+                .kernel_hashes = plan->kernel_hashes };
+        bool vmsas = plan->mode == SEV_MODE_SEV_ES || plan->mode == SEV_MODE_SEV_SNP;
+
+        if (vmsas && s.signature == 0) {
+                int r = sev_cpu_resolve(plan->cpu_model ?: "", &s.signature, reterr);
+
+                if (r < 0)
+                        return r;
+        }
+        *ret = s;
+        return 0;
+}
+
+int launch_measure(const LaunchMeasure *m, const uint8_t tik[static 16], uint8_t ret[static SHA256_SIZE]) {
+        uint8_t message[1 + 3 + 4 + SHA256_SIZE + 16];
+        ByteWriter w = byte_writer(message, sizeof(message));
+        struct iovec range = HMAC_RANGE(message, sizeof(message));
+        int r;
+
+        byte_writer_u8(&w, LAUNCH_MEASURE_CONTEXT);
+        byte_writer_u8(&w, m->api_major);
+        byte_writer_u8(&w, m->api_minor);
+        byte_writer_u8(&w, m->build);
+        byte_writer_le32(&w, m->policy);
+        byte_writer_put(&w, m->digest, sizeof(m->digest));
+        byte_writer_put(&w, m->nonce, sizeof(m->nonce));
+        r = byte_writer_finish(&w, sizeof(message));
+        if (r < 0)
+                return r;
+        return crypto_hmac_sha256(tik, 16, &range, 1, ret);
+}

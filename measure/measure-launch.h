@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One launch's digest from the firmware's beginnings and everything else that enters:
+ *
+ *   SEV       SHA-256( firmware | kernel hashes )
+ *   SEV-ES    SHA-256( firmware | kernel hashes | VMSA 0 | VMSA 1 ... )
+ *   SEV-SNP   chain( firmware, metadata sections, VMSAs ): measure-snp.h
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crypto-hash.h"
+#include "measure-firmware.h"
+#include "measure-hashes.h"
+#include "measure-snp.h"
+#include "plan.h"
+#include "sev-vmsa.h"
+
+/* More than any machine has; bounds the work of one row. */
+#define VCPUS_MAX 65536u
+
+typedef struct LaunchSpec {
+        SevMode mode;
+        VmsaFlavour flavour;
+        unsigned vcpus; /* 0: no VMSA is measured */
+        uint32_t signature;
+        uint64_t features; /* SNP */
+        bool kernel_hashes;
+        KernelHashes hashes; /* with kernel_hashes */
+} LaunchSpec;
+
+typedef struct LaunchDigest {
+        HashAlgorithm algorithm;
+        uint8_t bytes[SHA384_SIZE];
+        size_t size; /* 32 or 48 */
+} LaunchDigest;
+
+/* One step of a digest: a page of SNP, or a run of bytes of SEV and SEV-ES, whose digest is then of all bytes up to there. */
+typedef struct LaunchStep {
+        uint64_t index, gpa, size;
+        const char *type, *source;
+        const uint8_t *contents, *digest; /* borrowed for the call; n_digest bytes each */
+        size_t n_digest;
+} LaunchStep;
+
+typedef int (*LaunchTrace)(void *userdata, const LaunchStep *step);
+
+/* The image must have been prepared with FIRMWARE_SNP or FIRMWARE_SHA256, as the mode needs; with `trace` (may be NULL) it must have
+ * its bytes. */
+_warn_unused_result_ int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec,
+                LaunchTrace trace, void *userdata, LaunchDigest *ret, char **reterr);
+
+unsigned launch_firmware_work(SevMode mode);
+
+/* What a plan says, with the signature looked up: -EINVAL with a sentence. */
+_warn_unused_result_ int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr);
+
+/* LAUNCH_MEASURE (AMD 55766, 6.5): HMAC-SHA256 by the TIK over what the firmware saw. What query-sev-launch-measure gives is these
+ * 32 bytes and the nonce. */
+typedef struct LaunchMeasure {
+        uint8_t api_major, api_minor, build;
+        uint32_t policy;
+        uint8_t digest[SHA256_SIZE];
+        uint8_t nonce[16];
+} LaunchMeasure;
+
+_warn_unused_result_ int launch_measure(
+                const LaunchMeasure *m, const uint8_t tik[static 16], uint8_t ret[static SHA256_SIZE]);

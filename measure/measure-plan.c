@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "measure-plan.h"
+
+#include <errno.h>
+
+#include "error.h"
+#include "measure-firmware.h"
+#include "measure-input.h"
+#include "measure-json.h"
+#include "measure-launch.h"
+
+typedef struct FirmwareJob {
+        const LaunchPlan *plan;
+        FirmwareImage *image;
+} FirmwareJob;
+
+static int load_firmware(void *userdata, char **reterr) {
+        FirmwareJob *job = userdata;
+
+        return firmware_image_load(&job->plan->firmware,
+                        FIRMWARE_SHA256 | launch_firmware_work(job->plan->mode), job->image, reterr);
+}
+
+static int add_kernel_hashes(
+                Json *answer, const FirmwareImage *firmware, const KernelHashes *hashes, char **reterr) {
+        const OvmfArea *area = &firmware->info.hash_table;
+        uint8_t table[SEV_HASH_TABLE_SIZE];
+        Json *j = NULL;
+        int r;
+
+        r = firmware_image_require(firmware, OVMF_NEED_HASH_TABLE, reterr);
+        if (r < 0)
+                return r;
+        kernel_hashes_table(hashes, table);
+        r = js_build(&j, "{s:o, s:I, s:I}", "table", js_base64(table, sizeof(table)), "gpa",
+                        (long long) area->base, "area-size", (long long) area->size);
+        return r < 0 ? r : js_set(answer, "kernel-hashes", j);
+}
+
+static int add_digest(Json *answer, const LaunchPlan *plan, const FirmwareImage *firmware,
+                const KernelHashes *hashes, char **reterr) {
+        LaunchDigest digest;
+        LaunchSpec spec;
+        int r;
+
+        if (plan->mode == SEV_MODE_NONE) {
+                r = js_set(answer, "digest", js_null());
+                return r < 0 ? r : js_set(answer, "digest-algorithm", js_null());
+        }
+        r = launch_spec_from_plan(plan, &spec, reterr);
+        if (r < 0)
+                return r;
+        spec.hashes = *hashes;
+        r = launch_digest(firmware, &spec, NULL, NULL, &digest, reterr);
+        if (r < 0)
+                return r;
+        r = js_set(answer, "digest", js_hex(digest.bytes, digest.size));
+        if (r < 0)
+                return r;
+        return js_set(answer, "digest-algorithm", js_string(hash_algorithm_to_string(digest.algorithm)));
+}
+
+int measure_plan(const LaunchPlan *plan, Json **ret, char **reterr) {
+        _cleanup_(firmware_image_done) FirmwareImage firmware = {};
+        _cleanup_(plan_digests_done) PlanDigests digests = {};
+        _cleanup_js_ Json *answer = js_object();
+        FirmwareJob job = { plan, &firmware };
+        KernelHashes hashes;
+        Json *parts = NULL;
+        int r;
+
+        if (!answer)
+                return -ENOMEM;
+        if (!plan->firmware.present && (plan->mode != SEV_MODE_NONE || plan->kernel_hashes))
+                return error_set(reterr, -EINVAL, "the launch plan names no firmware");
+        r = plan_digests(plan, plan->firmware.present ? load_firmware : NULL, &job, &digests, reterr);
+        if (r < 0)
+                return r;
+        plan_digests_hashes(&digests, &hashes);
+
+        r = measure_json_parts(&firmware.digest, &digests, &parts);
+        if (r < 0)
+                return r;
+        r = js_set(answer, "parts", parts);
+        if (r >= 0 && plan->kernel_hashes)
+                r = add_kernel_hashes(answer, &firmware, &hashes, reterr);
+        if (r >= 0)
+                r = add_digest(answer, plan, &firmware, &hashes, reterr);
+        if (r >= 0)
+                r = js_set(answer, "warnings", js_array());
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(answer);
+        return 0;
+}
