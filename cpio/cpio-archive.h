@@ -19,6 +19,21 @@
         X(archive_entry_set_pathname)                                                                       \
         X(archive_entry_set_size)                                                                           \
         X(archive_error_string)                                                                             \
+        X(archive_filter_bytes)                                                                             \
+        X(archive_filter_count)                                                                             \
+        X(archive_read_data_block)                                                                          \
+        X(archive_read_free)                                                                                \
+        X(archive_read_new)                                                                                 \
+        X(archive_read_next_header)                                                                         \
+        X(archive_read_open)                                                                                \
+        X(archive_read_support_filter_bzip2)                                                                \
+        X(archive_read_support_filter_gzip)                                                                 \
+        X(archive_read_support_filter_lz4)                                                                  \
+        X(archive_read_support_filter_lzma)                                                                 \
+        X(archive_read_support_filter_xz)                                                                   \
+        X(archive_read_support_filter_zstd)                                                                 \
+        X(archive_read_support_format_empty)                                                                \
+        X(archive_read_support_format_raw)                                                                  \
         X(archive_write_close)                                                                              \
         X(archive_write_data)                                                                               \
         X(archive_write_free)                                                                               \

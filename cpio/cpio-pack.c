@@ -8,20 +8,16 @@
 
 #include "bytes.h"
 #include "cpio-archive.h"
+#include "cpio-newc.h"
 #include "error.h"
 #include "overflow.h"
 
-/* newc as in the kernel's Documentation/driver-api/early-userspace/buffer-format.rst: a header of 110 characters and
- * the name with its NUL, then the data, both padded to 4. */
-#define NEWC_HEADER_SIZE 110u
-#define NEWC_ALIGNMENT   4u
-#define NEWC_SIZE_MAX    UINT32_MAX
+#define NEWC_SIZE_MAX UINT32_MAX
 
 #define EXTRA_DIR       ".extra"
 #define CREDENTIALS_DIR EXTRA_DIR "/system_credentials"
 #define FILE_PREFIX     CREDENTIALS_DIR "/"
 #define FILE_SUFFIX     ".cred"
-#define TRAILER         "TRAILER!!!"
 
 /* A credential name has up to 255 characters (credential_name_valid()). */
 #define FILE_PATH_SIZE (sizeof(FILE_PREFIX) + 255u + sizeof(FILE_SUFFIX))
@@ -49,7 +45,7 @@ int cpio_credentials_size(const CredentialSet *set, uint64_t *ret) {
 
         if (add_member(&total, strlen(EXTRA_DIR), 0) < 0 ||
                         add_member(&total, strlen(CREDENTIALS_DIR), 0) < 0 ||
-                        add_member(&total, strlen(TRAILER), 0) < 0)
+                        add_member(&total, strlen(NEWC_TRAILER), 0) < 0)
                 return -EFBIG;
         FOREACH_ARRAY(c, set->items, set->n_items) {
                 /* Once more, however the set was filled: a name is about to become a path. */

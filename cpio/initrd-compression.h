@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Which compressor wrote a part of an initrd, and where that part ends: what the kernel reads off the first bytes
+ * (lib/decompress.c), and the container formats as far as their sizes go. Nothing is decompressed here. */
+
+#include <stdint.h>
+
+#include "macro.h"
+
+typedef enum InitrdCompression {
+        INITRD_COMPRESSION_NONE,
+        INITRD_COMPRESSION_GZIP,
+        INITRD_COMPRESSION_BZIP2,
+        INITRD_COMPRESSION_LZMA,
+        INITRD_COMPRESSION_XZ,
+        INITRD_COMPRESSION_LZO, /* known to the kernel, not to the libarchive of Debian */
+        INITRD_COMPRESSION_LZ4, /* the legacy format only */
+        INITRD_COMPRESSION_ZSTD,
+        _INITRD_COMPRESSION_MAX,
+        _INITRD_COMPRESSION_INVALID = -22,
+} InitrdCompression;
+
+const char *initrd_compression_to_string(InitrdCompression c);
+/* By the two bytes that the kernel looks at; _INITRD_COMPRESSION_INVALID for anything else. */
+InitrdCompression initrd_compression_from_magic(const uint8_t magic[static 2]);
+
+typedef struct InitrdInput InitrdInput;
+
+/* Finds where the compressed part that begins at `offset` ends. zstd (one frame, as the kernel reads it), lz4 and xz say so
+ * in their containers, and libarchive has to be told: it takes what is behind them for a damaged continuation. For
+ * the others *ret_end is the end of the input: libarchive stops at the right place by itself. 0, -ENODATA if the input
+ * ends first, -EBADMSG if the container is damaged, or the errno of reading. */
+_warn_unused_result_ int initrd_compression_find_end(
+                InitrdCompression c, InitrdInput *in, uint64_t offset, uint64_t *ret_end);

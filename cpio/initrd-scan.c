@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "initrd-scan.h"
+
+#include <string.h>
+
+#include "cpio-newc.h"
+#include "error.h"
+#include "initrd-decompress.h"
+#include "strutil.h"
+
+#define LIBSYSTEMD_PREFIX "libsystemd-shared-"
+/* systemd counts releases: anything with more digits is no version. */
+#define VERSION_DIGITS_MAX 5
+
+typedef struct Scanner {
+        InitrdInput input;
+        InitrdInfo info;
+        InitrdPart part; /* the one at hand */
+        NewcParser newc;
+        uint64_t n_members, content;
+        unsigned flags;
+        initrd_member_t callback; /* or NULL */
+        void *userdata;
+        char **reterr;
+} Scanner;
+
+void initrd_info_done(InitrdInfo *info) {
+        free(info->parts);
+        *info = (InitrdInfo) {};
+}
+
+static void scanner_done(Scanner *s) {
+        initrd_info_done(&s->info);
+        initrd_input_done(&s->input);
+}
+
+/* --- members ----------------------------------------------------------------------------------------------------- */
+
+/* As the kernel would create it: names are relative to the root, however they are spelled. */
+static const char *relative_path(const char *path) {
+        for (;;) {
+                if (path[0] == '/')
+                        path++;
+                else if (path[0] == '.' && path[1] == '/')
+                        path += 2;
+                else
+                        return path;
+        }
+}
+
+/* NNN of .../libsystemd-shared-NNN.so, libsystemd-shared-NNN.M-R.so and the like; 0 for any other name. */
+static unsigned systemd_version(const char *path) {
+        const char *name = strrchr(path, '/'), *p;
+        unsigned v = 0;
+        size_t n;
+
+        p = name ? startswith(name + 1, LIBSYSTEMD_PREFIX) : NULL;
+        if (!p || !endswith(p, ".so"))
+                return 0;
+        n = strspn(p, "0123456789");
+        if (n == 0 || n > VERSION_DIGITS_MAX)
+                return 0;
+        for (size_t i = 0; i < n; i++)
+                v = v * 10 + (unsigned) (p[i] - '0');
+        return v;
+}
+
+static bool is_shell(const char *path) {
+        const char *p = startswith(path, "usr/") ?: path;
+
+        return streq(p, "bin/sh") || streq(p, "sbin/sh");
+}
+
+static void note(InitrdInfo *info, const char *path) {
+        unsigned version;
+
+        if (streq(path, "etc/initrd-release"))
+                info->initrd_release = true;
+        else if (streq(path, "init"))
+                info->has_init = true;
+        else if (is_shell(path))
+                info->has_sh = true;
+        else {
+                version = systemd_version(path);
+                if (version > 0 && (info->systemd_version == 0 || version < info->systemd_version))
+                        info->systemd_version = version;
+        }
+}
+
+static int take_member(const NewcMember *m, void *userdata) {
+        Scanner *s = userdata;
+        int r;
+
+        if (++s->n_members > INITRD_MEMBERS_MAX)
+                return error_set(s->reterr, -E2BIG, "initrd has more than %u members", INITRD_MEMBERS_MAX);
+        s->part.members++;
+
+        if (s->callback) {
+                const InitrdMember member = {
+                        .path = m->path,
+                        .part = s->info.n_parts,
+                        .ino = m->ino,
+                        .mode = m->mode,
+                        .uid = m->uid,
+                        .gid = m->gid,
+                        .nlink = m->nlink,
+                        .mtime = m->mtime,
+                        .size = m->size,
+                };
+
+                r = s->callback(&member, s->userdata);
+                if (r != 0)
+                        return r;
+        }
+        note(&s->info, relative_path(m->path));
+        return (s->flags & INITRD_SCAN_QUICK) && s->info.initrd_release && s->info.has_sh &&
+                        s->info.systemd_version > 0;
+}
+
+/* --- parts ------------------------------------------------------------------------------------------------------- */
+
+static void begin_stream(Scanner *s, bool stop_at_trailer) {
+        s->newc = (NewcParser) {
+                .callback = take_member,
+                .userdata = s,
+                .stop_at_trailer = stop_at_trailer,
+        };
+}
+
+static int add_content(Scanner *s, uint64_t n) {
+        s->part.content += n;
+        s->content += n;
+        if (s->content > INITRD_CONTENT_MAX)
+                return error_set(s->reterr, -E2BIG, "initrd decompresses to more than %llu GiB",
+                                INITRD_CONTENT_MAX >> 30);
+        return 0;
+}
+
+static int take_content(const uint8_t *data, size_t n, void *userdata) {
+        Scanner *s = userdata;
+        size_t used;
+        int r;
+
+        r = add_content(s, n);
+        if (r < 0)
+                return r;
+        r = newc_parser_feed(&s->newc, data, n, &used, s->reterr);
+        if (r == NEWC_FOREIGN)
+                return error_set(s->reterr, -EBADMSG,
+                                "no cpio header at offset %ju, where a member should begin, or not on a "
+                                "multiple "
+                                "of 4",
+                                (uintmax_t) s->newc.position);
+        if (r < 0)
+                return r;
+        return r == NEWC_STOPPED;
+}
+
+/* 0, or 1 if the scan is over. */
+static int read_compressed(Scanner *s) {
+        uint64_t end;
+        int r;
+
+        begin_stream(s, /* stop_at_trailer= */ false);
+        r = initrd_decompress(
+                        &s->input, s->part.offset, s->part.compression, take_content, s, &end, s->reterr);
+        if (r == 0)
+                r = newc_parser_finish(&s->newc, /* lenient= */ false, s->reterr);
+        if (r < 0)
+                return error_prefix(s->reterr, r, "initrd part at %ju (%s)", (uintmax_t) s->part.offset,
+                                initrd_compression_to_string(s->part.compression));
+        if (r == 0)
+                s->part.length = end - s->part.offset;
+        return r;
+}
+
+/* One archive, up to its trailer, to something that is no member, or to the end of the input. */
+static int read_plain(Scanner *s) {
+        uint64_t pos = s->part.offset;
+        int r = NEWC_MORE;
+
+        begin_stream(s, /* stop_at_trailer= */ true);
+        while (r == NEWC_MORE && pos < s->input.size) {
+                uint64_t skip = MIN(newc_parser_skippable(&s->newc), s->input.size - pos);
+                const uint8_t *p;
+                size_t n, used;
+
+                if (skip > 0) {
+                        r = newc_parser_skip(&s->newc, skip);
+                        pos += skip;
+                        continue;
+                }
+                r = initrd_input_get(&s->input, pos, &p, &n);
+                if (r < 0)
+                        return error_set(s->reterr, r, "cannot read the initrd at offset %ju: %s",
+                                        (uintmax_t) pos, strerror(-r));
+                r = newc_parser_feed(&s->newc, p, n, &used, s->reterr);
+                if (r >= 0)
+                        pos += used;
+        }
+        if (r == NEWC_MORE)
+                r = newc_parser_finish(&s->newc, /* lenient= */ true, s->reterr);
+        if (r < 0)
+                return error_prefix(s->reterr, r, "initrd part at %ju (uncompressed)",
+                                (uintmax_t) s->part.offset);
+        s->part.length = pos - s->part.offset;
+        r = r == NEWC_STOPPED;
+        return add_content(s, s->part.length) < 0 ? -E2BIG : r;
+}
+
+static int add_part(Scanner *s) {
+        InitrdPart *parts = reallocarray(s->info.parts, s->info.n_parts + 1, sizeof(*parts));
+
+        if (!parts)
+                return -ENOMEM;
+        s->info.parts = parts;
+        s->info.parts[s->info.n_parts++] = s->part;
+        return 0;
+}
+
+/* Passes zero bytes over: 1 and the offset of something else, or 0 at the end. */
+static int next_part(Scanner *s, uint64_t *pos) {
+        for (;;) {
+                const uint8_t *p;
+                size_t n, i = 0;
+                int r;
+
+                r = initrd_input_get(&s->input, *pos, &p, &n);
+                if (r < 0)
+                        return error_set(s->reterr, r, "cannot read the initrd at offset %ju: %s",
+                                        (uintmax_t) *pos, strerror(-r));
+                if (n == 0)
+                        return 0;
+                while (i < n && p[i] == 0)
+                        i++;
+                *pos += i;
+                if (i < n)
+                        return 1;
+        }
+}
+
+static int classify(Scanner *s, uint64_t pos) {
+        uint8_t magic[4] = {};
+        size_t n = (size_t) MIN(sizeof(magic), s->input.size - pos);
+        int r;
+
+        s->part = (InitrdPart) { .offset = pos };
+        r = initrd_input_read(&s->input, pos, magic, n);
+        if (r < 0)
+                return error_set(s->reterr, r, "cannot read the initrd at offset %ju: %s", (uintmax_t) pos,
+                                strerror(-r));
+        if (magic[0] == '0' && pos % NEWC_ALIGNMENT == 0)
+                return 0;
+        if (magic[0] == '0')
+                return error_set(s->reterr, -EBADMSG,
+                                "uncompressed cpio at offset %ju of the initrd is not on a multiple of 4: "
+                                "the "
+                                "kernel ignores it and all that follows",
+                                (uintmax_t) pos);
+        if (memcmp(magic, "\x04\x22\x4d\x18", sizeof(magic)) == 0)
+                return error_set(s->reterr, -EBADMSG,
+                                "initrd part at offset %ju is an lz4 frame: the kernel reads only the "
+                                "legacy "
+                                "format, compress it with 'lz4 -l'",
+                                (uintmax_t) pos);
+        s->part.compression = initrd_compression_from_magic(magic);
+        if (s->part.compression < 0)
+                return error_set(s->reterr, -EBADMSG,
+                                "what begins at offset %ju of the initrd is neither cpio nor compressed in "
+                                "a way "
+                                "the kernel knows: it ignores this and all that follows",
+                                (uintmax_t) pos);
+        return 0;
+}
+
+static int run(Scanner *s) {
+        uint64_t pos = 0;
+        int r;
+
+        for (;;) {
+                r = next_part(s, &pos);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        break;
+                if (s->info.n_parts >= INITRD_PARTS_MAX)
+                        return error_set(s->reterr, -E2BIG, "initrd has more than %u parts",
+                                        INITRD_PARTS_MAX);
+                r = classify(s, pos);
+                if (r < 0)
+                        return r;
+                r = s->part.compression == INITRD_COMPRESSION_NONE ? read_plain(s) : read_compressed(s);
+                if (r != 0)
+                        return r;
+                r = add_part(s);
+                if (r < 0)
+                        return r;
+                pos = s->part.offset + s->part.length;
+        }
+        s->info.complete = true;
+        return 0;
+}
+
+static int scanner_open(Scanner *s, int fd, uint64_t offset, uint64_t length) {
+        int r = initrd_input_open(&s->input, fd, offset, length);
+
+        return r < 0 ? error_set(s->reterr, r, "cannot read the initrd: %s", strerror(-r)) : 0;
+}
+
+int initrd_scan(int fd, uint64_t offset, uint64_t length, unsigned flags, InitrdInfo *ret, char **reterr) {
+        _cleanup_(scanner_done) Scanner s = { .flags = flags, .reterr = reterr };
+        int r;
+
+        r = scanner_open(&s, fd, offset, length);
+        if (r < 0)
+                return r;
+        r = run(&s);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(s.info, (InitrdInfo) {});
+        return 0;
+}
+
+int initrd_list(int fd, uint64_t offset, uint64_t length, initrd_member_t callback, void *userdata,
+                char **reterr) {
+        _cleanup_(scanner_done) Scanner s = { .callback = callback, .userdata = userdata, .reterr = reterr };
+        int r;
+
+        r = scanner_open(&s, fd, offset, length);
+        if (r < 0)
+                return r;
+        return run(&s);
+}
