@@ -15,6 +15,7 @@
 #define X86_PAUSE_1   0x90u
 #define X86_JMP_REL8  0xebu
 #define PAUSE_JMP     4u /* length of both */
+#define CODE_LINE     8u /* bytes in a line of "x /NNxb" */
 #define HEX_DIGITS_64 16u
 #define HEX_DIGITS_32 8u
 
@@ -95,30 +96,44 @@ int qmp_rip_parse(const char *text, QmpRip *ret) {
         return 0;
 }
 
-/* Lines of "ADDRESS: 0x90 0x90 ... CR LF", 8 bytes each. */
-int qmp_code_parse(const char *text, uint64_t base, uint8_t *buf, size_t n) {
+/* One line "ADDRESS: 0x90 0x90 ... CR LF" of CODE_LINE bytes. */
+static bool take_code_line(const char **p, uint64_t address, uint8_t *buf) {
+        uint64_t v;
+
+        if (!take_hex(p, HEX_DIGITS_64, &v) || v != address || !take_word(p, ":"))
+                return false;
+        for (size_t i = 0; i < CODE_LINE; i++) {
+                if (!take_word(p, " 0x") || !take_hex(p, 2, &v))
+                        return false;
+                buf[i] = (uint8_t) v;
+        }
+        return take_word(p, "\r\n");
+}
+
+/* "ADDRESS: Cannot access memory". */
+static bool is_end_of_memory(const char *p) {
+        const char *rest = strchr(p, ':');
+
+        return rest && strspn(p, "0123456789abcdef") == (size_t) (rest - p) &&
+                        streq(rest, ": Cannot access memory\r\n");
+}
+
+int qmp_code_parse(const char *text, uint64_t base, uint8_t *buf, size_t n, size_t *ret_n) {
         uint8_t bytes[QMP_CODE_SIZE];
         const char *p = text;
+        size_t have = 0;
 
-        assert(n <= sizeof(bytes) && n % 8 == 0);
+        assert(n <= sizeof(bytes) && n % CODE_LINE == 0);
 
-        if (strstr(text, "Cannot access memory"))
-                return -EFAULT;
-
-        for (size_t i = 0; i < n; i++) {
-                uint64_t v;
-
-                if (i % 8 == 0 && (!take_hex(&p, HEX_DIGITS_64, &v) || v != base + i || !take_word(&p, ":")))
+        while (have < n && !is_end_of_memory(p)) {
+                if (!take_code_line(&p, base + have, bytes + have))
                         return -EBADMSG;
-                if (!take_word(&p, " 0x") || !take_hex(&p, 2, &v))
-                        return -EBADMSG;
-                if (i % 8 == 7 && !take_word(&p, "\r\n"))
-                        return -EBADMSG;
-                bytes[i] = (uint8_t) v;
+                have += CODE_LINE;
         }
-        if (*p)
+        if (have == n && *p)
                 return -EBADMSG;
-        memcpy(buf, bytes, n);
+        memcpy(buf, bytes, have);
+        *ret_n = have;
         return 0;
 }
 
@@ -176,12 +191,9 @@ static int on_code(QmpClient *c, int error, const Json *value, _unused_ const ch
         const char *text = js_string_value(value);
 
         if (error >= 0)
-                error = text ? qmp_code_parse(text, read->code.base, read->code.bytes, QMP_CODE_SIZE)
+                error = text ? qmp_code_parse(text, read->code.base, read->code.bytes, QMP_CODE_SIZE,
+                                               &read->code.size)
                              : -EBADMSG;
-        if (error == -EFAULT) /* code at the edge of what is mapped is no dead loop of the firmware */
-                return rip_finish(c, read, 0);
-        if (error == 0)
-                read->code.size = QMP_CODE_SIZE;
         return rip_finish(c, read, error);
 }
 

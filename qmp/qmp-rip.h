@@ -48,8 +48,9 @@ typedef struct QmpCode {
 
 /* The answer of "info registers": -ENODATA where the machine has no CPU. */
 _warn_unused_result_ int qmp_rip_parse(const char *text, QmpRip *ret);
-/* The answer of "x /NNxb ADDR" for exactly n bytes at `base`: -EFAULT where the guest cannot read them. */
-_warn_unused_result_ int qmp_code_parse(const char *text, uint64_t base, uint8_t *buf, size_t n);
+/* The answer of "x /NNxb ADDR" for n bytes at `base`, n a multiple of 8; *ret_n is less where the guest can read less. */
+_warn_unused_result_ int qmp_code_parse(
+                const char *text, uint64_t base, uint8_t *buf, size_t n, size_t *ret_n);
 
 /* True if `linear` is within a `pause; jmp back` loop whose pause is near. */
 bool deadloop_bytes(uint64_t linear, uint64_t base, const uint8_t *bytes, size_t n);

@@ -693,7 +693,7 @@ static int on_command(_unused_ LoopSource *source, int fd, _unused_ uint32_t eve
 
 #define JOB_EVENT(status, id)                                                                               \
         "{\"event\": \"JOB_STATUS_CHANGE\", \"data\": {\"status\": \"" status "\", \"id\": \"" id "\"}}"    \
-                                                                                                  "\r\n"
+        "\r\n"
 #define RETURN(id, value) "{\"return\": " value ", \"id\": " id "}\r\n"
 
 static void job(void **state) {
