@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* How a guest is ended from outside: the power button first, then QEMU's quit, then SIGKILL; by signals and by --timeout=. */
+
+#include <errno.h>
+#include <signal.h>
+
+#include "log.h"
+#include "qmp-commands.h"
+#include "run-session.h"
+
+#define POWERDOWN_PATIENCE_USEC (10 * UINT64_C(1000000))
+#define QUIT_PATIENCE_USEC      (5 * UINT64_C(1000000))
+
+static int on_patience_over(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
+        Session *s = userdata;
+
+        session_end(s, s->end_step + 1);
+        return 0;
+}
+
+static void set_patience(Session *s, uint64_t usec) {
+        s->patience = loop_source_unref(s->patience);
+        if (loop_add_timer(s->loop, usec, on_patience_over, s, &s->patience) < 0)
+                (void) process_signal(&s->qemu, SIGKILL);
+}
+
+void session_end(Session *s, unsigned step) {
+        if (step <= s->end_step || s->qemu_gone)
+                return;
+        s->end_step = step;
+
+        if (!s->qmp || step >= END_KILL) {
+                (void) process_signal(&s->qemu, SIGKILL);
+                return;
+        }
+        if (step == END_POWERDOWN) {
+                if (qmp_system_powerdown(s->qmp, NULL, NULL) < 0) {
+                        session_end(s, END_QUIT);
+                        return;
+                }
+                set_patience(s, POWERDOWN_PATIENCE_USEC);
+                return;
+        }
+        if (qmp_quit(s->qmp, NULL, NULL) < 0) {
+                session_end(s, END_KILL);
+                return;
+        }
+        set_patience(s, QUIT_PATIENCE_USEC);
+}
+
+static int on_signal(_unused_ LoopSource *source, const struct signalfd_siginfo *si, void *userdata) {
+        Session *s = userdata;
+
+        if (s->facts.signal == 0)
+                s->facts.signal = (int) si->ssi_signo;
+        s->n_signals++;
+
+        /* Before the guest runs there is nothing to be gentle with. */
+        if (!s->facts.running)
+                return loop_exit(s->loop, 0);
+        if (s->n_signals == 1 && !s->request->choices->run) {
+                log_notice("asking the guest to power off; a second signal ends it at once");
+                session_end(s, END_POWERDOWN);
+        } else
+                session_end(s, s->n_signals >= 3 ? END_KILL : END_QUIT);
+        return 0;
+}
+
+int session_watch_signals(Session *s) {
+        /* SIGRTMIN+4 is what machined sends to power a machine off. */
+        const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGRTMIN + 4 };
+        static_assert(ELEMENTSOF(signals) == ELEMENTSOF(s->signals), "every signal has a source");
+
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
+                int r = loop_add_signal(s->loop, signals[i], on_signal, s, &s->signals[i]);
+
+                if (r < 0)
+                        return r;
+        }
+        return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+static int on_timeout(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
+        Session *s = userdata;
+
+        s->facts.timed_out = true;
+        if (!s->facts.running)
+                return loop_exit(s->loop, 0);
+        session_end(s, END_QUIT);
+        return 0;
+}
+
+int session_watch_timeout(Session *s) {
+        uint64_t usec = s->request->config->timeout_usec;
+
+        if (usec == 0)
+                return 0;
+        return loop_add_timer(s->loop, usec, on_timeout, s, &s->timeout);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "run-forward.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "fd.h"
+
+void forward_done(Forward *f) {
+        f->in_source = loop_source_unref(f->in_source);
+        f->out_source = loop_source_unref(f->out_source);
+        f->in = fd_close(f->in);
+        free(f->buffer);
+        *f = FORWARD_NONE;
+}
+
+/* Whoever read our output is gone: the guest goes on, unread. */
+static void stop_writing(Forward *f) {
+        f->out_source = loop_source_unref(f->out_source);
+        f->out = -EBADF;
+        f->start = f->end = 0;
+}
+
+static bool writable_now(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+        return poll(&p, 1, 0) > 0;
+}
+
+/* Writes while the reader takes it without blocking: a pipe that polls writable takes PIPE_BUF bytes. */
+static void write_some(Forward *f) {
+        while (f->start < f->end && f->out >= 0 && writable_now(f->out)) {
+                ssize_t n = write(f->out, f->buffer + f->start, MIN(f->end - f->start, (size_t) PIPE_BUF));
+
+                if (n < 0 && (errno == EINTR))
+                        continue;
+                if (n < 0 && errno == EAGAIN)
+                        break;
+                if (n < 0) {
+                        stop_writing(f);
+                        return;
+                }
+                f->start += (size_t) n;
+        }
+        if (f->start == f->end || f->out < 0)
+                f->start = f->end = 0;
+}
+
+static int on_writable(LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        Forward *f = userdata;
+
+        write_some(f);
+        if (f->start < f->end)
+                return 0;
+        if (f->out_source)
+                (void) loop_source_set_io_events(s, 0);
+        if (f->in_source && !f->ended)
+                return loop_source_set_io_events(f->in_source, EPOLLIN);
+        return 0;
+}
+
+/* The reader is slow: watch it instead of the channel. */
+static int wait_for_reader(Forward *f) {
+        int r = loop_source_set_io_events(f->in_source, 0);
+
+        if (r < 0)
+                return r;
+        if (f->out_source)
+                return loop_source_set_io_events(f->out_source, EPOLLOUT);
+        r = loop_add_io(f->loop, f->out, EPOLLOUT, on_writable, f, &f->out_source);
+        if (r >= 0)
+                return 0;
+        /* Not something that can be watched (-EPERM: a regular file): then it does not block for long either. */
+        r = fd_write_all(f->out, f->buffer + f->start, f->end - f->start);
+        if (r < 0)
+                stop_writing(f);
+        f->start = f->end = 0;
+        return loop_source_set_io_events(f->in_source, EPOLLIN);
+}
+
+/* One read: the bytes, 0 at the end or when nothing is there. */
+static size_t read_some(Forward *f) {
+        ssize_t n;
+
+        do
+                n = read(f->in, f->buffer, FORWARD_BUFFER);
+        while (n < 0 && errno == EINTR);
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+                f->ended = true;
+        if (n <= 0)
+                return 0;
+        if (f->seen)
+                f->seen(f->buffer, (size_t) n, f->userdata);
+        return (size_t) n;
+}
+
+static int on_readable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        Forward *f = userdata;
+        size_t n = read_some(f);
+
+        if (f->ended) {
+                f->in_source = loop_source_unref(f->in_source);
+                return 0;
+        }
+        if (f->out < 0)
+                return 0;
+        f->end = n;
+        write_some(f);
+        return f->start < f->end ? wait_for_reader(f) : 0;
+}
+
+int forward_start(Forward *f, Loop *loop, int in, int out, void (*seen)(const char *data, size_t size, void *userdata),
+                void *userdata) {
+        int r;
+
+        *f = (Forward) { .loop = loop, .in = in, .out = out, .seen = seen, .userdata = userdata };
+        f->buffer = malloc(FORWARD_BUFFER);
+        r = f->buffer ? loop_add_io(loop, in, EPOLLIN, on_readable, f, &f->in_source) : -ENOMEM;
+        if (r < 0) {
+                f->in = -EBADF; /* stays the caller's */
+                forward_done(f);
+        }
+        return r;
+}
+
+void forward_drain(Forward *f) {
+        if (f->in < 0)
+                return;
+
+        f->in_source = loop_source_unref(f->in_source);
+        f->out_source = loop_source_unref(f->out_source);
+        for (;;) {
+                if (f->out >= 0 && f->start < f->end && fd_write_all(f->out, f->buffer + f->start, f->end - f->start) < 0)
+                        f->out = -EBADF;
+                f->start = 0;
+                if (f->ended)
+                        break;
+                f->end = read_some(f);
+                if (f->end == 0)
+                        break;
+        }
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The virtio-serial ports: what the command of --run= writes, and the notifications of our unit. The guest is not trusted: lines
+ * are bounded, words unknown to us are ignored. */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fd.h"
+#include "run-session.h"
+#include "strutil.h"
+
+static void on_notify_line(char *line, void *userdata) {
+        Session *s = userdata;
+        const char *value;
+        uint64_t status;
+
+        value = startswith(line, "EXIT_STATUS=");
+        if (value && parse_u64_max(value, 255, &status) >= 0) {
+                s->facts.guest_status = (int) status;
+                session_notify_manager(s, line);
+                return;
+        }
+        if (streq(line, "READY=1") && !s->ready_sent) {
+                s->ready_sent = true;
+                event_emit(s->request->events, "ready", NULL);
+                session_notify_manager(s, line);
+                return;
+        }
+        if (startswith(line, "STATUS="))
+                session_notify_manager(s, line);
+}
+
+static void on_notify_text(const char *data, size_t size, void *userdata) {
+        Session *s = userdata;
+
+        line_reader_feed(&s->notify_lines, data, size, on_notify_line, s);
+}
+
+static int start_port(Session *s, Forward *f, LaunchFd number, int out,
+                void (*seen)(const char *data, size_t size, void *userdata)) {
+        int fd = session_channel(s, number), r;
+
+        if (fd < 0)
+                return fd;
+        r = forward_start(f, s->loop, fd, out, seen, s);
+        if (r < 0)
+                (void) fd_close(fd);
+        return r;
+}
+
+int session_start_ports(Session *s) {
+        int r;
+
+        if (!s->request->config->linux_path)
+                return 0;
+        r = start_port(s, &s->notify, LAUNCH_FD_NOTIFY, -EBADF, on_notify_text);
+        if (r < 0 || !s->request->choices->run)
+                return r;
+        r = start_port(s, &s->out, LAUNCH_FD_STDOUT, STDOUT_FILENO, NULL);
+        if (r < 0)
+                return r;
+        return start_port(s, &s->err, LAUNCH_FD_STDERR, STDERR_FILENO, NULL);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* QEMU as a child: its arguments, its messages, its end. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "compose.h"
+#include "fd.h"
+#include "log.h"
+#include "run-session.h"
+#include "strutil.h"
+
+/* What messages of QEMU mean to a person. Later rows explain more; the first match in QEMU's output counts. */
+static const struct {
+        const char *text, *meaning;
+} explanations[] = {
+        { "Could not access KVM kernel module", "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
+        { "failed to initialize kvm", "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
+        { "Cannot allocate memory", "there is not enough memory for --ram=" },
+        { "cannot set up guest memory", "there is not enough memory for --ram=" },
+        { "linux kernel too old to load a ram disk", "--linux= is no kernel that takes an initrd" },
+        { "invalid kernel header", "--linux= is no kernel that QEMU knows" },
+        { "error reading initrd", "QEMU cannot read the initrd" },
+        { "initrd is too large", "the initrd does not fit into the guest's memory: give more --ram=" },
+        { "seccomp support is not available", "this QEMU was built without seccomp, which the launcher relies on" },
+};
+
+/* Lines that say nothing to a person. */
+static const char *const dropped[] = {
+        "TCG doesn't support requested feature",
+};
+
+static void on_qemu_line(char *line, void *userdata) {
+        Session *s = userdata;
+        const char *text = line;
+
+        for (size_t i = 0; i < ELEMENTSOF(dropped); i++)
+                if (strstr(line, dropped[i]))
+                        return;
+        for (size_t i = 0; i < ELEMENTSOF(explanations) && !s->qemu_cause; i++)
+                if (strstr(line, explanations[i].text))
+                        s->qemu_cause = strdup(explanations[i].meaning);
+
+        /* "/path/of/qemu-system-x86_64: text" */
+        const char *name = strstr(line, "qemu-system-x86_64: ");
+        if (name)
+                text = name + strlen("qemu-system-x86_64: ");
+        if (*text)
+                log_error("QEMU: %s", text);
+}
+
+static void on_qemu_text(const char *data, size_t size, void *userdata) {
+        Session *s = userdata;
+
+        line_reader_feed(&s->qemu_lines, data, size, on_qemu_line, s);
+}
+
+static int on_qemu_exit(_unused_ LoopSource *source, const siginfo_t *si, void *userdata) {
+        Session *s = userdata;
+
+        s->facts.qemu_exited = true;
+        s->facts.qemu_status = si->si_code == CLD_EXITED ? si->si_status : -si->si_status;
+        s->qemu_gone = true;
+        return loop_exit(s->loop, 0);
+}
+
+static int start(Session *s, const QemuCommand *command, int stderr_fd, char **reterr) {
+        bool native = s->request->choices->console == CONSOLE_NATIVE;
+        const ProcessSpec spec = {
+                .file = command->argv[0],
+                .argv = command->argv,
+                .stdin_fd = native ? STDIN_FILENO : -EBADF,
+                .stdout_fd = native ? STDOUT_FILENO : -EBADF,
+                .stderr_fd = stderr_fd,
+                .keep_fds = command->fds,
+                .n_keep_fds = command->n_fds,
+        };
+
+        return process_spawn(&spec, &s->qemu, reterr);
+}
+
+int session_spawn_qemu(Session *s, char **reterr) {
+        _cleanup_(qemu_command_done) QemuCommand command = {};
+        _cleanup_close_ int err_read = -EBADF, err_write = -EBADF;
+        const RunRequest *q = s->request;
+        int p[2], r;
+
+        r = compose_qemu(q->config, q->inputs, q->caps, q->choices, &command, reterr);
+        if (r < 0)
+                return r;
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        err_read = p[0];
+        err_write = p[1];
+        if (fcntl(err_read, F_SETFL, O_NONBLOCK) < 0)
+                return -errno;
+
+        r = start(s, &command, err_write, reterr);
+        if (r < 0)
+                return r;
+        session_close_channels(s);
+        r = loop_add_child(s->loop, s->qemu.pidfd, on_qemu_exit, s, &s->qemu_source);
+        if (r < 0)
+                return r;
+        r = forward_start(&s->qemu_stderr, s->loop, err_read, /* out= */ -EBADF, on_qemu_text, s);
+        if (r >= 0)
+                err_read = -EBADF;
+        return r;
+}

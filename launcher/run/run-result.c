@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "run.h"
+
+#define STATUS_TIMEOUT 124
+#define STATUS_FAILED  125
+#define STATUS_RESET   126
+
+static const char *const sources[] = {
+        [EXIT_SOURCE_LAUNCHER] = "launcher",
+        [EXIT_SOURCE_GUEST] = "guest",
+        [EXIT_SOURCE_QEMU] = "qemu",
+        [EXIT_SOURCE_TIMEOUT] = "timeout",
+        [EXIT_SOURCE_SIGNAL] = "signal",
+};
+static_assert(ELEMENTSOF(sources) == _EXIT_SOURCE_MAX, "every source has a name");
+
+const char *exit_source_to_string(ExitSource s) {
+        return sources[s];
+}
+
+#define RESULT(source_, status_, cause_) ((RunResult) { .source = (source_), .status = (status_), .cause = (cause_) })
+
+RunResult run_result(const RunFacts *f) {
+        /* The guest's own word counts most, even when it ends after a signal or by a reboot. */
+        if (f->guest_status >= 0)
+                return RESULT(EXIT_SOURCE_GUEST, f->guest_status, NULL);
+        if (f->timed_out)
+                return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT, "the guest did not end in the time of --timeout=");
+        if (f->failed)
+                return RESULT(EXIT_SOURCE_LAUNCHER, STATUS_FAILED, NULL);
+        if (f->refused)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
+                                "the firmware refused to boot: kernel, initrd or words do not have the hashes of the table");
+        if (f->panicked)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest's kernel panicked");
+        if (f->guest_reset)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest reset (reboot or triple fault)");
+        if (f->guest_shutdown && f->run && f->signal == 0)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
+                                "the guest powered off without a word from the command of --run=: is there a /bin/sh in the initrd?");
+        if (f->guest_shutdown)
+                return RESULT(EXIT_SOURCE_GUEST, 0, NULL);
+        if (f->signal > 0)
+                return RESULT(EXIT_SOURCE_SIGNAL, 128 + f->signal, "a signal ended the guest");
+        if (!f->running)
+                return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended before the guest started");
+        if (f->qemu_status < 0)
+                return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU was killed");
+        return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended although the guest had not");
+}

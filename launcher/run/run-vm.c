@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The phases of one launch, in order: channels, companions, QEMU, set-up by QMP, the verdict on the initrd, cont, wait, tidy up. */
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "qmp-commands.h"
+#include "run-session.h"
+#include "strutil.h"
+
+#define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
+#define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
+#define EXIT_USEC     (5 * UINT64_C(1000000))   /* between a closed QMP socket and the end of the process */
+
+int session_fail(Session *s, int r, const char *sentence) {
+        if (!s->facts.failed) {
+                s->facts.failed = true;
+                s->error = strdup(sentence);
+        }
+        if (s->facts.running)
+                session_end(s, END_QUIT);
+        return r;
+}
+
+static int on_disconnect(_unused_ QmpClient *c, int error, void *userdata) {
+        Session *s = userdata;
+
+        /* QEMU ends: its exit is what counts. Anything else is a QEMU that lost its mind. */
+        if (error < 0 && error != -ECONNRESET && !s->qemu_gone)
+                session_end(s, END_KILL);
+        return 0;
+}
+
+static int set_up_channels(Session *s) {
+        int r = session_start_console(s);
+
+        if (r < 0)
+                return r;
+        return session_start_ports(s);
+}
+
+static int start_qmp(Session *s, int fd) {
+        int r = qmp_client_new(s->loop, fd, &s->qmp);
+
+        if (r < 0) {
+                (void) fd_close(fd);
+                return r;
+        }
+        qmp_client_set_handlers(s->qmp, session_on_event, on_disconnect, s);
+        return 0;
+}
+
+/* When the socket breaks because QEMU died, its exit and last words are on their way. */
+static void wait_for_exit(Session *s) {
+        siginfo_t si = {};
+
+        if (s->qemu_gone)
+                return;
+        s->qemu_source = loop_source_unref(s->qemu_source);
+        if (process_wait(&s->qemu, EXIT_USEC, &si) < 0)
+                return;
+        s->facts.qemu_exited = true;
+        s->facts.qemu_status = si.si_code == CLD_EXITED ? si.si_status : -si.si_status;
+        s->qemu_gone = true;
+}
+
+/* A signal or the time limit came during set-up: not a failure of its own. */
+static bool interrupted(const Session *s) {
+        return s->facts.signal > 0 || s->facts.timed_out;
+}
+
+/* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try SMBIOS. */
+static int check_initrd(Session *s, char **reterr) {
+        const RunRequest *q = s->request;
+
+        while (!s->scan.done && !interrupted(s) && !s->qemu_gone) {
+                int r = loop_once(s->loop, UINT64_MAX);
+
+                if (r < 0)
+                        return r;
+        }
+        if (!s->scan.done)
+                return -ECANCELED;
+        if (s->scan.result == 0) {
+                if (!q->choices->run || !q->inputs->scan || s->scan.has_sh)
+                        return 0;
+                return error_set(reterr, -ENOEXEC, "--run: the initrd has no /bin/sh to run the command with");
+        }
+        if (q->may_fall_back) {
+                log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);
+                return -ESTALE;
+        }
+        return error_set(reterr, s->scan.result, "%s", s->scan.sentence ?: "the initrd cannot import credentials");
+}
+
+static int set_up(Session *s, char **reterr) {
+        QmpVersion version;
+        int r = qmp_query_version_wait(s->qmp, GREETING_USEC, &version, reterr);
+
+        if (r < 0)
+                return r;
+        if (version.major < 8)
+                return error_set(reterr, -EOPNOTSUPP, "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
+                                version.major, version.minor);
+        r = session_add_disk(s, reterr);
+        if (r < 0)
+                return r;
+        r = check_initrd(s, reterr);
+        if (r < 0)
+                return r;
+        return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
+}
+
+static int start(Session *s, char **reterr) {
+        int fd, r;
+
+        r = session_watch_signals(s);
+        if (r >= 0)
+                r = session_watch_timeout(s);
+        if (r >= 0)
+                r = set_up_channels(s);
+        if (r < 0)
+                return r;
+        r = session_start_tpm(s, reterr);
+        if (r < 0)
+                return r;
+
+        fd = session_channel(s, LAUNCH_FD_QMP);
+        if (fd < 0)
+                return fd;
+        r = session_spawn_qemu(s, reterr);
+        if (r < 0) {
+                (void) fd_close(fd);
+                return r;
+        }
+        r = start_qmp(s, fd);
+        if (r < 0)
+                return r;
+        r = session_start_scan(s);
+        if (r < 0)
+                return error_set(reterr, r, "cannot start the scan of the initrd: %s", strerror(-r));
+        return set_up(s, reterr);
+}
+
+static int run(Session *s) {
+        int r;
+
+        s->facts.running = true;
+        event_emit(s->request->events, "started", NULL);
+        if (!s->request->choices->run) {
+                /* Nobody in the guest will say when it is ready. */
+                event_emit(s->request->events, "ready", NULL);
+                session_notify_manager(s, "READY=1");
+        }
+        r = session_watch_refusal(s);
+        if (r < 0 || s->qemu_gone)
+                return r;
+        return loop_run(s->loop);
+}
+
+static void drain(Session *s) {
+        forward_drain(&s->qemu_stderr);
+        forward_drain(&s->console.forward);
+        forward_drain(&s->out);
+        forward_drain(&s->err);
+        forward_drain(&s->notify);
+}
+
+static void session_done(Session *s) {
+        for (size_t i = 0; i < ELEMENTSOF(s->signals); i++)
+                s->signals[i] = loop_source_unref(s->signals[i]);
+        s->timeout = loop_source_unref(s->timeout);
+        s->patience = loop_source_unref(s->patience);
+        s->sampler = loop_source_unref(s->sampler);
+        s->panic_timer = loop_source_unref(s->panic_timer);
+        s->qmp = qmp_client_unref(s->qmp);
+        s->qemu_source = loop_source_unref(s->qemu_source);
+        if (s->qemu_gone)
+                process_forget(&s->qemu);
+        process_done(&s->qemu);
+        process_done(&s->swtpm);
+        session_end_scan(s);
+        session_end_console(s);
+        forward_done(&s->qemu_stderr);
+        forward_done(&s->out);
+        forward_done(&s->err);
+        forward_done(&s->notify);
+        session_close_channels(s);
+        s->loop = loop_unref(s->loop);
+        free(s->error);
+        free(s->qemu_cause);
+}
+
+/* Says once why it ended, best explanation first. */
+static void report(Session *s, const RunResult *result) {
+        if (s->facts.guest_status >= 0 || result->source == EXIT_SOURCE_SIGNAL)
+                return;
+        if (s->error)
+                log_error("%s", s->error);
+        if (s->qemu_cause && result->status != 0)
+                log_error("%s", s->qemu_cause);
+        else if (result->cause && !s->error)
+                log_error("%s", result->cause);
+        if (result->status != 0)
+                session_show_tail(s);
+}
+
+int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
+        _cleanup_(session_done) Session s = {
+                .request = request,
+                .facts = { .guest_status = -1, .run = request->choices->run },
+                .qemu = PROCESS_NONE,
+                .swtpm = PROCESS_NONE,
+                .console = { .forward = FORWARD_NONE, .input_fd = -EBADF },
+                .out = FORWARD_NONE,
+                .err = FORWARD_NONE,
+                .notify = FORWARD_NONE,
+                .qemu_stderr = FORWARD_NONE,
+                .scan = { .process = PROCESS_NONE, .fd = -EBADF },
+        };
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        r = loop_new(&s.loop);
+        if (r < 0)
+                return error_set(reterr, r, "cannot make an event loop: %s", strerror(-r));
+
+        r = start(&s, &error);
+        if (r == -ESTALE)
+                return r;
+        if (r >= 0)
+                r = run(&s);
+        else if (!interrupted(&s) && s.qemu.pid > 0)
+                wait_for_exit(&s);
+
+        if (r < 0 && !interrupted(&s) && !(s.qemu_gone && s.facts.running))
+                (void) session_fail(&s, r, s.qemu_gone ? "QEMU ended while it was set up" : error ?: strerror(-r));
+        if (s.facts.failed && !s.qemu_gone)
+                process_done(&s.qemu);
+        drain(&s);
+
+        *ret = run_result(&s.facts);
+        report(&s, ret);
+        return 0;
+}

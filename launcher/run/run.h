@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* IMPURE: looks at the host, starts QEMU and its companions, drives QMP, and waits for the end.
+ *
+ * Phases, each with typed input and output: parse (VmConfig) -> probe (HostCaps) -> resolve (LaunchInputs) -> ask measure
+ * (MeasureAnswer) -> compose (QemuCommand) -> spawn -> set up by QMP -> cont -> wait -> result (exit status). */
+
+#include <sys/types.h>
+
+#include "launch.h"
+
+/* --- the host ------------------------------------------------------------------------------------------------------- */
+
+/* Looks at CPU, /dev/kvm and PATH; never fails for what is missing. */
+_warn_unused_result_ int run_probe_host(const VmConfig *config, HostCaps *ret);
+/* HostCaps from --host-caps=FILE. */
+_warn_unused_result_ int run_read_host_caps(const char *path, HostCaps *ret, char **reterr);
+/* Whether KVM, console, TPM... are used. A sentence for the user goes to *ret_notice (owned) where something was left out. */
+_warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
+                char **reterr);
+
+/* --- the measure program -------------------------------------------------------------------------------------------- */
+
+typedef struct MeasureAnswer {
+        Json *json; /* owned; the whole answer */
+} MeasureAnswer;
+
+void measure_answer_done(MeasureAnswer *a);
+/* Starts measure on the plan, waits for its answer. The descriptors of the plan must be open. */
+_warn_unused_result_ int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr);
+const char *measure_answer_digest(const MeasureAnswer *a); /* hex, borrowed; NULL: none */
+/* The 176-byte table of kernel hashes as a sealed memfd. */
+_warn_unused_result_ int measure_answer_table_fd(const MeasureAnswer *a, char **reterr);
+
+/* --- events --------------------------------------------------------------------------------------------------------- */
+
+/* Where JSON events go: --status-fd= or --json=short. */
+typedef struct EventSink {
+        int fd; /* owned unless 1; -EBADF: nowhere */
+} EventSink;
+
+_warn_unused_result_ int event_sink_open(const VmConfig *config, EventSink *ret, char **reterr);
+void event_sink_done(EventSink *sink);
+/* Writes one line {"event":name,...}; takes data (an object or NULL). A reader that went away is no failure. */
+void event_emit(const EventSink *sink, const char *name, Json *data);
+
+/* --- the result ----------------------------------------------------------------------------------------------------- */
+
+typedef enum ExitSource {
+        EXIT_SOURCE_LAUNCHER, /* refusal or failure before the guest ran, or of the launcher itself */
+        EXIT_SOURCE_GUEST,
+        EXIT_SOURCE_QEMU,
+        EXIT_SOURCE_TIMEOUT,
+        EXIT_SOURCE_SIGNAL,
+        _EXIT_SOURCE_MAX,
+} ExitSource;
+
+const char *exit_source_to_string(ExitSource s);
+
+typedef struct RunFacts {
+        bool failed;            /* the launcher or its set-up failed; `cause` says how */
+        bool running;           /* cont was answered */
+        bool run;               /* --run: the unit must have said EXIT_STATUS */
+        int guest_status;       /* EXIT_STATUS from the guest, or -1 */
+        bool timed_out;
+        int signal;             /* that made us end QEMU, or 0 */
+        bool guest_shutdown;    /* clean power-off */
+        bool guest_reset;       /* reboot or triple fault */
+        bool panicked;
+        bool refused;           /* the firmware would not boot what was given */
+        bool qemu_exited;       /* by itself, without any of the above */
+        int qemu_status;        /* exit status of QEMU, or -signal */
+} RunFacts;
+
+typedef struct RunResult {
+        ExitSource source;
+        int status;
+        const char *cause; /* borrowed literal: one sentence, or NULL for a clean end */
+} RunResult;
+
+/* PURE: the documented exit status of what happened. */
+RunResult run_result(const RunFacts *facts);
+
+/* --- the launch ----------------------------------------------------------------------------------------------------- */
+
+typedef struct RunRequest {
+        const VmConfig *config;
+        const HostCaps *caps;
+        const LaunchChoices *choices;
+        LaunchInputs *inputs; /* taken apart while it runs */
+        const EventSink *events;
+        bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE */
+} RunRequest;
+
+/* Runs the guest to its end. 0 with the result; -ESTALE: nothing ran, start again with another transport; other -errno only
+ * when not even the loop could be set up. */
+_warn_unused_result_ int run_vm(const RunRequest *request, RunResult *ret, char **reterr);
