@@ -248,3 +248,8 @@ int resolve_firmware(
                 return choose(config, options, in, reterr);
         }
 }
+
+int resolve_firmware_alone(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        return choose(config, options, in, reterr);
+}

@@ -22,3 +22,7 @@ _warn_unused_result_ int resolve_launch(
 
 /* The credentials of this launch in their order: the user's, then those of --run=. */
 _warn_unused_result_ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr);
+
+/* Only the firmware that --firmware=describe is about; in->firmware_descriptor says where it was found. */
+_warn_unused_result_ int resolve_firmware_alone(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);

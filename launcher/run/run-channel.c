@@ -35,8 +35,8 @@ void session_close_channels(Session *s) {
         s->n_channel_fds = 0;
 }
 
-void line_reader_feed(LineReader *l, const char *data, size_t size, void (*handler)(char *line, void *userdata),
-                void *userdata) {
+void line_reader_feed(LineReader *l, const char *data, size_t size,
+                void (*handler)(char *line, void *userdata), void *userdata) {
         for (size_t i = 0; i < size; i++) {
                 if (data[i] != '\n') {
                         if (l->size + 1 < sizeof(l->line))

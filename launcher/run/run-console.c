@@ -125,7 +125,8 @@ int session_start_console(Session *s) {
         fd = session_channel(s, LAUNCH_FD_CONSOLE);
         if (fd < 0)
                 return fd;
-        r = forward_start(&c->forward, s->loop, fd, mode == CONSOLE_HEADLESS ? -EBADF : STDOUT_FILENO, on_console_text, s);
+        r = forward_start(&c->forward, s->loop, fd, mode == CONSOLE_HEADLESS ? -EBADF : STDOUT_FILENO,
+                        on_console_text, s);
         if (r < 0) {
                 (void) fd_close(fd);
                 return r;

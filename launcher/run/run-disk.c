@@ -37,18 +37,18 @@ static int add_file_node(Session *s, const char *node, unsigned set, bool read_o
         int r;
 
         (void) snprintf(path, sizeof(path), "/dev/fdset/%u", set);
-        r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", "file", "node-name", node, "filename", path,
-                        "read-only", read_only, "discard", "unmap");
+        r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", "file", "node-name", node,
+                        "filename", path, "read-only", read_only, "discard", "unmap");
         if (r < 0)
                 return r;
         return qmp_call_wait(s->qmp, "blockdev-add", arguments, STEP_USEC, NULL, reterr);
 }
 
-static int add_format_node(Session *s, const char *node, const char *driver, const char *file, const char *backing,
-                bool read_only, char **reterr) {
+static int add_format_node(Session *s, const char *node, const char *driver, const char *file,
+                const char *backing, bool read_only, char **reterr) {
         Json *arguments = NULL;
-        int r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", driver, "node-name", node, "file", file, "read-only",
-                        read_only, "discard", "unmap");
+        int r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", driver, "node-name", node,
+                        "file", file, "read-only", read_only, "discard", "unmap");
 
         if (r >= 0 && backing)
                 r = js_set(arguments, "backing", js_string(backing));
@@ -74,7 +74,9 @@ static int open_overlay(const char *image, char **reterr) {
         for (size_t i = 0; i < ELEMENTSOF(places) && fd < 0; i++)
                 fd = fd_open(places[i], O_TMPFILE | O_RDWR, 0600);
         if (fd < 0)
-                return error_set(reterr, fd, "--ephemeral: cannot make an unnamed temporary file beside '%s' or in /var/tmp: %s",
+                return error_set(reterr, fd,
+                                "--ephemeral: cannot make an unnamed temporary file beside '%s' or in "
+                                "/var/tmp: %s",
                                 image, strerror(-fd));
         return fd;
 }
@@ -111,19 +113,21 @@ static int add_overlay(Session *s, const char *image, char **reterr) {
         r = add_file_node(s, "overlay-file", SET_OVERLAY, /* read_only= */ false, reterr);
         if (r < 0)
                 return r;
-        r = js_build(&options, "{s:s, s:s, s:I}", "driver", "qcow2", "file", "overlay-file", "size", (long long) size);
+        r = js_build(&options, "{s:s, s:s, s:I}", "driver", "qcow2", "file", "overlay-file", "size",
+                        (long long) size);
         if (r < 0)
                 return r;
         r = qmp_blockdev_create_wait(s->qmp, "make-overlay", options, STEP_USEC, reterr);
         if (r < 0)
                 return r;
-        return add_format_node(s, "disk", "qcow2", "overlay-file", "disk-base", /* read_only= */ false, reterr);
+        return add_format_node(
+                        s, "disk", "qcow2", "overlay-file", "disk-base", /* read_only= */ false, reterr);
 }
 
 static int plug_in(Session *s, char **reterr) {
         Json *arguments = NULL;
-        int r = js_build(&arguments, "{s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", "disk0", "bus",
-                        "disk-port", "drive", "disk", "bootindex", 1);
+        int r = js_build(&arguments, "{s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", "disk0",
+                        "bus", "disk-port", "drive", "disk", "bootindex", 1);
 
         if (r >= 0 && s->request->config->coco != SEV_MODE_NONE && !s->request->choices->simulated) {
                 r = js_set(arguments, "disable-legacy", js_string("on"));
@@ -153,7 +157,8 @@ int session_add_disk(Session *s, char **reterr) {
         if (r >= 0)
                 r = add_file_node(s, "disk-file", SET_IMAGE, read_only, reterr);
         if (r >= 0)
-                r = add_format_node(s, read_only ? "disk-base" : "disk", format, "disk-file", NULL, read_only, reterr);
+                r = add_format_node(s, read_only ? "disk-base" : "disk", format, "disk-file", NULL,
+                                read_only, reterr);
         if (r >= 0 && read_only)
                 r = add_overlay(s, config->image, reterr);
         if (r >= 0)

@@ -19,7 +19,8 @@ int event_sink_open(const VmConfig *config, EventSink *ret, char **reterr) {
                 return 0;
 
         if (parse_unsigned(config->status_fd, &number) < 0 || number > INT32_MAX)
-                return error_set(reterr, -EINVAL, "--status-fd: expected a descriptor number, not '%s'", config->status_fd);
+                return error_set(reterr, -EINVAL, "--status-fd: expected a descriptor number, not '%s'",
+                                config->status_fd);
         /* A copy that no child inherits. */
         fd = fcntl((int) number, F_DUPFD_CLOEXEC, 3);
         if (fd < 0)

@@ -112,8 +112,8 @@ static int on_readable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_
         return f->start < f->end ? wait_for_reader(f) : 0;
 }
 
-int forward_start(Forward *f, Loop *loop, int in, int out, void (*seen)(const char *data, size_t size, void *userdata),
-                void *userdata) {
+int forward_start(Forward *f, Loop *loop, int in, int out,
+                void (*seen)(const char *data, size_t size, void *userdata), void *userdata) {
         int r;
 
         *f = (Forward) { .loop = loop, .in = in, .out = out, .seen = seen, .userdata = userdata };
@@ -133,7 +133,8 @@ void forward_drain(Forward *f) {
         f->in_source = loop_source_unref(f->in_source);
         f->out_source = loop_source_unref(f->out_source);
         for (;;) {
-                if (f->out >= 0 && f->start < f->end && fd_write_all(f->out, f->buffer + f->start, f->end - f->start) < 0)
+                if (f->out >= 0 && f->start < f->end &&
+                                fd_write_all(f->out, f->buffer + f->start, f->end - f->start) < 0)
                         f->out = -EBADF;
                 f->start = 0;
                 if (f->ended)

@@ -12,9 +12,9 @@
 #define FORWARD_BUFFER (64u * 1024u)
 
 typedef struct Forward {
-        Loop *loop;   /* weak */
-        int in;       /* owned, not blocking; -EBADF: not in use */
-        int out;      /* borrowed; -EBADF: bytes are only shown to `seen` */
+        Loop *loop; /* weak */
+        int in;     /* owned, not blocking; -EBADF: not in use */
+        int out;    /* borrowed; -EBADF: bytes are only shown to `seen` */
         LoopSource *in_source, *out_source;
         char *buffer; /* owned */
         size_t start, end;

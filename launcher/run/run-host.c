@@ -129,7 +129,8 @@ int run_read_host_caps(const char *path, HostCaps *ret, char **reterr) {
         return r < 0 ? error_prefix(reterr, r, "--host-caps: '%s'", path) : 0;
 }
 
-static int choose_kvm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice, char **reterr) {
+static int choose_kvm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
+                char **reterr) {
         if (config->kvm == TRISTATE_NO)
                 return 0;
         if (caps->kvm) {
@@ -156,11 +157,12 @@ static int choose_tpm(const VmConfig *config, const HostCaps *caps, LaunchChoice
         /* Auto means what systemd-vmspawn means by it, a TPM where one can be had; but never under --coco=, where the host's TPM
          * proves nothing. */
         ret->tpm = config->tpm == TRISTATE_YES ||
-                   (config->tpm == TRISTATE_AUTO && config->coco == SEV_MODE_NONE && caps->swtpm);
+                        (config->tpm == TRISTATE_AUTO && config->coco == SEV_MODE_NONE && caps->swtpm);
         return 0;
 }
 
-int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice, char **reterr) {
+int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
+                char **reterr) {
         LaunchChoices choices = { .run = config->run, .simulated = config->simulate };
         bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
         int r;
@@ -174,11 +176,12 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
 
         choices.console = config->console;
         if (choices.console == CONSOLE_AUTO)
-                choices.console = config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS :
-                                  terminal                                       ? CONSOLE_INTERACTIVE :
-                                                                                   CONSOLE_READ_ONLY;
+                choices.console = config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
+                                : terminal                                       ? CONSOLE_INTERACTIVE
+                                                                                 : CONSOLE_READ_ONLY;
         if (choices.console == CONSOLE_INTERACTIVE && !isatty(STDIN_FILENO))
-                return error_set(reterr, -ENOTTY, "--console=interactive: standard input is no terminal, use read-only");
+                return error_set(reterr, -ENOTTY,
+                                "--console=interactive: standard input is no terminal, use read-only");
 
         *ret = choices;
         return 0;

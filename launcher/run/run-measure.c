@@ -104,7 +104,8 @@ static int collect(Process *child, int out, int err, MeasureAnswer *ret, char **
 
         r = fd_read_all(out, ANSWER_MAX, &answer, &size);
         if (r < 0)
-                return error_set(reterr, r, "cannot read the answer of the measure program: %s", strerror(-r));
+                return error_set(reterr, r, "cannot read the answer of the measure program: %s",
+                                strerror(-r));
         r = fd_read_all(err, ERROR_MAX, &sentence, NULL);
         if (r < 0)
                 return r;
@@ -114,14 +115,15 @@ static int collect(Process *child, int out, int err, MeasureAnswer *ret, char **
         if (si.si_code != CLD_EXITED || si.si_status != 0) {
                 sentence[strcspn(sentence, "\n")] = 0;
                 const char *text = startswith(sentence, "cvmspawn measure: ") ?: sentence;
-                return error_set(reterr, -EBADMSG, "%s", *text ? text : "the measure program failed without a word");
+                return error_set(reterr, -EBADMSG, "%s",
+                                *text ? text : "the measure program failed without a word");
         }
         return js_parse(answer, size, &ret->json, reterr);
 }
 
 int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr) {
-        _cleanup_close_ int plan_fd = plan_memfd(plan), out_read = -EBADF, out_write = -EBADF, err_read = -EBADF,
-                            err_write = -EBADF;
+        _cleanup_close_ int plan_fd = plan_memfd(plan), out_read = -EBADF, out_write = -EBADF,
+                            err_read = -EBADF, err_write = -EBADF;
         _cleanup_(process_done) Process child = PROCESS_NONE;
         int out[2], err[2], r;
 

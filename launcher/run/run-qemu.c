@@ -19,15 +19,18 @@
 static const struct {
         const char *text, *meaning;
 } explanations[] = {
-        { "Could not access KVM kernel module", "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
-        { "failed to initialize kvm", "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
+        { "Could not access KVM kernel module",
+                        "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
+        { "failed to initialize kvm",
+                        "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
         { "Cannot allocate memory", "there is not enough memory for --ram=" },
         { "cannot set up guest memory", "there is not enough memory for --ram=" },
         { "linux kernel too old to load a ram disk", "--linux= is no kernel that takes an initrd" },
         { "invalid kernel header", "--linux= is no kernel that QEMU knows" },
         { "error reading initrd", "QEMU cannot read the initrd" },
         { "initrd is too large", "the initrd does not fit into the guest's memory: give more --ram=" },
-        { "seccomp support is not available", "this QEMU was built without seccomp, which the launcher relies on" },
+        { "seccomp support is not available",
+                        "this QEMU was built without seccomp, which the launcher relies on" },
 };
 
 /* Lines that say nothing to a person. */

@@ -19,26 +19,30 @@ const char *exit_source_to_string(ExitSource s) {
         return sources[s];
 }
 
-#define RESULT(source_, status_, cause_) ((RunResult) { .source = (source_), .status = (status_), .cause = (cause_) })
+#define RESULT(source_, status_, cause_)                                                                    \
+        ((RunResult) { .source = (source_), .status = (status_), .cause = (cause_) })
 
 RunResult run_result(const RunFacts *f) {
         /* The guest's own word counts most, even when it ends after a signal or by a reboot. */
         if (f->guest_status >= 0)
                 return RESULT(EXIT_SOURCE_GUEST, f->guest_status, NULL);
         if (f->timed_out)
-                return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT, "the guest did not end in the time of --timeout=");
+                return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT,
+                                "the guest did not end in the time of --timeout=");
         if (f->failed)
                 return RESULT(EXIT_SOURCE_LAUNCHER, STATUS_FAILED, NULL);
         if (f->refused)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
-                                "the firmware refused to boot: kernel, initrd or words do not have the hashes of the table");
+                                "the firmware refused to boot: kernel, initrd or words do not have the "
+                                "hashes of the table");
         if (f->panicked)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest's kernel panicked");
         if (f->guest_reset)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest reset (reboot or triple fault)");
         if (f->guest_shutdown && f->run && f->signal == 0)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
-                                "the guest powered off without a word from the command of --run=: is there a /bin/sh in the initrd?");
+                                "the guest powered off without a word from the command of --run=: is there "
+                                "a /bin/sh in the initrd?");
         if (f->guest_shutdown)
                 return RESULT(EXIT_SOURCE_GUEST, 0, NULL);
         if (f->signal > 0)

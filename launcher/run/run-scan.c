@@ -31,7 +31,8 @@ static void judge(const InitrdInfo *info, ScanAnswer *a) {
         if (!info->initrd_release) {
                 a->result = -ENOEXEC;
                 (void) snprintf(a->sentence, sizeof(a->sentence),
-                                "the initrd has no etc/initrd-release: its PID 1 is not systemd and imports no credentials");
+                                "the initrd has no etc/initrd-release: its PID 1 is not systemd and imports "
+                                "no credentials");
         } else if (info->systemd_version < SYSTEMD_WANTED) {
                 a->result = -ENOEXEC;
                 if (info->systemd_version == 0)
@@ -39,7 +40,8 @@ static void judge(const InitrdInfo *info, ScanAnswer *a) {
                                         "the initrd has no systemd, so nothing there imports credentials");
                 else
                         (void) snprintf(a->sentence, sizeof(a->sentence),
-                                        "the initrd has systemd %u, which does not know credentials in the initrd (systemd %u does)",
+                                        "the initrd has systemd %u, which does not know credentials in the "
+                                        "initrd (systemd %u does)",
                                         info->systemd_version, SYSTEMD_WANTED);
         }
 }
@@ -52,7 +54,8 @@ static int scan_main(void *userdata) {
 
         a.result = initrd_scan(job->initrd_fd, 0, job->size, INITRD_SCAN_QUICK, &info, &error);
         if (a.result < 0)
-                (void) snprintf(a.sentence, sizeof(a.sentence), "cannot read the initrd: %s", error ?: strerror(-a.result));
+                (void) snprintf(a.sentence, sizeof(a.sentence), "cannot read the initrd: %s",
+                                error ?: strerror(-a.result));
         else
                 judge(&info, &a);
         return fd_write_all(job->answer_fd, &a, sizeof(a)) < 0;

@@ -19,8 +19,8 @@ typedef struct LineReader {
 } LineReader;
 
 /* Calls handler for each whole line (without its newline). */
-void line_reader_feed(LineReader *l, const char *data, size_t size, void (*handler)(char *line, void *userdata),
-                void *userdata);
+void line_reader_feed(LineReader *l, const char *data, size_t size,
+                void (*handler)(char *line, void *userdata), void *userdata);
 
 typedef struct ConsoleState {
         Forward forward;

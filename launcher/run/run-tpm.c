@@ -30,8 +30,8 @@ int session_start_tpm(Session *s, char **reterr) {
                 return -ENOMEM;
 
         const int fds[] = { control, state };
-        char *const argv[] = { s->request->caps->swtpm, (char *) "socket", (char *) "--tpm2", (char *) "--terminate",
-                (char *) "--ctrl", ctrl, (char *) "--tpmstate", tpmstate, NULL };
+        char *const argv[] = { s->request->caps->swtpm, (char *) "socket", (char *) "--tpm2",
+                (char *) "--terminate", (char *) "--ctrl", ctrl, (char *) "--tpmstate", tpmstate, NULL };
         const ProcessSpec spec = {
                 .file = argv[0],
                 .argv = argv,

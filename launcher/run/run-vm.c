@@ -89,13 +89,15 @@ static int check_initrd(Session *s, char **reterr) {
         if (s->scan.result == 0) {
                 if (!q->choices->run || !q->inputs->scan || s->scan.has_sh)
                         return 0;
-                return error_set(reterr, -ENOEXEC, "--run: the initrd has no /bin/sh to run the command with");
+                return error_set(reterr, -ENOEXEC,
+                                "--run: the initrd has no /bin/sh to run the command with");
         }
         if (q->may_fall_back) {
                 log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);
                 return -ESTALE;
         }
-        return error_set(reterr, s->scan.result, "%s", s->scan.sentence ?: "the initrd cannot import credentials");
+        return error_set(reterr, s->scan.result, "%s",
+                        s->scan.sentence ?: "the initrd cannot import credentials");
 }
 
 static int set_up(Session *s, char **reterr) {
@@ -105,7 +107,8 @@ static int set_up(Session *s, char **reterr) {
         if (r < 0)
                 return r;
         if (version.major < 8)
-                return error_set(reterr, -EOPNOTSUPP, "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
+                return error_set(reterr, -EOPNOTSUPP,
+                                "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
                                 version.major, version.minor);
         r = session_add_disk(s, reterr);
         if (r < 0)

@@ -15,7 +15,8 @@
 #define SAMPLE_EVERY_USEC 200000u
 #define PANIC_WAIT_USEC   2000000u /* time for a panic device or panic=N to act by itself */
 
-static int on_status(QmpClient *c, int error, const Json *value, _unused_ const char *description, void *userdata) {
+static int on_status(QmpClient *c, int error, const Json *value, _unused_ const char *description,
+                void *userdata) {
         Session *s = userdata;
         QmpStatus status;
 
@@ -26,7 +27,8 @@ static int on_status(QmpClient *c, int error, const Json *value, _unused_ const 
                 s->facts.panicked = true;
                 session_end(s, END_QUIT);
         } else if (status.state == QMP_STATE_IO_ERROR) {
-                log_error("the guest's disk cannot be read or written (is the host's disk full?), ending the guest");
+                log_error("the guest's disk cannot be read or written (is the host's disk full?), ending "
+                          "the guest");
                 (void) session_fail(s, -EIO, "input or output error on the guest's disk");
         }
         (void) c;

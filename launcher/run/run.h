@@ -17,8 +17,8 @@ _warn_unused_result_ int run_probe_host(const VmConfig *config, HostCaps *ret);
 /* HostCaps from --host-caps=FILE. */
 _warn_unused_result_ int run_read_host_caps(const char *path, HostCaps *ret, char **reterr);
 /* Whether KVM, console, TPM... are used. A sentence for the user goes to *ret_notice (owned) where something was left out. */
-_warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
-                char **reterr);
+_warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
+                char **ret_notice, char **reterr);
 
 /* --- the measure program -------------------------------------------------------------------------------------------- */
 
@@ -59,18 +59,18 @@ typedef enum ExitSource {
 const char *exit_source_to_string(ExitSource s);
 
 typedef struct RunFacts {
-        bool failed;            /* the launcher or its set-up failed; `cause` says how */
-        bool running;           /* cont was answered */
-        bool run;               /* --run: the unit must have said EXIT_STATUS */
-        int guest_status;       /* EXIT_STATUS from the guest, or -1 */
+        bool failed;      /* the launcher or its set-up failed; `cause` says how */
+        bool running;     /* cont was answered */
+        bool run;         /* --run: the unit must have said EXIT_STATUS */
+        int guest_status; /* EXIT_STATUS from the guest, or -1 */
         bool timed_out;
-        int signal;             /* that made us end QEMU, or 0 */
-        bool guest_shutdown;    /* clean power-off */
-        bool guest_reset;       /* reboot or triple fault */
+        int signal;          /* that made us end QEMU, or 0 */
+        bool guest_shutdown; /* clean power-off */
+        bool guest_reset;    /* reboot or triple fault */
         bool panicked;
-        bool refused;           /* the firmware would not boot what was given */
-        bool qemu_exited;       /* by itself, without any of the above */
-        int qemu_status;        /* exit status of QEMU, or -signal */
+        bool refused;     /* the firmware would not boot what was given */
+        bool qemu_exited; /* by itself, without any of the above */
+        int qemu_status;  /* exit status of QEMU, or -signal */
 } RunFacts;
 
 typedef struct RunResult {

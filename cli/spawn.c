@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* cvmspawn without a verb: the launcher. Wiring only; see launcher/. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "resolve.h"
+#include "spawn.h"
+#include "strutil.h"
+
+void spawn_job_done(SpawnJob *job) {
+        measure_answer_done(&job->answer);
+        launch_inputs_done(&job->inputs);
+        host_caps_done(&job->caps);
+        vm_config_done(&job->config);
+}
+
+/* The table of a simulated launch, which QEMU's loader device reads at start. */
+static int add_table(SpawnJob *job, char **reterr) {
+        int fd;
+
+        if (!job->config.simulate)
+                return 0;
+        fd = measure_answer_table_fd(&job->answer, reterr);
+        if (fd < 0)
+                return fd;
+        return launch_inputs_keep_fd(&job->inputs, fd, LAUNCH_FD_TABLE);
+}
+
+int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
+        const ResolveOptions options = { .for_launch = true, .transport = transport };
+        int r;
+
+        launch_inputs_done(&job->inputs);
+        measure_answer_done(&job->answer);
+        r = resolve_launch(&job->config, &options, &job->inputs, reterr);
+        if (r < 0 || !vm_config_confidential(&job->config))
+                return r;
+        r = run_ask_measure(&job->inputs.plan, &job->answer, reterr);
+        if (r < 0)
+                return r;
+        return add_table(job, reterr);
+}
+
+static int probe(SpawnJob *job, char **reterr) {
+        _cleanup_free_ char *notice = NULL;
+        int r;
+
+        r = job->config.host_caps ? run_read_host_caps(job->config.host_caps, &job->caps, reterr)
+                                  : run_probe_host(&job->config, &job->caps);
+        if (r < 0)
+                return r;
+        r = run_choose(&job->config, &job->caps, &job->choices, &notice, reterr);
+        if (r >= 0 && notice)
+                log_notice("%s", notice);
+        return r;
+}
+
+static void banner(const SpawnJob *job, const EventSink *events) {
+        const char *digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
+        Json *data = NULL;
+
+        if (!vm_config_confidential(&job->config))
+                return;
+        if (js_build(&data, "{s:s, s:s?, s:b, s:s}", "mode", sev_mode_to_string(job->config.coco), "digest",
+                            digest, "simulated", job->config.simulate, "warning",
+                            job->config.simulate ? "simulated: nothing here is confidential" : "") >= 0)
+                event_emit(events, "digest", data);
+        if (job->config.simulate)
+                log_notice("SIMULATED %s: the firmware checks the kernel hashes, but nothing is encrypted "
+                           "or confidential",
+                                sev_mode_to_string(job->config.coco));
+        if (digest)
+                log_notice("%s launch digest%s: %s", sev_mode_to_string(job->config.coco),
+                                job->config.simulate ? " that hardware would report" : "", digest);
+}
+
+/* True if --expect= is absent or names this launch's digest. */
+static int check_expected(const SpawnJob *job, char **reterr) {
+        const char *digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
+
+        if (!job->config.expect || (digest && strcasecmp(digest, job->config.expect) == 0))
+                return 0;
+        return error_set(reterr, -EBADE,
+                        "--expect: the launch digest is %s, not %s: nothing was started; 'cvmspawn measure' "
+                        "tells why they differ",
+                        digest ?: "unknown", job->config.expect);
+}
+
+static int launch(SpawnJob *job, char **reterr) {
+        _cleanup_(event_sink_done) EventSink events = { .fd = -EBADF };
+        const RunRequest request = {
+                .config = &job->config,
+                .caps = &job->caps,
+                .choices = &job->choices,
+                .inputs = &job->inputs,
+                .events = &events,
+                .may_fall_back = job->config.credential_transport == TRANSPORT_AUTO &&
+                                !vm_config_confidential(&job->config),
+        };
+        RunResult result = { .status = EXIT_REFUSED };
+        Json *data = NULL;
+        int r;
+
+        r = event_sink_open(&job->config, &events, reterr);
+        if (r < 0)
+                return r;
+        r = check_expected(job, reterr);
+        if (r < 0)
+                return r;
+        banner(job, &events);
+
+        r = run_vm(&request, &result, reterr);
+        if (r == -ESTALE) {
+                RunRequest again = request;
+
+                r = spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
+                if (r < 0)
+                        return r;
+                again.may_fall_back = false;
+                r = run_vm(&again, &result, reterr);
+        }
+        if (r < 0)
+                return r;
+
+        if (js_build(&data, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result.source), "status",
+                            result.status, "cause", result.cause) >= 0)
+                event_emit(&events, "exit", data);
+        return result.status;
+}
+
+static int run(SpawnJob *job, char **reterr) {
+        int r;
+
+        if (job->config.firmware == FIRMWARE_LIST || job->config.firmware == FIRMWARE_DESCRIBE)
+                return spawn_firmware(&job->config, reterr);
+        r = vm_config_check(&job->config, reterr);
+        if (r < 0)
+                return r;
+        r = probe(job, reterr);
+        if (r < 0)
+                return r;
+        r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
+        if (r < 0)
+                return r;
+        return job->config.print != 0 ? spawn_print(job, reterr) : launch(job, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(spawn_job_done) SpawnJob job = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (options_dump_requested(&config_option_table, argc, argv))
+                return 0;
+
+        log_open("cvmspawn", /* quiet= */ false);
+        vm_config_init(&job.config);
+        r = vm_config_parse(&job.config, argc, argv, &error);
+        if (r >= 0 && job.config.help) {
+                options_help(&config_option_table, stdout);
+                return 0;
+        }
+        if (r >= 0 && job.config.version) {
+                puts("cvmspawn " CVMSPAWN_VERSION);
+                return 0;
+        }
+        if (r >= 0) {
+                log_open("cvmspawn", job.config.quiet);
+                r = run(&job, &error);
+        }
+        if (r >= 0)
+                return r;
+
+        (void) log_failure(r, error);
+        return r == -EBADE && job.config.print != 0 ? 3 : EXIT_REFUSED;
+}
