@@ -24,10 +24,11 @@ static int dump(int fd, uint64_t offset, uint64_t length, bool quick, char **ret
         if (r < 0)
                 return r;
         FOREACH_ARRAY(p, info.parts, info.n_parts)
-                (void) printf("part %" PRIu64 " %" PRIu64 " %s content=%" PRIu64 " members=%" PRIu64 "\n", p->offset,
-                                p->length, initrd_compression_to_string(p->compression), p->content, p->members);
-        (void) printf("complete=%d release=%d version=%u sh=%d init=%d\n", info.complete, info.initrd_release,
-                        info.systemd_version, info.has_sh, info.has_init);
+                (void) printf("part %" PRIu64 " %" PRIu64 " %s content=%" PRIu64 " members=%" PRIu64 "\n",
+                                p->offset, p->length, initrd_compression_to_string(p->compression),
+                                p->content, p->members);
+        (void) printf("complete=%d release=%d version=%u sh=%d init=%d\n", info.complete,
+                        info.initrd_release, info.systemd_version, info.has_sh, info.has_init);
         initrd_info_done(&info);
         return quick ? 0 : initrd_list(fd, offset, length, print_member, NULL, reterr);
 }
