@@ -86,14 +86,14 @@ static int cert_sign(uint8_t cert[static CERT_SIZE], size_t slot, EVP_PKEY *key,
 }
 
 /* The chip exports its CEK without AMD's signature; the key server hands out the same with it. */
-static int write_cek(const Identity *identity) {
+static int write_cek(const Identity *identity, bool whole) {
         uint8_t cert[CERT_SIZE];
         int r;
 
         r = cert_begin(cert, identity->cek, USAGE_CEK, ALGO_ECDSA_SHA256);
         if (r >= 0)
                 r = identity_write_file(identity, "cek.cert", cert, sizeof(cert), 0644);
-        if (r < 0)
+        if (r < 0 || !whole)
                 return r;
         put_le32(cert + CERT_SIG_1, USAGE_ASK);
         put_le32(cert + CERT_SIG_1 + 4, ALGO_RSA_SHA384);
@@ -101,15 +101,19 @@ static int write_cek(const Identity *identity) {
         return r < 0 ? r : identity_write_file(identity, "cek-signed.cert", cert, sizeof(cert), 0644);
 }
 
-int identity_write_sev(const Identity *identity) {
+int identity_write_sev(const Identity *identity, bool whole) {
         uint8_t ark_id[KEY_ID], ask_id[KEY_ID], cert[CERT_SIZE];
-        int r;
+        int r = 0;
 
         if (RAND_bytes(ark_id, KEY_ID) != 1 || RAND_bytes(ask_id, KEY_ID) != 1)
                 return -EIO;
-        if ((r = write_ca(identity, "ark.cert", identity->ark, USAGE_ARK, ark_id, ark_id)) < 0 ||
-            (r = write_ca(identity, "ask.cert", identity->ask, USAGE_ASK, ask_id, ark_id)) < 0 ||
-            (r = write_cek(identity)) < 0)
+        if (whole)
+                r = write_ca(identity, "ark.cert", identity->ark, USAGE_ARK, ark_id, ark_id);
+        if (whole && r >= 0)
+                r = write_ca(identity, "ask.cert", identity->ask, USAGE_ASK, ask_id, ark_id);
+        if (r >= 0)
+                r = write_cek(identity, whole);
+        if (r < 0)
                 return r;
 
         if ((r = cert_begin(cert, identity->oca, USAGE_OCA, ALGO_ECDSA_SHA256)) < 0 ||

@@ -26,8 +26,8 @@ typedef struct Identity {
         uint8_t chip_id[CHIP_ID_SIZE];
 } Identity;
 
-/* identity-sev.c: ark.cert ask.cert cek.cert cek-signed.cert oca.cert pek.cert pdh.cert */
-int identity_write_sev(const Identity *identity);
+/* identity-sev.c: cek.cert oca.cert pek.cert pdh.cert; as a whole also ark.cert ask.cert cek-signed.cert */
+int identity_write_sev(const Identity *identity, bool whole);
 /* identity-x509.c: ark.pem ask.pem asvk.pem vcek.der vlek.der, chains and revocation list */
 int identity_write_x509(const Identity *identity);
 

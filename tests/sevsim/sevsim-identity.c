@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* sevsim-identity FOLDER: makes up the identity of one simulated platform and writes it there. */
+/* sevsim-identity [--short] FOLDER: makes up the identity of one simulated platform and writes it there. The short one
+ * is what the chip itself exports; AMD's part, which needs RSA keys and with them seconds, is left out. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,12 +74,15 @@ static int write_key(const Identity *identity, const KeyRow *row, EVP_PKEY *key)
         return r;
 }
 
-static int make_keys(Identity *identity) {
+static int make_keys(Identity *identity, bool whole) {
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-                EVP_PKEY *key = keys[i].rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) RSA_BITS) :
-                                              EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+                EVP_PKEY *key;
                 int r;
 
+                if (keys[i].rsa && !whole)
+                        continue;
+                key = keys[i].rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) RSA_BITS) :
+                                    EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
                 if (!key)
                         return -EIO;
                 memcpy((char *) identity + keys[i].offset, &key, sizeof(key));
@@ -100,7 +104,7 @@ static void identity_done(Identity *identity) {
                 close(identity->dir_fd);
 }
 
-static int make_identity(const char *path) {
+static int make_identity(const char *path, bool whole) {
         Identity identity = { .dir_fd = -EBADF };
         int r = 0;
 
@@ -115,26 +119,28 @@ static int make_identity(const char *path) {
         if (r >= 0)
                 r = identity_write_file(&identity, "chip-id.bin", identity.chip_id, CHIP_ID_SIZE, 0644);
         if (r >= 0)
-                r = make_keys(&identity);
+                r = make_keys(&identity, whole);
         if (r >= 0)
-                r = identity_write_sev(&identity);
-        if (r >= 0)
+                r = identity_write_sev(&identity, whole);
+        if (r >= 0 && whole)
                 r = identity_write_x509(&identity);
         identity_done(&identity);
         return r;
 }
 
 int main(int argc, char *argv[]) {
+        bool whole = argc != 3 || strcmp(argv[1], "--short") != 0;
+        const char *folder = argv[argc - 1];
         int r;
 
-        if (argc != 2 || argv[1][0] == '-') {
-                fprintf(stderr, "Usage: sevsim-identity FOLDER\n"
+        if (argc != (whole ? 2 : 3) || folder[0] == '-') {
+                fprintf(stderr, "Usage: sevsim-identity [--short] FOLDER\n"
                                 "Makes up the identity of a simulated SEV platform. A simulation: nothing of it is AMD's.\n");
-                return argc == 2 && strcmp(argv[1], "--help") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+                return argc == 2 && strcmp(folder, "--help") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         }
-        r = make_identity(argv[1]);
+        r = make_identity(folder, whole);
         if (r < 0) {
-                fprintf(stderr, "sevsim-identity (simulation): cannot write an identity to '%s': %s\n", argv[1],
+                fprintf(stderr, "sevsim-identity (simulation): cannot write an identity to '%s': %s\n", folder,
                                 strerror(-r));
                 return EXIT_FAILURE;
         }
