@@ -15,6 +15,7 @@ typedef struct SevsimOptions {
         char *sev_node; /* MODE[:UID[:GID]] of the simulated /dev/sev, or NULL */
         char *expect;   /* lower-case hex, or NULL */
         char *json;     /* pretty, short, off or NULL */
+        bool help;
         bool host_caps; /* print the description of the host and do nothing else */
 } SevsimOptions;
 

@@ -96,6 +96,12 @@ static const OptionRow rows[] = {
                         .values = "short pretty off",
                         .handler = set_json,
                         .offset = offsetof(SevsimOptions, json) },
+        { .name = "help",
+                        .letter = 'h',
+                        .arg = OPTION_NONE,
+                        .help = "shows this help",
+                        .handler = option_set_true,
+                        .offset = offsetof(SevsimOptions, help) },
         { .name = "print-host-caps",
                         .arg = OPTION_NONE,
                         .help = "prints the simulated host as a --host-caps= file and ends",
@@ -300,6 +306,10 @@ static int run(int argc, char **argv, char **reterr) {
         r = options_parse(&table, argc, argv, &options, &arguments, reterr);
         if (r < 0)
                 return r;
+        if (options.help) {
+                options_help(&table, stdout);
+                return 0;
+        }
         if (options.host_caps) {
                 r = sevsim_host_caps(&text);
                 return r < 0 ? r : puts(text) < 0 ? -EIO : 0;
