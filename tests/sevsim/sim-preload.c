@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "sim-device.h"
@@ -52,6 +53,7 @@ typedef int (*Open2Function)(const char *path, int flags);
 typedef int (*AccessFunction)(const char *path, int mode);
 typedef int (*FaccessatFunction)(int dir_fd, const char *path, int mode, int flags);
 typedef int (*StatFunction)(const char *path, struct stat *ret);
+typedef int (*StatxFunction)(int dir_fd, const char *path, int flags, unsigned mask, struct statx *ret);
 typedef int (*FstatatFunction)(int dir_fd, const char *path, struct stat *ret, int flags);
 
 static int to_errno(int r) {
@@ -308,4 +310,25 @@ EXPORT int faccessat(int dir_fd, const char *path, int mode, int flags) {
 
         return kind != DEVICE_NONE ? to_errno(device_access(kind, mode & (R_OK | W_OK))) :
                                      NEXT(FaccessatFunction, "faccessat")(dir_fd, path, mode, flags);
+}
+
+EXPORT int statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *ret) {
+        DeviceKind kind = device_by_path(path);
+        struct stat st;
+
+        if (kind == DEVICE_NONE)
+                return NEXT(StatxFunction, "statx")(dir_fd, path, flags, mask, ret);
+
+        device_stat(kind, &st);
+        *ret = (struct statx) {
+                .stx_mask = STATX_BASIC_STATS,
+                .stx_blksize = 4096,
+                .stx_nlink = 1,
+                .stx_uid = st.st_uid,
+                .stx_gid = st.st_gid,
+                .stx_mode = (uint16_t) st.st_mode,
+                .stx_rdev_major = major(st.st_rdev),
+                .stx_rdev_minor = minor(st.st_rdev),
+        };
+        return 0;
 }
