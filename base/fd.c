@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define COPY_BUFFER_SIZE (128u * 1024u)
 
 int fd_close(int fd) {
         if (fd >= 0) {
@@ -126,6 +129,43 @@ int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size) {
         if (fd < 0)
                 return fd;
         return fd_read_all(fd, max, ret, ret_size);
+}
+
+/* For files that sendfile() does not take. */
+static int copy_by_buffer(int from, int to, uint64_t done, uint64_t size) {
+        _cleanup_free_ char *buf = malloc(COPY_BUFFER_SIZE);
+
+        if (!buf)
+                return -ENOMEM;
+        while (done < size) {
+                size_t n = (size_t) MIN((uint64_t) COPY_BUFFER_SIZE, size - done);
+                int r = fd_pread_exact(from, buf, n, done);
+
+                if (r >= 0)
+                        r = fd_write_all(to, buf, n);
+                if (r < 0)
+                        return r;
+                done += n;
+        }
+        return 0;
+}
+
+int fd_copy(int from, int to, uint64_t size) {
+        off_t done = 0;
+
+        while ((uint64_t) done < size) {
+                ssize_t k = sendfile(to, from, &done, (size_t) (size - (uint64_t) done));
+
+                if (k < 0 && errno == EINTR)
+                        continue;
+                if (k < 0 && (errno == EINVAL || errno == ENOSYS))
+                        return copy_by_buffer(from, to, (uint64_t) done, size);
+                if (k < 0)
+                        return -errno;
+                if (k == 0)
+                        return -ENODATA;
+        }
+        return 0;
 }
 
 int memfd_new(const char *name) {

@@ -33,6 +33,11 @@ static int add_table(SpawnJob *job, char **reterr) {
         return launch_inputs_keep_fd(&job->inputs, fd, LAUNCH_FD_TABLE);
 }
 
+/* Must the digest be known before QEMU is started, or is it enough before the guest runs? */
+static bool measure_first(const VmConfig *config) {
+        return config->simulate || config->expect || config->print != 0;
+}
+
 int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
         const ResolveOptions options = { .for_launch = true, .transport = transport };
         int r;
@@ -40,7 +45,7 @@ int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
         launch_inputs_done(&job->inputs);
         measure_answer_done(&job->answer);
         r = resolve_launch(&job->config, &options, &job->inputs, reterr);
-        if (r < 0 || !vm_config_confidential(&job->config))
+        if (r < 0 || !vm_config_confidential(&job->config) || !measure_first(&job->config))
                 return r;
         r = run_ask_measure(&job->inputs.plan, &job->answer, reterr);
         if (r < 0)
@@ -57,27 +62,27 @@ static int probe(SpawnJob *job, char **reterr) {
         if (r < 0)
                 return r;
         r = run_choose(&job->config, &job->caps, &job->choices, &notice, reterr);
-        if (r >= 0 && notice)
+        if (r >= 0 && notice && job->config.print == 0)
                 log_notice("%s", notice);
         return r;
 }
 
+/* What the user and programs must know before the guest runs. */
 static void banner(const SpawnJob *job, const EventSink *events) {
         const char *digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
+        const char *mode = sev_mode_to_string(job->config.coco);
         Json *data = NULL;
 
-        if (!vm_config_confidential(&job->config))
-                return;
-        if (js_build(&data, "{s:s, s:s?, s:b, s:s}", "mode", sev_mode_to_string(job->config.coco), "digest",
-                            digest, "simulated", job->config.simulate, "warning",
-                            job->config.simulate ? "simulated: nothing here is confidential" : "") >= 0)
+        if (js_build(&data, "{s:s, s:s?, s:b, s:s?}", "mode", mode, "digest", digest, "simulated",
+                            job->config.simulate, "warning",
+                            job->config.simulate ? "simulated: nothing here is confidential" : NULL) >= 0)
                 event_emit(events, "digest", data);
         if (job->config.simulate)
                 log_notice("SIMULATED %s: the firmware checks the kernel hashes, but nothing is encrypted "
                            "or confidential",
-                                sev_mode_to_string(job->config.coco));
+                                mode);
         if (digest)
-                log_notice("%s launch digest%s: %s", sev_mode_to_string(job->config.coco),
+                log_notice("%s launch digest%s: %s", mode,
                                 job->config.simulate ? " that hardware would report" : "", digest);
 }
 
@@ -93,45 +98,68 @@ static int check_expected(const SpawnJob *job, char **reterr) {
                         digest ?: "unknown", job->config.expect);
 }
 
-static int launch(SpawnJob *job, char **reterr) {
-        _cleanup_(event_sink_done) EventSink events = { .fd = -EBADF };
+typedef struct Launch {
+        SpawnJob *job;
+        EventSink events;
+} Launch;
+
+static int on_measured(MeasureAnswer *answer, void *userdata, _unused_ char **reterr) {
+        Launch *l = userdata;
+
+        l->job->answer = TAKE_STRUCT(*answer, (MeasureAnswer) {});
+        banner(l->job, &l->events);
+        return 0;
+}
+
+static int run_once(Launch *l, bool may_fall_back, RunResult *ret, char **reterr) {
         const RunRequest request = {
-                .config = &job->config,
-                .caps = &job->caps,
-                .choices = &job->choices,
-                .inputs = &job->inputs,
-                .events = &events,
-                .may_fall_back = job->config.credential_transport == TRANSPORT_AUTO &&
-                                !vm_config_confidential(&job->config),
+                .config = &l->job->config,
+                .caps = &l->job->caps,
+                .choices = &l->job->choices,
+                .inputs = &l->job->inputs,
+                .events = &l->events,
+                .may_fall_back = may_fall_back,
+                .measure = vm_config_confidential(&l->job->config) && !l->job->answer.json,
+                .measured = on_measured,
+                .userdata = l,
         };
+
+        return run_vm(&request, ret, reterr);
+}
+
+static void event_sink_donep(Launch *l) {
+        event_sink_done(&l->events);
+}
+
+static int launch(SpawnJob *job, char **reterr) {
+        _cleanup_(event_sink_donep) Launch l = { .job = job, .events = { .fd = -EBADF } };
+        bool may_fall_back = job->config.credential_transport == TRANSPORT_AUTO &&
+                        !vm_config_confidential(&job->config);
         RunResult result = { .status = EXIT_REFUSED };
         Json *data = NULL;
         int r;
 
-        r = event_sink_open(&job->config, &events, reterr);
+        r = event_sink_open(&job->config, &l.events, reterr);
         if (r < 0)
                 return r;
         r = check_expected(job, reterr);
         if (r < 0)
                 return r;
-        banner(job, &events);
+        if (job->answer.json)
+                banner(job, &l.events);
 
-        r = run_vm(&request, &result, reterr);
+        r = run_once(&l, may_fall_back, &result, reterr);
         if (r == -ESTALE) {
-                RunRequest again = request;
-
                 r = spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
-                if (r < 0)
-                        return r;
-                again.may_fall_back = false;
-                r = run_vm(&again, &result, reterr);
+                if (r >= 0)
+                        r = run_once(&l, /* may_fall_back= */ false, &result, reterr);
         }
         if (r < 0)
                 return r;
 
         if (js_build(&data, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result.source), "status",
                             result.status, "cause", result.cause) >= 0)
-                event_emit(&events, "exit", data);
+                event_emit(&l.events, "exit", data);
         return result.status;
 }
 

@@ -2,8 +2,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "fd.h"
@@ -23,26 +21,17 @@ int resolve_open(const char *option, const char *path, uint64_t *ret_size, char 
 
 int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t size, char **reterr) {
         _cleanup_close_ int memfd = memfd_new("cvmspawn-copy");
-        void *p = NULL;
-        int r = 0;
+        int r;
 
         if (memfd < 0)
                 return error_set(reterr, memfd, "cannot make a memory file: %s", strerror(-memfd));
-        if (ftruncate(memfd, (off_t) size) < 0)
-                return error_set(reterr, -errno, "cannot copy '%s' into memory: %m", path);
-
-        if (size > 0) {
-                p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
-                if (p == MAP_FAILED)
-                        return error_set(reterr, -errno, "cannot copy '%s' into memory: %m", path);
-                r = fd_pread_exact(fd, p, size, 0);
-                (void) munmap(p, size);
-        }
+        r = fd_copy(fd, memfd, size);
         if (r == -ENODATA)
-                return error_set(
-                                reterr, -EBUSY, "--%s: '%s' became shorter while it was read", option, path);
+                return error_set(reterr, -ESTALE, "--%s: '%s' became shorter while it was read", option,
+                                path);
         if (r < 0)
-                return error_set(reterr, r, "--%s: cannot read '%s': %s", option, path, strerror(-r));
+                return error_set(reterr, r, "--%s: cannot copy '%s' into memory: %s", option, path,
+                                strerror(-r));
 
         r = memfd_seal(memfd);
         if (r < 0)

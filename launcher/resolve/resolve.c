@@ -3,6 +3,7 @@
 #include "resolve.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "error.h"
@@ -40,6 +41,82 @@ static int add_smbios_strings(const VmConfig *config, LaunchInputs *in) {
         return 0;
 }
 
+/* Firmware and kernel, beside the initrd: both are copies of many MiB. */
+typedef struct BesideJob {
+        const VmConfig *config;
+        const ResolveOptions *options;
+        LaunchInputs in; /* of its own, so that the threads share nothing */
+        char *error;     /* owned */
+        int result;
+} BesideJob;
+
+static void *beside_main(void *userdata) {
+        BesideJob *job = userdata;
+
+        job->result = resolve_firmware(job->config, job->options, &job->in, &job->error);
+        if (job->result >= 0)
+                job->result = resolve_kernel(job->config, job->options, &job->in, &job->error);
+        return NULL;
+}
+
+static void take_beside(LaunchInputs *in, LaunchInputs *part) {
+        in->plan.firmware = TAKE_STRUCT(part->plan.firmware, (PlanInput) {});
+        in->plan.kernel = TAKE_STRUCT(part->plan.kernel, (PlanInput) {});
+        in->firmware_kind = part->firmware_kind;
+        in->firmware = TAKE_PTR(part->firmware);
+        in->nvram = TAKE_PTR(part->nvram);
+        in->firmware_descriptor = TAKE_PTR(part->firmware_descriptor);
+        in->kernel = TAKE_PTR(part->kernel);
+        in->hashes_gpa = part->hashes_gpa;
+        for (size_t i = 0; i < part->n_fds; i++)
+                in->fds[in->n_fds++] = part->fds[i];
+        part->n_fds = 0;
+}
+
+static int resolve_here(const VmConfig *config, const ResolveOptions *options,
+                const CredentialSet *credentials, LaunchInputs *in, char **reterr) {
+        int r;
+
+        r = resolve_words(config, credentials, in, reterr);
+        if (r < 0)
+                return r;
+        if (config->image && !config->linux_path) {
+                r = resolve_image(config, in, NULL, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return resolve_initrd(config, options, credentials, in, reterr);
+}
+
+/* All inputs, in two threads. Of two failures the firmware's or kernel's is told: it comes first on the command line of most. */
+static int resolve_inputs(const VmConfig *config, const ResolveOptions *options,
+                const CredentialSet *credentials, LaunchInputs *in, char **reterr) {
+        BesideJob job = { .config = config, .options = options };
+        _cleanup_free_ char *error = NULL;
+        pthread_t thread;
+        int r;
+
+        if (!options->for_launch || !vm_config_sealed(config) ||
+                        pthread_create(&thread, NULL, beside_main, &job) != 0) {
+                (void) beside_main(&job);
+                r = job.result < 0 ? 0 : resolve_here(config, options, credentials, in, &error);
+        } else {
+                r = resolve_here(config, options, credentials, in, &error);
+                (void) pthread_join(thread, NULL);
+        }
+
+        if (job.result < 0)
+                r = error_set(reterr, job.result, "%s", job.error ?: strerror(-job.result));
+        else {
+                take_beside(in, &job.in);
+                if (r < 0)
+                        (void) error_set(reterr, r, "%s", error ?: strerror(-r));
+        }
+        launch_inputs_done(&job.in);
+        free(job.error);
+        return r;
+}
+
 int resolve_launch(const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr) {
         _cleanup_(credential_set_done) CredentialSet credentials = {};
         _cleanup_(launch_inputs_done) LaunchInputs in = {};
@@ -54,21 +131,7 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
                 return r;
         in.n_credentials = credentials.n_items;
 
-        r = resolve_firmware(config, options, &in, reterr);
-        if (r < 0)
-                return r;
-        r = resolve_kernel(config, options, &in, reterr);
-        if (r < 0)
-                return r;
-        r = resolve_words(config, &credentials, &in, reterr);
-        if (r < 0)
-                return r;
-        if (config->image && !config->linux_path) {
-                r = resolve_image(config, &in, NULL, reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = resolve_initrd(config, options, &credentials, &in, reterr);
+        r = resolve_inputs(config, options, &credentials, &in, reterr);
         if (r < 0)
                 return r;
         r = resolve_strings(&credentials, &in, reterr);

@@ -13,9 +13,8 @@
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
-#include "process.h"
+#include "run-measure.h"
 #include "run-programs.h"
-#include "run.h"
 #include "strutil.h"
 
 #define ANSWER_MAX (1024u * 1024u) /* digests of four inputs and a table: some KiB */
@@ -94,22 +93,51 @@ static int start(const LaunchPlan *plan, int plan_fd, int out, int err, Process 
         return process_spawn(&spec, ret, reterr);
 }
 
+void measure_child_done(MeasureChild *m) {
+        process_done(&m->process);
+        m->out = fd_close(m->out);
+        m->err = fd_close(m->err);
+}
+
+int measure_child_start(const LaunchPlan *plan, MeasureChild *ret, char **reterr) {
+        _cleanup_(measure_child_done) MeasureChild m = MEASURE_CHILD_NONE;
+        _cleanup_close_ int plan_fd = plan_memfd(plan), out_write = -EBADF, err_write = -EBADF;
+        int out[2], err[2], r;
+
+        if (plan_fd < 0)
+                return error_set(reterr, plan_fd, "cannot write the launch plan: %s", strerror(-plan_fd));
+        if (pipe2(out, O_CLOEXEC) < 0)
+                return -errno;
+        m.out = out[0];
+        out_write = out[1];
+        if (pipe2(err, O_CLOEXEC) < 0)
+                return -errno;
+        m.err = err[0];
+        err_write = err[1];
+
+        r = start(plan, plan_fd, out_write, err_write, &m.process, reterr);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(m, MEASURE_CHILD_NONE);
+        return 0;
+}
+
 /* Both streams are short and the child writes its error only after its answer, so reading one after the other cannot block
  * it for good: a pipe holds more than either limit needs. */
-static int collect(Process *child, int out, int err, MeasureAnswer *ret, char **reterr) {
+int measure_child_finish(MeasureChild *m, MeasureAnswer *ret, char **reterr) {
         _cleanup_free_ char *answer = NULL, *sentence = NULL;
         siginfo_t si = {};
         size_t size;
         int r;
 
-        r = fd_read_all(out, ANSWER_MAX, &answer, &size);
+        r = fd_read_all(m->out, ANSWER_MAX, &answer, &size);
         if (r < 0)
                 return error_set(reterr, r, "cannot read the answer of the measure program: %s",
                                 strerror(-r));
-        r = fd_read_all(err, ERROR_MAX, &sentence, NULL);
+        r = fd_read_all(m->err, ERROR_MAX, &sentence, NULL);
         if (r < 0)
                 return r;
-        r = process_wait(child, UINT64_MAX, &si);
+        r = process_wait(&m->process, UINT64_MAX, &si);
         if (r < 0)
                 return r;
         if (si.si_code != CLD_EXITED || si.si_status != 0) {
@@ -122,26 +150,8 @@ static int collect(Process *child, int out, int err, MeasureAnswer *ret, char **
 }
 
 int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr) {
-        _cleanup_close_ int plan_fd = plan_memfd(plan), out_read = -EBADF, out_write = -EBADF,
-                            err_read = -EBADF, err_write = -EBADF;
-        _cleanup_(process_done) Process child = PROCESS_NONE;
-        int out[2], err[2], r;
+        _cleanup_(measure_child_done) MeasureChild m = MEASURE_CHILD_NONE;
+        int r = measure_child_start(plan, &m, reterr);
 
-        if (plan_fd < 0)
-                return error_set(reterr, plan_fd, "cannot write the launch plan: %s", strerror(-plan_fd));
-        if (pipe2(out, O_CLOEXEC) < 0)
-                return -errno;
-        out_read = out[0];
-        out_write = out[1];
-        if (pipe2(err, O_CLOEXEC) < 0)
-                return -errno;
-        err_read = err[0];
-        err_write = err[1];
-
-        r = start(plan, plan_fd, out_write, err_write, &child, reterr);
-        if (r < 0)
-                return r;
-        out_write = fd_close(out_write);
-        err_write = fd_close(err_write);
-        return collect(&child, out_read, err_read, ret, reterr);
+        return r < 0 ? r : measure_child_finish(&m, ret, reterr);
 }

@@ -65,6 +65,8 @@ typedef struct Session {
         bool ready_sent;
         Process swtpm;
         ScanChild scan;
+        MeasureChild measure;
+        bool measure_ready;
 
         LoopSource *signals[5];
         LoopSource *timeout, *patience, *sampler, *panic_timer;

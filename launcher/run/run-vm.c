@@ -100,6 +100,34 @@ static int check_initrd(Session *s, char **reterr) {
                         s->scan.sentence ?: "the initrd cannot import credentials");
 }
 
+static int on_answer(LoopSource *source, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        Session *s = userdata;
+
+        s->measure_ready = true;
+        return loop_source_set_io_events(source, 0);
+}
+
+/* The answer about what QEMU holds by now: printed, compared, recorded before the first instruction. */
+static int check_measure(Session *s, char **reterr) {
+        _cleanup_(loop_source_unrefp) LoopSource *source = NULL;
+        _cleanup_(measure_answer_done) MeasureAnswer answer = {};
+        int r;
+
+        if (!s->request->measure)
+                return 0;
+        r = loop_add_io(s->loop, s->measure.out, EPOLLIN, on_answer, s, &source);
+        while (r >= 0 && !s->measure_ready && !interrupted(s) && !s->qemu_gone)
+                r = loop_once(s->loop, UINT64_MAX);
+        if (r < 0)
+                return r;
+        if (!s->measure_ready)
+                return -ECANCELED;
+        r = measure_child_finish(&s->measure, &answer, reterr);
+        if (r < 0)
+                return r;
+        return s->request->measured(&answer, s->request->userdata, reterr);
+}
+
 static int set_up(Session *s, char **reterr) {
         QmpVersion version;
         int r = qmp_query_version_wait(s->qmp, GREETING_USEC, &version, reterr);
@@ -114,6 +142,9 @@ static int set_up(Session *s, char **reterr) {
         if (r < 0)
                 return r;
         r = check_initrd(s, reterr);
+        if (r < 0)
+                return r;
+        r = check_measure(s, reterr);
         if (r < 0)
                 return r;
         return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
@@ -147,6 +178,11 @@ static int start(Session *s, char **reterr) {
         r = session_start_scan(s);
         if (r < 0)
                 return error_set(reterr, r, "cannot start the scan of the initrd: %s", strerror(-r));
+        if (s->request->measure) {
+                r = measure_child_start(&s->request->inputs->plan, &s->measure, reterr);
+                if (r < 0)
+                        return r;
+        }
         return set_up(s, reterr);
 }
 
@@ -188,6 +224,7 @@ static void session_done(Session *s) {
         process_done(&s->qemu);
         process_done(&s->swtpm);
         session_end_scan(s);
+        measure_child_done(&s->measure);
         session_end_console(s);
         forward_done(&s->qemu_stderr);
         forward_done(&s->out);
@@ -224,6 +261,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .err = FORWARD_NONE,
                 .notify = FORWARD_NONE,
                 .qemu_stderr = FORWARD_NONE,
+                .measure = MEASURE_CHILD_NONE,
                 .scan = { .process = PROCESS_NONE, .fd = -EBADF },
         };
         _cleanup_free_ char *error = NULL;

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "launch.h"
+#include "run-measure.h"
 
 /* --- the host ------------------------------------------------------------------------------------------------------- */
 
@@ -19,19 +20,6 @@ _warn_unused_result_ int run_read_host_caps(const char *path, HostCaps *ret, cha
 /* Whether KVM, console, TPM... are used. A sentence for the user goes to *ret_notice (owned) where something was left out. */
 _warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
                 char **ret_notice, char **reterr);
-
-/* --- the measure program -------------------------------------------------------------------------------------------- */
-
-typedef struct MeasureAnswer {
-        Json *json; /* owned; the whole answer */
-} MeasureAnswer;
-
-void measure_answer_done(MeasureAnswer *a);
-/* Starts measure on the plan, waits for its answer. The descriptors of the plan must be open. */
-_warn_unused_result_ int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr);
-const char *measure_answer_digest(const MeasureAnswer *a); /* hex, borrowed; NULL: none */
-/* The 176-byte table of kernel hashes as a sealed memfd. */
-_warn_unused_result_ int measure_answer_table_fd(const MeasureAnswer *a, char **reterr);
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
@@ -88,9 +76,13 @@ typedef struct RunRequest {
         const VmConfig *config;
         const HostCaps *caps;
         const LaunchChoices *choices;
-        LaunchInputs *inputs; /* taken apart while it runs */
+        const LaunchInputs *inputs;
         const EventSink *events;
         bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE */
+        bool measure;       /* ask the measure program while QEMU initialises */
+        /* Called with the answer before `cont`: a negative return refuses the launch. */
+        int (*measured)(MeasureAnswer *answer, void *userdata, char **reterr);
+        void *userdata;
 } RunRequest;
 
 /* Runs the guest to its end. 0 with the result; -ESTALE: nothing ran, start again with another transport; other -errno only
