@@ -13,6 +13,9 @@
 /* systemd counts releases: anything with more digits is no version. */
 #define VERSION_DIGITS_MAX 5
 
+/* Stream flags, the eighth byte of an .xz file: 0 no checksum, 1 CRC32, 4 CRC64 (xz's default), 10 SHA-256. */
+#define XZ_CHECK_CRC32 1
+
 typedef struct Scanner {
         InitrdInput input;
         InitrdInfo info;
@@ -240,8 +243,26 @@ static int next_part(Scanner *s, uint64_t *pos) {
         }
 }
 
+/* What the kernel refuses though it looks like something that it reads: its lz4 knows the legacy format only, and its xz
+ * decoder no checksum but CRC32 (Documentation/staging/xz.rst). */
+static int check_variant(Scanner *s, uint64_t pos, const uint8_t magic[static 8]) {
+        if (memcmp(magic, "\x04\x22\x4d\x18", 4) == 0)
+                return error_set(s->reterr, -EBADMSG,
+                                "initrd part at offset %ju is an lz4 frame: the kernel reads only the "
+                                "legacy "
+                                "format, compress it with 'lz4 -l'",
+                                (uintmax_t) pos);
+        if (initrd_compression_from_magic(magic) == INITRD_COMPRESSION_XZ && magic[7] > XZ_CHECK_CRC32)
+                return error_set(s->reterr, -EBADMSG,
+                                "initrd part at offset %ju is compressed by xz with a checksum that the "
+                                "kernel does "
+                                "not know: compress it with 'xz --check=crc32'",
+                                (uintmax_t) pos);
+        return 0;
+}
+
 static int classify(Scanner *s, uint64_t pos) {
-        uint8_t magic[4] = {};
+        uint8_t magic[8] = {};
         size_t n = (size_t) MIN(sizeof(magic), s->input.size - pos);
         int r;
 
@@ -258,12 +279,9 @@ static int classify(Scanner *s, uint64_t pos) {
                                 "the "
                                 "kernel ignores it and all that follows",
                                 (uintmax_t) pos);
-        if (memcmp(magic, "\x04\x22\x4d\x18", sizeof(magic)) == 0)
-                return error_set(s->reterr, -EBADMSG,
-                                "initrd part at offset %ju is an lz4 frame: the kernel reads only the "
-                                "legacy "
-                                "format, compress it with 'lz4 -l'",
-                                (uintmax_t) pos);
+        r = check_variant(s, pos, magic);
+        if (r < 0)
+                return r;
         s->part.compression = initrd_compression_from_magic(magic);
         if (s->part.compression < 0)
                 return error_set(s->reterr, -EBADMSG,

@@ -7,6 +7,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "fd.h"
@@ -103,6 +104,24 @@ static inline bool image_put_compressed(Image *i, int filter, const void *p, siz
         archive_entry_free(e);
         (void) archive_write_free(a);
         return ok;
+}
+
+/* With the one checksum that the kernel reads; libarchive cannot be told to use it. */
+static inline void image_put_xz(Image *i, const void *p, size_t n) {
+        _cleanup_close_ int fd = memfd_new("content");
+        char command[128], buf[4096];
+        FILE *f;
+        size_t k;
+
+        assert_true(fd >= 0);
+        assert_return_code(fd_write_all(fd, p, n), 0);
+        (void) snprintf(command, sizeof(command), "xz --check=crc32 -c </proc/%d/fd/%d", (int) getpid(), fd);
+        f = popen(command, "re");
+        assert_non_null(f);
+        while ((k = fread(buf, 1, sizeof(buf), f)) > 0)
+                image_put(i, buf, k);
+        if (pclose(f) != 0)
+                fail_msg("this test needs the program xz (Debian package xz-utils)");
 }
 
 /* lz4's legacy format, which libarchive does not write: one block of nothing but literals. */

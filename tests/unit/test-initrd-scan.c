@@ -28,6 +28,8 @@ static const struct {
 static void put_part(Image *i, size_t compression, const Image *content) {
         if (compressions[compression].filter < 0)
                 image_put_lz4_legacy(i, content->data, content->size);
+        else if (compressions[compression].filter == ARCHIVE_FILTER_XZ)
+                image_put_xz(i, content->data, content->size);
         else
                 assert_true(image_put_compressed(
                                 i, compressions[compression].filter, content->data, content->size));
@@ -143,7 +145,7 @@ static void test_xz_inside_xz(_unused_ void **state) {
 
         for (uint32_t k = 0, v = 1; k < 3000; k++, v = v * 1664525u + 1013904223u)
                 image_put(&noise, &(uint8_t) { (uint8_t) (v >> 24) }, 1);
-        assert_true(image_put_compressed(&module, ARCHIVE_FILTER_XZ, noise.data, noise.size));
+        image_put_xz(&module, noise.data, noise.size);
         for (int k = 0; k < 4; k++) {
                 char name[] = "module-0.ko.xz";
 
@@ -153,7 +155,7 @@ static void test_xz_inside_xz(_unused_ void **state) {
                 image_put(&content, "\0\0\0\0", 4);
         }
         image_trailer(&content);
-        assert_true(image_put_compressed(&i, ARCHIVE_FILTER_XZ, content.data, content.size));
+        image_put_xz(&i, content.data, content.size);
         scan_ok(&i, 0, &info);
         assert_int_equal(info.n_parts, 1);
         assert_int_equal(info.parts[0].length, i.size);
@@ -225,7 +227,7 @@ static void test_two_versions(_unused_ void **state) {
 /* All that the kernel would silently ignore. */
 static void test_refused(_unused_ void **state) {
         _cleanup_image_ Image guest = {}, extra = {}, odd = {}, frame = {}, lzo = {}, twice = {}, inner = {},
-                              once = {};
+                              once = {}, crc64 = {};
 
         put_guest(&guest);
         image_member(&extra, ".extra", S_IFDIR | 0555, NULL, 0);
@@ -250,6 +252,9 @@ static void test_refused(_unused_ void **state) {
         assert_refused(&frame, EBADMSG, "lz4 -l");
         image_put(&lzo, "\x89\x4c\x5a\x4f\0\0\0\0", 8);
         assert_refused(&lzo, EOPNOTSUPP, "lzo");
+
+        assert_true(image_put_compressed(&crc64, ARCHIVE_FILTER_XZ, guest.data, guest.size));
+        assert_refused(&crc64, EBADMSG, "xz --check=crc32");
 
         assert_true(image_put_compressed(&once, ARCHIVE_FILTER_GZIP, guest.data, guest.size));
         assert_true(image_put_compressed(&twice, ARCHIVE_FILTER_GZIP, once.data, once.size));
