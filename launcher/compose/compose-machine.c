@@ -35,21 +35,51 @@ void compose_machine(Composer *c) {
                         "size", (long long) (ram_mib(c) * MIB), "share", false);
 }
 
-/* The properties of sev-guest and sev-snp-guest: QEMU docs/system/i386/amd-memory-encryption.rst. */
+static int set_text(Json *j, const char *key, const char *value) {
+        return value ? js_set(j, key, js_string(value)) : 0;
+}
+
+/* The properties of sev-guest and sev-snp-guest: QEMU docs/system/i386/amd-memory-encryption.rst, qapi/qom.json. */
+static int add_snp(const Composer *c, Json *j) {
+        const LaunchInputs *in = c->inputs;
+        int r = set_text(j, "host-data", in->host_data);
+
+        if (r >= 0)
+                r = set_text(j, "id-block", in->id_block);
+        if (r >= 0)
+                r = set_text(j, "id-auth", in->id_auth);
+        if (r >= 0 && in->author_key)
+                r = js_set(j, "author-key-enabled", js_bool(true));
+        if (r >= 0 && !c->config->vcek)
+                r = js_set(j, "vcek-disabled", js_bool(true));
+        return r;
+}
+
+static int add_sev(const Composer *c, Json *j) {
+        int r = js_set(j, "legacy-vm-type", js_string(c->inputs->plan.legacy_vm_type ? "on" : "off"));
+
+        if (r >= 0)
+                r = set_text(j, "dh-cert-file", c->inputs->dh_cert);
+        if (r >= 0)
+                r = set_text(j, "session-file", c->inputs->session);
+        return r;
+}
+
 void compose_confidential(Composer *c) {
         const LaunchPlan *plan = &c->inputs->plan;
+        bool snp = plan->mode == SEV_MODE_SEV_SNP;
+        _cleanup_js_ Json *j = NULL;
+        int r;
 
         if (!c->confidential)
                 return;
-        if (plan->mode == SEV_MODE_SEV_SNP)
-                compose_build(c, "-object", "{s:s, s:s, s:I, s:I, s:I, s:b}", "qom-type", "sev-snp-guest",
-                                "id", "sev0", "cbitpos", (long long) c->caps->cbitpos, "reduced-phys-bits",
-                                (long long) c->caps->reduced_phys_bits, "policy", (long long) plan->policy,
-                                "kernel-hashes", plan->kernel_hashes);
-        else
-                compose_build(c, "-object", "{s:s, s:s, s:I, s:I, s:I, s:b, s:s}", "qom-type", "sev-guest",
-                                "id", "sev0", "cbitpos", (long long) c->caps->cbitpos, "reduced-phys-bits",
-                                (long long) c->caps->reduced_phys_bits, "policy", (long long) plan->policy,
-                                "kernel-hashes", plan->kernel_hashes, "legacy-vm-type",
-                                plan->legacy_vm_type ? "on" : "off");
+        r = js_build(&j, "{s:s, s:s, s:I, s:I, s:I, s:b}", "qom-type", snp ? "sev-snp-guest" : "sev-guest",
+                        "id", "sev0", "cbitpos", (long long) c->caps->cbitpos, "reduced-phys-bits",
+                        (long long) c->caps->reduced_phys_bits, "policy", (long long) plan->policy,
+                        "kernel-hashes", plan->kernel_hashes);
+        if (r >= 0)
+                r = snp ? add_snp(c, j) : add_sev(c, j);
+        if (r < 0 && c->error == 0)
+                c->error = r;
+        compose_json(c, "-object", TAKE_PTR(j));
 }

@@ -95,7 +95,38 @@ static bool coco_qemu_arg(const VmConfig *c) {
 
 static bool coco_words_alone(const VmConfig *c) {
         return !vm_config_confidential(c) &&
-                        (c->coco_policy || c->legacy_vm_type || c->guest_features_set || c->expect);
+                        (c->coco_policy || c->guest_features_set || c->expect || c->lock);
+}
+
+static bool is_snp(const VmConfig *c) {
+        return c->coco == SEV_MODE_SEV_SNP;
+}
+
+static bool snp_options_alone(const VmConfig *c) {
+        return !is_snp(c) &&
+                        (c->host_data || c->id_block || c->id_auth || c->id_key || c->author_key ||
+                                        !c->vcek);
+}
+
+static bool sev_options_alone(const VmConfig *c) {
+        return c->coco != SEV_MODE_SEV && c->coco != SEV_MODE_SEV_ES &&
+                        (c->dh_cert || c->session || c->legacy_vm_type);
+}
+
+static bool half_id_pair(const VmConfig *c) {
+        return !c->id_block != !c->id_auth;
+}
+
+static bool id_pair_and_key(const VmConfig *c) {
+        return c->id_block && c->id_key;
+}
+
+static bool author_key_alone(const VmConfig *c) {
+        return c->author_key && !c->id_key;
+}
+
+static bool half_session(const VmConfig *c) {
+        return !c->dh_cert != !c->session;
 }
 
 static bool initrd_transport_alone(const VmConfig *c) {
@@ -133,8 +164,19 @@ static const ConfigRule rules[] = {
         { simulate_without_coco,
                         "--simulate goes with --coco=sev, sev-es or sev-snp: say what is to be simulated" },
         { coco_words_alone,
-                        "--coco-policy=, --sev-vm-type=, --guest-features= and --expect= go with "
-                        "--coco=sev, sev-es or sev-snp" },
+                        "--coco-policy=, --guest-features=, --expect= and --lock= go with --coco=sev, "
+                        "sev-es or sev-snp" },
+        { snp_options_alone,
+                        "--host-data=, --id-block=, --id-auth=, --id-key=, --author-key= and --vcek=no go "
+                        "with --coco=sev-snp" },
+        { sev_options_alone,
+                        "--dh-cert=, --session= and --sev-vm-type=legacy go with --coco=sev or sev-es" },
+        { half_id_pair, "--id-block= and --id-auth= go together: the processor checks one by the other" },
+        { id_pair_and_key,
+                        "--id-key= builds the ID block for this launch: leave out --id-block= and "
+                        "--id-auth=" },
+        { author_key_alone, "--author-key= goes with --id-key=: it signs that key" },
+        { half_session, "--dh-cert= and --session= go together: both come from one 'cvmspawn session'" },
         { coco_without_kvm,
                         "--coco= needs KVM: remove --kvm=no, or add --simulate to try the same launch "
                         "without SEV" },

@@ -16,6 +16,7 @@ void vm_config_init(VmConfig *c) {
                 .tpm = TRISTATE_AUTO,
                 .notify_ready = TRISTATE_AUTO,
                 .guest_features = 1,
+                .vcek = true,
         };
 }
 
@@ -38,6 +39,14 @@ void vm_config_done(VmConfig *c) {
         free(c->cpu_model);
         strv_free(c->coco_policy);
         free(c->expect);
+        free(c->lock);
+        free(c->host_data);
+        free(c->id_block);
+        free(c->id_auth);
+        free(c->id_key);
+        free(c->author_key);
+        free(c->dh_cert);
+        free(c->session);
         free(c->host_caps);
         free(c->status_fd);
         free(c->qemu);
@@ -146,6 +155,16 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "cpu", js_string(c->cpu_model) },
                 { "policy", js_u64(policy) },
                 { "guest-features", js_u64(c->guest_features) },
+                { "host-data", js_string(c->host_data) },
+                { "id-block", js_string(c->id_block) },
+                { "id-auth", js_string(c->id_auth) },
+                { "id-key", js_string(c->id_key) },
+                { "author-key", js_string(c->author_key) },
+                { "vcek", js_bool(c->vcek) },
+                { "dh-cert", js_string(c->dh_cert) },
+                { "session", js_string(c->session) },
+                { "expect", js_string(c->expect) },
+                { "lock", js_string(c->lock) },
                 { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },
                 { "qemu", js_string(c->qemu) },
                 { "qemu-arg", js_strv(c->qemu_args) },

@@ -117,6 +117,12 @@ typedef struct VmConfig {
         bool legacy_vm_type;
         unsigned allow_untrusted; /* AllowMask */
         char *expect;
+        char *lock;
+        char *host_data;           /* hex, base64 or a file: 32 bytes */
+        char *id_block, *id_auth;  /* base64 or a file: 96 bytes, up to 4096 bytes */
+        char *id_key, *author_key; /* files: build and sign the pair for this launch */
+        bool vcek;                 /* the VCEK may sign reports */
+        char *dh_cert, *session;   /* files: the guest owner's certificate and launch session */
         char *host_caps;
 
         /* conduct */

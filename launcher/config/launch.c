@@ -19,6 +19,11 @@ void launch_inputs_done(LaunchInputs *in) {
         free(in->kernel);
         free(in->initrd);
         free(in->words);
+        free(in->host_data);
+        free(in->id_block);
+        free(in->id_auth);
+        free(in->dh_cert);
+        free(in->session);
         FOREACH_ARRAY(s, in->strings, in->n_strings) {
                 free(s->name);
                 (void) fd_close(s->fd);

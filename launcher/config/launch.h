@@ -25,6 +25,8 @@ typedef enum LaunchFd {
         LAUNCH_FD_WORDS,
         LAUNCH_FD_TABLE, /* kernel hashes of a simulated launch */
         LAUNCH_FD_IMAGE,
+        LAUNCH_FD_DH_CERT,
+        LAUNCH_FD_SESSION,
         LAUNCH_FD_STRINGS = 120, /* and up: SMBIOS type 11 strings and fw_cfg files */
         LAUNCH_FD_STRINGS_MAX = 120 + 400,
 } LaunchFd;
@@ -59,13 +61,18 @@ typedef struct LaunchInputs {
         uint64_t hashes_gpa; /* simulated launch: where the table belongs in guest memory */
         ImageFormat image_format;
 
+        /* For the secure processor; owned base64 as QEMU takes it, NULL: none. */
+        char *host_data, *id_block, *id_auth;
+        bool author_key;         /* the pair names an author key */
+        char *dh_cert, *session; /* owned paths */
+
         CredentialTransport transport; /* never AUTO */
         size_t n_credentials;
         LaunchString *strings;
         size_t n_strings;
         bool scan; /* the initrd carries credentials: PID 1 there must be able to import them */
 
-        int fds[12]; /* owned: the LAUNCH_FD_* that are open */
+        int fds[16]; /* owned: the LAUNCH_FD_* that are open */
         size_t n_fds;
 
         char **notices; /* sentences for the user, in order */

@@ -19,6 +19,7 @@ _warn_unused_result_ int resolve_initrd(const VmConfig *config, const ResolveOpt
 _warn_unused_result_ int resolve_words(
                 const VmConfig *config, const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr);
+_warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_image(
                 const VmConfig *config, LaunchInputs *in, char **ret_root_word, char **reterr);
 _warn_unused_result_ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **reterr);

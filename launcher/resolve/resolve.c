@@ -134,6 +134,12 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         r = resolve_inputs(config, options, &credentials, &in, reterr);
         if (r < 0)
                 return r;
+        r = resolve_blobs(config, &in, reterr);
+        if (r < 0)
+                return r;
+        r = resolve_blobs(config, &in, reterr);
+        if (r < 0)
+                return r;
         r = resolve_strings(&credentials, &in, reterr);
         if (r >= 0)
                 r = add_smbios_strings(config, &in);
