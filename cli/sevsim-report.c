@@ -103,7 +103,7 @@ static int read_launch(const char *record, const char *name, SevsimLaunch *l, ch
 
         l->name = strdup(name);
         if (!l->name || asprintf(&l->folder, "%s/%s", record, name) < 0 ||
-            asprintf(&path, "%s/commands.jsonl", l->folder) < 0)
+                        asprintf(&path, "%s/commands.jsonl", l->folder) < 0)
                 return -ENOMEM;
         r = file_read_all(path, FILE_SIZE_MAX, &text, &size);
         if (r < 0)
@@ -123,8 +123,8 @@ static int is_launch(const struct dirent *e) {
         return startswith(e->d_name, "launch-") ? 1 : 0;
 }
 
-int sevsim_report_read(
-                const char *record, unsigned before, const char *predicted, SevsimReport *ret, char **reterr) {
+int sevsim_report_read(const char *record, unsigned before, const char *predicted, SevsimReport *ret,
+                char **reterr) {
         _cleanup_(sevsim_report_done) SevsimReport report = {};
         struct dirent **entries = NULL;
         int n = scandir(record, &entries, is_launch, alphasort), r = 0;
@@ -188,10 +188,10 @@ void sevsim_report_print(const SevsimReport *report, bool kept, FILE *f) {
 }
 
 static int launch_json(const SevsimLaunch *l, Json **ret) {
-        return js_build(ret, "{s:s, s:s, s:s?, s:s?, s:s?, s:I, s:b, s:o, s:o}", "name", l->name, "folder", l->folder,
-                        "vm-type", l->vm_type, "digest", l->digest, "measurement", l->measurement, "commands",
-                        (long long) l->commands, "finished", l->finished, "refused", js_strv(l->refused), "secrets",
-                        js_strv(l->secrets));
+        return js_build(ret, "{s:s, s:s, s:s?, s:s?, s:s?, s:I, s:b, s:o, s:o}", "name", l->name, "folder",
+                        l->folder, "vm-type", l->vm_type, "digest", l->digest, "measurement", l->measurement,
+                        "commands", (long long) l->commands, "finished", l->finished, "refused",
+                        js_strv(l->refused), "secrets", js_strv(l->secrets));
 }
 
 int sevsim_report_json(const SevsimReport *report, const char *style, int status, char **ret) {
@@ -208,9 +208,10 @@ int sevsim_report_json(const SevsimReport *report, const char *style, int status
                         r = js_append(launches, launch);
         }
         if (r >= 0)
-                r = js_build(&j, "{s:b, s:I, s:s?, s:o, s:O}", "simulation", true, "status", (long long) status,
-                                "predicted", report->predicted, "equal",
-                                match == SEVSIM_MATCH_UNKNOWN ? js_null() : js_bool(match == SEVSIM_MATCH_EQUAL),
+                r = js_build(&j, "{s:b, s:I, s:s?, s:o, s:O}", "simulation", true, "status",
+                                (long long) status, "predicted", report->predicted, "equal",
+                                match == SEVSIM_MATCH_UNKNOWN ? js_null()
+                                                              : js_bool(match == SEVSIM_MATCH_EQUAL),
                                 "launches", launches);
         if (r < 0)
                 return r;

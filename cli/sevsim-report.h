@@ -36,9 +36,10 @@ typedef enum SevsimMatch {
 void sevsim_report_done(SevsimReport *report);
 /* Reads the launches of the folder behind the first `before` ones. `predicted` is copied; where it is NULL a file
  * `predicted-digest` that a launcher left in the folder counts. */
-_warn_unused_result_ int sevsim_report_read(
-                const char *record, unsigned before, const char *predicted, SevsimReport *ret, char **reterr);
+_warn_unused_result_ int sevsim_report_read(const char *record, unsigned before, const char *predicted,
+                SevsimReport *ret, char **reterr);
 SevsimMatch sevsim_report_match(const SevsimReport *report);
 void sevsim_report_print(const SevsimReport *report, bool kept, FILE *f);
 /* style: short or pretty */
-_warn_unused_result_ int sevsim_report_json(const SevsimReport *report, const char *style, int status, char **ret);
+_warn_unused_result_ int sevsim_report_json(
+                const SevsimReport *report, const char *style, int status, char **ret);

@@ -49,7 +49,8 @@ static int find_part(const char *name, char **ret, char **reterr) {
                         return *ret ? 0 : -errno;
                 }
         }
-        return error_set(reterr, -ENOENT, "'%s' is not installed beside this program; reinstall cvmspawn", name);
+        return error_set(reterr, -ENOENT, "'%s' is not installed beside this program; reinstall cvmspawn",
+                        name);
 }
 
 static bool reachable_by_all(const char *path) {
@@ -96,7 +97,9 @@ static int place_library(SevsimWorld *world, char **reterr) {
         r = file_read_all(path, LIBRARY_SIZE_MAX, &bytes, &size);
         if (r >= 0)
                 r = write_file(world->library, bytes, size, 0755);
-        return r < 0 ? error_set(reterr, r, "cannot copy '%s' to '%s': %s", path, world->library, strerror(-r)) : 0;
+        return r < 0 ? error_set(reterr, r, "cannot copy '%s' to '%s': %s", path, world->library,
+                                       strerror(-r))
+                     : 0;
 }
 
 static unsigned count_launches(const char *record) {
@@ -117,7 +120,8 @@ static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
         if (wanted) {
                 if (mkdir(wanted, 0755) >= 0) {
                         if (chmod(wanted, 01777) < 0)
-                                return error_set(reterr, -errno, "cannot open '%s' for QEMU's user: %m", wanted);
+                                return error_set(reterr, -errno, "cannot open '%s' for QEMU's user: %m",
+                                                wanted);
                 } else if (errno != EEXIST)
                         return error_set(reterr, -errno, "cannot make the record folder '%s': %m", wanted);
                 world->record = realpath(wanted, NULL);
@@ -127,7 +131,8 @@ static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
                 if (asprintf(&world->record, "%s/record", world->folder) < 0)
                         return -ENOMEM;
                 if (mkdir(world->record, 0755) < 0 || chmod(world->record, 01777) < 0)
-                        return error_set(reterr, -errno, "cannot make the record folder '%s': %m", world->record);
+                        return error_set(reterr, -errno, "cannot make the record folder '%s': %m",
+                                        world->record);
         }
         world->before = count_launches(world->record);
         return 0;
@@ -142,8 +147,13 @@ static int make_identity(const char *folder, bool whole, char **reterr) {
         r = find_part("sevsim-identity", &tool, reterr);
         if (r < 0)
                 return r;
-        char *argv[] = { tool, (char *) (whole ? folder : "--short"), (char *) (whole ? NULL : folder), NULL };
-        r = process_spawn(&(ProcessSpec) { .file = tool, .argv = argv, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1 },
+        char *argv[] = { tool, (char *) (whole ? folder : "--short"), (char *) (whole ? NULL : folder),
+                NULL };
+        r = process_spawn(&(ProcessSpec) { .file = tool,
+                                          .argv = argv,
+                                          .stdin_fd = -1,
+                                          .stdout_fd = -1,
+                                          .stderr_fd = -1 },
                         &p, reterr);
         if (r < 0)
                 return r;
@@ -151,7 +161,8 @@ static int make_identity(const char *folder, bool whole, char **reterr) {
         if (r < 0)
                 return r;
         if (end.si_code != CLD_EXITED || end.si_status != 0)
-                return error_set(reterr, -EIO, "'%s' could not make a platform identity in '%s'", tool, folder);
+                return error_set(reterr, -EIO, "'%s' could not make a platform identity in '%s'", tool,
+                                folder);
         return 0;
 }
 
@@ -173,7 +184,9 @@ static int place_platform(SevsimWorld *world, const char *wanted, char **reterr)
                         return r;
         }
         world->platform = realpath(wanted, NULL);
-        return world->platform ? 0 : error_set(reterr, -errno, "cannot find the platform folder '%s': %m", wanted);
+        return world->platform
+                        ? 0
+                        : error_set(reterr, -errno, "cannot find the platform folder '%s': %m", wanted);
 }
 
 /* The first executable of that name in PATH, or NULL; owned. */
@@ -196,9 +209,9 @@ int sevsim_host_caps(char **ret) {
         _cleanup_js_ Json *j = NULL;
         int r;
 
-        r = js_build(&j, "{s:b, s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?}", "simulation", true, "kvm", true,
-                        "kvm-reason", NULL, "sev", true, "sev-es", true, "sev-snp", true, "cbitpos", 51LL,
-                        "reduced-phys-bits", 1LL, "qemu", qemu, "swtpm", swtpm);
+        r = js_build(&j, "{s:b, s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?}", "simulation", true, "kvm",
+                        true, "kvm-reason", NULL, "sev", true, "sev-es", true, "sev-snp", true, "cbitpos",
+                        51LL, "reduced-phys-bits", 1LL, "qemu", qemu, "swtpm", swtpm);
         if (r < 0)
                 return r;
         *ret = js_text(j, JS_PRETTY);
@@ -240,7 +253,8 @@ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **ret
         return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_, struct FTW *ftw _unused_) {
+static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
+                struct FTW *ftw _unused_) {
         (void) remove(path);
         return 0;
 }

@@ -9,7 +9,7 @@
 #include "macro.h"
 
 typedef struct SevsimOptions {
-        char *record;   /* folder to keep, or NULL */
+        char *record; /* folder to keep, or NULL */
         char *platform; /* folder with an identity, made if it is not there; NULL: one of its own for this run */
         char *guest;    /* poweroff, block or reset; NULL: poweroff */
         char *sev_node; /* MODE[:UID[:GID]] of the simulated /dev/sev, or NULL */
@@ -34,4 +34,5 @@ _warn_unused_result_ int sevsim_host_caps(char **ret);
 _warn_unused_result_ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **reterr);
 void sevsim_world_done(SevsimWorld *world);
 /* The environment for the command: ours and what the library reads. */
-_warn_unused_result_ int sevsim_world_env(const SevsimWorld *world, const SevsimOptions *options, char ***ret);
+_warn_unused_result_ int sevsim_world_env(
+                const SevsimWorld *world, const SevsimOptions *options, char ***ret);

@@ -29,7 +29,8 @@ static int set_expect(void *userdata, const OptionRow *row, const char *value, c
         size_t n = strlen(value);
 
         if (!DIGEST_DIGITS(n) || strspn(value, "0123456789abcdef") != n)
-                return error_set(reterr, -EINVAL, "'%s' is no digest: 64 or 96 lower-case hex digits", value);
+                return error_set(
+                                reterr, -EINVAL, "'%s' is no digest: 64 or 96 lower-case hex digits", value);
         return option_set_string(userdata, row, value, reterr);
 }
 
@@ -47,8 +48,9 @@ static int set_json(void *userdata, const OptionRow *row, const char *value, cha
 
 static int set_node(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         if (strlen(value) == 0 || strspn(value, "01234567:") != strspn(value, "0123456789:") ||
-            strspn(value, "0123456789:") != strlen(value))
-                return error_set(reterr, -EINVAL, "'%s' is not MODE[:UID[:GID]], for example 0660:0:104", value);
+                        strspn(value, "0123456789:") != strlen(value))
+                return error_set(reterr, -EINVAL, "'%s' is not MODE[:UID[:GID]], for example 0660:0:104",
+                                value);
         return option_set_string(userdata, row, value, reterr);
 }
 
@@ -77,7 +79,8 @@ static const OptionRow rows[] = {
         { .name = "guest",
                         .arg = OPTION_REQUIRED,
                         .metavar = "WHAT",
-                        .help = "what the guest, which cannot run code, does at once: poweroff\n(the default), reset, or "
+                        .help = "what the guest, which cannot run code, does at once: poweroff\n(the "
+                                "default), reset, or "
                                 "block until QEMU is ended",
                         .values = "poweroff reset block",
                         .handler = set_guest,
@@ -114,7 +117,8 @@ static const OptionTable table = {
         .arguments = "-- COMMAND [ARGUMENTS...]",
         .summary = "Runs a command on a simulated SEV host and records its launches",
         .zone = "host",
-        .epilog = "This is a simulation: nothing is encrypted, no guest code runs, nothing is signed by AMD.",
+        .epilog = "This is a simulation: nothing is encrypted, no guest code runs, nothing is signed by "
+                  "AMD.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
 };
@@ -139,7 +143,7 @@ static size_t inherited_fds(int *ret, size_t max) {
                 unsigned fd;
 
                 if (parse_unsigned(e->d_name, &fd) >= 0 && fd > STDERR_FILENO && (int) fd != dirfd(d) &&
-                    !(fcntl((int) fd, F_GETFD) & FD_CLOEXEC))
+                                !(fcntl((int) fd, F_GETFD) & FD_CLOEXEC))
                         ret[n++] = (int) fd;
         }
         closedir(d);
@@ -160,14 +164,16 @@ static int wait_for(Process *p, char **reterr) {
         sigprocmask(SIG_BLOCK, &mask, NULL);
         fd = signalfd(-1, &mask, SFD_CLOEXEC);
         for (;;) {
-                struct pollfd fds[] = { { .fd = p->pidfd, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+                struct pollfd fds[] = { { .fd = p->pidfd, .events = POLLIN },
+                        { .fd = fd, .events = POLLIN } };
 
                 if (poll(fds, 2, -1) < 0 && errno != EINTR)
                         break;
                 if (fds[0].revents)
                         break;
                 /* A terminal sends SIGINT to the command as well. */
-                if (fds[1].revents && read(fd, &info, sizeof(info)) == sizeof(info) && info.ssi_signo != SIGINT)
+                if (fds[1].revents && read(fd, &info, sizeof(info)) == sizeof(info) &&
+                                info.ssi_signo != SIGINT)
                         (void) process_signal(p, (int) info.ssi_signo);
         }
         fd_close(fd);
@@ -250,7 +256,8 @@ static int predict(const SevsimWorld *world, char *const *command, char **ret, c
         return r;
 }
 
-static int run_command(const SevsimOptions *options, const SevsimWorld *world, char *const *command, char **reterr) {
+static int run_command(const SevsimOptions *options, const SevsimWorld *world, char *const *command,
+                char **reterr) {
         _cleanup_strv_free_ char **env = NULL;
         _cleanup_(process_done) Process p = PROCESS_NONE;
         int fds[KEPT_FDS_MAX], r;

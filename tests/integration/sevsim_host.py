@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import socket
 import subprocess
@@ -29,6 +30,18 @@ def find_qemu():
             if version >= (9, 1):
                 return path
     return None
+
+
+def artifact(name):
+    """One of tools/artifacts' files, or a skip."""
+    source = pathlib.Path(__file__).parents[2]
+    out = subprocess.run([source / "tools" / "artifacts"], capture_output=True, text=True, check=False).stdout
+    for line in out.splitlines():
+        key, _, value = line.partition("=")
+        (path,) = shlex.split(value) or [""]
+        if key == name and os.path.exists(path):
+            return pathlib.Path(path)
+    return skip_or_fail(f"{name} is not in the cache: run tools/fetch-artifacts")
 
 
 def skip_or_fail(reason):

@@ -58,9 +58,9 @@ static int write_ca(const Identity *identity, const char *name, EVP_PKEY *key, u
         put_le32(cert + 0x3c, CA_RSA * 8);
 
         if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
-            EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
-            BN_bn2lebinpad(e, cert + CA_HEADER, CA_RSA) == CA_RSA &&
-            BN_bn2lebinpad(n, cert + CA_HEADER + CA_RSA, CA_RSA) == CA_RSA)
+                        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 &&
+                        BN_bn2lebinpad(e, cert + CA_HEADER, CA_RSA) == CA_RSA &&
+                        BN_bn2lebinpad(n, cert + CA_HEADER + CA_RSA, CA_RSA) == CA_RSA)
                 r = pss_sign(identity->ark, cert, CA_SIGNED, cert + CA_SIGNED);
         BN_free(n);
         BN_free(e);
@@ -117,18 +117,18 @@ int identity_write_sev(const Identity *identity, bool whole) {
                 return r;
 
         if ((r = cert_begin(cert, identity->oca, USAGE_OCA, ALGO_ECDSA_SHA256)) < 0 ||
-            (r = cert_sign(cert, CERT_SIG_1, identity->oca, USAGE_OCA)) < 0 ||
-            (r = identity_write_file(identity, "oca.cert", cert, sizeof(cert), 0644)) < 0)
+                        (r = cert_sign(cert, CERT_SIG_1, identity->oca, USAGE_OCA)) < 0 ||
+                        (r = identity_write_file(identity, "oca.cert", cert, sizeof(cert), 0644)) < 0)
                 return r;
 
         if ((r = cert_begin(cert, identity->pek, USAGE_PEK, ALGO_ECDSA_SHA256)) < 0 ||
-            (r = cert_sign(cert, CERT_SIG_1, identity->oca, USAGE_OCA)) < 0 ||
-            (r = cert_sign(cert, CERT_SIG_2, identity->cek, USAGE_CEK)) < 0 ||
-            (r = identity_write_file(identity, "pek.cert", cert, sizeof(cert), 0644)) < 0)
+                        (r = cert_sign(cert, CERT_SIG_1, identity->oca, USAGE_OCA)) < 0 ||
+                        (r = cert_sign(cert, CERT_SIG_2, identity->cek, USAGE_CEK)) < 0 ||
+                        (r = identity_write_file(identity, "pek.cert", cert, sizeof(cert), 0644)) < 0)
                 return r;
 
         if ((r = cert_begin(cert, identity->pdh, USAGE_PDH, ALGO_ECDH_SHA256)) < 0 ||
-            (r = cert_sign(cert, CERT_SIG_1, identity->pek, USAGE_PEK)) < 0)
+                        (r = cert_sign(cert, CERT_SIG_1, identity->pek, USAGE_PEK)) < 0)
                 return r;
         return identity_write_file(identity, "pdh.cert", cert, sizeof(cert), 0644);
 }

@@ -30,19 +30,18 @@ static const struct {
         const char *suffix;
         uint8_t value;
 } tcb[] = {
-        { "3.1", 10 }, /* boot loader */
-        { "3.2", 0 },  /* TEE */
-        { "3.4", 0 },
-        { "3.5", 0 },
-        { "3.6", 0 },
-        { "3.7", 0 },
-        { "3.3", 23 }, /* SNP */
-        { "3.8", 84 }, /* microcode */
+        { "3.1", 10 },                                                         /* boot loader */
+        { "3.2", 0 },                                                          /* TEE */
+        { "3.4", 0 }, { "3.5", 0 }, { "3.6", 0 }, { "3.7", 0 }, { "3.3", 23 }, /* SNP */
+        { "3.8", 84 },                                                         /* microcode */
 };
 
 static X509_NAME *amd_name(const char *common_name) {
         static const char *const fields[][2] = {
-                { "OU", "Engineering" }, { "C", "US" }, { "L", "Santa Clara" }, { "ST", "CA" },
+                { "OU", "Engineering" },
+                { "C", "US" },
+                { "L", "Santa Clara" },
+                { "ST", "CA" },
                 { "O", "Advanced Micro Devices" },
         };
         X509_NAME *name = X509_NAME_new();
@@ -51,7 +50,9 @@ static X509_NAME *amd_name(const char *common_name) {
         for (size_t i = 0; ok && i < sizeof(fields) / sizeof(fields[0]); i++)
                 ok = X509_NAME_add_entry_by_txt(name, fields[i][0], MBSTRING_ASC,
                                 (const unsigned char *) fields[i][1], -1, -1, 0);
-        if (!ok || !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *) common_name, -1, -1, 0)) {
+        if (!ok ||
+                        !X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                        (const unsigned char *) common_name, -1, -1, 0)) {
                 X509_NAME_free(name);
                 return NULL;
         }
@@ -63,9 +64,11 @@ static X509 *cert_new(EVP_PKEY *key, const char *subject, const char *issuer, lo
         X509_NAME *s = amd_name(subject), *i = amd_name(issuer);
 
         if (!cert || !s || !i || !X509_set_version(cert, X509_VERSION_3) ||
-            !ASN1_INTEGER_set(X509_get_serialNumber(cert), serial) || !X509_set_subject_name(cert, s) ||
-            !X509_set_issuer_name(cert, i) || !X509_gmtime_adj(X509_getm_notBefore(cert), -DAY) ||
-            !X509_gmtime_adj(X509_getm_notAfter(cert), (long) days * DAY) || !X509_set_pubkey(cert, key)) {
+                        !ASN1_INTEGER_set(X509_get_serialNumber(cert), serial) ||
+                        !X509_set_subject_name(cert, s) || !X509_set_issuer_name(cert, i) ||
+                        !X509_gmtime_adj(X509_getm_notBefore(cert), -DAY) ||
+                        !X509_gmtime_adj(X509_getm_notAfter(cert), (long) days * DAY) ||
+                        !X509_set_pubkey(cert, key)) {
                 X509_free(cert);
                 cert = NULL;
         }
@@ -97,7 +100,8 @@ static bool add_amd(X509 *cert, const char *suffix, const uint8_t *data, size_t 
         snprintf(oid, sizeof(oid), "%s.%s", AMD_ARC, suffix);
         object = OBJ_txt2obj(oid, /* no_name= */ 1);
         ok = object && value && ASN1_OCTET_STRING_set(value, data, (int) size) &&
-                (e = X509_EXTENSION_create_by_OBJ(NULL, object, /* crit= */ 0, value)) && X509_add_ext(cert, e, -1);
+                        (e = X509_EXTENSION_create_by_OBJ(NULL, object, /* crit= */ 0, value)) &&
+                        X509_add_ext(cert, e, -1);
         X509_EXTENSION_free(e);
         ASN1_OBJECT_free(object);
         ASN1_OCTET_STRING_free(value);
@@ -157,25 +161,26 @@ static X509 *make_ark(const Identity *identity) {
         X509 *cert = cert_new(identity->ark, "ARK-Genoa", "ARK-Genoa", 0x20000, CA_DAYS);
 
         if (cert && add_conf(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-            add_conf(cert, cert, NID_subject_key_identifier, "hash") &&
-            add_conf(cert, cert, NID_basic_constraints, "critical,CA:TRUE") &&
-            add_conf(cert, cert, NID_crl_distribution_points, "URI:https://kdsintf.amd.com/vcek/v1/Genoa/crl") &&
-            add_conf(cert, cert, NID_netscape_comment, COMMENT) && sign(cert, identity->ark))
+                        add_conf(cert, cert, NID_subject_key_identifier, "hash") &&
+                        add_conf(cert, cert, NID_basic_constraints, "critical,CA:TRUE") &&
+                        add_conf(cert, cert, NID_crl_distribution_points,
+                                        "URI:https://kdsintf.amd.com/vcek/v1/Genoa/crl") &&
+                        add_conf(cert, cert, NID_netscape_comment, COMMENT) && sign(cert, identity->ark))
                 return cert;
         X509_free(cert);
         return NULL;
 }
 
-static X509 *make_intermediate(const Identity *identity, X509 *ark, EVP_PKEY *key, const char *name, long serial,
-                const char *crl) {
+static X509 *make_intermediate(const Identity *identity, X509 *ark, EVP_PKEY *key, const char *name,
+                long serial, const char *crl) {
         X509 *cert = cert_new(key, name, "ARK-Genoa", serial, CA_DAYS);
 
         if (cert && add_conf(cert, ark, NID_key_usage, "critical,keyCertSign") &&
-            add_conf(cert, ark, NID_subject_key_identifier, "hash") &&
-            add_conf(cert, ark, NID_authority_key_identifier, "keyid:always") &&
-            add_conf(cert, ark, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
-            add_conf(cert, ark, NID_crl_distribution_points, crl) &&
-            add_conf(cert, ark, NID_netscape_comment, COMMENT) && sign(cert, identity->ark))
+                        add_conf(cert, ark, NID_subject_key_identifier, "hash") &&
+                        add_conf(cert, ark, NID_authority_key_identifier, "keyid:always") &&
+                        add_conf(cert, ark, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
+                        add_conf(cert, ark, NID_crl_distribution_points, crl) &&
+                        add_conf(cert, ark, NID_netscape_comment, COMMENT) && sign(cert, identity->ark))
                 return cert;
         X509_free(cert);
         return NULL;
@@ -188,8 +193,9 @@ static X509 *make_leaf(const Identity *identity, bool vlek) {
 
         for (size_t i = 0; ok && i < sizeof(tcb) / sizeof(tcb[0]); i++)
                 ok = add_amd_integer(cert, tcb[i].suffix, tcb[i].value);
-        ok = ok && (vlek ? add_amd_string(cert, "5", "CN=sevsim.invalid") :
-                           add_amd(cert, "4", identity->chip_id, CHIP_ID_SIZE));
+        ok = ok &&
+                        (vlek ? add_amd_string(cert, "5", "CN=sevsim.invalid")
+                              : add_amd(cert, "4", identity->chip_id, CHIP_ID_SIZE));
         if (ok && sign(cert, vlek ? identity->asvk : identity->ask))
                 return cert;
         X509_free(cert);
@@ -205,8 +211,8 @@ static int write_crl(const Identity *identity) {
         int n = -1;
 
         if (crl && issuer && last && next && ctx && X509_CRL_set_version(crl, X509_CRL_VERSION_2) &&
-            X509_CRL_set_issuer_name(crl, issuer) && X509_CRL_set1_lastUpdate(crl, last) &&
-            X509_CRL_set1_nextUpdate(crl, next) && X509_CRL_sign_ctx(crl, ctx) > 0)
+                        X509_CRL_set_issuer_name(crl, issuer) && X509_CRL_set1_lastUpdate(crl, last) &&
+                        X509_CRL_set1_nextUpdate(crl, next) && X509_CRL_sign_ctx(crl, ctx) > 0)
                 n = i2d_X509_CRL(crl, &der);
         EVP_MD_CTX_free(ctx);
         ASN1_TIME_free(last);
@@ -230,11 +236,12 @@ int identity_write_x509(const Identity *identity) {
         vlek = make_leaf(identity, /* vlek= */ true);
 
         if (ark && ask && asvk && vcek && vlek && (r = write_pem(identity, "ark.pem", ark, NULL)) >= 0 &&
-            (r = write_pem(identity, "ask.pem", ask, NULL)) >= 0 &&
-            (r = write_pem(identity, "asvk.pem", asvk, NULL)) >= 0 &&
-            (r = write_pem(identity, "vcek-chain.pem", ask, ark)) >= 0 &&
-            (r = write_pem(identity, "vlek-chain.pem", asvk, ark)) >= 0 &&
-            (r = write_cert(identity, "vcek.der", vcek)) >= 0 && (r = write_cert(identity, "vlek.der", vlek)) >= 0)
+                        (r = write_pem(identity, "ask.pem", ask, NULL)) >= 0 &&
+                        (r = write_pem(identity, "asvk.pem", asvk, NULL)) >= 0 &&
+                        (r = write_pem(identity, "vcek-chain.pem", ask, ark)) >= 0 &&
+                        (r = write_pem(identity, "vlek-chain.pem", asvk, ark)) >= 0 &&
+                        (r = write_cert(identity, "vcek.der", vcek)) >= 0 &&
+                        (r = write_cert(identity, "vlek.der", vlek)) >= 0)
                 r = write_crl(identity);
 
         X509_free(ark);

@@ -19,7 +19,8 @@
 
 enum { RSA_BITS = 4096, SALT = 48 };
 
-int identity_write_file(const Identity *identity, const char *name, const void *data, size_t size, mode_t mode) {
+int identity_write_file(
+                const Identity *identity, const char *name, const void *data, size_t size, mode_t mode) {
         int fd = openat(identity->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
         ssize_t n;
 
@@ -36,9 +37,9 @@ EVP_MD_CTX *identity_pss_begin(EVP_PKEY *key) {
         EVP_PKEY_CTX *parameters = NULL; /* owned by ctx */
 
         if (ctx && EVP_DigestSignInit(ctx, &parameters, EVP_sha384(), NULL, key) == 1 &&
-            EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) > 0 &&
-            EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, EVP_sha384()) > 0 &&
-            EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, SALT) > 0)
+                        EVP_PKEY_CTX_set_rsa_padding(parameters, RSA_PKCS1_PSS_PADDING) > 0 &&
+                        EVP_PKEY_CTX_set_rsa_mgf1_md(parameters, EVP_sha384()) > 0 &&
+                        EVP_PKEY_CTX_set_rsa_pss_saltlen(parameters, SALT) > 0)
                 return ctx;
         EVP_MD_CTX_free(ctx);
         return NULL;
@@ -54,10 +55,14 @@ typedef struct KeyRow {
 /* The processor inside the monitor's process, whatever its user, works with the PDH's and the PEK's keys; a
  * verifier's tests sign reports with the other two that are readable. */
 static const KeyRow keys[] = {
-        { "ark.key", offsetof(Identity, ark), true, 0600 },    { "ask.key", offsetof(Identity, ask), true, 0600 },
-        { "asvk.key", offsetof(Identity, asvk), true, 0600 },  { "cek.key", offsetof(Identity, cek), false, 0600 },
-        { "oca.key", offsetof(Identity, oca), false, 0600 },   { "pek.key", offsetof(Identity, pek), false, 0644 },
-        { "pdh.key", offsetof(Identity, pdh), false, 0644 },   { "vcek.key", offsetof(Identity, vcek), false, 0644 },
+        { "ark.key", offsetof(Identity, ark), true, 0600 },
+        { "ask.key", offsetof(Identity, ask), true, 0600 },
+        { "asvk.key", offsetof(Identity, asvk), true, 0600 },
+        { "cek.key", offsetof(Identity, cek), false, 0600 },
+        { "oca.key", offsetof(Identity, oca), false, 0600 },
+        { "pek.key", offsetof(Identity, pek), false, 0644 },
+        { "pdh.key", offsetof(Identity, pdh), false, 0644 },
+        { "vcek.key", offsetof(Identity, vcek), false, 0644 },
         { "vlek.key", offsetof(Identity, vlek), false, 0644 },
 };
 
@@ -81,8 +86,8 @@ static int make_keys(Identity *identity, bool whole) {
 
                 if (keys[i].rsa && !whole)
                         continue;
-                key = keys[i].rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) RSA_BITS) :
-                                    EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
+                key = keys[i].rsa ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t) RSA_BITS)
+                                  : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
                 if (!key)
                         return -EIO;
                 memcpy((char *) identity + keys[i].offset, &key, sizeof(key));
@@ -134,14 +139,16 @@ int main(int argc, char *argv[]) {
         int r;
 
         if (argc != (whole ? 2 : 3) || folder[0] == '-') {
-                fprintf(stderr, "Usage: sevsim-identity [--short] FOLDER\n"
-                                "Makes up the identity of a simulated SEV platform. A simulation: nothing of it is AMD's.\n");
+                fprintf(stderr,
+                                "Usage: sevsim-identity [--short] FOLDER\n"
+                                "Makes up the identity of a simulated SEV platform. A simulation: nothing "
+                                "of it is AMD's.\n");
                 return argc == 2 && strcmp(folder, "--help") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
         }
         r = make_identity(folder, whole);
         if (r < 0) {
-                fprintf(stderr, "sevsim-identity (simulation): cannot write an identity to '%s': %s\n", folder,
-                                strerror(-r));
+                fprintf(stderr, "sevsim-identity (simulation): cannot write an identity to '%s': %s\n",
+                                folder, strerror(-r));
                 return EXIT_FAILURE;
         }
         return EXIT_SUCCESS;

@@ -22,7 +22,8 @@ typedef enum VmType {
         VM_TYPE_SNP = 4,
 } VmType;
 
-#define VM_TYPES_MASK ((1U << VM_TYPE_DEFAULT) | (1U << VM_TYPE_SEV) | (1U << VM_TYPE_SEV_ES) | (1U << VM_TYPE_SNP))
+#define VM_TYPES_MASK                                                                                       \
+        ((1U << VM_TYPE_DEFAULT) | (1U << VM_TYPE_SEV) | (1U << VM_TYPE_SEV_ES) | (1U << VM_TYPE_SNP))
 
 /* Capabilities and requests newer than the build machine's headers may be. */
 enum {
@@ -34,8 +35,8 @@ enum {
         SIM_CAP_VM_TYPES = 235,
 };
 
-#define SIM_HC_MAP_GPA_RANGE_MASK (1ULL << 12)
-#define SIM_MEM_GUEST_MEMFD (1UL << 2)
+#define SIM_HC_MAP_GPA_RANGE_MASK    (1ULL << 12)
+#define SIM_MEM_GUEST_MEMFD          (1UL << 2)
 #define SIM_MEMORY_ATTRIBUTE_PRIVATE (1ULL << 3)
 
 typedef struct SimMemoryRegion2 {
@@ -65,8 +66,8 @@ typedef struct SimCreateGuestMemfd {
 } SimCreateGuestMemfd;
 
 #define SIM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, SimMemoryRegion2)
-#define SIM_SET_MEMORY_ATTRIBUTES _IOW(KVMIO, 0xd2, SimMemoryAttributes)
-#define SIM_CREATE_GUEST_MEMFD _IOWR(KVMIO, 0xd4, SimCreateGuestMemfd)
+#define SIM_SET_MEMORY_ATTRIBUTES   _IOW(KVMIO, 0xd2, SimMemoryAttributes)
+#define SIM_CREATE_GUEST_MEMFD      _IOWR(KVMIO, 0xd4, SimCreateGuestMemfd)
 
 /* KVM_MEMORY_ENCRYPT_OP */
 typedef struct SimSevCmd {

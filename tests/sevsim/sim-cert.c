@@ -37,7 +37,7 @@ EVP_PKEY *ec_key_from_amd(const uint8_t key[static EC_KEY_SIZE]) {
         EVP_PKEY_CTX *ctx;
 
         if (get_le32(key) != EC_CURVE_P384 || !all_zero(x + COORDINATE, FIELD - COORDINATE) ||
-            !all_zero(y + COORDINATE, EC_KEY_SIZE - 4 - FIELD - COORDINATE))
+                        !all_zero(y + COORDINATE, EC_KEY_SIZE - 4 - FIELD - COORDINATE))
                 return NULL;
 
         reverse(point + 1, x, COORDINATE);
@@ -45,7 +45,7 @@ EVP_PKEY *ec_key_from_amd(const uint8_t key[static EC_KEY_SIZE]) {
 
         ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
         if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 ||
-            EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+                        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0)
                 pkey = NULL;
         EVP_PKEY_CTX_free(ctx);
         return pkey;
@@ -56,7 +56,7 @@ int ec_key_to_amd(EVP_PKEY *key, uint8_t ret[static EC_KEY_SIZE]) {
         size_t n = 0;
 
         if (!EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) ||
-            n != sizeof(point) || point[0] != 0x04)
+                        n != sizeof(point) || point[0] != 0x04)
                 return -EINVAL;
 
         memset(ret, 0, EC_KEY_SIZE);
@@ -81,7 +81,7 @@ bool ec_sig_verify(EVP_PKEY *key, const EVP_MD *md, const void *data, size_t siz
 
         n = i2d_ECDSA_SIG(ecdsa, &der);
         ok = n > 0 && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key) == 1 &&
-                EVP_DigestVerify(ctx, der, (size_t) n, data, size) == 1;
+                        EVP_DigestVerify(ctx, der, (size_t) n, data, size) == 1;
 finish:
         OPENSSL_free(der);
         BN_free(r);
@@ -102,9 +102,10 @@ int ec_sig_make(EVP_PKEY *key, const EVP_MD *md, const void *data, size_t size,
 
         memset(ret, 0, EC_SIG_SIZE);
         if (ctx && EVP_DigestSignInit(ctx, NULL, md, NULL, key) == 1 &&
-            EVP_DigestSign(ctx, der, &n, data, size) == 1 && (ecdsa = d2i_ECDSA_SIG(NULL, &p, (long) n)) &&
-            BN_bn2lebinpad(ECDSA_SIG_get0_r(ecdsa), ret, FIELD) == FIELD &&
-            BN_bn2lebinpad(ECDSA_SIG_get0_s(ecdsa), ret + FIELD, FIELD) == FIELD)
+                        EVP_DigestSign(ctx, der, &n, data, size) == 1 &&
+                        (ecdsa = d2i_ECDSA_SIG(NULL, &p, (long) n)) &&
+                        BN_bn2lebinpad(ECDSA_SIG_get0_r(ecdsa), ret, FIELD) == FIELD &&
+                        BN_bn2lebinpad(ECDSA_SIG_get0_s(ecdsa), ret + FIELD, FIELD) == FIELD)
                 r = 0;
         ECDSA_SIG_free(ecdsa);
         EVP_MD_CTX_free(ctx);

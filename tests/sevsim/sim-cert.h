@@ -12,8 +12,8 @@
 enum {
         CERT_SIZE = 2084,
         CERT_SIGNED_SIZE = 0x414,
-        EC_KEY_SIZE = 1028,   /* u32 curve, QX[72], QY[72], zeros */
-        EC_SIG_SIZE = 512,    /* R[72], S[72], zeros */
+        EC_KEY_SIZE = 1028, /* u32 curve, QX[72], QY[72], zeros */
+        EC_SIG_SIZE = 512,  /* R[72], S[72], zeros */
         EC_CURVE_P384 = 2,
 };
 

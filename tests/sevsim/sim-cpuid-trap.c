@@ -16,7 +16,7 @@
 #include "sim-platform.h"
 
 #define LEAF_ENCRYPTION 0x8000001fU
-#define FLAG_TRAP 0x100LL
+#define FLAG_TRAP       0x100LL
 
 /* SEV, SEV-ES, SNP and their companions; C-bit 51, five physical address bits lost on the host; 509 address space
  * identifiers, of which those from 100 are for plain SEV. */
@@ -37,7 +37,8 @@ static void on_step(int signal_number, siginfo_t *info, void *context) {
         (void) signal_number;
         (void) info;
 
-        if (steps_left > 0 && code[0] == 0x0f && code[1] == 0xa2 && (uint32_t) g[REG_RAX] == LEAF_ENCRYPTION) {
+        if (steps_left > 0 && code[0] == 0x0f && code[1] == 0xa2 &&
+                        (uint32_t) g[REG_RAX] == LEAF_ENCRYPTION) {
                 g[REG_RAX] = ANSWER_EAX;
                 g[REG_RBX] = ANSWER_EBX;
                 g[REG_RCX] = ANSWER_ECX;

@@ -59,12 +59,14 @@ int device_open(const Device *device, uint64_t size) {
         char name[64];
         int fd;
 
-        snprintf(name, sizeof(name), NAME_PREFIX "%s:%u:%u", kind_names[device->kind], device->vm, device->vcpu);
+        snprintf(name, sizeof(name), NAME_PREFIX "%s:%u:%u", kind_names[device->kind], device->vm,
+                        device->vcpu);
         fd = memfd_create(name, MFD_CLOEXEC);
         if (fd < 0)
                 return -errno;
         /* Who gets the descriptor over /proc/PID/fd meets the rights of the node, as with a real device. */
-        if (fchmod(fd, device->kind == DEVICE_SEV ? SEV_MODE : KVM_MODE) < 0 || ftruncate(fd, (off_t) size) < 0) {
+        if (fchmod(fd, device->kind == DEVICE_SEV ? SEV_MODE : KVM_MODE) < 0 ||
+                        ftruncate(fd, (off_t) size) < 0) {
                 int r = -errno;
                 close(fd);
                 return r;

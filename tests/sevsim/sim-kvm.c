@@ -100,9 +100,31 @@ static int supported_cpuid(struct kvm_cpuid2 *list) {
 /* The model specific registers that QEMU should know we keep; those of a VMSA are what matters here. Features that
  * are read as such: microcode revision and DE_CFG, both zero. */
 static const uint32_t msr_indices[] = {
-        0x10, 0x3b, 0x48, 0x174, 0x175, 0x176, 0x1a0, 0x1d9, 0x277, 0x6e0, 0xda0, 0x4b564d00, 0x4b564d01,
-        0x4b564d02, 0x4b564d03, 0x4b564d04, 0x4b564d06, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,
-        0xc0000102, 0xc0000103, 0xc0010117, 0xc001011f,
+        0x10,
+        0x3b,
+        0x48,
+        0x174,
+        0x175,
+        0x176,
+        0x1a0,
+        0x1d9,
+        0x277,
+        0x6e0,
+        0xda0,
+        0x4b564d00,
+        0x4b564d01,
+        0x4b564d02,
+        0x4b564d03,
+        0x4b564d04,
+        0x4b564d06,
+        0xc0000081,
+        0xc0000082,
+        0xc0000083,
+        0xc0000084,
+        0xc0000102,
+        0xc0000103,
+        0xc0010117,
+        0xc001011f,
 };
 static const uint32_t feature_indices[] = { 0x8b, 0xc0011029 };
 

@@ -16,11 +16,11 @@
 #include "sim-record.h"
 
 enum {
-        SIM_VMS_MAX = 16,       /* QEMU makes one; others may make a few one after the other */
-        SIM_VCPUS_MAX = 1024,   /* KVM_MAX_VCPUS of a distribution kernel */
-        SIM_SLOTS_MAX = 32764,  /* KVM_USER_MEM_SLOTS */
+        SIM_VMS_MAX = 16,      /* QEMU makes one; others may make a few one after the other */
+        SIM_VCPUS_MAX = 1024,  /* KVM_MAX_VCPUS of a distribution kernel */
+        SIM_SLOTS_MAX = 32764, /* KVM_USER_MEM_SLOTS */
         SIM_MSRS_MAX = 128,
-        SIM_CPUID_MAX = 256,    /* KVM_MAX_CPUID_ENTRIES */
+        SIM_CPUID_MAX = 256, /* KVM_MAX_CPUID_ENTRIES */
         SIM_XSAVE_SIZE = 4096,
         SIM_RUN_SIZE = 3 * 4096, /* kvm_run, port I/O data, coalesced MMIO ring */
 };

@@ -36,14 +36,14 @@ enum {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ISO C has no conversion from object to function pointers; POSIX says that this one works. */
-#define NEXT(type, name)                                                                                            \
-        ({                                                                                                          \
-                static type next;                                                                                   \
-                if (!next) {                                                                                        \
-                        void *symbol = dlsym(RTLD_NEXT, name);                                                      \
-                        memcpy(&next, &symbol, sizeof(next));                                                       \
-                }                                                                                                   \
-                next;                                                                                               \
+#define NEXT(type, name)                                                                                    \
+        ({                                                                                                  \
+                static type next;                                                                           \
+                if (!next) {                                                                                \
+                        void *symbol = dlsym(RTLD_NEXT, name);                                              \
+                        memcpy(&next, &symbol, sizeof(next));                                               \
+                }                                                                                           \
+                next;                                                                                       \
         })
 
 typedef int (*IoctlFunction)(int fd, unsigned long request, ...);
@@ -64,7 +64,9 @@ static int to_errno(int r) {
 }
 
 static int open_device(DeviceKind kind, int flags) {
-        int wanted = (flags & O_ACCMODE) == O_RDONLY ? R_OK : (flags & O_ACCMODE) == O_WRONLY ? W_OK : R_OK | W_OK;
+        int wanted = (flags & O_ACCMODE) == O_RDONLY      ? R_OK
+                        : (flags & O_ACCMODE) == O_WRONLY ? W_OK
+                                                          : R_OK | W_OK;
         int r = device_access(kind, wanted);
 
         if (r >= 0) {
@@ -72,8 +74,8 @@ static int open_device(DeviceKind kind, int flags) {
                 r = device_open(&(Device) { .kind = kind }, 0);
                 pthread_mutex_unlock(&lock);
         } else
-                sim_log("refused open of /dev/%s: permission denied for uid %u", kind == DEVICE_SEV ? "sev" : "kvm",
-                                (unsigned) geteuid());
+                sim_log("refused open of /dev/%s: permission denied for uid %u",
+                                kind == DEVICE_SEV ? "sev" : "kvm", (unsigned) geteuid());
         if (r >= 0 && !(flags & O_CLOEXEC))
                 (void) fcntl(r, F_SETFD, 0);
         return to_errno(r);
@@ -106,7 +108,8 @@ static int new_vcpu(SimVm *vm, uint32_t id) {
 }
 
 static int new_guest_memfd(SimVm *vm, const SimCreateGuestMemfd *arg) {
-        if (!vm_has_private_memory(vm) || arg->flags != 0 || arg->size == 0 || arg->size % SIM_PAGE_SIZE != 0)
+        if (!vm_has_private_memory(vm) || arg->flags != 0 || arg->size == 0 ||
+                        arg->size % SIM_PAGE_SIZE != 0)
                 return vm_refuse(vm, -EINVAL, "guest_memfd: no private memory, unknown flags or bad size");
         return device_open(&(Device) { .kind = DEVICE_GUEST_MEMFD, .vm = vm->index }, arg->size);
 }
@@ -162,8 +165,8 @@ static int device_request(const Device *device, unsigned long request, void *arg
         switch (device->kind) {
 
         case DEVICE_KVM:
-                return request == KVM_CREATE_VM ? new_vm((unsigned long) (uintptr_t) arg) :
-                                                  kvm_system_ioctl(request, arg);
+                return request == KVM_CREATE_VM ? new_vm((unsigned long) (uintptr_t) arg)
+                                                : kvm_system_ioctl(request, arg);
 
         case DEVICE_SEV:
                 return sev_request(request, arg);
@@ -184,7 +187,7 @@ static int device_request(const Device *device, unsigned long request, void *arg
 /* Requests after which QEMU is about to execute CPUID 0x8000001f. */
 static unsigned steps_after(const Device *device, unsigned long request, void *arg) {
         if (device->kind == DEVICE_SEV && request == SIM_SEV_ISSUE_CMD &&
-            ((SimSevIssueCmd *) arg)->cmd == PLATFORM_GET_ID2)
+                        ((SimSevIssueCmd *) arg)->cmd == PLATFORM_GET_ID2)
                 return STEPS_CAPABILITIES;
         if (request == KVM_CHECK_EXTENSION && vm_by_index(0) && !cpuid_trap_answered())
                 return STEPS_LAUNCH;
@@ -233,53 +236,54 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
 }
 
 /* The mode argument exists only with O_CREAT or O_TMPFILE; passing what was not given is harmless here. */
-#define OPEN_HOOK(name)                                                                                             \
-        EXPORT int name(const char *path, int flags, ...) {                                                         \
-                DeviceKind kind = device_by_path(path);                                                             \
-                va_list ap;                                                                                         \
-                mode_t mode;                                                                                        \
-                va_start(ap, flags);                                                                                \
-                mode = va_arg(ap, mode_t);                                                                          \
-                va_end(ap);                                                                                         \
-                return kind != DEVICE_NONE ? open_device(kind, flags) :                                             \
-                                             NEXT(OpenFunction, #name)(path, flags, mode);                          \
+#define OPEN_HOOK(name)                                                                                     \
+        EXPORT int name(const char *path, int flags, ...) {                                                 \
+                DeviceKind kind = device_by_path(path);                                                     \
+                va_list ap;                                                                                 \
+                mode_t mode;                                                                                \
+                va_start(ap, flags);                                                                        \
+                mode = va_arg(ap, mode_t);                                                                  \
+                va_end(ap);                                                                                 \
+                return kind != DEVICE_NONE ? open_device(kind, flags)                                       \
+                                           : NEXT(OpenFunction, #name)(path, flags, mode);                  \
         }
 
-#define OPENAT_HOOK(name)                                                                                           \
-        EXPORT int name(int dir_fd, const char *path, int flags, ...) {                                             \
-                DeviceKind kind = device_by_path(path);                                                             \
-                va_list ap;                                                                                         \
-                mode_t mode;                                                                                        \
-                va_start(ap, flags);                                                                                \
-                mode = va_arg(ap, mode_t);                                                                          \
-                va_end(ap);                                                                                         \
-                return kind != DEVICE_NONE ? open_device(kind, flags) :                                             \
-                                             NEXT(OpenatFunction, #name)(dir_fd, path, flags, mode);                \
+#define OPENAT_HOOK(name)                                                                                   \
+        EXPORT int name(int dir_fd, const char *path, int flags, ...) {                                     \
+                DeviceKind kind = device_by_path(path);                                                     \
+                va_list ap;                                                                                 \
+                mode_t mode;                                                                                \
+                va_start(ap, flags);                                                                        \
+                mode = va_arg(ap, mode_t);                                                                  \
+                va_end(ap);                                                                                 \
+                return kind != DEVICE_NONE ? open_device(kind, flags)                                       \
+                                           : NEXT(OpenatFunction, #name)(dir_fd, path, flags, mode);        \
         }
 
-#define OPEN_2_HOOK(name)                                                                                           \
-        EXPORT int name(const char *path, int flags);                                                               \
-        EXPORT int name(const char *path, int flags) {                                                              \
-                DeviceKind kind = device_by_path(path);                                                             \
-                return kind != DEVICE_NONE ? open_device(kind, flags) : NEXT(Open2Function, #name)(path, flags);    \
+#define OPEN_2_HOOK(name)                                                                                   \
+        EXPORT int name(const char *path, int flags);                                                       \
+        EXPORT int name(const char *path, int flags) {                                                      \
+                DeviceKind kind = device_by_path(path);                                                     \
+                return kind != DEVICE_NONE ? open_device(kind, flags)                                       \
+                                           : NEXT(Open2Function, #name)(path, flags);                       \
         }
 
-#define STAT_HOOK(name, tag)                                                                                        \
-        EXPORT int name(const char *path, struct tag *ret) {                                                       \
-                DeviceKind kind = device_by_path(path);                                                             \
-                if (kind == DEVICE_NONE)                                                                            \
-                        return NEXT(StatFunction, #name)(path, (struct stat *) ret);                                           \
-                device_stat(kind, (struct stat *) ret);                                                                        \
-                return 0;                                                                                           \
+#define STAT_HOOK(name, tag)                                                                                \
+        EXPORT int name(const char *path, struct tag *ret) {                                                \
+                DeviceKind kind = device_by_path(path);                                                     \
+                if (kind == DEVICE_NONE)                                                                    \
+                        return NEXT(StatFunction, #name)(path, (struct stat *) ret);                        \
+                device_stat(kind, (struct stat *) ret);                                                     \
+                return 0;                                                                                   \
         }
 
-#define FSTATAT_HOOK(name, tag)                                                                                     \
-        EXPORT int name(int dir_fd, const char *path, struct tag *ret, int flags) {                                \
-                DeviceKind kind = device_by_path(path);                                                             \
-                if (kind == DEVICE_NONE)                                                                            \
-                        return NEXT(FstatatFunction, #name)(dir_fd, path, (struct stat *) ret, flags);                         \
-                device_stat(kind, (struct stat *) ret);                                                                        \
-                return 0;                                                                                           \
+#define FSTATAT_HOOK(name, tag)                                                                             \
+        EXPORT int name(int dir_fd, const char *path, struct tag *ret, int flags) {                         \
+                DeviceKind kind = device_by_path(path);                                                     \
+                if (kind == DEVICE_NONE)                                                                    \
+                        return NEXT(FstatatFunction, #name)(dir_fd, path, (struct stat *) ret, flags);      \
+                device_stat(kind, (struct stat *) ret);                                                     \
+                return 0;                                                                                   \
         }
 
 /* struct stat64 is struct stat on the only machine that this runs on. */
@@ -301,15 +305,15 @@ FSTATAT_HOOK(fstatat64, stat64)
 EXPORT int access(const char *path, int mode) {
         DeviceKind kind = device_by_path(path);
 
-        return kind != DEVICE_NONE ? to_errno(device_access(kind, mode & (R_OK | W_OK))) :
-                                     NEXT(AccessFunction, "access")(path, mode);
+        return kind != DEVICE_NONE ? to_errno(device_access(kind, mode & (R_OK | W_OK)))
+                                   : NEXT(AccessFunction, "access")(path, mode);
 }
 
 EXPORT int faccessat(int dir_fd, const char *path, int mode, int flags) {
         DeviceKind kind = device_by_path(path);
 
-        return kind != DEVICE_NONE ? to_errno(device_access(kind, mode & (R_OK | W_OK))) :
-                                     NEXT(FaccessatFunction, "faccessat")(dir_fd, path, mode, flags);
+        return kind != DEVICE_NONE ? to_errno(device_access(kind, mode & (R_OK | W_OK)))
+                                   : NEXT(FaccessatFunction, "faccessat")(dir_fd, path, mode, flags);
 }
 
 EXPORT int statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *ret) {

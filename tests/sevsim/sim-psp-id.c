@@ -42,7 +42,7 @@ static PspError check_signature(const uint8_t *key, const uint8_t *data, size_t 
                 uint8_t ret_digest[static 48]) {
         EVP_PKEY *pkey = ec_key_from_amd(key);
         bool ok = pkey && ec_sig_verify(pkey, EVP_sha384(), data, size, sig) &&
-                EVP_Digest(key, EC_KEY_SIZE, ret_digest, NULL, EVP_sha384(), NULL);
+                        EVP_Digest(key, EC_KEY_SIZE, ret_digest, NULL, EVP_sha384(), NULL);
 
         EVP_PKEY_free(pkey);
         return ok ? PSP_SUCCESS : PSP_BAD_SIGNATURE;
@@ -58,8 +58,8 @@ PspError psp_check_id_block(PspGuest *guest, const SnpFinish *finish) {
         if (finish->author_key && get_le32(auth + AUTH_AUTHOR_ALGO) != ALGO_P384_SHA384)
                 return PSP_INVALID_PARAM;
         if (!all_zero(auth + AUTH_RESERVED_1, AUTH_BLOCK_SIG - AUTH_RESERVED_1) ||
-            !all_zero(auth + AUTH_RESERVED_2, AUTH_ID_KEY_SIG - AUTH_RESERVED_2) ||
-            !all_zero(auth + AUTH_RESERVED_3, PSP_ID_AUTH_SIZE - AUTH_RESERVED_3))
+                        !all_zero(auth + AUTH_RESERVED_2, AUTH_ID_KEY_SIG - AUTH_RESERVED_2) ||
+                        !all_zero(auth + AUTH_RESERVED_3, PSP_ID_AUTH_SIZE - AUTH_RESERVED_3))
                 return PSP_INVALID_PARAM;
 
         if (memcmp(block, guest->digest, sizeof(guest->digest)) != 0)

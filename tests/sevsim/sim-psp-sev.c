@@ -18,7 +18,7 @@
 #include "sim-psp.h"
 
 /* AMD 55766, "Guest policy structure" */
-#define POLICY_RESERVED 0xffc0U
+#define POLICY_RESERVED     0xffc0U
 #define POLICY_API_MAJOR(p) ((p) >> 16 & 0xff)
 #define POLICY_API_MINOR(p) ((p) >> 24)
 
@@ -62,12 +62,12 @@ static bool derive(const uint8_t *key, size_t key_size, const char *label, const
         return true;
 }
 
-static bool aes_ctr(const uint8_t key[static KEY_SIZE], const uint8_t iv[static 16], const uint8_t *in, size_t size,
-                uint8_t *out) {
+static bool aes_ctr(const uint8_t key[static KEY_SIZE], const uint8_t iv[static 16], const uint8_t *in,
+                size_t size, uint8_t *out) {
         EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
         int n = 0;
         bool ok = ctx && EVP_DecryptInit_ex(ctx, EVP_aes_128_ctr(), NULL, key, iv) == 1 &&
-                EVP_DecryptUpdate(ctx, out, &n, in, (int) size) == 1 && (size_t) n == size;
+                        EVP_DecryptUpdate(ctx, out, &n, in, (int) size) == 1 && (size_t) n == size;
 
         EVP_CIPHER_CTX_free(ctx);
         return ok;
@@ -97,11 +97,11 @@ static PspError shared_secret(const char *platform, const uint8_t *cert, uint8_t
 
         if (!ours)
                 e = PSP_INVALID_PLATFORM_STATE;
-        else if (get_le32(cert) == 1 && get_le32(cert + 8) == USAGE_PDH && get_le32(cert + 12) == ALGO_ECDH_SHA256 &&
-                        (theirs = ec_key_from_amd(cert + 16))) {
+        else if (get_le32(cert) == 1 && get_le32(cert + 8) == USAGE_PDH &&
+                        get_le32(cert + 12) == ALGO_ECDH_SHA256 && (theirs = ec_key_from_amd(cert + 16))) {
                 ctx = EVP_PKEY_CTX_new(ours, NULL);
                 if (ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_derive_set_peer(ctx, theirs) == 1 &&
-                    EVP_PKEY_derive(ctx, ret, &n) == 1 && n == SHARED_SIZE)
+                                EVP_PKEY_derive(ctx, ret, &n) == 1 && n == SHARED_SIZE)
                         e = PSP_SUCCESS;
         }
         EVP_PKEY_CTX_free(ctx);
@@ -112,7 +112,8 @@ static PspError shared_secret(const char *platform, const uint8_t *cert, uint8_t
 
 static PspError unwrap_session(PspGuest *guest, const char *platform, uint32_t policy, const uint8_t *cert,
                 const uint8_t *session) {
-        uint8_t z[SHARED_SIZE], master[KEY_SIZE], kek[KEY_SIZE], kik[KEY_SIZE], mac[MAC_SIZE], keys[2 * KEY_SIZE];
+        uint8_t z[SHARED_SIZE], master[KEY_SIZE], kek[KEY_SIZE], kik[KEY_SIZE], mac[MAC_SIZE],
+                        keys[2 * KEY_SIZE];
         uint8_t policy_bytes[4];
         PspError e;
 
@@ -120,9 +121,9 @@ static PspError unwrap_session(PspGuest *guest, const char *platform, uint32_t p
         if (e != PSP_SUCCESS)
                 return e;
         if (!derive(z, sizeof(z), "sev-master-secret", session, KEY_SIZE, master) ||
-            !derive(master, sizeof(master), "sev-kek", NULL, 0, kek) ||
-            !derive(master, sizeof(master), "sev-kik", NULL, 0, kik) ||
-            !hmac_sha256(kik, sizeof(kik), session + SESSION_WRAP_TK, sizeof(keys), mac))
+                        !derive(master, sizeof(master), "sev-kek", NULL, 0, kek) ||
+                        !derive(master, sizeof(master), "sev-kik", NULL, 0, kik) ||
+                        !hmac_sha256(kik, sizeof(kik), session + SESSION_WRAP_TK, sizeof(keys), mac))
                 return PSP_RESOURCE_LIMIT;
         if (CRYPTO_memcmp(mac, session + SESSION_WRAP_MAC, MAC_SIZE) != 0)
                 return PSP_BAD_MEASUREMENT;
@@ -150,9 +151,11 @@ PspError psp_launch_start(PspGuest *guest, const char *platform, uint32_t handle
         if (handle != 0)
                 return PSP_INVALID_GUEST;
         if ((policy & POLICY_RESERVED) != 0 ||
-            (POLICY_API_MAJOR(policy) << 8 | POLICY_API_MINOR(policy)) > (PSP_API_MAJOR << 8 | PSP_API_MINOR))
+                        (POLICY_API_MAJOR(policy) << 8 | POLICY_API_MINOR(policy)) >
+                                        (PSP_API_MAJOR << 8 | PSP_API_MINOR))
                 return PSP_POLICY_FAILURE;
-        if ((cert && cert_len != PSP_CERT_SIZE) || (session && session_len != PSP_SESSION_SIZE) || !cert != !session)
+        if ((cert && cert_len != PSP_CERT_SIZE) || (session && session_len != PSP_SESSION_SIZE) ||
+                        !cert != !session)
                 return PSP_INVALID_LENGTH;
 
         if (session)
@@ -186,7 +189,8 @@ PspError psp_launch_measure(PspGuest *guest, uint8_t *ret, size_t *size) {
         if (room < PSP_MEASURE_SIZE)
                 return PSP_INVALID_LENGTH;
 
-        if (EVP_DigestFinal_ex(guest->running, guest->digest, NULL) != 1 || RAND_bytes(guest->nonce, 16) != 1)
+        if (EVP_DigestFinal_ex(guest->running, guest->digest, NULL) != 1 ||
+                        RAND_bytes(guest->nonce, 16) != 1)
                 return PSP_RESOURCE_LIMIT;
         put_le32(message + 4, (uint32_t) guest->policy);
         memcpy(message + 8, guest->digest, 32);
@@ -209,7 +213,7 @@ PspError psp_launch_secret(PspGuest *guest, const uint8_t *header, size_t header
         if (guest->state != GUEST_LAUNCH_SECRET)
                 return PSP_INVALID_GUEST_STATE;
         if (header_len != PSP_SECRET_HEADER_SIZE || size == 0 || size % 16 != 0 || size > PSP_SECRET_MAX ||
-            guest_len != size)
+                        guest_len != size)
                 return PSP_INVALID_LENGTH;
         if (get_le32(header) & SECRET_COMPRESSED)
                 return PSP_UNSUPPORTED;

@@ -12,13 +12,13 @@
 #include "sim-psp.h"
 
 /* AMD 56860, table "Guest Policy Structure" */
-#define POLICY_ABI_MINOR(p) ((p) & 0xff)
-#define POLICY_ABI_MAJOR(p) ((p) >> 8 & 0xff)
-#define POLICY_SMT (1ULL << 16)
-#define POLICY_MUST_BE_ONE (1ULL << 17)
-#define POLICY_RAPL_DIS (1ULL << 23)
+#define POLICY_ABI_MINOR(p)      ((p) &0xff)
+#define POLICY_ABI_MAJOR(p)      ((p) >> 8 & 0xff)
+#define POLICY_SMT               (1ULL << 16)
+#define POLICY_MUST_BE_ONE       (1ULL << 17)
+#define POLICY_RAPL_DIS          (1ULL << 23)
 #define POLICY_CIPHERTEXT_HIDING (1ULL << 24)
-#define POLICY_MUST_BE_ZERO (~0ULL << 26)
+#define POLICY_MUST_BE_ZERO      (~0ULL << 26)
 
 const char *guest_state_to_string(GuestState state) {
         static const char *const table[] = {

@@ -67,11 +67,11 @@ enum {
 typedef struct PspGuest {
         GuestState state;
         uint64_t policy;
-        uint8_t digest[48];    /* SNP: the running launch digest; SEV: filled by LAUNCH_MEASURE, 32 bytes */
-        EVP_MD_CTX *running;   /* owned; SEV and SEV-ES: SHA-256 over everything handed in */
+        uint8_t digest[48];  /* SNP: the running launch digest; SEV: filled by LAUNCH_MEASURE, 32 bytes */
+        EVP_MD_CTX *running; /* owned; SEV and SEV-ES: SHA-256 over everything handed in */
         uint8_t tek[16];
         uint8_t tik[16];
-        uint8_t measure[32];   /* the HMAC of LAUNCH_MEASURE */
+        uint8_t measure[32]; /* the HMAC of LAUNCH_MEASURE */
         uint8_t nonce[16];
         uint8_t host_data[32];
         uint8_t id_key_digest[48];

@@ -18,7 +18,7 @@ struct SimRecord {
         int pages_fd;
         off_t pages_size;
         unsigned sequence;
-        FILE *line;       /* owned: the line under way */
+        FILE *line; /* owned: the line under way */
         char *line_text;
         size_t line_size;
 };
@@ -58,7 +58,8 @@ static SimRecord *record_open(int dir_fd, const char *lines, bool pages) {
         record->pages_fd = -1;
         record->lines_fd = openat(dir_fd, lines, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
         if (pages)
-                record->pages_fd = openat(dir_fd, "pages.bin", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+                record->pages_fd =
+                                openat(dir_fd, "pages.bin", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         return record;
 }
 

@@ -98,8 +98,8 @@ static int launch_start(SimVm *vm, SimSevCmd *cmd) {
 
         wants_es = start.policy & 1U << 2;
         r = firmware(vm, cmd,
-                        psp_launch_start(&vm->guest, platform_dir(), start.handle, start.policy, cert, start.dh_len,
-                                        session, start.session_len));
+                        psp_launch_start(&vm->guest, platform_dir(), start.handle, start.policy, cert,
+                                        start.dh_len, session, start.session_len));
         free(cert);
         free(session);
         if (r < 0)
@@ -159,8 +159,8 @@ static int launch_update_vmsa(SimVm *vm, SimSevCmd *cmd) {
                 record_number(vm->record, "vcpu", i);
                 record_number(vm->record, "length", SIM_PAGE_SIZE);
                 record_pages(vm->record, page, sizeof(page));
-                r = vm->protected ? vm_refuse(vm, -EINVAL, "the VMSAs are encrypted already") :
-                                    firmware(vm, cmd, psp_launch_update(&vm->guest, page, sizeof(page)));
+                r = vm->protected ? vm_refuse(vm, -EINVAL, "the VMSAs are encrypted already")
+                                  : firmware(vm, cmd, psp_launch_update(&vm->guest, page, sizeof(page)));
                 if (r < 0)
                         return r;
                 if (i + 1 < vm->n_vcpus)
@@ -284,8 +284,12 @@ int sev_pin_region(SimVm *vm, uint64_t size, bool pin) {
                 vm->pinned -= size < vm->pinned ? size : vm->pinned;
                 return 0;
         }
-        if (getrlimit(RLIMIT_MEMLOCK, &limit) >= 0 && size > limit.rlim_cur - (vm->pinned < limit.rlim_cur ? vm->pinned : limit.rlim_cur) &&
-            (syscall(SYS_capget, &header, data) < 0 || !(data[0].effective & 1U << CAP_IPC_LOCK)))
+        if (getrlimit(RLIMIT_MEMLOCK, &limit) >= 0 &&
+                        size > limit.rlim_cur -
+                                                        (vm->pinned < limit.rlim_cur ? vm->pinned
+                                                                                     : limit.rlim_cur) &&
+                        (syscall(SYS_capget, &header, data) < 0 ||
+                                        !(data[0].effective & 1U << CAP_IPC_LOCK)))
                 return vm_refuse(vm, -ENOMEM, "locked pages exceed RLIMIT_MEMLOCK");
         vm->pinned += size;
         return 0;

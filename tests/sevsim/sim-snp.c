@@ -11,7 +11,7 @@
 #include "sim-machine.h"
 
 /* Bits that kernels up to 6.18 let through: ABI version, SMT, must-be-one, DEBUG, SINGLE_SOCKET. */
-#define KERNEL_POLICY_MASK (0x1ffffULL | 1ULL << 17 | 1ULL << 19 | 1ULL << 20)
+#define KERNEL_POLICY_MASK        (0x1ffffULL | 1ULL << 17 | 1ULL << 19 | 1ULL << 20)
 #define KERNEL_POLICY_MUST_BE_ONE (1ULL << 17)
 
 /* KVM puts every initial VMSA at the same guest address: all ones, cut to 48 bits and to pages. */
@@ -60,7 +60,7 @@ static int check_update(SimVm *vm, const SimSnpLaunchUpdate *u) {
         if (u->type != SNP_PAGE_ZERO && (u->uaddr == 0 || u->uaddr % SIM_PAGE_SIZE != 0))
                 return vm_refuse(vm, -EINVAL, "source is not aligned to a page");
         if (begin > UINT64_MAX / SIM_PAGE_SIZE - n ||
-            !vm_gpa_is_guest_memfd(vm, begin * SIM_PAGE_SIZE, u->len))
+                        !vm_gpa_is_guest_memfd(vm, begin * SIM_PAGE_SIZE, u->len))
                 return vm_refuse(vm, -EINVAL, "guest pages are not backed by guest_memfd");
         if (!ranges_contain(&vm->private_gfns, begin, begin + n))
                 return vm_refuse(vm, -EINVAL, "guest pages were not made private before");
@@ -72,7 +72,8 @@ static int check_update(SimVm *vm, const SimSnpLaunchUpdate *u) {
 static int update_pages(SimVm *vm, SimSevCmd *cmd, const SimSnpLaunchUpdate *u, const uint8_t *source) {
         for (uint64_t i = 0; i < u->len / SIM_PAGE_SIZE; i++) {
                 PspError e = psp_snp_launch_update(&vm->guest, (SnpPageType) u->type,
-                                (u->gfn_start + i) * SIM_PAGE_SIZE, source ? source + i * SIM_PAGE_SIZE : NULL);
+                                (u->gfn_start + i) * SIM_PAGE_SIZE,
+                                source ? source + i * SIM_PAGE_SIZE : NULL);
                 if (e != PSP_SUCCESS)
                         return firmware(vm, cmd, e);
         }

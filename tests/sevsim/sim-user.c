@@ -18,8 +18,8 @@ static int user_copy(void *ours, uint64_t uaddr, size_t size, bool out) {
 
         if (size == 0)
                 return 0;
-        n = out ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0) :
-                  process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+        n = out ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+                : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
         if (n == (ssize_t) size)
                 return 0;
         if (n >= 0 || errno == EFAULT)

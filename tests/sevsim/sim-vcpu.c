@@ -96,8 +96,21 @@ static int vcpu_set_msr(SimVcpu *vcpu, uint32_t index, uint64_t value) {
 /* Registers that the guest accesses without the kernel live in the encrypted VMSA: sev_es_prevent_msr_access(). */
 static bool msr_is_guests(uint32_t index) {
         static const uint32_t indices[] = {
-                0x174, 0x175, 0x176, 0x1d9, 0x277, 0xda0, 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000083, 0xc0000084,
-                0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103,
+                0x174,
+                0x175,
+                0x176,
+                0x1d9,
+                0x277,
+                0xda0,
+                0xc0000080,
+                0xc0000081,
+                0xc0000082,
+                0xc0000083,
+                0xc0000084,
+                0xc0000100,
+                0xc0000101,
+                0xc0000102,
+                0xc0000103,
         };
 
         for (size_t i = 0; i < sizeof(indices) / sizeof(indices[0]); i++)
@@ -165,7 +178,8 @@ typedef struct VcpuField {
         bool guarded; /* encrypted with the VMSA */
 } VcpuField;
 
-#define FIELD(g, s, member, guarded) { g, s, offsetof(SimVcpu, member), sizeof(((SimVcpu *) NULL)->member), guarded }
+#define FIELD(g, s, member, guarded)                                                                        \
+        { g, s, offsetof(SimVcpu, member), sizeof(((SimVcpu *) NULL)->member), guarded }
 
 static const VcpuField fields[] = {
         FIELD(KVM_GET_REGS, KVM_SET_REGS, regs, true),

@@ -85,7 +85,8 @@ int vm_memory_region(SimVm *vm, const SimMemoryRegion2 *region) {
         if (region->flags & ~valid)
                 return vm_refuse(vm, -EINVAL, "memory slot flags: guest_memfd memory cannot be read-only");
         if (region->memory_size % SIM_PAGE_SIZE != 0 || region->guest_phys_addr % SIM_PAGE_SIZE != 0 ||
-            region->userspace_addr % SIM_PAGE_SIZE != 0 || region->guest_memfd_offset % SIM_PAGE_SIZE != 0)
+                        region->userspace_addr % SIM_PAGE_SIZE != 0 ||
+                        region->guest_memfd_offset % SIM_PAGE_SIZE != 0)
                 return vm_refuse(vm, -EINVAL, "memory slot not aligned to pages");
         if (region->guest_phys_addr + region->memory_size < region->guest_phys_addr)
                 return vm_refuse(vm, -EINVAL, "memory slot wraps around");
@@ -115,7 +116,7 @@ bool vm_gpa_is_guest_memfd(SimVm *vm, uint64_t gpa, uint64_t size) {
         for (size_t i = 0; i < vm->n_slots; i++) {
                 const SimSlot *s = vm->slots + i;
                 if (s->used && s->flags & SIM_MEM_GUEST_MEMFD && s->gpa <= gpa && gpa - s->gpa < s->size &&
-                    size <= s->size - (gpa - s->gpa))
+                                size <= s->size - (gpa - s->gpa))
                         return true;
         }
         return false;
@@ -127,9 +128,9 @@ int vm_memory_attributes(SimVm *vm, const SimMemoryAttributes *a) {
         if (!vm_has_private_memory(vm) || a->attributes & ~SIM_MEMORY_ATTRIBUTE_PRIVATE || a->flags != 0)
                 return vm_refuse(vm, -EINVAL, "memory attributes that this machine does not support");
         if (a->size == 0 || a->address + a->size < a->address || a->address % SIM_PAGE_SIZE != 0 ||
-            a->size % SIM_PAGE_SIZE != 0)
+                        a->size % SIM_PAGE_SIZE != 0)
                 return vm_refuse(vm, -EINVAL, "memory attributes not aligned to pages");
 
-        return a->attributes ? ranges_add(&vm->private_gfns, begin, end) :
-                               ranges_remove(&vm->private_gfns, begin, end);
+        return a->attributes ? ranges_add(&vm->private_gfns, begin, end)
+                             : ranges_remove(&vm->private_gfns, begin, end);
 }

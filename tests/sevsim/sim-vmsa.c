@@ -56,20 +56,20 @@ enum {
 };
 
 #define EFER_SVME (1ULL << 12)
-#define CR0_CD (1ULL << 30)
-#define CR0_NW (1ULL << 29)
-#define CR4_MCE (1ULL << 6)
+#define CR0_CD    (1ULL << 30)
+#define CR0_NW    (1ULL << 29)
+#define CR4_MCE   (1ULL << 6)
 
-#define MSR_SYSENTER_CS 0x174U
-#define MSR_SYSENTER_ESP 0x175U
-#define MSR_SYSENTER_EIP 0x176U
-#define MSR_DEBUGCTL 0x1d9U
-#define MSR_PAT 0x277U
-#define MSR_XSS 0xda0U
-#define MSR_STAR 0xc0000081U
-#define MSR_LSTAR 0xc0000082U
-#define MSR_CSTAR 0xc0000083U
-#define MSR_SFMASK 0xc0000084U
+#define MSR_SYSENTER_CS    0x174U
+#define MSR_SYSENTER_ESP   0x175U
+#define MSR_SYSENTER_EIP   0x176U
+#define MSR_DEBUGCTL       0x1d9U
+#define MSR_PAT            0x277U
+#define MSR_XSS            0xda0U
+#define MSR_STAR           0xc0000081U
+#define MSR_LSTAR          0xc0000082U
+#define MSR_CSTAR          0xc0000083U
+#define MSR_SFMASK         0xc0000084U
 #define MSR_KERNEL_GS_BASE 0xc0000102U
 
 /* svm_set_segment(): the descriptor's attributes move together into twelve bits. */
@@ -106,8 +106,8 @@ static void put_segments(uint8_t *page, const struct kvm_sregs2 *s) {
 static void put_general(uint8_t *page, const struct kvm_regs *r) {
         /* rcx, rdx, rbx lie together; rsp has its own place; rbp to r15 follow after a gap (sev_es_sync_vmsa). */
         const uint64_t from_rcx[] = { r->rcx, r->rdx, r->rbx };
-        const uint64_t from_rbp[] = { r->rbp, r->rsi, r->rdi, r->r8, r->r9, r->r10,
-                r->r11, r->r12, r->r13, r->r14, r->r15 };
+        const uint64_t from_rbp[] = { r->rbp, r->rsi, r->rdi, r->r8, r->r9, r->r10, r->r11, r->r12, r->r13,
+                r->r14, r->r15 };
 
         put_le64(page + VMSA_RAX, r->rax);
         put_le64(page + VMSA_RSP, r->rsp);
