@@ -10,7 +10,7 @@
 
 static_assert(SEV_MEASURE_SIZE == HMAC_SHA256_SIZE, "the measurement is a whole HMAC");
 
-size_t launch_measure_message(const LaunchMeasure *m, uint8_t ret[static SEV_MEASURE_MESSAGE_SIZE]) {
+size_t sev_measurement_message(const SevMeasurement *m, uint8_t ret[static SEV_MEASURE_MESSAGE_SIZE]) {
         ByteWriter w = byte_writer(ret, SEV_MEASURE_MESSAGE_SIZE);
 
         assert(m->nonce_size <= SEV_NONCE_SIZE);
@@ -25,18 +25,18 @@ size_t launch_measure_message(const LaunchMeasure *m, uint8_t ret[static SEV_MEA
         return w.pos;
 }
 
-int launch_measure_compute(const uint8_t tik[static SEV_KEY_SIZE], const LaunchMeasure *m,
+int sev_measurement_compute(const uint8_t tik[static SEV_KEY_SIZE], const SevMeasurement *m,
                 uint8_t ret[static SEV_MEASURE_SIZE]) {
         uint8_t message[SEV_MEASURE_MESSAGE_SIZE];
-        struct iovec range = HMAC_RANGE(message, launch_measure_message(m, message));
+        struct iovec range = HMAC_RANGE(message, sev_measurement_message(m, message));
 
         return crypto_hmac_sha256(tik, SEV_KEY_SIZE, &range, 1, ret);
 }
 
-int launch_measure_verify(const uint8_t tik[static SEV_KEY_SIZE], const LaunchMeasure *m,
+int sev_measurement_verify(const uint8_t tik[static SEV_KEY_SIZE], const SevMeasurement *m,
                 const uint8_t reported[static SEV_MEASURE_SIZE], Verdict *ret) {
         uint8_t computed[SEV_MEASURE_SIZE];
-        int r = launch_measure_compute(tik, m, computed);
+        int r = sev_measurement_compute(tik, m, computed);
 
         if (r < 0)
                 return r;

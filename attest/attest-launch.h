@@ -25,18 +25,18 @@ typedef struct SevKeys {
         uint8_t tek[SEV_KEY_SIZE], tik[SEV_KEY_SIZE];
 } SevKeys;
 
-typedef struct LaunchMeasure {
+typedef struct SevMeasurement {
         uint8_t api_major, api_minor, build;
         uint32_t policy;
         uint8_t digest[SEV_DIGEST_SIZE]; /* the expected launch digest */
         uint8_t nonce[SEV_NONCE_SIZE];
         size_t nonce_size; /* normally SEV_NONCE_SIZE */
-} LaunchMeasure;
+} SevMeasurement;
 
 /* The bytes under the HMAC; returns how many. */
-size_t launch_measure_message(const LaunchMeasure *m, uint8_t ret[static SEV_MEASURE_MESSAGE_SIZE]);
-_warn_unused_result_ int launch_measure_compute(const uint8_t tik[static SEV_KEY_SIZE],
-                const LaunchMeasure *m, uint8_t ret[static SEV_MEASURE_SIZE]);
+size_t sev_measurement_message(const SevMeasurement *m, uint8_t ret[static SEV_MEASURE_MESSAGE_SIZE]);
+_warn_unused_result_ int sev_measurement_compute(const uint8_t tik[static SEV_KEY_SIZE],
+                const SevMeasurement *m, uint8_t ret[static SEV_MEASURE_SIZE]);
 /* Compares in constant time: VERDICT_AUTHENTIC or VERDICT_NOT_AUTHENTIC. */
-_warn_unused_result_ int launch_measure_verify(const uint8_t tik[static SEV_KEY_SIZE],
-                const LaunchMeasure *m, const uint8_t reported[static SEV_MEASURE_SIZE], Verdict *ret);
+_warn_unused_result_ int sev_measurement_verify(const uint8_t tik[static SEV_KEY_SIZE],
+                const SevMeasurement *m, const uint8_t reported[static SEV_MEASURE_SIZE], Verdict *ret);

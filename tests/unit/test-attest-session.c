@@ -24,7 +24,7 @@ static void assert_hex(const uint8_t *p, size_t n, const char *expected) {
 
 static void measurement(_unused_ void **state) {
         uint8_t tik[SEV_KEY_SIZE], reported[SEV_MEASURE_SIZE];
-        LaunchMeasure m = { .api_minor = 18, .build = 15, .nonce_size = SEV_NONCE_SIZE };
+        SevMeasurement m = { .api_minor = 18, .build = 15, .nonce_size = SEV_NONCE_SIZE };
         Verdict v = VERDICT_UNVERIFIED;
 
         assert_ok(hex_decode_exact("66320db73158a35a255d051758e95ed4", tik, sizeof(tik)));
@@ -33,12 +33,12 @@ static void measurement(_unused_ void **state) {
         assert_ok(hex_decode_exact("4fbe0bedbad6c86ae8f68971d103e554", m.nonce, sizeof(m.nonce)));
         assert_ok(hex_decode_exact("6faab2daae389bcd3405a05d6cafe33c0414f7bedd0bae19ba5f38b7fd1664ea",
                         reported, sizeof(reported)));
-        assert_ok(launch_measure_verify(tik, &m, reported, &v));
+        assert_ok(sev_measurement_verify(tik, &m, reported, &v));
         assert_int_equal(v, VERDICT_AUTHENTIC);
 
         /* every member counts */
         for (unsigned i = 0; i < 7; i++) {
-                LaunchMeasure n = m;
+                SevMeasurement n = m;
 
                 switch (i) {
                 case 0:
@@ -62,11 +62,11 @@ static void measurement(_unused_ void **state) {
                 default:
                         n.nonce_size--;
                 }
-                assert_ok(launch_measure_verify(tik, &n, reported, &v));
+                assert_ok(sev_measurement_verify(tik, &n, reported, &v));
                 assert_int_equal(v, VERDICT_NOT_AUTHENTIC);
         }
         tik[0] ^= 1;
-        assert_ok(launch_measure_verify(tik, &m, reported, &v));
+        assert_ok(sev_measurement_verify(tik, &m, reported, &v));
         assert_int_equal(v, VERDICT_NOT_AUTHENTIC);
 }
 
