@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define SECRET_PAGE 4096u
@@ -128,4 +130,13 @@ int secret_buf_read_fd(SecretBuf *s, int fd, size_t max) {
         *s = b;
         b = (SecretBuf) {};
         return 0;
+}
+
+void secret_forbid_core(void) {
+        /* A limit of 1 byte stops cores in files, which have pages, and those for a program behind a pipe, which the
+         * kernel stops at exactly this limit (core(5)). Where even that is too much, /proc/self gets less accessible. */
+        const struct rlimit one = { 1, 1 };
+
+        if (setrlimit(RLIMIT_CORE, &one) < 0)
+                (void) prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

@@ -33,3 +33,6 @@ void erase_memory(void *p, size_t n);
 void erase_string_free(char *s);
 /* True if both ranges are equal; the time depends on n alone. */
 bool constant_time_equal(const void *a, const void *b, size_t n);
+
+/* No core files of this process from now on: for programs that hold keys. */
+void secret_forbid_core(void);
