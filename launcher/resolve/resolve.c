@@ -137,9 +137,6 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         r = resolve_blobs(config, &in, reterr);
         if (r < 0)
                 return r;
-        r = resolve_blobs(config, &in, reterr);
-        if (r < 0)
-                return r;
         r = resolve_strings(&credentials, &in, reterr);
         if (r >= 0)
                 r = add_smbios_strings(config, &in);
