@@ -9,6 +9,8 @@
 #include "fd.h"
 #include "json.h"
 #include "log.h"
+#include "measure-cli.h"
+#include "measure-numbers.h"
 #include "measure-plan.h"
 #include "options.h"
 #include "plan.h"
@@ -17,17 +19,279 @@
 /* A plan names a handful of parts. */
 #define PLAN_SIZE_MAX (1024u * 1024u)
 
-typedef struct Arguments {
-        char *plan_fd;
-} Arguments;
+static int set_json(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        CliArguments *a = userdata;
+
+        if (!value || streq(value, "short"))
+                a->json = JSON_STYLE_SHORT;
+        else if (streq(value, "pretty"))
+                a->json = JSON_STYLE_PRETTY;
+        else if (streq(value, "off"))
+                a->json = JSON_STYLE_OFF;
+        else
+                return error_set(reterr, -EINVAL, "expected pretty, short or off, not '%s'", value);
+        return 0;
+}
+
+static int set_output_format(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (!streq(value, "hex") && !streq(value, "base64"))
+                return error_set(reterr, -EINVAL, "expected hex or base64, not '%s'", value);
+        return option_set_string(userdata, row, value, reterr);
+}
 
 static const OptionRow rows[] = {
+        { .name = "mode",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "MODE",
+                        .group = "What is measured",
+                        .help = "sev, seves, snp, snp:ovmf-hash (the firmware alone) or\nsnp:svsm "
+                                "(COCONUT-SVSM before IGVM)",
+                        .values = "sev seves snp snp:ovmf-hash snp:svsm",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.mode) },
+        { .name = "vcpus",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "N",
+                        .help = "vCPUs at start; also ranges and lists: 1-64,128",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpus) },
+        { .name = "vcpu-type",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "MODEL",
+                        .help = "CPU model as QEMU names it, or host; also a list",
+                        .values = "EPYC-v4 EPYC-Rome EPYC-Milan EPYC-Genoa EPYC-Turin host",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpu_type) },
+        { .name = "vcpu-sig",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "CPU signature (CPUID 1 EAX) in place of a model; from:REPORT\ntakes it "
+                                "from an attestation report; also a list",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpu_sig) },
+        { .name = "vcpu-family",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "CPU family in place of a model, with the next two",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpu_family) },
+        { .name = "vcpu-model",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "CPU model number",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpu_model) },
+        { .name = "vcpu-stepping",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "CPU stepping",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vcpu_stepping) },
+        { .name = "vmm-type",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "VMM",
+                        .help = "QEMU (default), ec2, gce or krun",
+                        .values = "QEMU ec2 gce krun",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vmm_type) },
+        { .name = "vmsa",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FLAVOUR",
+                        .help = "how that VMM sets up its vCPUs: qemu, qemu-pre-6.10, ec2,\nec2-2023, gce, "
+                                "krun, svsm, svsm-pre-6.10",
+                        .values = "qemu qemu-pre-6.10 ec2 ec2-2023 gce krun svsm svsm-pre-6.10",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vmsa) },
+        { .name = "ovmf",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "the firmware image",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.ovmf) },
+        { .name = "kernel",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "the kernel, where its hash is measured (kernel-hashes=on)",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.kernel) },
+        { .name = "initrd",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "the initrd, with --kernel",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.initrd) },
+        { .name = "append",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "WORDS",
+                        .help = "the kernel command line, with --kernel; nothing is added",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.append) },
+        { .name = "guest-features",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "SEV_FEATURES of the vCPUs, with SNP (default 0x1)",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.guest_features) },
+        { .name = "svsm",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "the SVSM image, with snp:svsm",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.svsm) },
+        { .name = "vars-size",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "BYTES",
+                        .help = "size of the variable store, with snp:svsm",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vars_size) },
+        { .name = "vars-file",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "the variable store, for its size",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.vars_file) },
+        { .name = "snp-ovmf-hash",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .group = "Hashes in place of files",
+                        .help = "what snp:ovmf-hash gave for the firmware",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.ovmf_hash) },
+        { .name = "ovmf-hash",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .help = "the same",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.ovmf_hash) },
+        { .name = "ovmf-metadata",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "JSON in place of the firmware: hash, sections, reset address",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.ovmf_metadata) },
+        { .name = "kernel-hash",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .help = "SHA-256 of the kernel",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.kernel_hash) },
+        { .name = "initrd-hash",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .help = "SHA-256 of the initrd",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.initrd_hash) },
+        { .name = "cmdline-hash",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .help = "SHA-256 of the command line and one NUL",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.cmdline_hash) },
+        { .name = "tik",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .group = "Launch measurement of SEV and SEV-ES",
+                        .help = "prints HMAC and nonce as query-sev-launch-measure does, with "
+                                "this\nintegrity key (16 bytes, or base64)",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.tik) },
+        { .name = "nonce",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "BASE64",
+                        .help = "the nonce of the measurement",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.nonce) },
+        { .name = "launch-measure",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "BASE64",
+                        .help = "a measurement: takes its nonce and compares (status 3: different)",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.launch_measure) },
+        { .name = "policy",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "the launch policy",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.policy) },
+        { .name = "api-major",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "API version of the firmware, as query-sev says",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.api_major) },
+        { .name = "api-minor",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "API version of the firmware",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.api_minor) },
+        { .name = "build-id",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "build of the firmware",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.build_id) },
+        { .name = "launch-digest",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "HASH",
+                        .help = "a launch digest in place of computing one",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, hmac.launch_digest) },
+        { .name = "output-format",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FORMAT",
+                        .group = "Output",
+                        .help = "hex (default) or base64",
+                        .values = "hex base64",
+                        .handler = set_output_format,
+                        .offset = offsetof(CliArguments, output_format) },
+        { .name = "json",
+                        .arg = OPTION_OPTIONAL,
+                        .metavar = "STYLE",
+                        .help = "digest, inputs, intermediate digests and parameters: short\n(canonical, "
+                                "default), pretty or off",
+                        .values = "short pretty off",
+                        .handler = set_json },
+        { .name = "explain",
+                        .arg = OPTION_NONE,
+                        .help = "a line a page: address, type, source, contents, digest so far",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, explain) },
+        { .name = "dump-vmsa",
+                        .arg = OPTION_NONE,
+                        .help = "also writes the VMSA pages to vmsa0.bin, vmsa1.bin, ...",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, dump_vmsa) },
+        { .name = "verbose",
+                        .letter = 'v',
+                        .arg = OPTION_NONE,
+                        .help = "says what the digest is",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, verbose) },
+        { .name = "help",
+                        .letter = 'h',
+                        .arg = OPTION_NONE,
+                        .help = "shows this text",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, help) },
+        { .name = "version",
+                        .arg = OPTION_NONE,
+                        .help = "shows the version",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, version) },
         { .name = "plan-fd",
                         .arg = OPTION_REQUIRED,
                         .metavar = "FD",
                         .help = "answers a launcher: reads its plan from this descriptor",
                         .handler = option_set_string,
-                        .offset = offsetof(Arguments, plan_fd),
+                        .offset = offsetof(CliArguments, plan_fd),
                         .flags = OPTION_HIDDEN },
 };
 
@@ -37,9 +301,23 @@ static const OptionTable table = {
         .zone = "verifier",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
+        .abbreviations = true, /* as sev-snp-measure */
 };
 
-static void arguments_done(Arguments *a) {
+static void arguments_done(CliArguments *a) {
+        HmacArguments *h = &a->hmac;
+
+        measure_arguments_done(&a->measure);
+        free(h->tik);
+        free(h->nonce);
+        free(h->launch_measure);
+        free(h->policy);
+        free(h->api_major);
+        free(h->api_minor);
+        free(h->build_id);
+        free(h->launch_digest);
+        free(a->output_format);
+        free(a->expect);
         free(a->plan_fd);
 }
 
@@ -69,22 +347,70 @@ static int answer_plan(const char *number, char **reterr) {
         line = js_text(answer, JS_SHORT);
         if (!line)
                 return -ENOMEM;
-        return printf("%s\n", line) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+        return printf("%s\n", line) < 0 ? -EIO : 0;
+}
+
+/* The digest of the first row, or the one that was given, as LAUNCH_MEASURE signs it. */
+static int measure_hmac(const CliArguments *a, const MeasureContext *context, char **reterr) {
+        LaunchSpec spec;
+        LaunchDigest d;
+        int r;
+
+        measure_context_spec(context, context->request->vcpus[0], context->request->cpus, &spec);
+        r = measure_context_digest(context, &spec, NULL, NULL, &d, reterr);
+        return r < 0 ? r : print_launch_measure(&a->hmac, &d, reterr);
+}
+
+static int measure_hmac_given(const CliArguments *a, char **reterr) {
+        LaunchDigest d = { .algorithm = HASH_SHA256, .size = SHA256_SIZE };
+        int r = parse_digest(a->hmac.launch_digest, d.bytes, SHA256_SIZE, reterr);
+
+        if (r < 0)
+                return error_prefix(reterr, r, "--launch-digest");
+        if (!a->hmac.tik)
+                return error_set(reterr, -EINVAL, "--launch-digest needs --tik beside it");
+        return print_launch_measure(&a->hmac, &d, reterr);
+}
+
+static int measure(const CliArguments *a, char **reterr) {
+        _cleanup_(measure_context_done) MeasureContext context = {};
+        _cleanup_(measure_request_done) MeasureRequest request = {};
+        unsigned work = a->json != JSON_STYLE_OFF ? MEASURE_FIRMWARE_SHA256 : 0;
+        int r;
+
+        if (a->hmac.launch_digest)
+                return measure_hmac_given(a, reterr);
+        r = measure_request_new(&a->measure, &request, reterr);
+        if (r < 0)
+                return r;
+        r = measure_context_load(&request, work, &context, reterr);
+        if (r < 0)
+                return r;
+        if (a->dump_vmsa) {
+                r = dump_vmsas(&context, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return a->hmac.tik ? measure_hmac(a, &context, reterr) : print_measurement(a, &context, reterr);
 }
 
 static int run(int argc, char **argv, char **reterr) {
-        _cleanup_(arguments_done) Arguments a = {};
+        _cleanup_(arguments_done) CliArguments a = {};
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
         r = options_parse(&table, argc, argv, &a, &words, reterr);
         if (r < 0)
                 return r;
+        if (a.help) {
+                options_help(&table, stdout);
+                return 0;
+        }
+        if (a.version)
+                return printf("cvmspawn %s\n", CVMSPAWN_VERSION) < 0 ? -EIO : 0;
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        if (a.plan_fd)
-                return answer_plan(a.plan_fd, reterr);
-        return error_set(reterr, -EINVAL, "nothing to measure: see --help");
+        return a.plan_fd ? answer_plan(a.plan_fd, reterr) : measure(&a, reterr);
 }
 
 int main(int argc, char **argv) {
@@ -95,5 +421,9 @@ int main(int argc, char **argv) {
         if (options_dump_requested(&table, argc, argv))
                 return 0;
         r = run(argc, argv, &error);
-        return r < 0 ? (log_failure(r, error), 1) : 0;
+        if (r >= 0 && fflush(stdout) != 0)
+                r = error_set(&error, -EIO, "cannot write the result");
+        if (r < 0)
+                (void) log_failure(r, error);
+        return r < 0 ? 1 : r == MEASURE_DIFFERENT ? 3 : 0;
 }

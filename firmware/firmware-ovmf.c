@@ -265,6 +265,19 @@ static int check_section(const OvmfInfo *info, const OvmfSection *s, char **rete
         return 0;
 }
 
+int ovmf_add_section(OvmfInfo *info, const OvmfSection *s, char **reterr) {
+        int r;
+
+        if (info->n_sections >= OVMF_SECTIONS_MAX)
+                return error_set(reterr, -EBADMSG, "SEV metadata have more than %u sections",
+                                OVMF_SECTIONS_MAX);
+        r = check_section(info, s, reterr);
+        if (r < 0)
+                return r;
+        info->sections[info->n_sections++] = *s;
+        return 0;
+}
+
 static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char **reterr) {
         ByteReader r = byte_reader(image, size);
         uint32_t length, version, count;
@@ -301,10 +314,9 @@ static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char
                                 byte_reader_le32(&r, &s.type) < 0)
                         return error_set(reterr, -EBADMSG, "SEV metadata are cut short in section %" PRIu32,
                                         i);
-                k = check_section(info, &s, reterr);
+                k = ovmf_add_section(info, &s, reterr);
                 if (k < 0)
                         return k;
-                info->sections[info->n_sections++] = s;
         }
         return 0;
 }

@@ -84,5 +84,8 @@ typedef enum OvmfNeed {
 /* Checks that the image has what a launch needs: 0, or -EOPNOTSUPP with a sentence and a remedy. */
 _warn_unused_result_ int ovmf_require(const OvmfInfo *info, unsigned needs, char **reterr);
 
+/* Adds a section to the list: checked as ovmf_parse() does it. */
+_warn_unused_result_ int ovmf_add_section(OvmfInfo *info, const OvmfSection *s, char **reterr);
+
 /* The first section of a type, or NULL. */
 const OvmfSection *ovmf_find_section(const OvmfInfo *info, uint32_t type);

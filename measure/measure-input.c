@@ -217,6 +217,22 @@ int plan_digests(const LaunchPlan *plan, BesideFunction beside, void *userdata, 
         return 0;
 }
 
+int plan_digests_empty(PlanDigests *ret) {
+        static const PlanInput none = {};
+        _cleanup_(plan_digests_done) PlanDigests d = {};
+        int r;
+
+        r = input_digest(&none, "kernel", &d.kernel, NULL);
+        if (r >= 0)
+                r = input_digest(&none, "initrd", &d.initrd, NULL);
+        if (r >= 0)
+                r = input_digest(&none, "words", &d.words, NULL);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(d, (PlanDigests) {});
+        return 0;
+}
+
 void plan_digests_hashes(const PlanDigests *d, KernelHashes *ret) {
         memcpy(ret->words, d->words.sha256_nul, SHA256_SIZE);
         memcpy(ret->initrd, d->initrd.sha256, SHA256_SIZE);

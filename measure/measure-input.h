@@ -46,5 +46,8 @@ typedef int (*BesideFunction)(void *userdata, char **reterr);
 _warn_unused_result_ int plan_digests(const LaunchPlan *plan, BesideFunction beside, void *userdata,
                 PlanDigests *ret, char **reterr);
 
+/* The digests of no inputs at all. */
+_warn_unused_result_ int plan_digests_empty(PlanDigests *ret);
+
 /* The kernel hashes of a plan: an absent initrd is the empty one, absent words are one NUL. */
 void plan_digests_hashes(const PlanDigests *d, KernelHashes *ret);

@@ -20,13 +20,8 @@ unsigned launch_firmware_work(SevMode mode) {
 
 /* --- SEV-SNP --------------------------------------------------------------------------------------------------------- */
 
-typedef struct SnpTraceContext {
-        LaunchTrace trace;
-        void *userdata;
-} SnpTraceContext;
-
 static int trace_page(void *userdata, const SnpPage *page) {
-        const SnpTraceContext *c = userdata;
+        const LaunchTraceContext *c = userdata;
 
         return c->trace(c->userdata,
                         &(LaunchStep) {
@@ -41,52 +36,77 @@ static int trace_page(void *userdata, const SnpPage *page) {
                         });
 }
 
-/* The chain behind the firmware image: from the prepared beginning, or page by page where each is to be shown. */
-static int snp_start(const FirmwareImage *firmware, SnpTraceContext *trace, SnpChain *c) {
-        int r;
+int launch_chain_init(SnpChain *c, LaunchTraceContext *context) {
+        int r = snp_chain_init(c, NULL);
 
-        r = snp_chain_init(c, trace->trace && firmware->data ? NULL : firmware->chain);
-        if (r < 0)
-                return r;
-        if (trace->trace) {
+        if (r >= 0 && context->trace) {
                 c->trace = trace_page;
-                c->userdata = trace;
+                c->userdata = context;
         }
-        if (!trace->trace || !firmware->data)
-                return 0;
-        return snp_chain_image(c, firmware->data, firmware->size, firmware_image_gpa(firmware), "firmware");
+        return r;
 }
 
-static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
-                void *userdata, LaunchDigest *ret, char **reterr) {
-        VmsaSpec vmsa = { .flavour = spec->flavour,
-                .entry = firmware->info.reset_address,
-                .signature = spec->signature,
-                .features = spec->features };
-        unsigned needs = OVMF_NEED_METADATA | (spec->vcpus > 0 ? OVMF_NEED_RESET : 0) |
-                        (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE | OVMF_NEED_HASH_PAGE : 0);
-        SnpTraceContext context = { trace, userdata };
-        _cleanup_(snp_chain_done) SnpChain chain = {};
-        uint8_t table[SEV_HASH_TABLE_SIZE];
-        VmsaDigests digests;
-        int r;
-
+/* The firmware's part of the chain: the prepared result, or page by page where each is to be shown. */
+static int snp_firmware(const FirmwareImage *firmware, SnpChain *c, char **reterr) {
         if (!firmware->has_chain)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "firmware: its size is no multiple of 4 KiB, so SEV-SNP cannot measure it: "
                                 "take the unmodified file");
+        if (c->trace && firmware->data)
+                return snp_chain_image(
+                                c, firmware->data, firmware->size, firmware_image_gpa(firmware), "firmware");
+        memcpy(c->digest, firmware->chain, SHA384_SIZE);
+        return 0;
+}
+
+/* Firmware and metadata; the chain was initialised. */
+static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, SnpChain *c, char **reterr) {
+        unsigned needs = OVMF_NEED_METADATA | (spec->vcpus > 0 ? OVMF_NEED_RESET : 0) |
+                        (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE | OVMF_NEED_HASH_PAGE : 0);
+        uint8_t table[SEV_HASH_TABLE_SIZE];
+        int r;
+
         r = firmware_image_require(firmware, needs, reterr);
         if (r < 0)
                 return r;
         if (spec->kernel_hashes)
                 kernel_hashes_table(&spec->hashes, table);
+        r = snp_firmware(firmware, c, reterr);
+        if (r < 0)
+                return r;
+        return snp_chain_metadata(
+                        c, &firmware->info, spec->kernel_hashes ? table : NULL, spec->flavour, reterr);
+}
 
-        r = snp_start(firmware, &context, &chain);
+static int snp_vmsas(const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret) {
+        return vmsa_digests(&(VmsaSpec) { .flavour = spec->flavour,
+                                            .entry = firmware->info.reset_address,
+                                            .signature = spec->signature,
+                                            .features = spec->features },
+                        ret);
+}
+
+int launch_snp_start(const FirmwareImage *firmware, const LaunchSpec *spec, SnpChain *ret_chain,
+                VmsaDigests *ret_vmsas, char **reterr) {
+        int r = snp_chain_init(ret_chain, NULL);
+
         if (r >= 0)
-                r = snp_chain_metadata(&chain, &firmware->info, spec->kernel_hashes ? table : NULL,
-                                spec->flavour, reterr);
+                r = snp_prefix(firmware, spec, ret_chain, reterr);
+        return r < 0 ? r : snp_vmsas(firmware, spec, ret_vmsas);
+}
+
+static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
+                void *userdata, LaunchDigest *ret, char **reterr) {
+        LaunchTraceContext context = { trace, userdata };
+        _cleanup_(snp_chain_done) SnpChain chain = {};
+        VmsaDigests digests;
+        int r;
+
+        r = launch_chain_init(&chain, &context);
         if (r >= 0)
-                r = vmsa_digests(&vmsa, &digests);
+                r = snp_prefix(firmware, spec, &chain, reterr);
+        if (r >= 0)
+                r = snp_vmsas(firmware, spec, &digests);
         if (r >= 0)
                 r = snp_chain_vmsas(&chain, &digests, 0, spec->vcpus);
         if (r < 0)
@@ -94,6 +114,22 @@ static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, Lau
 
         ret->algorithm = HASH_SHA384;
         ret->size = SHA384_SIZE;
+        memcpy(ret->bytes, chain.digest, SHA384_SIZE);
+        return 0;
+}
+
+int launch_ovmf_hash(const FirmwareImage *firmware, LaunchTrace trace, void *userdata, LaunchDigest *ret,
+                char **reterr) {
+        LaunchTraceContext context = { trace, userdata };
+        _cleanup_(snp_chain_done) SnpChain chain = {};
+        int r;
+
+        r = launch_chain_init(&chain, &context);
+        if (r >= 0)
+                r = snp_firmware(firmware, &chain, reterr);
+        if (r < 0)
+                return r;
+        *ret = (LaunchDigest) { .algorithm = HASH_SHA384, .size = SHA384_SIZE };
         memcpy(ret->bytes, chain.digest, SHA384_SIZE);
         return 0;
 }

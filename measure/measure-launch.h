@@ -54,6 +54,22 @@ _warn_unused_result_ int launch_digest(const FirmwareImage *firmware, const Laun
 
 unsigned launch_firmware_work(SevMode mode);
 
+/* The chain over the firmware alone, which can seed others: mode snp:ovmf-hash. */
+_warn_unused_result_ int launch_ovmf_hash(const FirmwareImage *firmware, LaunchTrace trace, void *userdata,
+                LaunchDigest *ret, char **reterr);
+
+/* SEV-SNP up to the first VMSA, for tables: the chain and what the VMSAs contain. */
+_warn_unused_result_ int launch_snp_start(const FirmwareImage *firmware, const LaunchSpec *spec,
+                SnpChain *ret_chain, VmsaDigests *ret_vmsas, char **reterr);
+
+/* A chain whose pages are shown as steps; the context must live as long. */
+typedef struct LaunchTraceContext {
+        LaunchTrace trace; /* NULL: not shown */
+        void *userdata;
+} LaunchTraceContext;
+
+_warn_unused_result_ int launch_chain_init(SnpChain *c, LaunchTraceContext *context);
+
 /* What a plan says, with the signature looked up: -EINVAL with a sentence. */
 _warn_unused_result_ int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr);
 

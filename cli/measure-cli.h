@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the measure program share: the options and the ways to print. */
+
+#include <stdbool.h>
+
+#include "measure-context.h"
+#include "measure-request.h"
+
+typedef enum JsonStyle { JSON_STYLE_OFF, JSON_STYLE_SHORT, JSON_STYLE_PRETTY } JsonStyle;
+
+/* A positive result besides 0: the program's exit status 3. */
+#define MEASURE_DIFFERENT 1
+
+/* LAUNCH_MEASURE of SEV and SEV-ES. */
+typedef struct HmacArguments {
+        char *tik, *nonce, *launch_measure, *policy, *api_major, *api_minor, *build_id;
+        char *launch_digest; /* in place of computing one */
+} HmacArguments;
+
+typedef struct CliArguments {
+        MeasureArguments measure;
+        HmacArguments hmac;
+        char *output_format; /* hex, base64 */
+        char *expect;
+        char *plan_fd;
+        JsonStyle json;
+        bool explain, verbose, dump_vmsa, help, version;
+} CliArguments;
+
+/* One result on standard output, as the options ask: text, JSON or step by step. */
+_warn_unused_result_ int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr);
+/* HMAC | nonce in base64; MEASURE_DIFFERENT if it was given and is another. */
+_warn_unused_result_ int print_launch_measure(
+                const HmacArguments *h, const LaunchDigest *digest, char **reterr);
+/* vmsa0.bin ... in the working directory. */
+_warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);
