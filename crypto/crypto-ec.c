@@ -12,14 +12,12 @@
 #include <openssl/param_build.h>
 #include <string.h>
 
+#include "crypto-ec-internal.h"
+
 #define P384_NAME           "P-384"
 #define POINT_SIZE          (1 + 2 * P384_SIZE) /* uncompressed: 0x04, x, y */
 #define SIGNATURE_DER_MAX   128                 /* 2 integers of 48 bytes, their headers and signs: 104 */
 #define SCALAR_ATTEMPTS_MAX 64                  /* a random number lies above the order once in 2^190 */
-
-struct EcKey {
-        EVP_PKEY *pkey; /* owned */
-};
 
 DEFINE_TRIVIAL_CLEANUP_FUNC(EVP_PKEY *, EVP_PKEY_free);
 DEFINE_TRIVIAL_CLEANUP_FUNC(EVP_PKEY_CTX *, EVP_PKEY_CTX_free);
@@ -34,6 +32,7 @@ EcKey *ec_key_free(EcKey *k) {
         if (!k)
                 return NULL;
         EVP_PKEY_free(k->pkey);
+        OSSL_LIB_CTX_free(k->library);
         free(k);
         return NULL;
 }
@@ -139,7 +138,8 @@ int ec_key_derive(const EcKey *own, const EcKey *peer, SecretBuf *ret) {
 
 int ec_key_verify(
                 const EcKey *k, HashAlgorithm hash, const void *data, size_t size, const EcSignature *sig) {
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(k->pkey, NULL);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx =
+                        EVP_PKEY_CTX_new_from_pkey(k->library, k->pkey, NULL);
         _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *es = ECDSA_SIG_new();
         BIGNUM *r = BN_bin2bn(sig->r, P384_SIZE, NULL), *s = BN_bin2bn(sig->s, P384_SIZE, NULL);
         uint8_t digest[HASH_SIZE_MAX], der[SIGNATURE_DER_MAX], *p = der;
@@ -167,7 +167,8 @@ int ec_key_verify(
 }
 
 int ec_key_sign(const EcKey *k, HashAlgorithm hash, const void *data, size_t size, EcSignature *ret) {
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(k->pkey, NULL);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx =
+                        EVP_PKEY_CTX_new_from_pkey(k->library, k->pkey, NULL);
         _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *es = NULL;
         uint8_t digest[HASH_SIZE_MAX], der[SIGNATURE_DER_MAX];
         const uint8_t *p = der;

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* For crypto-ec.c and crypto-ec-load.c only. */
+
+#include <openssl/evp.h>
+
+#include "crypto-ec.h"
+
+struct EcKey {
+        EVP_PKEY *pkey;        /* owned */
+        OSSL_LIB_CTX *library; /* owned; NULL: the default one */
+};
