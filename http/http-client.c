@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "http-client.h"
+
+#include <curl/curl.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "error.h"
+
+#define CONNECT_TIMEOUT_SECONDS 10L
+/* The option before 7.85, which newer headers call deprecated; older libraries know nothing else. */
+#define PROTOCOLS_NUMBER ((CURLoption) (CURLOPTTYPE_LONG + 181))
+#define USER_AGENT       "cvmspawn/" CVMSPAWN_VERSION
+
+/* The OpenSSL flavour first: it shares libcrypto with the rest. */
+static const char *const libraries[] = { "libcurl.so.4", "libcurl-gnutls.so.4" };
+
+struct HttpClient {
+        void *library; /* never unloaded: TLS libraries do not survive it */
+        CURL *easy;    /* owned */
+        CURL *(*easy_init)(void);
+        CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
+        CURLcode (*easy_perform)(CURL *);
+        CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
+        void (*easy_reset)(CURL *);
+        void (*easy_cleanup)(CURL *);
+        const char *(*easy_strerror)(CURLcode);
+};
+
+/* What one transfer writes into. */
+typedef struct Transfer {
+        uint8_t *body;
+        size_t size, max;
+        int error;
+} Transfer;
+
+void http_answer_done(HttpAnswer *a) {
+        free(a->body);
+        *a = (HttpAnswer) {};
+}
+
+HttpClient *http_client_free(HttpClient *c) {
+        if (!c)
+                return NULL;
+        if (c->easy)
+                c->easy_cleanup(c->easy);
+        free(c);
+        return NULL;
+}
+
+static int load_symbols(HttpClient *c, char **reterr) {
+        const struct {
+                const char *name;
+                void **function;
+        } symbols[] = {
+                { "curl_easy_init", (void **) &c->easy_init },
+                { "curl_easy_setopt", (void **) &c->easy_setopt },
+                { "curl_easy_perform", (void **) &c->easy_perform },
+                { "curl_easy_getinfo", (void **) &c->easy_getinfo },
+                { "curl_easy_reset", (void **) &c->easy_reset },
+                { "curl_easy_cleanup", (void **) &c->easy_cleanup },
+                { "curl_easy_strerror", (void **) &c->easy_strerror },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(libraries) && !c->library; i++)
+                c->library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
+        if (!c->library)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "libcurl is not installed, and without it there is no network access; "
+                                "install libcurl4, "
+                                "or give the files and --offline");
+        FOREACH_ARRAY(s, symbols, ELEMENTSOF(symbols)) {
+                *s->function = dlsym(c->library, s->name);
+                if (!*s->function)
+                        return error_set(reterr, -EOPNOTSUPP, "this libcurl has no %s", s->name);
+        }
+        return 0;
+}
+
+int http_client_new(HttpClient **ret, char **reterr) {
+        _cleanup_http_client_ HttpClient *c = calloc(1, sizeof(HttpClient));
+        int r;
+
+        if (!c)
+                return -ENOMEM;
+        r = load_symbols(c, reterr);
+        if (r < 0)
+                return r;
+        c->easy = c->easy_init();
+        if (!c->easy)
+                return -ENOMEM;
+        *ret = TAKE_PTR(c);
+        return 0;
+}
+
+static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
+        Transfer *t = userdata;
+        uint8_t *p;
+
+        (void) one; /* always 1 */
+        if (n > t->max - t->size) {
+                t->error = -E2BIG;
+                return 0;
+        }
+        p = realloc(t->body, t->size + n + 1);
+        if (!p) {
+                t->error = -ENOMEM;
+                return 0;
+        }
+        memcpy(p + t->size, data, n);
+        t->body = p;
+        t->size += n;
+        return n;
+}
+
+static bool set_options(HttpClient *c, const char *url, unsigned timeout_seconds, Transfer *t) {
+        bool plain = strncmp(url, "http://", 7) == 0;
+
+        c->easy_reset(c->easy);
+        if (c->easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https") != CURLE_OK &&
+                        c->easy_setopt(c->easy, PROTOCOLS_NUMBER,
+                                        plain ? (long) CURLPROTO_HTTP : (long) CURLPROTO_HTTPS) != CURLE_OK)
+                return false;
+        return c->easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_SECONDS) ==
+                        CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_TIMEOUT, (long) timeout_seconds) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_USERAGENT, USER_AGENT) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_WRITEDATA, t) == CURLE_OK;
+}
+
+int http_client_get(HttpClient *c, const char *url, size_t max, unsigned timeout_seconds, HttpAnswer *ret,
+                char **reterr) {
+        Transfer t = { .max = max };
+        curl_off_t retry_after = 0;
+        long status = 0;
+        CURLcode code;
+
+        if (!set_options(c, url, timeout_seconds, &t))
+                return error_set(reterr, -EINVAL, "'%s' is no URL that libcurl can use", url);
+        code = c->easy_perform(c->easy);
+        if (code != CURLE_OK) {
+                free(t.body);
+                if (t.error < 0)
+                        return error_set(reterr, t.error, "%s: %s", url,
+                                        t.error == -E2BIG ? "the answer is too large" : "out of memory");
+                return error_set(reterr, code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EHOSTUNREACH,
+                                "%s: %s", url, c->easy_strerror(code));
+        }
+        (void) c->easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
+        (void) c->easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);
+        *ret = (HttpAnswer) {
+                .status = (unsigned) status,
+                .retry_after = retry_after > 0 && retry_after < UINT32_MAX ? (unsigned) retry_after : 0,
+                .body = t.body,
+                .size = t.size,
+        };
+        return 0;
+}

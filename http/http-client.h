@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* One GET at a time through libcurl, which is loaded on first use: programs that never ask the network neither link nor load
+ * it. No redirects, no cookies, no credentials; certificates are checked against the system's store. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "macro.h"
+
+typedef struct HttpClient HttpClient;
+
+typedef struct HttpAnswer {
+        unsigned status;
+        unsigned retry_after; /* seconds; 0: not said */
+        uint8_t *body;        /* owned */
+        size_t size;
+} HttpAnswer;
+
+void http_answer_done(HttpAnswer *a);
+
+/* -EOPNOTSUPP with a sentence if libcurl is not installed. */
+_warn_unused_result_ int http_client_new(HttpClient **ret, char **reterr);
+HttpClient *http_client_free(HttpClient *c); /* takes NULL; returns NULL */
+DEFINE_TRIVIAL_CLEANUP_FUNC(HttpClient *, http_client_free);
+#define _cleanup_http_client_ _cleanup_(http_client_freep)
+
+/* https://..., or http://... if the caller's URL says so. 0 with whatever status the server gave; -EHOSTUNREACH with a sentence if there
+ * was no answer, -E2BIG over `max` bytes, -ETIMEDOUT. */
+_warn_unused_result_ int http_client_get(HttpClient *c, const char *url, size_t max,
+                unsigned timeout_seconds, HttpAnswer *ret, char **reterr);
