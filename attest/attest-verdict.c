@@ -8,6 +8,7 @@ static const struct {
 } verdicts[] = {
         [VERDICT_UNVERIFIED] = { "unverified", 1 },
         [VERDICT_AUTHENTIC] = { "authentic", 0 },
+        [VERDICT_VERIFIED] = { "verified", 0 },
         [VERDICT_NOT_AUTHENTIC] = { "not-authentic", 2 },
         [VERDICT_POLICY_NOT_MET] = { "policy-not-met", 3 },
         [VERDICT_COLLATERAL_UNAVAILABLE] = { "collateral-unavailable", 4 },

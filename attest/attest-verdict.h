@@ -9,6 +9,7 @@
 typedef enum Verdict {
         VERDICT_UNVERIFIED, /* nothing was decided */
         VERDICT_AUTHENTIC,
+        VERDICT_VERIFIED, /* authentic, and a policy was met */
         VERDICT_NOT_AUTHENTIC,
         VERDICT_POLICY_NOT_MET,         /* authentic, but not what was asked for */
         VERDICT_COLLATERAL_UNAVAILABLE, /* a certificate is missing that could decide it */
@@ -16,6 +17,6 @@ typedef enum Verdict {
 } Verdict;
 
 const char *verdict_to_string(
-                Verdict v); /* "unverified", "authentic", "not-authentic", "policy-not-met", ... */
+                Verdict v); /* "unverified", "authentic", "verified", "not-authentic", "policy-not-met", ... */
 /* The exit status of verifying programs: 0, 1 (unverified), 2, 3, 4. */
 int verdict_exit_status(Verdict v);

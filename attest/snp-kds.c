@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "snp-kds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bytes.h"
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "strutil.h"
+
+#define BACKOFF_DEFAULT 10u /* seconds: what the service's limit is known to be */
+#define BACKOFF_OUTAGE  60u
+
+/* The service's words for the parts of a TCB, in the order it documents; Turin and later put fmcSPL in front. */
+static const struct {
+        SnpTcbPart part;
+        const char *name;
+} spl[] = {
+        { SNP_TCB_FMC, "fmcSPL" },
+        { SNP_TCB_BOOTLOADER, "blSPL" },
+        { SNP_TCB_TEE, "teeSPL" },
+        { SNP_TCB_SNP, "snpSPL" },
+        { SNP_TCB_MICROCODE, "ucodeSPL" },
+};
+
+static int read_identity(const SnpKdsItem *item, char **ret_hwid, SnpTcb *ret_tcb, char **reterr) {
+        size_t n = snp_generation_chip_id_size(item->generation);
+
+        if (bytes_are_zero(item->report->chip_id, sizeof(item->report->chip_id)))
+                return error_set(reterr, -ENODATA,
+                                "the host masks the chip id, so that AMD's key service cannot be asked for "
+                                "its key; "
+                                "give the VCEK with --leaf");
+        if (snp_tcb_decode(item->report->reported_tcb, item->generation, ret_tcb) < 0)
+                return error_set(reterr, -EBADMSG, "the reported TCB is not one of %s",
+                                snp_generation_product(item->generation));
+        *ret_hwid = hex_encode(item->report->chip_id, n);
+        return *ret_hwid ? 0 : -ENOMEM;
+}
+
+int snp_kds_path(const SnpKdsItem *item, char **ret, char **reterr) {
+        static const char *const fixed[] = {
+                [SNP_KDS_VCEK_CHAIN] = "/vcek/v1/%s/cert_chain",
+                [SNP_KDS_VLEK_CHAIN] = "/vlek/v1/%s/cert_chain",
+                [SNP_KDS_VCEK_CRL] = "/vcek/v1/%s/crl",
+                [SNP_KDS_VLEK_CRL] = "/vlek/v1/%s/crl",
+        };
+        _cleanup_(text_done) Text t = {};
+        _cleanup_free_ char *hwid = NULL;
+        char separator = '?';
+        SnpTcb tcb;
+        int r;
+
+        if (item->kind != SNP_KDS_VCEK) {
+                const char *kind = fixed[item->kind], *mark = strstr(kind, "%s");
+
+                text_put_n(&t, kind, (size_t) (mark - kind));
+                text_put(&t, snp_generation_product(item->generation));
+                text_put(&t, mark + 2);
+                return text_finish(&t, ret);
+        }
+        r = read_identity(item, &hwid, &tcb, reterr);
+        if (r < 0)
+                return r;
+        text_putf(&t, "/vcek/v1/%s/%s", snp_generation_product(item->generation), hwid);
+        FOREACH_ARRAY(s, spl, ELEMENTSOF(spl))
+                if (snp_generation_has_tcb_part(item->generation, s->part)) {
+                        text_putf(&t, "%c%s=%02u", separator, s->name, tcb.part[s->part]);
+                        separator = '&';
+                }
+        return text_finish(&t, ret);
+}
+
+int snp_kds_file(const SnpKdsItem *item, char **ret, char **reterr) {
+        static const char *const fixed[] = {
+                [SNP_KDS_VCEK_CHAIN] = "vcek-chain.pem",
+                [SNP_KDS_VLEK_CHAIN] = "vlek-chain.pem",
+                [SNP_KDS_VCEK_CRL] = "vcek-crl.der",
+                [SNP_KDS_VLEK_CRL] = "vlek-crl.der",
+        };
+        _cleanup_(text_done) Text t = {};
+        _cleanup_free_ char *hwid = NULL;
+        uint8_t raw[SNP_TCB_SIZE];
+        SnpTcb tcb;
+        int r;
+
+        text_putf(&t, "%s-", snp_generation_to_string(item->generation));
+        if (item->kind != SNP_KDS_VCEK) {
+                text_put(&t, fixed[item->kind]);
+                return text_finish(&t, ret);
+        }
+        r = read_identity(item, &hwid, &tcb, reterr);
+        if (r < 0)
+                return r;
+        snp_tcb_encode(&tcb, item->generation, raw);
+        text_putf(&t, "vcek-%s-", hwid);
+        for (size_t i = 0; i < sizeof(raw); i++)
+                text_putf(&t, "%02x", raw[i]);
+        text_put(&t, ".der");
+        return text_finish(&t, ret);
+}
+
+/* Readable at all, of the kind asked for, and (revocation lists) current. */
+static bool usable(const SnpKds *k, const SnpKdsItem *item, const uint8_t *p, size_t n) {
+        bool list = item->kind == SNP_KDS_VCEK_CRL || item->kind == SNP_KDS_VLEK_CRL, ok;
+        SnpCollateral probe = {};
+
+        ok = snp_collateral_add(&probe, p, n, "", /* named= */ false, NULL) == 0 &&
+                        (list ? probe.n_crls == 1 && probe.n_certificates == 0 : probe.n_certificates > 0);
+        if (ok && list)
+                ok = k->now <= probe.crls[0].crl->next_update;
+        snp_collateral_done(&probe);
+        return ok;
+}
+
+static int read_cached(const SnpKds *k, const SnpKdsItem *item, int dir, const char *name, uint8_t **ret,
+                size_t *ret_size) {
+        _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_free_ char *p = NULL;
+        size_t n;
+        int r;
+
+        if (fd < 0)
+                return -errno;
+        r = fd_read_all(fd, SNP_KDS_ANSWER_MAX, &p, &n);
+        if (r < 0)
+                return r;
+        if (!usable(k, item, (uint8_t *) p, n))
+                return -ESTALE;
+        *ret = (uint8_t *) TAKE_PTR(p);
+        *ret_size = n;
+        return 0;
+}
+
+/* Whole or not at all, also for readers in other processes: a file of its own, then a rename. */
+static int write_cached(int dir, const char *name, const void *p, size_t n) {
+        _cleanup_close_ int fd = -EBADF;
+        char temporary[300];
+        int r;
+
+        r = snprintf(temporary, sizeof(temporary), ".%s.%jd", name, (intmax_t) getpid());
+        if (r < 0 || (size_t) r >= sizeof(temporary))
+                return -ENAMETOOLONG;
+        fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd < 0)
+                return -errno;
+        r = fd_write_all(fd, p, n);
+        if (r == 0 && renameat(dir, temporary, dir, name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlinkat(dir, temporary, 0);
+        return r;
+}
+
+/* "retry-at" holds the second from which the service may be asked again, by whoever shares the cache. */
+static unsigned seconds_to_wait(const SnpKds *k, int dir) {
+        _cleanup_close_ int fd =
+                        dir < 0 ? -EBADF : openat(dir, "retry-at", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        _cleanup_free_ char *s = NULL;
+        int64_t now = k->clock(k->userdata);
+        uint64_t at;
+        size_t n;
+
+        if (fd < 0 || fd_read_all(fd, 64, &s, &n) < 0 || parse_u64(s, &at) < 0 || now < 0 ||
+                        at <= (uint64_t) now)
+                return 0;
+        return (unsigned) MIN(at - (uint64_t) now, (uint64_t) SNP_KDS_BACKOFF_MAX);
+}
+
+static void note_backoff(const SnpKds *k, int dir, unsigned seconds) {
+        char s[32];
+        int n = snprintf(
+                        s, sizeof(s), "%" PRId64, k->clock(k->userdata) + MIN(seconds, SNP_KDS_BACKOFF_MAX));
+
+        /* Not being able to remember it costs the others a refused request, nothing more. */
+        if (dir >= 0 && n > 0 && write_cached(dir, "retry-at", s, (size_t) n) < 0)
+                return;
+}
+
+/* One answer of the service, with the patience that is left. */
+static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, uint8_t **ret, size_t *ret_size,
+                char **reterr) {
+        _cleanup_free_ char *path = NULL;
+        unsigned patience = k->patience;
+        char url[1024];
+        int r;
+
+        r = snp_kds_path(item, &path, reterr);
+        if (r < 0)
+                return r;
+        r = snprintf(url, sizeof(url), "%s%s", k->url ?: SNP_KDS_URL, path);
+        if (r < 0 || (size_t) r >= sizeof(url))
+                return error_set(reterr, -ENAMETOOLONG, "the key service's address is too long");
+
+        for (;;) {
+                unsigned status = 0, retry_after = 0, wait = seconds_to_wait(k, dir);
+                _cleanup_free_ uint8_t *body = NULL;
+                size_t n;
+
+                if (wait > patience)
+                        return error_set(reterr, -EAGAIN,
+                                        "AMD's key service asks for patience: the next request is allowed "
+                                        "in %u s",
+                                        wait);
+                if (wait > 0) {
+                        k->wait(k->userdata, wait);
+                        patience -= wait;
+                }
+                r = k->get(k->userdata, url, SNP_KDS_ANSWER_MAX, &status, &retry_after, &body, &n, reterr);
+                if (r < 0)
+                        return r;
+                if (status == 200) {
+                        *ret = TAKE_PTR(body);
+                        *ret_size = n;
+                        return 0;
+                }
+                if (status == 404)
+                        return error_set(reterr, -ENOENT,
+                                        "AMD's key service does not know %s: another TCB than the reported "
+                                        "one, a part that "
+                                        "is not for production, or the wrong generation",
+                                        path);
+                if (status != 429 && status < 500)
+                        return error_set(reterr, -EPROTO, "%s: unexpected answer %u", url, status);
+                retry_after = retry_after ?: status == 429 ? BACKOFF_DEFAULT : BACKOFF_OUTAGE;
+                note_backoff(k, dir, retry_after);
+                if (retry_after > patience)
+                        return error_set(reterr, -EAGAIN,
+                                        "AMD's key service %s (answer %u); try again in %u s",
+                                        status == 429 ? "limits the rate of requests" : "is out of order",
+                                        status, MIN(retry_after, SNP_KDS_BACKOFF_MAX));
+                if (dir < 0) {
+                        k->wait(k->userdata, retry_after);
+                        patience -= retry_after;
+                }
+        }
+}
+
+static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const char *name, uint8_t **ret,
+                size_t *ret_size, char **reterr) {
+        _cleanup_close_ int lock = dir < 0
+                        ? -EBADF
+                        : openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+        _cleanup_free_ uint8_t *p = NULL;
+        size_t n;
+        int r;
+
+        if (lock >= 0) {
+                /* Whoever held it may have fetched what we want. */
+                if (flock(lock, LOCK_EX) < 0)
+                        return -errno;
+                if (read_cached(k, item, dir, name, ret, ret_size) == 0)
+                        return 0;
+        }
+        r = ask(k, item, dir, &p, &n, reterr);
+        if (r < 0)
+                return r;
+        if (!usable(k, item, p, n))
+                return error_set(reterr, -EPROTO, "AMD's key service answered with something else than %s",
+                                name);
+        /* A cache that cannot be written makes us slow, not wrong. */
+        if (dir >= 0)
+                (void) !!write_cached(dir, name, p, n);
+        *ret = TAKE_PTR(p);
+        *ret_size = n;
+        return 0;
+}
+
+static int open_cache(const char *path) {
+        char copy[4096];
+        size_t n = strlen(path);
+        int fd;
+
+        if (n == 0 || n >= sizeof(copy))
+                return -ENAMETOOLONG;
+        memcpy(copy, path, n + 1);
+        for (char *p = copy + 1;; p++)
+                if (*p == '/' || !*p) {
+                        char c = *p;
+
+                        *p = 0;
+                        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+                                return -errno;
+                        *p = c;
+                        if (!c)
+                                break;
+                }
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+}
+
+int snp_kds_fetch_bytes(
+                const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr) {
+        _cleanup_close_ int dir = k->cache ? open_cache(k->cache) : -EBADF;
+        _cleanup_free_ char *name = NULL;
+        int r;
+
+        r = snp_kds_file(item, &name, reterr);
+        if (r < 0)
+                return r == -ENOMEM ? r : -ENOENT;
+        if (dir >= 0 && read_cached(k, item, dir, name, ret, ret_size) == 0)
+                return 0;
+        if (k->offline || !k->get)
+                return error_set(reterr, -ENOENT,
+                                "%s is not in the cache%s%s, and --offline forbids to ask AMD's key service",
+                                name, k->cache ? " " : "", k->cache ?: "");
+        r = fetch_locked(k, item, dir, name, ret, ret_size, reterr);
+        if (r == -ENOMEM)
+                return r;
+        return r < 0 ? error_set(reterr, -ENOENT, "cannot fetch %s: %s", name, strerror(-r)) : 0;
+}
+
+int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr) {
+        _cleanup_free_ uint8_t *p = NULL;
+        size_t n;
+        int r;
+
+        r = snp_kds_fetch_bytes(k, item, &p, &n, reterr);
+        if (r < 0)
+                return r;
+        return snp_collateral_add(pool, p, n, "AMD's key service", /* named= */ false, reterr);
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* AMD's key distribution service (publication 57230): what it calls things, and a disk cache in front of it. VCEKs and chains are kept for
+ * ever, revocation lists until they say; everything from the cache is verified again at each use. Network, clock and
+ * patience come from the caller. One request at a time on this machine: the service allows about one in ten seconds. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "macro.h"
+#include "snp-collateral.h"
+#include "snp-report.h"
+
+#define SNP_KDS_URL         "https://kdsintf.amd.com"
+#define SNP_KDS_ANSWER_MAX  (1024u * 1024u)
+#define SNP_KDS_PATIENCE    30u  /* seconds that one verification waits for the service's rate limit */
+#define SNP_KDS_BACKOFF_MAX 600u /* whatever the service says, we ask again after this */
+
+typedef enum SnpKdsKind {
+        SNP_KDS_VCEK,
+        SNP_KDS_VCEK_CHAIN, /* ASK and ARK */
+        SNP_KDS_VLEK_CHAIN, /* ASVK and ARK */
+        SNP_KDS_VCEK_CRL,
+        SNP_KDS_VLEK_CRL,
+        _SNP_KDS_KIND_MAX,
+        _SNP_KDS_KIND_INVALID = -22,
+} SnpKdsKind;
+
+typedef struct SnpKdsItem {
+        SnpKdsKind kind;
+        SnpGeneration generation;
+        const SnpReport *report; /* for SNP_KDS_VCEK: chip and reported TCB */
+} SnpKdsItem;
+
+/* The path with its query ("/vcek/v1/Milan/0123...?blSPL=04&..."), and the name of the file in the cache. Owned. -ENODATA with a sentence
+ * if the chip is masked; -EBADMSG if the TCB is not of this generation. */
+_warn_unused_result_ int snp_kds_path(const SnpKdsItem *item, char **ret, char **reterr);
+_warn_unused_result_ int snp_kds_file(const SnpKdsItem *item, char **ret, char **reterr);
+
+typedef struct SnpKds {
+        const char *url;   /* borrowed; NULL: AMD's */
+        const char *cache; /* borrowed; NULL: no cache */
+        bool offline;      /* the cache only */
+        int64_t now;       /* seconds since 1970, to judge revocation lists by */
+        unsigned patience; /* seconds */
+        /* 0 with the server's status and owned body, or -errno with a sentence. NULL: as offline. */
+        int (*get)(void *userdata, const char *url, size_t max, unsigned *ret_status,
+                        unsigned *ret_retry_after, uint8_t **ret, size_t *ret_size, char **reterr);
+        int64_t (*clock)(void *userdata); /* seconds since 1970: for the rate limit */
+        void (*wait)(void *userdata, unsigned seconds);
+        void *userdata;
+} SnpKds;
+
+/* From the cache or the service into the pool: 0, -ENOENT with a sentence if it cannot be had now, whatever the reason. */
+_warn_unused_result_ int snp_kds_fetch(
+                const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr);
+/* The bytes alone. */
+_warn_unused_result_ int snp_kds_fetch_bytes(
+                const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr);

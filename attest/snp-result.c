@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "snp-result.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "encode.h"
+#include "strutil.h"
+
+static void put_date(Text *t, int64_t when) {
+        time_t clock = (time_t) when;
+        char s[32] = "?";
+        struct tm tm;
+
+        if (gmtime_r(&clock, &tm))
+                (void) strftime(s, sizeof(s), "%Y-%m-%d", &tm);
+        text_put(t, s);
+}
+
+static int put_leaf(Text *t, const SnpResult *r) {
+        const SnpLeaf *leaf = &r->leaf->leaf;
+        _cleanup_free_ char *tcb = snp_tcb_text(&leaf->tcb, r->generation);
+
+        if (!tcb)
+                return -ENOMEM;
+        text_putf(t, "       leaf: %s %s, valid until ", snp_role_to_string(leaf->role), leaf->product);
+        put_date(t, r->leaf->certificate->not_after);
+        text_putf(t, ", from %s\n", r->leaf->origin);
+        if (leaf->csp_id[0])
+                text_putf(t, "   provider: %s\n", leaf->csp_id);
+        text_putf(t, "        TCB: %s\n", tcb);
+        return 0;
+}
+
+static int put_waived(Text *t, const SnpPolicy *p) {
+        _cleanup_js_ Json *waived = NULL;
+        int r = snp_policy_waived(p, &waived);
+
+        if (r < 0)
+                return r;
+        text_put(t, "not checked:");
+        for (size_t i = 0; i < js_length(waived); i++)
+                text_putf(t, "%s %s", i > 0 ? "," : "", js_string_value(js_at(waived, i)));
+        text_put(t, "\n");
+        return 0;
+}
+
+int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, char **ret) {
+        _cleanup_(text_done) Text t = {};
+        int k = 0;
+
+        if (r->decoded)
+                text_putf(&t, "     report: version %u%s%s, VMPL %u, signed by the %s\n", r->report.version,
+                                r->generation >= 0 ? ", " : "",
+                                r->generation >= 0 ? snp_generation_product(r->generation) : "",
+                                r->report.vmpl,
+                                r->report.signing_key == SNP_SIGNING_KEY_VLEK ? "VLEK" : "VCEK");
+        if (r->authentic) {
+                k = put_leaf(&t, r);
+                if (k < 0)
+                        return k;
+                text_putf(&t, "       root: ARK-%s, %s\n", snp_generation_product(r->generation),
+                                r->insecure_root ? "NOT AMD'S: a test key" : "AMD's key, as compiled in");
+                text_putf(&t, " revocation: %s%s\n", r->crl_note ? "not checked: " : "checked",
+                                r->crl_note ?: "");
+                text_put(&t, "  signature: good\n");
+                k = put_waived(&t, p);
+                if (k < 0)
+                        return k;
+                FOREACH_ARRAY(x, v->list, v->n)
+                        text_putf(&t, "  violation: %s: expected %s, got %s\n", x->rule, x->expected,
+                                        x->got);
+        }
+
+        switch (r->verdict) {
+        case VERDICT_VERIFIED:
+                text_put(&t,
+                                r->insecure_root ? "verified against a root that is not AMD's\n"
+                                                 : "verified\n");
+                break;
+        case VERDICT_NOT_AUTHENTIC:
+                text_putf(&t, "not authentic (%s): %s\n", snp_step_to_string(r->step), r->sentence ?: "?");
+                break;
+        case VERDICT_COLLATERAL_UNAVAILABLE:
+                text_putf(&t, "collateral unavailable (%s): %s\n", snp_step_to_string(r->step),
+                                r->sentence ?: "?");
+                break;
+        case VERDICT_POLICY_NOT_MET:
+                text_putf(&t, "authentic, but the policy is not met: %zu violation%s\n", v->n,
+                                v->n == 1 ? "" : "s");
+                break;
+        case VERDICT_UNVERIFIED:
+        case _VERDICT_MAX:
+        case VERDICT_AUTHENTIC:
+        default:
+                text_put(&t, "unverified\n");
+        }
+        return text_finish(&t, ret);
+}
+
+static int set_certificate(Json *o, const char *key, const SnpCertificate *c, SnpGeneration g) {
+        _cleanup_js_ Json *x = js_object();
+        uint8_t spki[SHA256_SIZE];
+        int r;
+
+        if (!x)
+                return -ENOMEM;
+        r = certificate_fingerprint(c->certificate, spki);
+        if (r < 0)
+                return r;
+        if (js_set(x, "subject", js_string(c->certificate->common_name)) < 0 ||
+                        js_set(x, "origin", js_string(c->origin)) < 0 ||
+                        js_set(x, "sha256", js_hex(c->digest, sizeof(c->digest))) < 0 ||
+                        js_set(x, "spki-sha256", js_hex(spki, sizeof(spki))) < 0 ||
+                        js_set(x, "not-before",
+                                        js_u64((uint64_t) MAX(c->certificate->not_before, (int64_t) 0))) <
+                                        0 ||
+                        js_set(x, "not-after",
+                                        js_u64((uint64_t) MAX(c->certificate->not_after, (int64_t) 0))) < 0)
+                return -ENOMEM;
+        if (c->leaf_valid && g >= 0) {
+                for (int p = 0; p < _SNP_TCB_PART_MAX; p++)
+                        if (snp_generation_has_tcb_part(g, (SnpTcbPart) p) &&
+                                        js_set(x, snp_tcb_part_to_string((SnpTcbPart) p),
+                                                        js_u64(c->leaf.tcb.part[p])) < 0)
+                                return -ENOMEM;
+                if (js_set(x, "product", js_string(c->leaf.product)) < 0 ||
+                                (c->leaf.hwid_size > 0 &&
+                                                js_set(x, "hwid", js_hex(c->leaf.hwid, c->leaf.hwid_size)) <
+                                                                0) ||
+                                (c->leaf.csp_id[0] && js_set(x, "csp-id", js_string(c->leaf.csp_id)) < 0))
+                        return -ENOMEM;
+        }
+        return js_set(o, key, TAKE_PTR(x));
+}
+
+static int set_violations(Json *o, const SnpViolations *v) {
+        _cleanup_js_ Json *a = js_array();
+        int r;
+
+        if (!a)
+                return -ENOMEM;
+        FOREACH_ARRAY(x, v->list, v->n) {
+                Json *j = NULL;
+
+                r = js_build(&j, "{s:s, s:s, s:s}", "rule", x->rule, "expected", x->expected, "got", x->got);
+                if (r < 0)
+                        return r;
+                r = js_append(a, j);
+                if (r < 0)
+                        return r;
+        }
+        return js_set(o, "violations", TAKE_PTR(a));
+}
+
+int snp_result_json(const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, Json **ret) {
+        _cleanup_js_ Json *o = js_object(), *report = NULL, *waived = NULL;
+        int k;
+
+        if (!o || js_set(o, "verdict", js_string(verdict_to_string(r->verdict))) < 0 ||
+                        js_set(o, "authentic", js_bool(r->authentic)) < 0 ||
+                        js_set(o, "step",
+                                        r->verdict == VERDICT_VERIFIED
+                                                        ? js_null()
+                                                        : js_string(snp_step_to_string(r->step))) < 0 ||
+                        js_set(o, "reason", js_string(r->sentence)) < 0 ||
+                        js_set(o, "generation", js_string(snp_generation_to_string(r->generation))) < 0 ||
+                        js_set(o, "root-is-amd", js_bool(!r->insecure_root)) < 0)
+                return -ENOMEM;
+        if (r->leaf) {
+                k = set_certificate(o, "leaf", r->leaf, r->generation);
+                if (k < 0)
+                        return k;
+        }
+        if (r->intermediate) {
+                k = set_certificate(o, "intermediate", r->intermediate, _SNP_GENERATION_INVALID);
+                if (k < 0)
+                        return k;
+        }
+        if (r->authentic) {
+                if (js_set(o, "revocation", js_string(r->crl_note ?: "checked")) < 0)
+                        return -ENOMEM;
+                k = snp_policy_waived(p, &waived);
+                if (k == 0)
+                        k = js_set(o, "not-checked", TAKE_PTR(waived));
+                if (k == 0)
+                        k = set_violations(o, v);
+                if (k < 0)
+                        return k;
+        }
+        if (r->decoded) {
+                k = snp_report_json(&r->report, r->generation, &report);
+                if (k == 0)
+                        k = js_set(o, "report", TAKE_PTR(report));
+                if (k < 0)
+                        return k;
+        }
+        *ret = TAKE_PTR(o);
+        return 0;
+}

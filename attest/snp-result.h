@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A verification as text for people and as JSON for programs. */
+
+#include "json.h"
+#include "snp-policy.h"
+#include "snp-verify.h"
+
+/* What was done and found, line by line; the last line is the verdict, and "verified" stands there only when everything was done. Owned. */
+_warn_unused_result_ int snp_result_text(
+                const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, char **ret);
+/* {"verdict","step","reason","root","leaf","intermediate","revocation","violations","not-checked","report"} */
+_warn_unused_result_ int snp_result_json(
+                const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, Json **ret);
