@@ -84,18 +84,15 @@ static int read_blob_file(
 static int read_blob(const BlobRule *rule, const char *value, uint8_t **ret, char **reterr) {
         _cleanup_free_ uint8_t *bytes = NULL;
         size_t n = 0;
-        int r = decode_text(rule, value, strlen(value), &bytes, &n);
 
-        if (r < 0 || !size_fits(rule, n)) {
-                /* Text of the right kind but the wrong size, where no such file is: say so. */
-                bool text = r >= 0 && access(value, F_OK) < 0;
-
-                free(bytes);
-                bytes = NULL;
-                if (text)
+        /* A file that is there wins: a path can look like base64. */
+        if (access(value, F_OK) < 0 && decode_text(rule, value, strlen(value), &bytes, &n) >= 0) {
+                if (!size_fits(rule, n))
                         return error_set(reterr, -EINVAL, "--%s: the value has %zu bytes, expected %u",
                                         rule->option, n, (unsigned) rule->size);
-                r = read_blob_file(rule, value, &bytes, &n, reterr);
+        } else {
+                int r = read_blob_file(rule, value, &bytes, &n, reterr);
+
                 if (r < 0)
                         return r;
         }
