@@ -3,6 +3,7 @@
 /* cvmspawn without a verb: the launcher. Wiring only; see launcher/. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -131,36 +132,56 @@ static void event_sink_donep(Launch *l) {
         event_sink_done(&l->events);
 }
 
-static int launch(SpawnJob *job, char **reterr) {
+static int launch(Launch *l, RunResult *ret, char **reterr) {
+        const VmConfig *config = &l->job->config;
+        /* The units of --run= need the same systemd that imports from the initrd. */
+        bool may_fall_back = config->credential_transport == TRANSPORT_AUTO &&
+                        !vm_config_confidential(config) && !config->run;
+        int r;
+
+        r = probe(l->job, reterr);
+        if (r >= 0)
+                r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
+        if (r >= 0)
+                r = check_expected(l->job, reterr);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(s, l->job->inputs.notices)
+                log_notice("%s", *s);
+        if (l->job->answer.json)
+                banner(l->job, &l->events);
+
+        r = run_once(l, may_fall_back, ret, reterr);
+        if (r == -ESTALE) {
+                r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
+                if (r >= 0)
+                        r = run_once(l, /* may_fall_back= */ false, ret, reterr);
+        }
+        return r;
+}
+
+/* Whatever happens, the last event says how it ended. */
+static int launch_with_events(SpawnJob *job, char **reterr) {
         _cleanup_(event_sink_donep) Launch l = { .job = job, .events = { .fd = -EBADF } };
-        bool may_fall_back = job->config.credential_transport == TRANSPORT_AUTO &&
-                        !vm_config_confidential(&job->config);
-        RunResult result = { .status = EXIT_REFUSED };
+        _cleanup_(run_result_done)
+                        RunResult result = { .source = EXIT_SOURCE_LAUNCHER, .status = EXIT_REFUSED };
+        const char *cause;
         Json *data = NULL;
         int r;
 
+        /* First of all: a descriptor of the user's must not be mistaken for one of ours. */
         r = event_sink_open(&job->config, &l.events, reterr);
         if (r < 0)
                 return r;
-        r = check_expected(job, reterr);
-        if (r < 0)
-                return r;
-        if (job->answer.json)
-                banner(job, &l.events);
+        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return -errno;
 
-        r = run_once(&l, may_fall_back, &result, reterr);
-        if (r == -ESTALE) {
-                r = spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
-                if (r >= 0)
-                        r = run_once(&l, /* may_fall_back= */ false, &result, reterr);
-        }
-        if (r < 0)
-                return r;
-
+        r = launch(&l, &result, reterr);
+        cause = r < 0 ? (*reterr ?: strerror(-r)) : (result.detail ?: result.cause);
         if (js_build(&data, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result.source), "status",
-                            result.status, "cause", result.cause) >= 0)
+                            result.status, "cause", cause) >= 0)
                 event_emit(&l.events, "exit", data);
-        return result.status;
+        return r < 0 ? r : result.status;
 }
 
 static int run(SpawnJob *job, char **reterr) {
@@ -171,13 +192,12 @@ static int run(SpawnJob *job, char **reterr) {
         r = vm_config_check(&job->config, reterr);
         if (r < 0)
                 return r;
+        if (job->config.print == 0)
+                return launch_with_events(job, reterr);
         r = probe(job, reterr);
-        if (r < 0)
-                return r;
-        r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
-        if (r < 0)
-                return r;
-        return job->config.print != 0 ? spawn_print(job, reterr) : launch(job, reterr);
+        if (r >= 0)
+                r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
+        return r < 0 ? r : spawn_print(job, reterr);
 }
 
 int main(int argc, char **argv) {

@@ -12,17 +12,18 @@ typedef struct ConfigRule {
         const char *sentence;
 } ConfigRule;
 
-static bool has_root_word(const VmConfig *c) {
-        STRV_FOREACH(w, c->words) {
-                _cleanup_strv_free_ char **l = NULL;
+static bool begins_word(const char *text, const char *at) {
+        return at == text || at[-1] == ' ';
+}
 
-                if (strv_split(*w, ' ', &l) < 0)
-                        return false;
-                STRV_FOREACH(s, l)
-                        if (startswith(*s, "root=") || startswith(*s, "roothash=") ||
-                                        startswith(*s, "mount.usr="))
-                                return true;
-        }
+bool vm_config_names_root(const VmConfig *c) {
+        static const char *const prefixes[] = { "root=", "roothash=", "mount.usr=", "usrhash=" };
+
+        STRV_FOREACH(w, c->words)
+                for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
+                        for (const char *p = *w; (p = strstr(p, prefixes[i])); p++)
+                                if (begins_word(*w, p))
+                                        return true;
         return false;
 }
 
@@ -86,7 +87,7 @@ static bool coco_disk(const VmConfig *c) {
 }
 
 static bool coco_disk_root(const VmConfig *c) {
-        return vm_config_confidential(c) && c->image && !has_root_word(c);
+        return vm_config_confidential(c) && c->image && !vm_config_names_root(c);
 }
 
 static bool coco_qemu_arg(const VmConfig *c) {
@@ -137,6 +138,11 @@ static bool initrd_transport_alone(const VmConfig *c) {
 
 static bool ready_alone(const VmConfig *c) {
         return c->notify_ready == TRISTATE_YES && !c->run;
+}
+
+static bool events_in_output(const VmConfig *c) {
+        return c->json == JSON_SHORT_MODE && !c->status_fd && c->print == 0 &&
+                        (c->run || (c->console != CONSOLE_AUTO && c->console != CONSOLE_HEADLESS));
 }
 
 static bool firmware_for_kernel(const VmConfig *c) {
@@ -204,6 +210,9 @@ static const ConfigRule rules[] = {
         { ready_alone,
                         "--notify-ready=yes needs a unit of ours in the guest that says when it is ready: "
                         "use --run=, or remove it" },
+        { events_in_output,
+                        "--json=short would mix its events with what the guest writes to standard output: "
+                        "use --status-fd=2 or another descriptor for them" },
 };
 
 int vm_config_check(const VmConfig *c, char **reterr) {

@@ -156,6 +156,8 @@ static inline bool vm_config_confidential(const VmConfig *c) {
 static inline bool vm_config_sealed(const VmConfig *c) {
         return vm_config_confidential(c);
 }
+/* True if the user's kernel words say what to mount as root or /usr. */
+bool vm_config_names_root(const VmConfig *c);
 /* The policy that the words and numbers of --coco-policy= make of the mode's default. */
 _warn_unused_result_ int vm_config_policy(const VmConfig *c, uint64_t *ret, char **reterr);
 

@@ -109,14 +109,6 @@ static int find_root(const char *path, int fd, char **ret_word, char **reterr) {
                         path);
 }
 
-static bool names_root(const VmConfig *config) {
-        STRV_FOREACH(w, config->words)
-                if (startswith(*w, "root=") || startswith(*w, "mount.usr=") || startswith(*w, "roothash=") ||
-                                strstr(*w, " root="))
-                        return true;
-        return false;
-}
-
 int resolve_image(const VmConfig *config, LaunchInputs *in, char **ret_root_word, char **reterr) {
         _cleanup_close_ int fd = resolve_open("image", config->image, NULL, reterr);
         char magic[4] = {};
@@ -137,7 +129,8 @@ int resolve_image(const VmConfig *config, LaunchInputs *in, char **ret_root_word
                         : qcow2                                      ? IMAGE_FORMAT_QCOW2
                                                                      : IMAGE_FORMAT_RAW;
 
-        if (!ret_root_word || !config->linux_path || names_root(config) || vm_config_confidential(config))
+        if (!ret_root_word || !config->linux_path || vm_config_names_root(config) ||
+                        vm_config_confidential(config))
                 return 0;
         if (in->image_format != IMAGE_FORMAT_RAW)
                 return error_set(reterr, -EOPNOTSUPP,

@@ -56,9 +56,14 @@ static int add_words(const VmConfig *config, const CredentialSet *credentials, L
                 if (r < 0)
                         return r;
         }
-        if (in->transport == TRANSPORT_CMDLINE)
-                r = add_credential_words(credentials, words);
-        return r;
+        if (in->transport != TRANSPORT_CMDLINE || credentials->n_items == 0)
+                return r;
+        r = add_credential_words(credentials, words);
+        return r < 0 ? r
+                     : strv_push(&in->notices,
+                                       "credentials in kernel words are no secrets: every user of this host "
+                                       "sees "
+                                       "QEMU's arguments, and every process in the guest /proc/cmdline");
 }
 
 int resolve_words(

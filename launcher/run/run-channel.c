@@ -35,22 +35,25 @@ void session_close_channels(Session *s) {
         s->n_channel_fds = 0;
 }
 
+/* A line without its line end; what did not fit is cut off. */
+static void deliver(LineReader *l, void (*handler)(char *line, void *userdata), void *userdata) {
+        if (l->size > 0 && l->line[l->size - 1] == '\r')
+                l->size--;
+        l->line[l->size] = 0;
+        l->size = 0;
+        handler(l->line, userdata);
+}
+
 void line_reader_feed(LineReader *l, const char *data, size_t size,
                 void (*handler)(char *line, void *userdata), void *userdata) {
-        for (size_t i = 0; i < size; i++) {
-                if (data[i] != '\n') {
-                        if (l->size + 1 < sizeof(l->line))
-                                l->line[l->size++] = data[i];
-                        else
-                                l->overlong = true;
-                        continue;
-                }
-                l->line[l->size] = 0;
-                if (l->size > 0 && l->line[l->size - 1] == '\r')
-                        l->line[l->size - 1] = 0;
-                if (!l->overlong)
-                        handler(l->line, userdata);
-                l->size = 0;
-                l->overlong = false;
-        }
+        for (size_t i = 0; i < size; i++)
+                if (data[i] == '\n')
+                        deliver(l, handler, userdata);
+                else if (l->size + 1 < sizeof(l->line))
+                        l->line[l->size++] = data[i];
+}
+
+void line_reader_end(LineReader *l, void (*handler)(char *line, void *userdata), void *userdata) {
+        if (l->size > 0)
+                deliver(l, handler, userdata);
 }

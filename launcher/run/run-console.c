@@ -153,12 +153,19 @@ void session_show_tail(Session *s) {
                 (void) fputc('\n', stderr);
 }
 
-void session_end_console(Session *s) {
+void session_restore_terminal(Session *s) {
         ConsoleState *c = &s->console;
 
         c->input_source = loop_source_unref(c->input_source);
         if (c->raw)
                 (void) tcsetattr(STDIN_FILENO, TCSADRAIN, c->saved_termios);
+        c->raw = false;
+}
+
+void session_end_console(Session *s) {
+        ConsoleState *c = &s->console;
+
+        session_restore_terminal(s);
         free(c->saved_termios);
         free(c->tail);
         forward_done(&c->forward);

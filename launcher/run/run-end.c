@@ -67,18 +67,38 @@ static int on_signal(_unused_ LoopSource *source, const struct signalfd_siginfo 
         return 0;
 }
 
-int session_watch_signals(Session *s) {
-        /* SIGRTMIN+4 is what machined sends to power a machine off. */
+/* SIGRTMIN+4 is what machined sends to power a machine off; it is no constant. */
+static int ending_signal(size_t i) {
         const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGRTMIN + 4 };
-        static_assert(ELEMENTSOF(signals) == ELEMENTSOF(s->signals), "every signal has a source");
+        static_assert(ELEMENTSOF(signals) == ELEMENTSOF(((Session *) NULL)->signals),
+                        "every signal has a source");
 
-        for (size_t i = 0; i < ELEMENTSOF(signals); i++) {
-                int r = loop_add_signal(s->loop, signals[i], on_signal, s, &s->signals[i]);
+        return signals[i];
+}
+
+int session_watch_signals(Session *s) {
+        for (size_t i = 0; i < ELEMENTSOF(s->signals); i++) {
+                int r = loop_add_signal(s->loop, ending_signal(i), on_signal, s, &s->signals[i]);
 
                 if (r < 0)
                         return r;
         }
         return signal(SIGPIPE, SIG_IGN) == SIG_ERR ? -errno : 0;
+}
+
+static void wake_up(_unused_ int sig) {
+}
+
+void session_end_signals(Session *s) {
+        const struct sigaction action = { .sa_handler = wake_up };
+
+        for (size_t i = 0; i < ELEMENTSOF(s->signals); i++) {
+                if (!s->signals[i])
+                        continue;
+                s->signals[i] = loop_source_unref(s->signals[i]);
+                /* Blocked but in forward_drain(), where it ends the wait. */
+                (void) sigaction(ending_signal(i), &action, NULL);
+        }
 }
 
 static int on_timeout(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -126,21 +127,35 @@ int forward_start(Forward *f, Loop *loop, int in, int out,
         return r;
 }
 
-void forward_drain(Forward *f) {
+/* Waits until the reader takes something; a signal that has a handler (session_end_signals()) ends the wait. */
+static int wait_writable(int fd) {
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+        sigset_t none;
+
+        if (sigemptyset(&none) < 0 || ppoll(&p, 1, NULL, &none) < 0)
+                return -errno;
+        return 0;
+}
+
+int forward_drain(Forward *f) {
         if (f->in < 0)
-                return;
+                return 0;
 
         f->in_source = loop_source_unref(f->in_source);
         f->out_source = loop_source_unref(f->out_source);
         for (;;) {
-                if (f->out >= 0 && f->start < f->end &&
-                                fd_write_all(f->out, f->buffer + f->start, f->end - f->start) < 0)
-                        f->out = -EBADF;
-                f->start = 0;
+                while (f->out >= 0 && f->start < f->end) {
+                        int r = wait_writable(f->out);
+
+                        if (r < 0)
+                                return r;
+                        write_some(f);
+                }
+                f->start = f->end = 0;
                 if (f->ended)
-                        break;
+                        return 0;
                 f->end = read_some(f);
                 if (f->end == 0)
-                        break;
+                        return 0;
         }
 }

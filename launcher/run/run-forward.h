@@ -28,6 +28,7 @@ typedef struct Forward {
 /* Takes `in`. */
 _warn_unused_result_ int forward_start(Forward *f, Loop *loop, int in, int out,
                 void (*seen)(const char *data, size_t size, void *userdata), void *userdata);
-/* Reads what is still there, up to the end of file, and writes it out, waiting for the reader. */
-void forward_drain(Forward *f);
+/* Reads what is still there, up to the end of file, and writes it out, waiting for the reader: 0, or -EINTR if a signal came
+ * while the reader took nothing. */
+int forward_drain(Forward *f);
 void forward_done(Forward *f);

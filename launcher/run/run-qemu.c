@@ -33,18 +33,27 @@ static const struct {
                         "this QEMU was built without seccomp, which the launcher relies on" },
 };
 
-/* Lines that say nothing to a person. */
 static const char *const dropped[] = {
         "TCG doesn't support requested feature",
 };
+
+/* Lines that say nothing to a person, our own SIGTERM included. */
+static bool drop_line(const char *line) {
+        char ours[64];
+
+        for (size_t i = 0; i < ELEMENTSOF(dropped); i++)
+                if (strstr(line, dropped[i]))
+                        return true;
+        (void) snprintf(ours, sizeof(ours), "terminating on signal 15 from pid %d ", (int) getpid());
+        return strstr(line, ours);
+}
 
 static void on_qemu_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *text = line;
 
-        for (size_t i = 0; i < ELEMENTSOF(dropped); i++)
-                if (strstr(line, dropped[i]))
-                        return;
+        if (drop_line(line))
+                return;
         for (size_t i = 0; i < ELEMENTSOF(explanations) && !s->qemu_cause; i++)
                 if (strstr(line, explanations[i].text))
                         s->qemu_cause = strdup(explanations[i].meaning);
@@ -61,6 +70,10 @@ static void on_qemu_text(const char *data, size_t size, void *userdata) {
         Session *s = userdata;
 
         line_reader_feed(&s->qemu_lines, data, size, on_qemu_line, s);
+}
+
+void session_end_qemu_lines(Session *s) {
+        line_reader_end(&s->qemu_lines, on_qemu_line, s);
 }
 
 static int on_qemu_exit(_unused_ LoopSource *source, const siginfo_t *si, void *userdata) {

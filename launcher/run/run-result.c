@@ -2,6 +2,8 @@
 
 #include "run.h"
 
+#include <stdlib.h>
+
 #define STATUS_TIMEOUT 124
 #define STATUS_FAILED  125
 #define STATUS_RESET   126
@@ -17,6 +19,11 @@ static_assert(ELEMENTSOF(sources) == _EXIT_SOURCE_MAX, "every source has a name"
 
 const char *exit_source_to_string(ExitSource s) {
         return sources[s];
+}
+
+void run_result_done(RunResult *r) {
+        free(r->detail);
+        *r = (RunResult) {};
 }
 
 #define RESULT(source_, status_, cause_)                                                                    \
@@ -39,14 +46,15 @@ RunResult run_result(const RunFacts *f) {
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest's kernel panicked");
         if (f->guest_reset)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest reset (reboot or triple fault)");
-        if (f->guest_shutdown && f->run && f->signal == 0)
-                return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
-                                "the guest powered off without a word from the command of --run=: is there "
-                                "a /bin/sh in the initrd?");
-        if (f->guest_shutdown)
+        if (f->guest_shutdown && !f->run)
                 return RESULT(EXIT_SOURCE_GUEST, 0, NULL);
         if (f->signal > 0)
                 return RESULT(EXIT_SOURCE_SIGNAL, 128 + f->signal, "a signal ended the guest");
+        /* Without the command's word a power-off is no success. */
+        if (f->guest_shutdown)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
+                                "the guest powered off without a word from the command of --run=: is there "
+                                "a /bin/sh in the initrd?");
         if (!f->running)
                 return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended before the guest started");
         if (f->qemu_status < 0)

@@ -79,13 +79,13 @@ static int on_answer(_unused_ LoopSource *source, int fd, _unused_ uint32_t even
         return 0;
 }
 
+/* Up to the last part, which is our archive: a scan is asked for where there is one behind the files given. */
 static uint64_t scanned_size(const LaunchPlan *plan) {
-        uint64_t size = 0;
+        const PlanPart *last;
 
-        FOREACH_ARRAY(p, plan->initrd.parts, plan->initrd.n_parts)
-                if (strcmp(p->label, "credentials") != 0)
-                        size = p->offset + p->length;
-        return size;
+        assert(plan->initrd.n_parts >= 2);
+        last = plan->initrd.parts + plan->initrd.n_parts - 1;
+        return last->offset;
 }
 
 int session_start_scan(Session *s) {

@@ -15,12 +15,13 @@
 typedef struct LineReader {
         char line[LINE_MAX_IN];
         size_t size;
-        bool overlong; /* the rest of this line is dropped */
 } LineReader;
 
-/* Calls handler for each whole line (without its newline). */
+/* Calls handler for each whole line (without its newline, cut off after LINE_MAX_IN - 1 bytes). */
 void line_reader_feed(LineReader *l, const char *data, size_t size,
                 void (*handler)(char *line, void *userdata), void *userdata);
+/* At the end of the text: what came without a newline is a line too. */
+void line_reader_end(LineReader *l, void (*handler)(char *line, void *userdata), void *userdata);
 
 typedef struct ConsoleState {
         Forward forward;
@@ -54,6 +55,7 @@ typedef struct Session {
         Process qemu;
         LoopSource *qemu_source;
         bool qemu_gone;
+        bool qmp_lost; /* the monitor's socket is closed or unusable */
         QmpClient *qmp;
         Forward qemu_stderr;
         LineReader qemu_lines;
@@ -64,6 +66,8 @@ typedef struct Session {
         LineReader notify_lines;
         bool ready_sent;
         Process swtpm;
+        Forward tpm_stderr;
+        LineReader tpm_lines;
         ScanChild scan;
         MeasureChild measure;
         bool measure_ready;
@@ -88,8 +92,12 @@ void session_close_channels(Session *s);
 /* run-qemu.c */
 _warn_unused_result_ int session_spawn_qemu(Session *s, char **reterr);
 
+/* At the end of QEMU's messages: the last one may lack its newline. */
+void session_end_qemu_lines(Session *s);
+
 /* run-console.c */
 _warn_unused_result_ int session_start_console(Session *s);
+void session_restore_terminal(Session *s);
 void session_show_tail(Session *s);
 void session_end_console(Session *s);
 
@@ -108,6 +116,8 @@ _warn_unused_result_ int session_add_disk(Session *s, char **reterr);
 
 /* run-end.c: signals, time limit, and the steps that end QEMU: power button, quit, kill. */
 _warn_unused_result_ int session_watch_signals(Session *s);
+/* Nothing is ended by signals from here on; they only cut the wait for a slow reader short. */
+void session_end_signals(Session *s);
 _warn_unused_result_ int session_watch_timeout(Session *s);
 void session_end(Session *s, unsigned step);
 #define END_POWERDOWN 1u

@@ -3,6 +3,7 @@
 /* The phases of one launch, in order: channels, companions, QEMU, set-up by QMP, the verdict on the initrd, cont, wait, tidy up. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ int session_fail(Session *s, int r, const char *sentence) {
 static int on_disconnect(_unused_ QmpClient *c, int error, void *userdata) {
         Session *s = userdata;
 
+        s->qmp_lost = true;
         /* QEMU ends: its exit is what counts. Anything else is a QEMU that lost its mind. */
         if (error < 0 && error != -ECONNRESET && !s->qemu_gone)
                 session_end(s, END_KILL);
@@ -202,17 +204,21 @@ static int run(Session *s) {
         return loop_run(s->loop);
 }
 
+/* What was said before the end. Whoever reads our output slowly is waited for, until a signal says not to. */
 static void drain(Session *s) {
-        forward_drain(&s->qemu_stderr);
-        forward_drain(&s->console.forward);
-        forward_drain(&s->out);
-        forward_drain(&s->err);
-        forward_drain(&s->notify);
+        Forward *const forwards[] = { &s->qemu_stderr, &s->tpm_stderr, &s->notify, &s->out, &s->err,
+                &s->console.forward };
+
+        session_end_signals(s);
+        for (size_t i = 0; i < ELEMENTSOF(forwards); i++)
+                if (forward_drain(forwards[i]) < 0)
+                        break;
+        session_end_qemu_lines(s);
+        session_restore_terminal(s);
 }
 
 static void session_done(Session *s) {
-        for (size_t i = 0; i < ELEMENTSOF(s->signals); i++)
-                s->signals[i] = loop_source_unref(s->signals[i]);
+        session_end_signals(s);
         s->timeout = loop_source_unref(s->timeout);
         s->patience = loop_source_unref(s->patience);
         s->sampler = loop_source_unref(s->sampler);
@@ -227,6 +233,7 @@ static void session_done(Session *s) {
         measure_child_done(&s->measure);
         session_end_console(s);
         forward_done(&s->qemu_stderr);
+        forward_done(&s->tpm_stderr);
         forward_done(&s->out);
         forward_done(&s->err);
         forward_done(&s->notify);
@@ -250,6 +257,24 @@ static void report(Session *s, const RunResult *result) {
                 session_show_tail(s);
 }
 
+/* QEMU ended by itself before the guest ran; owned. What it said stands above. */
+static char *early_end(const Session *s) {
+        int status = s->facts.qemu_status;
+        char *sentence;
+        int k;
+
+        if (status < 0)
+                k = asprintf(&sentence, "QEMU was killed by signal %d (%s) while it was set up", -status,
+                                strsignal(-status));
+        else
+                k = asprintf(&sentence,
+                                "QEMU ended with status %d while it was set up; is '%s' a QEMU of version "
+                                "8.0 "
+                                "or later?",
+                                status, s->request->config->qemu ?: s->request->caps->qemu);
+        return k < 0 ? NULL : sentence;
+}
+
 int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         _cleanup_(session_done) Session s = {
                 .request = request,
@@ -261,6 +286,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .err = FORWARD_NONE,
                 .notify = FORWARD_NONE,
                 .qemu_stderr = FORWARD_NONE,
+                .tpm_stderr = FORWARD_NONE,
                 .measure = MEASURE_CHILD_NONE,
                 .scan = { .process = PROCESS_NONE, .fd = -EBADF },
         };
@@ -276,16 +302,22 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 return r;
         if (r >= 0)
                 r = run(&s);
-        else if (!interrupted(&s) && s.qemu.pid > 0)
+        else if (!interrupted(&s) && s.qmp_lost)
                 wait_for_exit(&s);
 
-        if (r < 0 && !interrupted(&s) && !(s.qemu_gone && s.facts.running))
-                (void) session_fail(&s, r, s.qemu_gone ? "QEMU ended while it was set up" : error ?: strerror(-r));
+        if (r < 0 && !interrupted(&s)) {
+                if (!s.qemu_gone)
+                        (void) session_fail(&s, r, error ?: strerror(-r));
+                else if (!s.facts.running)
+                        s.error = early_end(&s);
+        }
         if (s.facts.failed && !s.qemu_gone)
                 process_done(&s.qemu);
         drain(&s);
 
         *ret = run_result(&s.facts);
         report(&s, ret);
+        if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL && s.facts.guest_status < 0)
+                ret->detail = TAKE_PTR(s.error) ?: TAKE_PTR(s.qemu_cause);
         return 0;
 }

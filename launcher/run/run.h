@@ -65,7 +65,10 @@ typedef struct RunResult {
         ExitSource source;
         int status;
         const char *cause; /* borrowed literal: one sentence, or NULL for a clean end */
+        char *detail; /* owned: the launcher's own sentence, or what QEMU's last words mean; NULL: none */
 } RunResult;
+
+void run_result_done(RunResult *r);
 
 /* PURE: the documented exit status of what happened. */
 RunResult run_result(const RunFacts *facts);
