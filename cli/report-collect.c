@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Files, cache and network for the report program: everything that the verifier takes as parameters. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "http-client.h"
+#include "report.h"
+#include "strutil.h"
+
+#define CERT_FILE_MAX        (1024u * 1024u)
+#define HTTP_TIMEOUT_SECONDS 30u
+
+DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir);
+
+void report_file_done(ReportFile *f) {
+        free(f->data);
+        free(f->table);
+        free(f->complaint);
+        *f = (ReportFile) {};
+}
+
+static int read_tsm_directory(const char *path, ReportFile *f, char **reterr) {
+        _cleanup_free_ char *report = NULL, *table = NULL;
+        int r;
+
+        if (asprintf(&report, "%s/outblob", path) < 0 || asprintf(&table, "%s/auxblob", path) < 0)
+                return -ENOMEM;
+        r = file_read_all(report, SNP_EVIDENCE_SIZE_MAX, &f->data, &f->size);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", report, strerror(-r));
+        r = file_read_all(table, SNP_CERT_TABLE_SIZE_MAX, &f->table, &f->table_size);
+        if (r < 0 && r != -ENOENT)
+                return error_set(reterr, r, "cannot read '%s': %s", table, strerror(-r));
+        return 0;
+}
+
+int report_file_read(const char *path, ReportFile *ret, char **reterr) {
+        _cleanup_(report_file_done) ReportFile f = {};
+        struct stat st;
+        int r;
+
+        if (streq(path, "-"))
+                r = fd_read_all(STDIN_FILENO, SNP_EVIDENCE_SIZE_MAX, &f.data, &f.size);
+        else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+                r = read_tsm_directory(path, &f, reterr);
+                if (r < 0)
+                        return r;
+        } else
+                r = file_read_all(path, SNP_EVIDENCE_SIZE_MAX, &f.data, &f.size);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+
+        r = snp_evidence_read(f.data, f.size, &f.evidence, &f.complaint);
+        if (r == -ENOMEM)
+                return r;
+        f.readable = r == 0;
+        *ret = TAKE_STRUCT(f, (ReportFile) {});
+        return 0;
+}
+
+static int add_file(SnpCollateral *pool, const char *path, bool named, char **reterr) {
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        r = file_read_all(path, CERT_FILE_MAX, &data, &size);
+        if (r < 0)
+                return error_set(reterr, r == -EBADMSG ? -EIO : r, "cannot read '%s': %s", path,
+                                strerror(-r));
+        r = snp_collateral_add(pool, data, size, path, named, reterr);
+        return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
+}
+
+/* A directory may hold anything: what is no certificate is passed over. */
+static int add_directory(SnpCollateral *pool, const char *path, char **reterr) {
+        _cleanup_(closedirp) DIR *d = opendir(path);
+
+        if (!d)
+                return error_set(
+                                reterr, -errno, "cannot read the directory '%s': %s", path, strerror(errno));
+        for (struct dirent *e; (e = readdir(d));) {
+                _cleanup_free_ char *file = NULL;
+                struct stat st;
+                int r;
+
+                if (e->d_name[0] == '.')
+                        continue;
+                if (asprintf(&file, "%s/%s", path, e->d_name) < 0)
+                        return -ENOMEM;
+                if (stat(file, &st) < 0 || !S_ISREG(st.st_mode))
+                        continue;
+                r = add_file(pool, file, /* named= */ false, NULL);
+                if (r == -ENOMEM)
+                        return r;
+        }
+        return 0;
+}
+
+int report_collect_files(const ReportArguments *a, SnpCollateral *pool, char **reterr) {
+        struct stat st;
+        int r;
+
+        STRV_FOREACH(path, a->leaf) {
+                r = add_file(pool, *path, /* named= */ true, reterr);
+                if (r < 0)
+                        return error_prefix(reterr, r, "--leaf");
+        }
+        STRV_FOREACH(path, a->ca) {
+                r = add_file(pool, *path, /* named= */ false, reterr);
+                if (r < 0)
+                        return error_prefix(reterr, r, "--ca");
+        }
+        STRV_FOREACH(path, a->certs) {
+                r = stat(*path, &st) == 0 && S_ISDIR(st.st_mode)
+                                ? add_directory(pool, *path, reterr)
+                                : add_file(pool, *path, /* named= */ false, reterr);
+                if (r < 0)
+                        return error_prefix(reterr, r, "--certs");
+        }
+        return 0;
+}
+
+static int network_get(void *userdata, const char *url, size_t max, unsigned *ret_status,
+                unsigned *ret_retry_after, uint8_t **ret, size_t *ret_size, char **reterr) {
+        ReportNetwork *n = userdata;
+        HttpClient *client = n->http;
+        HttpAnswer answer = {};
+        int r;
+
+        if (!client) {
+                r = http_client_new(&client, reterr);
+                if (r < 0)
+                        return r;
+                n->http = client;
+        }
+        r = http_client_get(client, url, max, HTTP_TIMEOUT_SECONDS, &answer, reterr);
+        if (r < 0)
+                return r;
+        *ret_status = answer.status;
+        *ret_retry_after = answer.retry_after;
+        *ret = answer.body;
+        *ret_size = answer.size;
+        return 0;
+}
+
+static int64_t network_clock(_unused_ void *userdata) {
+        return (int64_t) time(NULL);
+}
+
+static void network_wait(_unused_ void *userdata, unsigned seconds) {
+        struct timespec t = { .tv_sec = seconds };
+
+        while (nanosleep(&t, &t) < 0 && errno == EINTR)
+                ;
+}
+
+/* /var/cache/cvmspawn for root, $XDG_CACHE_HOME/cvmspawn else. */
+static int default_cache(char **ret) {
+        const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+        int r;
+
+        if (geteuid() == 0)
+                r = asprintf(ret, "/var/cache/cvmspawn/kds");
+        else if (xdg && xdg[0] == '/')
+                r = asprintf(ret, "%s/cvmspawn/kds", xdg);
+        else if (home)
+                r = asprintf(ret, "%s/.cache/cvmspawn/kds", home);
+        else {
+                *ret = NULL;
+                return 0;
+        }
+        return r < 0 ? -ENOMEM : 0;
+}
+
+void report_network_done(ReportNetwork *n) {
+        http_client_free(n->http);
+        free(n->cache);
+        *n = (ReportNetwork) {};
+}
+
+int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now, char **reterr) {
+        int r;
+
+        *n = (ReportNetwork) {
+                .kds = { .url = a->kds_url,
+                                .offline = a->offline,
+                                .now = now,
+                                .patience = SNP_KDS_PATIENCE,
+                                .get = network_get,
+                                .clock = network_clock,
+                                .wait = network_wait,
+                                .userdata = n },
+        };
+        if (a->cache && !*a->cache)
+                return 0; /* --cache=: none */
+        if (a->cache) {
+                n->cache = strdup(a->cache);
+                r = n->cache ? 0 : -ENOMEM;
+        } else
+                r = default_cache(&n->cache);
+        if (r < 0)
+                return error_set(reterr, r, "out of memory");
+        n->kds.cache = n->cache;
+        return 0;
+}
+
+int report_network_complete(ReportNetwork *n, const ReportArguments *a, const SnpResult *result,
+                SnpCollateral *pool, char **reterr) {
+        bool vlek = result->report.signing_key == SNP_SIGNING_KEY_VLEK;
+        SnpKdsItem item = { .generation = result->generation, .report = &result->report };
+        int r;
+
+        if (item.generation < 0 && a->generation)
+                item.generation = snp_generation_from_string(a->generation);
+        if (item.generation < 0)
+                return error_set(reterr, -ENOENT,
+                                "a version 2 report does not say its processor, so that AMD's key service "
+                                "cannot be asked; "
+                                "state --generation");
+        if (result->step == SNP_STEP_REVOCATION) {
+                item.kind = vlek ? SNP_KDS_VLEK_CRL : SNP_KDS_VCEK_CRL;
+                return snp_kds_fetch(&n->kds, &item, pool, reterr);
+        }
+        if (!result->leaf) {
+                if (vlek)
+                        return error_set(reterr, -ENOENT,
+                                        "VLEK certificates come from the cloud provider, not from AMD's key "
+                                        "service; give it "
+                                        "with --leaf");
+                item.kind = SNP_KDS_VCEK;
+                r = snp_kds_fetch(&n->kds, &item, pool, reterr);
+                if (r < 0)
+                        return r;
+        }
+        item.kind = vlek ? SNP_KDS_VLEK_CHAIN : SNP_KDS_VCEK_CHAIN;
+        return snp_kds_fetch(&n->kds, &item, pool, reterr);
+}
+
+int report_time(const char *text, int64_t *ret, char **reterr) {
+        static const char *const formats[] = { "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S" };
+        uint64_t seconds;
+
+        if (!text) {
+                *ret = (int64_t) time(NULL);
+                return 0;
+        }
+        if (text[0] == '@' && parse_u64_max(text + 1, INT64_MAX, &seconds) == 0) {
+                *ret = (int64_t) seconds;
+                return 0;
+        }
+        for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
+                struct tm tm = {};
+                const char *end = strptime(text, formats[i], &tm);
+
+                if (end && !*end) {
+                        *ret = (int64_t) timegm(&tm);
+                        return 0;
+                }
+        }
+        return error_set(reterr, -EINVAL,
+                        "--time: expected 2026-01-31, 2026-01-31T12:00:00Z (UTC) or @SECONDS, not '%s'",
+                        text);
+}
+
+int report_json_style(const char *text, bool *ret_on, JsStyle *ret_style, char **reterr) {
+        if (text && !streq(text, "off") && !streq(text, "pretty") && !streq(text, "short"))
+                return error_set(reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'", text);
+        *ret_on = text && !streq(text, "off");
+        *ret_style = text && streq(text, "short") ? JS_SHORT : JS_PRETTY;
+        return 0;
+}
+
+int report_print_json(const Json *j, JsStyle style) {
+        _cleanup_free_ char *s = js_text(j, style);
+
+        if (!s)
+                return -ENOMEM;
+        return printf("%s\n", s) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "report.h"
+#include "snp-report.h"
+#include "strutil.h"
+
+static int print_field(const SnpReport *report, const char *field, char **reterr) {
+        _cleanup_free_ char *value = NULL, *names = NULL;
+        int r;
+
+        r = snp_report_field(report, field, &value);
+        if (r == -ENOENT) {
+                names = snp_report_field_names();
+                return error_set(reterr, -EINVAL, "--field: there is no field '%s'; the fields are %s",
+                                field, names ?: "");
+        }
+        if (r < 0)
+                return r;
+        return puts(value) < 0 ? -EIO : 0;
+}
+
+int report_show(const ReportArguments *a, char **words, char **reterr) {
+        _cleanup_(report_file_done) ReportFile f = {};
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = NULL;
+        SnpGeneration g;
+        SnpReport report;
+        JsStyle style;
+        bool json;
+        int r;
+
+        if (strv_length(words) != 1)
+                return error_set(reterr, -EINVAL, "show: expected one report, see --help");
+        if (a->format && !streq(a->format, "words") && !streq(a->format, "snpguest"))
+                return error_set(reterr, -EINVAL, "--format: expected words or snpguest, not '%s'",
+                                a->format);
+        r = report_json_style(a->json, &json, &style, reterr);
+        if (r < 0)
+                return r;
+        r = report_file_read(words[0], &f, reterr);
+        if (r < 0)
+                return r;
+        if (!f.readable)
+                return error_set(reterr, -EBADMSG, "%s: %s", words[0], f.complaint ?: "not a report");
+        r = snp_report_decode(f.evidence.report, f.evidence.report_size, &report, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "%s", words[0]);
+
+        g = snp_report_generation(&report);
+        if (a->generation) {
+                g = snp_generation_from_string(a->generation);
+                if (g < 0)
+                        return error_set(reterr, -EINVAL,
+                                        "--generation: expected milan, genoa, turin or venice, not '%s'",
+                                        a->generation);
+        }
+        if (a->field)
+                return print_field(&report, a->field, reterr);
+        if (json) {
+                r = snp_report_json(&report, g, &j);
+                return r < 0 ? r : report_print_json(j, style);
+        }
+        r = a->format && streq(a->format, "snpguest") ? snp_report_text_snpguest(&report, g, &text)
+                                                      : snp_report_text(&report, g, &text);
+        if (r < 0)
+                return r;
+        return fputs(text, stdout) < 0 ? -EIO : 0;
+}
