@@ -169,7 +169,7 @@ int qmp_sev_inject_launch_secret_wait(QmpClient *c, const SecretBuf *header, con
                                 "the launch secret's packet header has %zu bytes, expected %u", header->size,
                                 QMP_SEV_PACKET_HEADER_SIZE);
         if (secret->size < SECRET_MIN || secret->size > QMP_SEV_PACKET_MAX)
-                return error_set(reterr, -EINVAL, "the launch secret has %zu bytes, expected %u to %u",
+                return error_set(reterr, -EINVAL, "the launch secret has %zu bytes, expected %u to %zu",
                                 secret->size, SECRET_MIN, QMP_SEV_PACKET_MAX);
 
         r = set_base64(args, "packet-header", header);

@@ -18,12 +18,12 @@
 #include "secret.h"
 
 #define QMP_SEV_CERT_SIZE          0x824u /* PDH, and each of PEK, OCA, CEK in the chain */
-#define QMP_SEV_CHAIN_SIZE         (3u * QMP_SEV_CERT_SIZE)
+#define QMP_SEV_CHAIN_SIZE         ((size_t) 3 * QMP_SEV_CERT_SIZE)
 #define QMP_SEV_MEASUREMENT_SIZE   32u
 #define QMP_SEV_MNONCE_SIZE        16u
 #define QMP_SEV_CPU_ID_SIZE        64u
 #define QMP_SEV_PACKET_HEADER_SIZE 52u
-#define QMP_SEV_PACKET_MAX         (16u * 1024u) /* firmware takes no longer secret in one LAUNCH_SECRET */
+#define QMP_SEV_PACKET_MAX         ((size_t) 16 * 1024) /* firmware takes no longer secret in one LAUNCH_SECRET */
 
 typedef enum QmpSevState {
         QMP_SEV_UNINIT,

@@ -278,17 +278,21 @@ static void dies_at_start(void **state) {
         assert_non_null(strstr(why, "the QMP connection ended before the greeting: QEMU did not start"));
 }
 
+/* $CVMSPAWN_QEMU, or where ./check keeps what it fetched. */
 static bool find_qemu(void) {
-        const char *given = getenv("CVMSPAWN_QEMU"), *cache = getenv("XDG_CACHE_HOME"),
-                   *home = getenv("HOME");
+        const char *given = getenv("CVMSPAWN_QEMU"), *cache = getenv("CVMSPAWN_CACHE");
+        const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+        const char *below = "";
 
         if (given)
-                (void) snprintf(qemu, sizeof(qemu), "%s", given);
-        else if (geteuid() == 0)
-                (void) snprintf(qemu, sizeof(qemu), "/var/cache/cvmspawn/qemu/usr/bin/qemu-system-x86_64");
-        else
-                (void) snprintf(qemu, sizeof(qemu), "%s%s/cvmspawn/qemu/usr/bin/qemu-system-x86_64",
-                                cache ?: (home ?: ""), cache ? "" : "/.cache");
+                return snprintf(qemu, sizeof(qemu), "%s", given) > 0 && access(qemu, X_OK) == 0;
+        if (!cache && geteuid() == 0)
+                cache = "/var/cache/cvmspawn";
+        if (!cache) {
+                cache = xdg ?: (home ?: "");
+                below = xdg ? "/cvmspawn" : "/.cache/cvmspawn";
+        }
+        (void) snprintf(qemu, sizeof(qemu), "%s%s/qemu/usr/bin/qemu-system-x86_64", cache, below);
         return access(qemu, X_OK) == 0;
 }
 
