@@ -11,6 +11,8 @@
 #include "compose.h"
 #include "error.h"
 #include "resolve.h"
+#include "run-id-block.h"
+#include "run-lock.h"
 #include "spawn.h"
 #include "strutil.h"
 
@@ -167,6 +169,7 @@ static int print_words(const SpawnJob *job, const Json *out) {
 int spawn_print(const SpawnJob *job, char **reterr) {
         _cleanup_js_ Json *out = js_object();
         unsigned what = job->config.print;
+        LockOutcome outcome;
         const char *digest;
         int r = out ? 0 : -ENOMEM;
 
@@ -196,8 +199,18 @@ int spawn_print(const SpawnJob *job, char **reterr) {
         if (r < 0)
                 return r;
 
+        if (fflush(stdout) != 0)
+                return -errno;
+        if (!job->answer.json)
+                return 0;
+        r = run_check_id_block(&job->inputs, &job->answer, reterr);
+        if (r >= 0 && job->config.lock)
+                r = run_lock(job->config.lock, &job->inputs.plan, &job->answer, /* write= */ false, &outcome,
+                                reterr);
+        if (r < 0)
+                return r;
         digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
         if (job->config.expect && (!digest || strcasecmp(digest, job->config.expect) != 0))
                 return error_set(reterr, -EBADE, "--expect: the launch digest is not the expected one");
-        return fflush(stdout) != 0 ? -errno : 0;
+        return 0;
 }

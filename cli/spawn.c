@@ -12,6 +12,8 @@
 #include "fd.h"
 #include "log.h"
 #include "resolve.h"
+#include "run-id-block.h"
+#include "run-lock.h"
 #include "spawn.h"
 #include "strutil.h"
 
@@ -36,7 +38,8 @@ static int add_table(SpawnJob *job, char **reterr) {
 
 /* Must the digest be known before QEMU is started, or is it enough before the guest runs? */
 static bool measure_first(const VmConfig *config) {
-        return config->simulate || config->expect || config->print != 0;
+        return config->simulate || config->expect || config->id_block || config->id_key || config->lock ||
+                        config->print != 0;
 }
 
 int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
@@ -87,7 +90,7 @@ static void banner(const SpawnJob *job, const EventSink *events) {
                                 job->config.simulate ? " that hardware would report" : "", digest);
 }
 
-/* True if --expect= is absent or names this launch's digest. */
+/* 0 if --expect= is absent or names this launch's digest. */
 static int check_expected(const SpawnJob *job, char **reterr) {
         const char *digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
 
@@ -104,12 +107,35 @@ typedef struct Launch {
         EventSink events;
 } Launch;
 
-static int on_measured(MeasureAnswer *answer, void *userdata, _unused_ char **reterr) {
+/* The digest is known and the guest has not run: is it the one that is wanted? */
+static int answered(Launch *l, char **reterr) {
+        SpawnJob *job = l->job;
+        LockOutcome outcome;
+        int r;
+
+        if (!job->answer.json)
+                return 0;
+        r = check_expected(job, reterr);
+        if (r >= 0)
+                r = run_check_id_block(&job->inputs, &job->answer, reterr);
+        if (r >= 0 && job->config.lock) {
+                r = run_lock(job->config.lock, &job->inputs.plan, &job->answer, /* write= */ true, &outcome,
+                                reterr);
+                if (r >= 0 && outcome == LOCK_WRITTEN)
+                        log_notice("'%s' written: commit it, later launches must have this digest",
+                                        job->config.lock);
+        }
+        if (r < 0)
+                return r;
+        banner(job, &l->events);
+        return 0;
+}
+
+static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
         Launch *l = userdata;
 
         l->job->answer = TAKE_STRUCT(*answer, (MeasureAnswer) {});
-        banner(l->job, &l->events);
-        return 0;
+        return answered(l, reterr);
 }
 
 static int run_once(Launch *l, bool may_fall_back, RunResult *ret, char **reterr) {
@@ -143,13 +169,11 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         if (r >= 0)
                 r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
         if (r >= 0)
-                r = check_expected(l->job, reterr);
+                r = answered(l, reterr);
         if (r < 0)
                 return r;
         STRV_FOREACH(s, l->job->inputs.notices)
                 log_notice("%s", *s);
-        if (l->job->answer.json)
-                banner(l->job, &l->events);
 
         r = run_once(l, may_fall_back, ret, reterr);
         if (r == -ESTALE) {

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The ID block of an SNP launch: AMD 56860, "ID block". The processor refuses a launch whose digest or policy differs (errors 11 and 7), long
+ * after start-up and without saying which; so it is compared before. */
+
+#include "launch.h"
+#include "run-measure.h"
+
+/* 0, also where there is no ID block; -EBADE with a sentence. */
+_warn_unused_result_ int run_check_id_block(
+                const LaunchInputs *in, const MeasureAnswer *answer, char **reterr);
