@@ -18,9 +18,6 @@ enum {
         CHIP_ID_SIZE = 64,
 };
 
-/* The TCB of the simulated platform, in the Milan and Genoa layout: boot loader, TEE, SNP, microcode. */
-#define TCB (10ULL | 0ULL << 8 | 23ULL << 48 | 84ULL << 56)
-
 static int identity_file(const char *name, uint8_t *ret, size_t size) {
         const char *dir = getenv("CVMSPAWN_SEVSIM_PLATFORM");
         char path[4096];
@@ -55,8 +52,8 @@ static int snp_status(SimSevIssueCmd *cmd) {
                 .state = STATE_INITIALISED,
                 .rmp_initialized = 1,
                 .build = PSP_BUILD,
-                .current_tcb = TCB,
-                .reported_tcb = TCB,
+                .current_tcb = PSP_TCB,
+                .reported_tcb = PSP_TCB,
         };
         return user_write(cmd->data, &s, sizeof(s));
 }

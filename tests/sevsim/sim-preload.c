@@ -117,7 +117,7 @@ static int new_guest_memfd(SimVm *vm, const SimCreateGuestMemfd *arg) {
 /* The end of a command's line in the record, with the outcome. A refusal outside a line gets its own. */
 static int finish_command(SimVm *vm, int r, const SimSevCmd *cmd) {
         if (vm->refusal) {
-                if (!cmd)
+                if (!record_in_line(vm->record))
                         record_begin(vm->record, "kernel request");
                 record_string(vm->record, "refused", vm->refusal);
                 sim_log("refused: %s (%s)", vm->refusal, r < 0 ? strerrorname_np(-r) : "ignored");

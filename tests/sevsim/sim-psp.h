@@ -62,7 +62,12 @@ enum {
         PSP_ID_BLOCK_SIZE = 96,
         PSP_ID_AUTH_SIZE = 4096,
         PSP_REPORT_SIZE = 0xd0,
+        PSP_SNP_REPORT_SIZE = 0x4a0,
 };
+
+/* The TCB of the simulated platform, in the Milan and Genoa layout: boot loader, TEE, SNP, microcode. The made-up VCEK
+ * and VLEK are for the same (identity-x509.c). */
+#define PSP_TCB (10ULL | 0ULL << 8 | 23ULL << 48 | 84ULL << 56)
 
 typedef struct PspGuest {
         GuestState state;
@@ -108,6 +113,9 @@ PspError psp_attestation(PspGuest *guest, const char *platform, const uint8_t no
 PspError psp_snp_launch_start(PspGuest *guest, uint64_t policy);
 PspError psp_snp_launch_update(PspGuest *guest, SnpPageType type, uint64_t gpa, const uint8_t *page);
 PspError psp_snp_launch_finish(PspGuest *guest, const SnpFinish *finish);
+
+/* sim-psp-report.c: the report that the guest would get, without what the guest and the key add to it */
+PspError psp_snp_report(const PspGuest *guest, uint8_t ret[static PSP_SNP_REPORT_SIZE]);
 
 /* sim-psp-id.c: the ID block against the guest's digest and policy */
 PspError psp_check_id_block(PspGuest *guest, const SnpFinish *finish);

@@ -130,12 +130,12 @@ void record_begin(SimRecord *record, const char *command) {
                                 record->sequence++, (int) getpid(), command);
 }
 
-static bool has_line(const SimRecord *record) {
+bool record_in_line(const SimRecord *record) {
         return record && record->line;
 }
 
 void record_string(SimRecord *record, const char *key, const char *value) {
-        if (!has_line(record))
+        if (!record_in_line(record))
                 return;
         fprintf(record->line, ",\"%s\":\"", key);
         for (const char *p = value; *p; p++)
@@ -147,24 +147,24 @@ void record_string(SimRecord *record, const char *key, const char *value) {
 }
 
 void record_number(SimRecord *record, const char *key, uint64_t value) {
-        if (has_line(record))
+        if (record_in_line(record))
                 fprintf(record->line, ",\"%s\":%llu", key, (unsigned long long) value);
 }
 
 void record_address(SimRecord *record, const char *key, uint64_t value) {
-        if (has_line(record))
+        if (record_in_line(record))
                 fprintf(record->line, ",\"%s\":\"0x%llx\"", key, (unsigned long long) value);
 }
 
 void record_bool(SimRecord *record, const char *key, bool value) {
-        if (has_line(record))
+        if (record_in_line(record))
                 fprintf(record->line, ",\"%s\":%s", key, value ? "true" : "false");
 }
 
 void record_hex(SimRecord *record, const char *key, const void *data, size_t size) {
         const uint8_t *p = data;
 
-        if (!has_line(record))
+        if (!record_in_line(record))
                 return;
         fprintf(record->line, ",\"%s\":\"", key);
         for (size_t i = 0; i < size; i++)
@@ -174,7 +174,7 @@ void record_hex(SimRecord *record, const char *key, const void *data, size_t siz
 
 /* One write a line, so that lines of several processes in host.jsonl do not mix. */
 void record_end(SimRecord *record) {
-        if (!has_line(record))
+        if (!record_in_line(record))
                 return;
         fputs("}\n", record->line);
         fclose(record->line);
@@ -185,7 +185,7 @@ void record_end(SimRecord *record) {
 }
 
 void record_pages(SimRecord *record, const void *data, size_t size) {
-        if (!has_line(record))
+        if (!record_in_line(record))
                 return;
         record_number(record, "pages_offset", (uint64_t) record->pages_size);
         record_number(record, "pages_size", size);

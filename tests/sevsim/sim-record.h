@@ -27,6 +27,7 @@ void record_address(SimRecord *record, const char *key, uint64_t value);
 void record_bool(SimRecord *record, const char *key, bool value);
 void record_hex(SimRecord *record, const char *key, const void *data, size_t size);
 void record_end(SimRecord *record);
+bool record_in_line(const SimRecord *record);
 
 /* Appends to pages.bin and adds "pages_offset" and "pages_size" to the line under way. */
 void record_pages(SimRecord *record, const void *data, size_t size);

@@ -159,6 +159,14 @@ static void record_finish(SimVm *vm, const SimSnpLaunchFinish *f, const SnpFinis
         record_file_hex(vm->record, "digest", vm->guest.digest, 48);
 }
 
+/* No guest will ask for it, but a test of a verifier can: sevsim-attest signs it. */
+static void record_report(SimVm *vm) {
+        uint8_t report[PSP_SNP_REPORT_SIZE];
+
+        if (psp_snp_report(&vm->guest, report) == PSP_SUCCESS)
+                record_file(vm->record, "report.bin", report, sizeof(report), 0644);
+}
+
 static int launch_finish(SimVm *vm, SimSevCmd *cmd) {
         SimSnpLaunchFinish f;
         SnpFinish finish = {};
@@ -171,6 +179,10 @@ static int launch_finish(SimVm *vm, SimSevCmd *cmd) {
         if (vm->guest.state == GUEST_UNINIT || f.flags != 0) {
                 record_begin(vm->record, "SNP_LAUNCH_FINISH");
                 return vm_refuse(vm, -EINVAL, "no launch has started, or unknown flags");
+        }
+        if (vm->protected) {
+                record_begin(vm->record, "SNP_LAUNCH_FINISH");
+                return vm_refuse(vm, -EEXIST, "the VMSAs are encrypted already");
         }
 
         r = update_vmsas(vm, cmd);
@@ -192,6 +204,8 @@ static int launch_finish(SimVm *vm, SimSevCmd *cmd) {
                 r = vm_refuse(vm, r, "ID block or ID authentication cannot be read");
         else
                 r = firmware(vm, cmd, psp_snp_launch_finish(&vm->guest, &finish));
+        if (r >= 0)
+                record_report(vm);
         free(block);
         free(auth);
         return r;
