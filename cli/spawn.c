@@ -3,10 +3,12 @@
 /* cvmspawn without a verb: the launcher. Wiring only; see launcher/. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "fd.h"
@@ -224,6 +226,19 @@ static int run(SpawnJob *job, char **reterr) {
         return r < 0 ? r : spawn_print(job, reterr);
 }
 
+/* A descriptor that we open must not become somebody's standard output. */
+static int fill_standard_fds(void) {
+        int fd;
+
+        do {
+                fd = open("/dev/null", O_RDWR);
+                if (fd < 0)
+                        return -errno;
+        } while (fd <= STDERR_FILENO);
+        (void) close(fd);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         _cleanup_(spawn_job_done) SpawnJob job = {};
         _cleanup_free_ char *error = NULL;
@@ -233,6 +248,9 @@ int main(int argc, char **argv) {
                 return 0;
 
         log_open("cvmspawn", /* quiet= */ false);
+        r = fill_standard_fds();
+        if (r < 0)
+                return log_failure(r, "cannot open /dev/null"), EXIT_REFUSED;
         vm_config_init(&job.config);
         r = vm_config_parse(&job.config, argc, argv, &error);
         if (r >= 0 && job.config.help) {

@@ -3,6 +3,7 @@
 #include "run-forward.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -14,6 +15,7 @@ void forward_done(Forward *f) {
         f->in_source = loop_source_unref(f->in_source);
         f->out_source = loop_source_unref(f->out_source);
         f->in = fd_close(f->in);
+        f->out = fd_close(f->out);
         free(f->buffer);
         *f = FORWARD_NONE;
 }
@@ -21,7 +23,7 @@ void forward_done(Forward *f) {
 /* Whoever read our output is gone: the guest goes on, unread. */
 static void stop_writing(Forward *f) {
         f->out_source = loop_source_unref(f->out_source);
-        f->out = -EBADF;
+        f->out = fd_close(f->out);
         f->start = f->end = 0;
 }
 
@@ -50,36 +52,33 @@ static void write_some(Forward *f) {
                 f->start = f->end = 0;
 }
 
-static int on_writable(LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+static int on_readable(LoopSource *s, int fd, uint32_t events, void *userdata);
+
+/* Sources that wait for nothing are dropped, not silenced: epoll reports a hang-up even to those that ask for no event. */
+static int on_writable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
         Forward *f = userdata;
 
         write_some(f);
         if (f->start < f->end)
                 return 0;
-        if (f->out_source)
-                (void) loop_source_set_io_events(s, 0);
-        if (f->in_source && !f->ended)
-                return loop_source_set_io_events(f->in_source, EPOLLIN);
-        return 0;
+        f->out_source = loop_source_unref(f->out_source);
+        return loop_add_io(f->loop, f->in, EPOLLIN, on_readable, f, &f->in_source);
 }
 
 /* The reader is slow: watch it instead of the channel. */
 static int wait_for_reader(Forward *f) {
-        int r = loop_source_set_io_events(f->in_source, 0);
+        int r = loop_add_io(f->loop, f->out, EPOLLOUT, on_writable, f, &f->out_source);
 
-        if (r < 0)
-                return r;
-        if (f->out_source)
-                return loop_source_set_io_events(f->out_source, EPOLLOUT);
-        r = loop_add_io(f->loop, f->out, EPOLLOUT, on_writable, f, &f->out_source);
-        if (r >= 0)
+        if (r >= 0) {
+                f->in_source = loop_source_unref(f->in_source);
                 return 0;
+        }
         /* Not something that can be watched (-EPERM: a regular file): then it does not block for long either. */
         r = fd_write_all(f->out, f->buffer + f->start, f->end - f->start);
         if (r < 0)
                 stop_writing(f);
         f->start = f->end = 0;
-        return loop_source_set_io_events(f->in_source, EPOLLIN);
+        return 0;
 }
 
 /* One read: the bytes, 0 at the end or when nothing is there. */
@@ -117,9 +116,17 @@ int forward_start(Forward *f, Loop *loop, int in, int out,
                 void (*seen)(const char *data, size_t size, void *userdata), void *userdata) {
         int r;
 
-        *f = (Forward) { .loop = loop, .in = in, .out = out, .seen = seen, .userdata = userdata };
+        *f = (Forward) { .loop = loop, .in = in, .out = -EBADF, .seen = seen, .userdata = userdata };
         f->buffer = malloc(FORWARD_BUFFER);
-        r = f->buffer ? loop_add_io(loop, in, EPOLLIN, on_readable, f, &f->in_source) : -ENOMEM;
+        r = f->buffer ? 0 : -ENOMEM;
+        if (r >= 0 && out >= 0) {
+                /* A copy, since two forwards may share an output and epoll takes a descriptor only once. */
+                f->out = fcntl(out, F_DUPFD_CLOEXEC, 3);
+                if (f->out < 0)
+                        r = -errno;
+        }
+        if (r >= 0)
+                r = loop_add_io(loop, in, EPOLLIN, on_readable, f, &f->in_source);
         if (r < 0) {
                 f->in = -EBADF; /* stays the caller's */
                 forward_done(f);

@@ -14,7 +14,7 @@
 typedef struct Forward {
         Loop *loop; /* weak */
         int in;     /* owned, not blocking; -EBADF: not in use */
-        int out;    /* borrowed; -EBADF: bytes are only shown to `seen` */
+        int out;    /* owned copy; -EBADF: bytes are only shown to `seen` */
         LoopSource *in_source, *out_source;
         char *buffer; /* owned */
         size_t start, end;
