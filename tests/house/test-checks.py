@@ -132,14 +132,14 @@ class Checks(unittest.TestCase):
         return run('man', files, '@', '@/cli')
 
     def test_man(self):
-        good = 'Verifier zone, --old.\n*-a*, *--alpha*=_N_\n*--be-ta*\n\n# EXIT STATUS\n'
-        for page, owed in [(good, ''), (None, 'x\n'), (good + 'prose on *--no-such-option*\n', '')]:
+        good = '# X\n\n# TRUST ZONE\n\n*Verifier.* --old.\n*-a*, *--alpha=*_N_\n*--be-ta*\n\n# EXIT STATUS\n'
+        for page, owed in [(good, ''), (None, 'x\n'), (good.replace('alpha=*', 'alpha*='), ''), (good + 'prose on *--no-such-option*\n', '')]:
             r = self.man(page, owed)
             self.assertEqual(r.returncode, 0, r.stdout + r.stderr)
         for page, owed, words in [
             (good, 'x\n', 'take it off the list'),
             (None, '', 'no man page for x'),
-            (good.replace('Verifier zone', 'Somewhere'), '', 'trust zone'),
+            (good.replace('*Verifier', '*Nobody'), '', 'trust zone'),
             (good.replace('# EXIT STATUS', '# EXIT'), '', 'EXIT STATUS'),
             (good.replace('*--be-ta*', 'prose on *--be-ta*'), '', '--be-ta of x is not described'),
             (good.replace('--old', '--older'), '', '--old, known but not supported by x, is not mentioned'),
