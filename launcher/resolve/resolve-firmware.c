@@ -253,3 +253,7 @@ int resolve_firmware_alone(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         return choose(config, options, in, reterr);
 }
+
+int resolve_firmware_for(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        return resolve_firmware(config, options, in, reterr);
+}

@@ -26,3 +26,7 @@ _warn_unused_result_ int resolve_credentials(const VmConfig *config, CredentialS
 /* Only the firmware that --firmware=describe is about; in->firmware_descriptor says where it was found. */
 _warn_unused_result_ int resolve_firmware_alone(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+
+/* Any firmware choice of a config, opened where it is: for questions about the host. */
+_warn_unused_result_ int resolve_firmware_for(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What each mode needs, as lines in the order in which a person would mend it: CPU, BIOS, kernel, access, firmware, QEMU. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "check-host.h"
+
+static const char *const states[] = {
+        [CHECK_OK] = "ok",
+        [CHECK_MISSING] = "missing",
+        [CHECK_UNKNOWN] = "unknown",
+        [CHECK_NOTE] = "note",
+};
+static_assert(ELEMENTSOF(states) == _CHECK_STATE_MAX, "every state has a name");
+
+const char *check_state_to_string(CheckState s) {
+        return states[s];
+}
+
+void check_list_done(CheckList *l) {
+        FOREACH_ARRAY(line, l->lines, l->n_lines) {
+                free(line->text);
+                free(line->remedy);
+        }
+        free(l->lines);
+        *l = (CheckList) {};
+}
+
+static void add(CheckList *l, const char *subject, CheckState state, const char *remedy, const char *format,
+                ...) _printf_(5, 6);
+
+static void add(CheckList *l, const char *subject, CheckState state, const char *remedy, const char *format,
+                ...) {
+        CheckLine line = { .subject = subject, .state = state }, *lines;
+        va_list ap;
+
+        va_start(ap, format);
+        int k = vasprintf(&line.text, format, ap);
+        va_end(ap);
+        if (k < 0)
+                line.text = NULL;
+        if (remedy && state != CHECK_OK)
+                line.remedy = strdup(remedy);
+
+        lines = reallocarray(l->lines, l->n_lines + 1, sizeof(CheckLine));
+        if (!lines || !line.text) {
+                free(line.text);
+                free(line.remedy);
+                l->error = -ENOMEM;
+                if (lines)
+                        l->lines = lines;
+                return;
+        }
+        l->lines = lines;
+        l->lines[l->n_lines++] = line;
+}
+
+static const char *mode_text(SevMode m) {
+        return m == SEV_MODE_SEV ? "SEV" : m == SEV_MODE_SEV_ES ? "SEV-ES" : "SEV-SNP";
+}
+
+static bool cpu_has(const HostFacts *f, SevMode m) {
+        return m == SEV_MODE_SEV ? f->caps.sev : m == SEV_MODE_SEV_ES ? f->caps.sev_es : f->caps.sev_snp;
+}
+
+static void judge_cpu(const HostFacts *f, SevMode m, CheckList *l) {
+        const char *name = f->cpu_name ?: "unnamed";
+
+        if (!f->amd)
+                add(l, "CPU", CHECK_MISSING,
+                                "use an AMD EPYC machine, or --simulate to try the same launch here",
+                                "%s is no AMD CPU: there is no SEV", name);
+        else if (!cpu_has(f, m))
+                add(l, "CPU", CHECK_MISSING,
+                                m == SEV_MODE_SEV_SNP ? "SEV-SNP needs EPYC Milan or later; a virtual "
+                                                        "machine does not have it"
+                                                      : "a virtual machine does not have it; enable SMEE in "
+                                                        "the BIOS",
+                                "%s shows no %s (CPUID 0x8000001f)", name, mode_text(m));
+        else
+                add(l, "CPU", CHECK_OK, NULL, "%s has %s, C-bit %u", name, mode_text(m), f->caps.cbitpos);
+
+        if (cpu_has(f, m) && m != SEV_MODE_SEV)
+                add(l, "BIOS", f->min_sev_asid > 1 ? CHECK_OK : CHECK_MISSING,
+                                "raise 'SEV-ES ASID space limit' (minimum SEV non-ES ASID) in the BIOS "
+                                "above 1",
+                                "%u of %u ASIDs are for SEV-ES and SEV-SNP",
+                                f->min_sev_asid > 0 ? f->min_sev_asid - 1 : 0, f->max_asids);
+}
+
+static unsigned kvm_type(SevMode m) {
+        return m == SEV_MODE_SEV               ? 2
+                        : m == SEV_MODE_SEV_ES ? 3
+                                               : 4; /* linux/kvm.h: KVM_X86_SEV_VM and following */
+}
+
+static void judge_kernel(const HostFacts *f, SevMode m, CheckList *l) {
+        Known p = m == SEV_MODE_SEV            ? f->param_sev
+                        : m == SEV_MODE_SEV_ES ? f->param_sev_es
+                                               : f->param_sev_snp;
+        const char *word = m == SEV_MODE_SEV ? "sev" : m == SEV_MODE_SEV_ES ? "sev_es" : "sev_snp";
+        unsigned wanted_minor = m == SEV_MODE_SEV_SNP ? 11 : 10;
+        bool recent = f->kernel_major > 6 || (f->kernel_major == 6 && f->kernel_minor >= wanted_minor);
+
+        add(l, "kernel", recent ? CHECK_OK : CHECK_MISSING,
+                        m == SEV_MODE_SEV_SNP ? "boot Linux 6.11 or later"
+                                              : "boot Linux 6.10 or later, or use --sev-vm-type=legacy",
+                        "Linux %s", f->kernel ?: "of unknown version");
+        if (f->module != KNOWN_YES)
+                add(l, "kvm_amd", CHECK_MISSING, "modprobe kvm_amd", "the module is not loaded");
+        else if (p == KNOWN_YES)
+                add(l, "kvm_amd", CHECK_OK, NULL, "%s=Y", word);
+        else
+                add(l, "kvm_amd", CHECK_MISSING,
+                                m == SEV_MODE_SEV_SNP ? "enable SNP and RMP coverage in the BIOS, boot with "
+                                                        "mem_encrypt=on iommu=nopt, "
+                                                        "load kvm_amd with sev_snp=1"
+                                                      : "enable SMEE in the BIOS, load kvm_amd with sev=1 "
+                                                        "sev_es=1",
+                                "parameter %s is off", word);
+}
+
+static void judge_kvm(const HostFacts *f, SevMode m, CheckList *l) {
+        if (f->kvm_errno == EACCES || f->kvm_errno == EPERM)
+                add(l, "/dev/kvm", CHECK_UNKNOWN, "add this user to the group kvm, or run as root",
+                                "no access");
+        else if (f->kvm_errno > 0)
+                add(l, "/dev/kvm", CHECK_MISSING,
+                                "load kvm_amd; in a virtual machine or container pass the device through",
+                                "%s", strerror(f->kvm_errno));
+        else if (!f->kvm_types_known)
+                add(l, "/dev/kvm", f->svm ? CHECK_UNKNOWN : CHECK_MISSING,
+                                "boot a kernel whose KVM tells its VM types (6.8 or later)", "%s",
+                                f->svm ? "KVM does not tell its VM types" : "this CPU shows no SVM");
+        else
+                add(l, "/dev/kvm", f->kvm_types & 1u << kvm_type(m) ? CHECK_OK : CHECK_MISSING,
+                                "see the lines above: KVM offers a mode when BIOS, kernel and module agree",
+                                "KVM %s %s machines (VM types 0x%x)",
+                                f->kvm_types & 1u << kvm_type(m) ? "makes" : "makes no", mode_text(m),
+                                f->kvm_types);
+}
+
+static void judge_platform(const HostFacts *f, SevMode m, CheckList *l) {
+        if (f->sev_errno == EACCES || f->sev_errno == EPERM) {
+                add(l, "/dev/sev", CHECK_UNKNOWN,
+                                "run as root (the node is 0600 root), or give this user access by a udev "
+                                "rule",
+                                "no access");
+                return;
+        }
+        if (f->sev_errno > 0) {
+                add(l, "/dev/sev", CHECK_MISSING, "load the ccp module; see 'dmesg | grep -i ccp'", "%s",
+                                strerror(f->sev_errno));
+                return;
+        }
+        if (f->platform_known)
+                add(l, "firmware", CHECK_OK, NULL, "SEV API %u.%u build %u", f->api_major, f->api_minor,
+                                f->build);
+        else
+                add(l, "firmware", CHECK_UNKNOWN, "see 'dmesg | grep -i sev'",
+                                "/dev/sev does not answer PLATFORM_STATUS");
+        if (m == SEV_MODE_SEV_ES && f->platform_known)
+                add(l, "SEV-ES", f->es_configured ? CHECK_OK : CHECK_MISSING,
+                                "the platform was initialised without SEV-ES: see kvm_amd.sev_es and newer "
+                                "firmware notes (AMD-SB-3023)",
+                                "%s", f->es_configured ? "configured" : "not configured");
+        if (m != SEV_MODE_SEV_SNP)
+                return;
+        if (!f->snp_known)
+                add(l, "SNP", CHECK_UNKNOWN, "SNP_PLATFORM_STATUS needs Linux 6.11 and SNP enabled",
+                                "the firmware was not asked");
+        else {
+                add(l, "SNP", f->rmp_initialized ? CHECK_OK : CHECK_MISSING,
+                                "reserve the RMP in the BIOS (SNP memory coverage), see 'dmesg | grep RMP'",
+                                "firmware %u.%u build %u, RMP %s", f->snp_major, f->snp_minor, f->snp_build,
+                                f->rmp_initialized ? "initialised" : "not initialised");
+                add(l, "TCB", CHECK_NOTE, NULL, "current %016" PRIx64 ", reported %016" PRIx64,
+                                f->current_tcb, f->reported_tcb);
+        }
+}
+
+static void judge_iommu(const HostFacts *f, SevMode m, CheckList *l) {
+        if (m != SEV_MODE_SEV_SNP)
+                return;
+        if (f->iommu == KNOWN_YES && !f->iommu_passthrough)
+                add(l, "IOMMU", CHECK_OK, NULL, "on");
+        else
+                add(l, "IOMMU", f->iommu == KNOWN_UNKNOWN ? CHECK_UNKNOWN : CHECK_MISSING,
+                                "enable the IOMMU in the BIOS and boot without iommu=pt and iommu=off", "%s",
+                                f->iommu_passthrough ? "in passthrough mode or off" : "not found");
+}
+
+static void judge_limits(const HostFacts *f, SevMode m, uint64_t ram, CheckList *l) {
+        uint64_t wanted = ram + (UINT64_C(256) << 20); /* guest RAM, firmware, ROMs */
+        unsigned all = m == SEV_MODE_SEV ? f->sev_asids : f->sev_es_asids;
+        unsigned used = m == SEV_MODE_SEV ? f->sev_asids_used : f->sev_es_asids_used;
+
+        if (f->asids_known && cpu_has(f, m))
+                add(l, "ASIDs", all > used ? CHECK_OK : CHECK_MISSING, "end other confidential guests",
+                                "%u of %u in use", used, all);
+        if (m == SEV_MODE_SEV_SNP)
+                return; /* SNP memory is not pinned against this limit */
+        if (f->ipc_lock || f->memlock >= wanted)
+                add(l, "memlock", CHECK_OK, NULL, "%s",
+                                f->ipc_lock ? "no limit for this user"
+                                            : "high enough for the guest's memory");
+        else
+                add(l, "memlock", CHECK_MISSING,
+                                "raise it (ulimit -l, LimitMEMLOCK=) above --ram= plus 256 MiB, or run as "
+                                "root",
+                                "at most %" PRIu64 " MiB may be locked, %" PRIu64 " MiB are needed",
+                                f->memlock >> 20, wanted >> 20);
+}
+
+static void judge_software(const HostFacts *f, SevMode m, CheckList *l) {
+        Known object = m == SEV_MODE_SEV_SNP ? f->qemu_snp : f->qemu_sev;
+
+        if (!f->qemu_version)
+                add(l, "QEMU", CHECK_MISSING,
+                                "install qemu-system-x86 (10.0 or later), or name it by --qemu=PATH",
+                                "not found");
+        else
+                add(l, "QEMU", f->qemu_major >= 10 && object == KNOWN_YES ? CHECK_OK : CHECK_MISSING,
+                                "install QEMU 10.0 or later (Debian 12: from bookworm-backports)",
+                                "version %s %s %s", f->qemu_version,
+                                object == KNOWN_YES ? "with" : "without",
+                                m == SEV_MODE_SEV_SNP ? "sev-snp-guest" : "sev-guest");
+        if (f->firmware[m])
+                add(l, "OVMF", CHECK_OK, NULL, "%s", f->firmware[m]);
+        else
+                add(l, "OVMF", CHECK_MISSING, "install ovmf-amdsev, or name an image by --firmware=PATH",
+                                "no firmware descriptor offers %s with kernel hashes", mode_text(m));
+}
+
+int check_judge(const HostFacts *f, SevMode mode, uint64_t ram, CheckList *ret) {
+        CheckList l = {};
+
+        judge_cpu(f, mode, &l);
+        judge_kernel(f, mode, &l);
+        judge_kvm(f, mode, &l);
+        judge_platform(f, mode, &l);
+        judge_iommu(f, mode, &l);
+        judge_limits(f, mode, ram, &l);
+        judge_software(f, mode, &l);
+        if (l.error < 0) {
+                int r = l.error;
+
+                check_list_done(&l);
+                return r;
+        }
+        *ret = l;
+        return 0;
+}
+
+int check_list_status(const CheckList *l) {
+        int status = 0;
+
+        FOREACH_ARRAY(line, l->lines, l->n_lines) {
+                if (line->state == CHECK_MISSING)
+                        return 3;
+                if (line->state == CHECK_UNKNOWN)
+                        status = 4;
+        }
+        return status;
+}
