@@ -205,7 +205,7 @@ static uint64_t tail_number(const uint8_t *p, size_t end, size_t size) {
 
 /* Walks the table from its end, leniently, as the original does: entries may overlap what lies in front of the table, and of two
  * entries the one nearer the beginning counts. The strict reader in firmware/ serves everything else. */
-static int find_reset(Validate *v, const uint8_t *p, size_t end, uint64_t *ret) {
+static int find_reset(Validate *v, const uint8_t *p, size_t end, bool *ret_found, uint64_t *ret) {
         static const Guid reset = GUID_SEV_ES_RESET_BLOCK;
         bool found = false;
 
@@ -226,12 +226,11 @@ static int find_reset(Validate *v, const uint8_t *p, size_t end, uint64_t *ret) 
                 }
                 end = length == 0 ? 0 : data;
         }
-        if (!found)
-                return validate_fail(v, VALIDATE_ERROR, "SEV info block GUID not found");
+        *ret_found = found;
         return 0;
 }
 
-static int reset_address(Validate *v, uint64_t *ret) {
+static int reset_address(Validate *v, bool *ret_found, uint64_t *ret) {
         static const Guid footer = GUID_OVMF_TABLE_FOOTER;
         size_t n = v->firmware_size, length, begin;
 
@@ -241,15 +240,16 @@ static int reset_address(Validate *v, uint64_t *ret) {
         if (length == 0)
                 return validate_fail(v, VALIDATE_ERROR, "OVMF tables zero length");
         begin = n > 32 + length ? n - 32 - length : 0;
-        return find_reset(v, v->firmware + begin, begin < n - 50 ? n - 50 - begin : 0, ret);
+        return find_reset(v, v->firmware + begin, begin < n - 50 ? n - 50 - begin : 0, ret_found, ret);
 }
 
 int validate_build_vmsas(Validate *v, uint64_t family, uint64_t model, uint64_t stepping) {
         VmsaSpec spec = { .flavour = VMSA_QEMU_PRE_6_10 };
         uint64_t reset = 0, rdx;
+        bool found = false;
         int r;
 
-        r = reset_address(v, &reset);
+        r = reset_address(v, &found, &reset);
         if (r < 0)
                 return r;
         family &= 0xfff;
@@ -258,11 +258,15 @@ int validate_build_vmsas(Validate *v, uint64_t family, uint64_t model, uint64_t 
         rdx = (stepping & 0xf) | (model & 0xf) << 4 | (model >> 4) << 16 |
                         (family > 0xf ? 0xf00 | (family - 0xf) << 20 : family << 8);
         vmsa_build(&spec, v->vmsa0);
+        le64_write(v->vmsa0 + VMSA_RDX, rdx);
+        r = vmsa_loaded(v, 0);
+        if (r < 0)
+                return r;
+        if (!found)
+                return validate_fail(v, VALIDATE_ERROR, "SEV info block GUID not found");
         spec.application = true;
         spec.entry = (uint32_t) reset;
         vmsa_build(&spec, v->vmsa1);
-        le64_write(v->vmsa0 + VMSA_RDX, rdx);
         le64_write(v->vmsa1 + VMSA_RDX, rdx);
-        r = vmsa_loaded(v, 0);
-        return r < 0 ? r : vmsa_loaded(v, 1);
+        return vmsa_loaded(v, 1);
 }
