@@ -34,5 +34,9 @@ _warn_unused_result_ int print_measurement(const CliArguments *a, const MeasureC
 /* HMAC | nonce in base64; MEASURE_DIFFERENT if it was given and is another. */
 _warn_unused_result_ int print_launch_measure(
                 const HmacArguments *h, const LaunchDigest *digest, char **reterr);
+/* Compares and searches for what would give the expected digest: 0 or MEASURE_DIFFERENT. argv is that of the program, for the command
+ * to run next. */
+_warn_unused_result_ int print_expectation(
+                const CliArguments *a, const MeasureContext *c, char *const *argv, char **reterr);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

@@ -135,6 +135,12 @@ static const OptionRow rows[] = {
                         .help = "SEV_FEATURES of the vCPUs, with SNP (default 0x1)",
                         .handler = option_set_string,
                         .offset = offsetof(CliArguments, measure.guest_features) },
+        { .name = "es-features",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NUMBER",
+                        .help = "the same with SEV-ES: 0x20 on Linux 6.6 and 6.7 hosts (default 0)",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, measure.es_features) },
         { .name = "svsm",
                         .arg = OPTION_REQUIRED,
                         .metavar = "FILE",
@@ -259,6 +265,13 @@ static const OptionRow rows[] = {
                                 "default), pretty or off",
                         .values = "short pretty off",
                         .handler = set_json },
+        { .name = "expect",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "DIGEST",
+                        .help = "compares (status 3: different) and says which one or two changes\nwould "
+                                "give that digest",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, expect) },
         { .name = "explain",
                         .arg = OPTION_NONE,
                         .help = "a line a page: address, type, source, contents, digest so far",
@@ -372,7 +385,7 @@ static int measure_hmac_given(const CliArguments *a, char **reterr) {
         return print_launch_measure(&a->hmac, &d, reterr);
 }
 
-static int measure(const CliArguments *a, char **reterr) {
+static int measure(const CliArguments *a, char *const *argv, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
         _cleanup_(measure_request_done) MeasureRequest request = {};
         unsigned work = a->json != JSON_STYLE_OFF ? MEASURE_FIRMWARE_SHA256 : 0;
@@ -391,6 +404,8 @@ static int measure(const CliArguments *a, char **reterr) {
                 if (r < 0)
                         return r;
         }
+        if (a->expect)
+                return print_expectation(a, &context, argv, reterr);
         return a->hmac.tik ? measure_hmac(a, &context, reterr) : print_measurement(a, &context, reterr);
 }
 
@@ -410,7 +425,7 @@ static int run(int argc, char **argv, char **reterr) {
                 return printf("cvmspawn %s\n", CVMSPAWN_VERSION) < 0 ? -EIO : 0;
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        return a.plan_fd ? answer_plan(a.plan_fd, reterr) : measure(&a, reterr);
+        return a.plan_fd ? answer_plan(a.plan_fd, reterr) : measure(&a, argv, reterr);
 }
 
 int main(int argc, char **argv) {

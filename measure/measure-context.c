@@ -92,6 +92,7 @@ void measure_context_spec(const MeasureContext *c, unsigned vcpus, const Measure
                 .vcpus = vcpus,
                 .signature = cpu->signature,
                 .features = q->features,
+                .es_features = q->es_features,
                 .kernel_hashes = q->plan.kernel_hashes,
                 .hashes = c->hashes,
         };

@@ -78,7 +78,7 @@ static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, Snp
                         c, &firmware->info, spec->kernel_hashes ? table : NULL, spec->flavour, reterr);
 }
 
-static int snp_vmsas(const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret) {
+int launch_snp_vmsas(const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret) {
         return vmsa_digests(&(VmsaSpec) { .flavour = spec->flavour,
                                             .entry = firmware->info.reset_address,
                                             .signature = spec->signature,
@@ -92,7 +92,7 @@ int launch_snp_start(const FirmwareImage *firmware, const LaunchSpec *spec, SnpC
 
         if (r >= 0)
                 r = snp_prefix(firmware, spec, ret_chain, reterr);
-        return r < 0 ? r : snp_vmsas(firmware, spec, ret_vmsas);
+        return r < 0 ? r : launch_snp_vmsas(firmware, spec, ret_vmsas);
 }
 
 static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
@@ -106,7 +106,7 @@ static int snp_digest(const FirmwareImage *firmware, const LaunchSpec *spec, Lau
         if (r >= 0)
                 r = snp_prefix(firmware, spec, &chain, reterr);
         if (r >= 0)
-                r = snp_vmsas(firmware, spec, &digests);
+                r = launch_snp_vmsas(firmware, spec, &digests);
         if (r >= 0)
                 r = snp_chain_vmsas(&chain, &digests, 0, spec->vcpus);
         if (r < 0)
@@ -178,16 +178,22 @@ static int sev_add(
         return r < 0 ? r : sev_show(run, type, source, gpa, p, n);
 }
 
+void launch_es_pages(const FirmwareImage *firmware, const LaunchSpec *spec,
+                uint8_t ret_boot[static SEV_PAGE_SIZE], uint8_t ret_application[static SEV_PAGE_SIZE]) {
+        VmsaSpec vmsa = { .flavour = spec->flavour,
+                .entry = firmware->info.reset_address,
+                .signature = spec->signature,
+                .features = spec->es_features };
+
+        vmsa_build(&vmsa, ret_boot);
+        vmsa.application = true;
+        vmsa_build(&vmsa, ret_application);
+}
+
 static int sev_add_vmsas(SevRun *run, const FirmwareImage *firmware, const LaunchSpec *spec) {
-        /* SEV_FEATURES belong to SEV-SNP: KVM leaves them 0 here. */
-        VmsaSpec vmsa = {
-                .flavour = spec->flavour, .entry = firmware->info.reset_address, .signature = spec->signature
-        };
         uint8_t boot[SEV_PAGE_SIZE], application[SEV_PAGE_SIZE];
 
-        vmsa_build(&vmsa, boot);
-        vmsa.application = true;
-        vmsa_build(&vmsa, application);
+        launch_es_pages(firmware, spec, boot, application);
         for (unsigned i = 0; i < spec->vcpus; i++) {
                 char source[32];
                 int r;
@@ -200,12 +206,14 @@ static int sev_add_vmsas(SevRun *run, const FirmwareImage *firmware, const Launc
         return 0;
 }
 
-static int sev_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
-                void *userdata, LaunchDigest *ret, char **reterr) {
-        bool vmsas = spec->mode == SEV_MODE_SEV_ES && spec->vcpus > 0;
-        unsigned needs = (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE : 0) | (vmsas ? OVMF_NEED_RESET : 0);
-        SevRun run = { .trace = trace, .userdata = userdata };
-        _cleanup_hash_ Hash *hash = NULL;
+static bool sev_has_vmsas(const LaunchSpec *spec) {
+        return spec->mode == SEV_MODE_SEV_ES && spec->vcpus > 0;
+}
+
+static int sev_start(const FirmwareImage *firmware, const LaunchSpec *spec, SevRun *run, char **reterr) {
+        unsigned needs = (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE : 0) |
+                        (sev_has_vmsas(spec) ? OVMF_NEED_RESET : 0);
+        uint8_t table[SEV_HASH_TABLE_SIZE];
         int r;
 
         r = firmware_image_require(firmware, needs, reterr);
@@ -215,26 +223,42 @@ static int sev_digest(const FirmwareImage *firmware, const LaunchSpec *spec, Lau
                 return error_set(reterr, -EOPNOTSUPP,
                                 "firmware: SEV and SEV-ES hash the image itself; a stored hash cannot be "
                                 "continued: give the file");
-        r = hash_clone(firmware->state, &hash);
-        if (r < 0)
+        r = hash_clone(firmware->state, &run->hash);
+        if (r >= 0)
+                r = sev_show(run, "data", "firmware", firmware_image_gpa(firmware), firmware->data,
+                                firmware->size);
+        if (r < 0 || !spec->kernel_hashes)
                 return r;
-        run.hash = hash;
+        kernel_hashes_table(&spec->hashes, table);
+        return sev_add(run, "data", "kernel hashes", firmware->info.hash_table.base, table, sizeof(table));
+}
 
-        r = sev_show(&run, "data", "firmware", firmware_image_gpa(firmware), firmware->data, firmware->size);
-        if (r >= 0 && spec->kernel_hashes) {
-                uint8_t table[SEV_HASH_TABLE_SIZE];
+int launch_sev_start(const FirmwareImage *firmware, const LaunchSpec *spec, Hash **ret_hash, char **reterr) {
+        SevRun run = {};
+        int r = sev_start(firmware, spec, &run, reterr);
 
-                kernel_hashes_table(&spec->hashes, table);
-                r = sev_add(&run, "data", "kernel hashes", firmware->info.hash_table.base, table,
-                                sizeof(table));
+        if (r < 0) {
+                (void) hash_free(run.hash);
+                return r;
         }
-        if (r >= 0 && vmsas)
+        *ret_hash = run.hash;
+        return 0;
+}
+
+static int sev_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
+                void *userdata, LaunchDigest *ret, char **reterr) {
+        SevRun run = { .trace = trace, .userdata = userdata };
+        int r;
+
+        r = sev_start(firmware, spec, &run, reterr);
+        if (r >= 0 && sev_has_vmsas(spec))
                 r = sev_add_vmsas(&run, firmware, spec);
-        if (r < 0)
-                return r;
+        if (r >= 0)
+                r = hash_final(run.hash, ret->bytes);
+        (void) hash_free(run.hash);
         ret->algorithm = HASH_SHA256;
         ret->size = SHA256_SIZE;
-        return hash_final(hash, ret->bytes);
+        return r;
 }
 
 int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace, void *userdata,

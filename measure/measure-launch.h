@@ -26,7 +26,8 @@ typedef struct LaunchSpec {
         VmsaFlavour flavour;
         unsigned vcpus; /* 0: no VMSA is measured */
         uint32_t signature;
-        uint64_t features; /* SNP */
+        uint64_t features;    /* SNP */
+        uint64_t es_features; /* SEV-ES: 0 but on hosts with DebugSwap (Linux 6.6 and 6.7: 0x20) */
         bool kernel_hashes;
         KernelHashes hashes; /* with kernel_hashes */
 } LaunchSpec;
@@ -61,6 +62,15 @@ _warn_unused_result_ int launch_ovmf_hash(const FirmwareImage *firmware, LaunchT
 /* SEV-SNP up to the first VMSA, for tables: the chain and what the VMSAs contain. */
 _warn_unused_result_ int launch_snp_start(const FirmwareImage *firmware, const LaunchSpec *spec,
                 SnpChain *ret_chain, VmsaDigests *ret_vmsas, char **reterr);
+
+_warn_unused_result_ int launch_snp_vmsas(
+                const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret);
+
+/* SEV and SEV-ES up to the first VMSA; *ret_hash is owned. And the VMSA pages of SEV-ES. */
+_warn_unused_result_ int launch_sev_start(
+                const FirmwareImage *firmware, const LaunchSpec *spec, Hash **ret_hash, char **reterr);
+void launch_es_pages(const FirmwareImage *firmware, const LaunchSpec *spec,
+                uint8_t ret_boot[static SEV_PAGE_SIZE], uint8_t ret_application[static SEV_PAGE_SIZE]);
 
 /* A chain whose pages are shown as steps; the context must live as long. */
 typedef struct LaunchTraceContext {

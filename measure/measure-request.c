@@ -362,6 +362,9 @@ int measure_request_new(const MeasureArguments *a, MeasureRequest *ret, char **r
                 return error_set(reterr, -EINVAL,
                                 "--guest-features: expected a number such as 0x21, not '%s'",
                                 a->guest_features);
+        if (a->es_features && parse_u64(a->es_features, &r.es_features) < 0)
+                return error_set(reterr, -EINVAL, "--es-features: expected a number such as 0x20, not '%s'",
+                                a->es_features);
         k = read_flavour(a, &r, reterr);
         if (k >= 0)
                 k = read_firmware(a, &r, reterr);

@@ -33,7 +33,7 @@ SevMode measure_mode_sev(MeasureMode m);
 typedef struct MeasureArguments {
         char *mode, *vmm_type, *vmsa;
         char *vcpus, *vcpu_type, *vcpu_sig, *vcpu_family, *vcpu_model, *vcpu_stepping;
-        char *guest_features;
+        char *guest_features, *es_features;
         char *ovmf, *ovmf_hash, *ovmf_metadata;
         char *kernel, *initrd, *append;
         char *kernel_hash, *initrd_hash, *cmdline_hash;
@@ -54,7 +54,7 @@ typedef struct MeasureRequest {
         size_t n_vcpus;
         MeasureCpu *cpus; /* owned, at least one; in modes without signature one with name NULL */
         size_t n_cpus;
-        uint64_t features;
+        uint64_t features, es_features;
         LaunchPlan plan; /* inputs only; its descriptors are in `fds` */
         bool has_kernel_hash, has_initrd_hash, has_cmdline_hash;
         KernelHashes given; /* replace what would be computed */

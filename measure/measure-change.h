@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What people get wrong, as data: single changes of a launch that would give another digest. */
+
+#include "measure-context.h"
+
+typedef enum ChangeDimension {
+        /* what comes before the VMSAs */
+        CHANGE_FIRMWARE,
+        CHANGE_HASHES,
+        CHANGE_WORDS,
+        CHANGE_INITRD,
+        CHANGE_FLAVOUR,
+        /* what is in them */
+        CHANGE_FEATURES,
+        CHANGE_SIGNATURE,
+        CHANGE_VCPUS,
+        _CHANGE_DIMENSION_MAX,
+} ChangeDimension;
+
+#define CHANGE_FIRST_VMSA CHANGE_FEATURES
+
+typedef struct Change {
+        ChangeDimension dimension;
+        char *text;   /* owned; "guest features 0x21 instead of 0x1" */
+        char *option; /* owned; the option that makes it, "--guest-features=0x21"; NULL: there is none */
+        const FirmwareImage *firmware;
+        bool kernel_hashes;
+        uint8_t sha256[SHA256_SIZE]; /* of words (with the NUL) or initrd */
+        VmsaFlavour flavour;
+        uint64_t features;
+        uint32_t signature;
+        unsigned vcpus;
+} Change;
+
+typedef struct ChangeList {
+        Change *items; /* owned */
+        size_t n_items;
+} ChangeList;
+
+void change_list_done(ChangeList *l);
+
+/* All changes of one launch worth trying but those of firmware and vCPU count. */
+_warn_unused_result_ int change_list_build(
+                const MeasureContext *c, const LaunchSpec *base, ChangeList *ret, char **reterr);
+_warn_unused_result_ int change_list_add_firmware(
+                ChangeList *l, const char *path, const FirmwareImage *firmware);
+
+/* Makes the change. */
+void change_apply(const Change *change, LaunchSpec *spec, const FirmwareImage **firmware);
