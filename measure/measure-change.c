@@ -153,14 +153,20 @@ static int add_flavours(ChangeList *l, const LaunchSpec *base) {
 
 /* --- what comes before ----------------------------------------------------------------------------------------------- */
 
+/* Quoted for a shell, on one line: with control characters in the form $'...' of bash, ksh and zsh. */
 static char *append_option(const char *words) {
+        bool control = strpbrk(words, "\t\r\n") != NULL;
         _cleanup_(text_done) Text t = {};
         char *s;
 
-        text_put(&t, "--append='");
+        text_put(&t, control ? "--append=$'" : "--append='");
         for (; *words; words++)
                 if (*words == '\'')
-                        text_put(&t, "'\\''");
+                        text_put(&t, control ? "\\'" : "'\\''");
+                else if (control && *words == '\\')
+                        text_put(&t, "\\\\");
+                else if (*words == '\n' || *words == '\r' || *words == '\t')
+                        text_put(&t, *words == '\n' ? "\\n" : *words == '\r' ? "\\r" : "\\t");
                 else
                         text_put_n(&t, words, 1);
         text_put(&t, "'");

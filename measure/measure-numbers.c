@@ -187,6 +187,10 @@ int parse_digest(const char *text, uint8_t *buf, size_t n, char **reterr) {
 
         if (hex_decode_exact(digits, buf, n) >= 0)
                 return 0;
+        /* 64 digits are a SHA-256 and not the base64 of 48 bytes, although they could be. */
+        if (strspn(text, "0123456789abcdefABCDEF") == strlen(text))
+                return error_set(reterr, -EINVAL, "expected %zu bytes, not %zu hexadecimal digits", n,
+                                strlen(text));
         if (base64_decode(text, strlen(text), &data, &size) < 0 || size != n)
                 return error_set(reterr, -EINVAL, "expected %zu bytes in hexadecimal or base64", n);
         memcpy(buf, data, n);
