@@ -9,7 +9,7 @@
 #include "sevsim-report.h"
 #include "strutil.h"
 
-#define FILE_SIZE_MAX (16u * 1024u * 1024u) /* a launch of a thousand vCPUs has lines for half a megabyte */
+#define FILE_SIZE_MAX ((size_t) 16 << 20) /* a launch of a thousand vCPUs has lines for half a megabyte */
 #define SECRETS_MAX   64u
 #define SAYS          "sevsim (simulation): "
 

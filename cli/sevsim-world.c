@@ -15,7 +15,7 @@
 #include "sevsim-world.h"
 #include "strutil.h"
 
-#define LIBRARY_SIZE_MAX (64u * 1024u * 1024u)
+#define LIBRARY_SIZE_MAX ((size_t) 64 << 20)
 
 static int own_directory(char ret[static PATH_MAX]) {
         ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);

@@ -22,7 +22,7 @@
 
 #define EXIT_DIFFERENT   3
 #define KEPT_FDS_MAX     256u
-#define PREDICTION_MAX   (1024u * 1024u)
+#define PREDICTION_MAX   ((size_t) 1 << 20)
 #define DIGEST_DIGITS(n) ((n) == 64 || (n) == 96) /* SHA-256 of SEV and SEV-ES, SHA-384 of SNP */
 
 static int set_expect(void *userdata, const OptionRow *row, const char *value, char **reterr) {

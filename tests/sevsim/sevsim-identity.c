@@ -66,6 +66,10 @@ static const KeyRow keys[] = {
         { "vlek.key", offsetof(Identity, vlek), false, 0644 },
 };
 
+static EVP_PKEY **key_place(Identity *identity, const KeyRow *row) {
+        return (EVP_PKEY **) (void *) ((char *) identity + row->offset);
+}
+
 static int write_key(const Identity *identity, const KeyRow *row, EVP_PKEY *key) {
         BIO *bio = BIO_new(BIO_s_mem());
         char *text = NULL;
@@ -90,7 +94,7 @@ static int make_keys(Identity *identity, bool whole) {
                                   : EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-384");
                 if (!key)
                         return -EIO;
-                memcpy((char *) identity + keys[i].offset, &key, sizeof(key));
+                *key_place(identity, &keys[i]) = key;
                 r = write_key(identity, &keys[i], key);
                 if (r < 0)
                         return r;
@@ -99,12 +103,8 @@ static int make_keys(Identity *identity, bool whole) {
 }
 
 static void identity_done(Identity *identity) {
-        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-                EVP_PKEY *key;
-
-                memcpy(&key, (char *) identity + keys[i].offset, sizeof(key));
-                EVP_PKEY_free(key);
-        }
+        for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+                EVP_PKEY_free(*key_place(identity, &keys[i]));
         if (identity->dir_fd >= 0)
                 close(identity->dir_fd);
 }

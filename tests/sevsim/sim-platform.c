@@ -72,7 +72,8 @@ static int pdh_export(SimSevIssueCmd *cmd) {
                 if (identity_file("pdh.cert", pdh, sizeof(pdh)) < 0 ||
                                 identity_file("pek.cert", chain, PSP_CERT_SIZE) < 0 ||
                                 identity_file("oca.cert", chain + PSP_CERT_SIZE, PSP_CERT_SIZE) < 0 ||
-                                identity_file("cek.cert", chain + 2 * PSP_CERT_SIZE, PSP_CERT_SIZE) < 0) {
+                                identity_file("cek.cert", chain + (size_t) 2 * PSP_CERT_SIZE,
+                                                PSP_CERT_SIZE) < 0) {
                         cmd->error = PSP_INVALID_PLATFORM_STATE;
                         return -EIO;
                 }
