@@ -81,11 +81,9 @@ static int print_digest(const SpawnJob *job, Json *out, char **reterr) {
         return js_set(out, "digest", js_ref(job->answer.json));
 }
 
-static int print_confinement(Json *out) {
+static int print_confinement(const SpawnJob *job, Json *out) {
         Json *object = NULL;
-        int r = js_build(&object, "{s:b, s:b, s:s}", "no-new-privileges", false, "parent-death-signal", true,
-                        "qemu-sandbox",
-                        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+        int r = run_confinement_json(&job->user, &object);
 
         return r < 0 ? r : js_set(out, "confinement", object);
 }
@@ -182,7 +180,7 @@ int spawn_print(const SpawnJob *job, char **reterr) {
         if (r >= 0 && what & PRINT_DIGEST)
                 r = print_digest(job, out, reterr);
         if (r >= 0 && what & PRINT_CONFINEMENT)
-                r = print_confinement(out);
+                r = print_confinement(job, out);
         if (r < 0)
                 return r;
 

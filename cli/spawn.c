@@ -60,7 +60,7 @@ int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
 }
 
 static int probe(SpawnJob *job, char **reterr) {
-        _cleanup_free_ char *notice = NULL;
+        _cleanup_free_ char *notice = NULL, *user_notice = NULL;
         int r;
 
         r = job->config.host_caps ? run_read_host_caps(job->config.host_caps, &job->caps, reterr)
@@ -68,9 +68,18 @@ static int probe(SpawnJob *job, char **reterr) {
         if (r < 0)
                 return r;
         r = run_choose(&job->config, &job->caps, &job->choices, &notice, reterr);
-        if (r >= 0 && notice && job->config.print == 0)
+        if (r < 0)
+                return r;
+        r = run_choose_user(&job->config, job->config.qemu ?: job->caps.qemu, job->choices.kvm, &job->user,
+                        &user_notice, reterr);
+        if (r < 0)
+                return r;
+        job->config.other_user = job->user.change;
+        if (notice && job->config.print == 0)
                 log_notice("%s", notice);
-        return r;
+        if (user_notice && job->config.print == 0)
+                log_notice("%s", user_notice);
+        return 0;
 }
 
 /* What the user and programs must know before the guest runs. */
@@ -147,6 +156,7 @@ static int run_once(Launch *l, bool may_fall_back, RunResult *ret, char **reterr
                 .choices = &l->job->choices,
                 .inputs = &l->job->inputs,
                 .events = &l->events,
+                .user = &l->job->user,
                 .may_fall_back = may_fall_back,
                 .measure = vm_config_confidential(&l->job->config) && !l->job->answer.json,
                 .measured = on_measured,

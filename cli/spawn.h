@@ -11,6 +11,7 @@ typedef struct SpawnJob {
         VmConfig config;
         HostCaps caps;
         LaunchChoices choices;
+        QemuUser user;
         LaunchInputs inputs;
         MeasureAnswer answer; /* empty where nothing is measured */
 } SpawnJob;

@@ -58,6 +58,8 @@ static const OptionRow rows[] = {
                         option_append, OFFSET(smbios11), 0 },
         { "qemu", 0, OPTION_REQUIRED, "PATH", NULL, "The QEMU program to run", "@file", option_set_string,
                         OFFSET(qemu), 0 },
+        { "qemu-user", 0, OPTION_REQUIRED, "USER", NULL, "User that QEMU runs as; one of its own if started as root", NULL,
+          option_set_string, OFFSET(qemu_user), 0 },
         { "qemu-arg", 0, OPTION_REQUIRED, "ARG", NULL, "Append an argument to QEMU's command line", NULL,
                         option_append, OFFSET(qemu_args), 0 },
 

@@ -50,6 +50,7 @@ void vm_config_done(VmConfig *c) {
         free(c->host_caps);
         free(c->status_fd);
         free(c->qemu);
+        free(c->qemu_user);
         strv_free(c->qemu_args);
         *c = (VmConfig) {};
 }

@@ -149,6 +149,11 @@ static int set_up(Session *s, char **reterr) {
         r = check_measure(s, reterr);
         if (r < 0)
                 return r;
+        /* Last of all: nothing is opened or started any more. */
+        r = run_confine_self(s->request->user);
+        if (r < 0 && r != -EOPNOTSUPP)
+                return error_set(reterr, r, "cannot give up what the launcher does not need: %s",
+                                strerror(-r));
         return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 #include "launch.h"
+#include "run-confine.h"
 #include "run-measure.h"
 
 /* --- the host ------------------------------------------------------------------------------------------------------- */
@@ -81,6 +82,7 @@ typedef struct RunRequest {
         const LaunchChoices *choices;
         const LaunchInputs *inputs;
         const EventSink *events;
+        const QemuUser *user;
         bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE */
         bool measure;       /* ask the measure program while QEMU initialises */
         /* Called with the answer before `cont`: a negative return refuses the launch. */

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "confine.h"
+#include "strutil.h"
+
+#define UID_FIRST 61184u /* systemd.exec(5), DynamicUser=: nobody else gives these out */
+#define UID_LAST  65519u
+
+/* /etc/passwd alone, without the name service: a launcher has no business asking the network who QEMU is. */
+static int find_passwd(const char *name, uid_t uid, ConfineUser *ret) {
+        FILE *f = fopen("/etc/passwd", "re");
+        struct passwd *p;
+        int r = -ENOENT;
+
+        if (!f)
+                return -errno;
+        while (r == -ENOENT && (p = fgetpwent(f)))
+                if (name ? streq(p->pw_name, name) : p->pw_uid == uid) {
+                        *ret = (ConfineUser) { .uid = p->pw_uid, .gid = p->pw_gid };
+                        r = 0;
+                }
+        (void) fclose(f);
+        return r;
+}
+
+static int find_group(const char *name, gid_t *ret) {
+        FILE *f = fopen("/etc/group", "re");
+        struct group *g;
+        int r = -ENOENT;
+
+        if (!f)
+                return -errno;
+        while (r == -ENOENT && (g = fgetgrent(f)))
+                if (streq(g->gr_name, name)) {
+                        *ret = g->gr_gid;
+                        r = 0;
+                }
+        (void) fclose(f);
+        return r;
+}
+
+int confine_find_user(const char *name, const char *group, ConfineUser *ret) {
+        ConfineUser user;
+
+        if (find_passwd(name, 0, ret) >= 0)
+                return 0;
+
+        /* Start at a place of our own, so that several launchers do not share a user. */
+        for (uid_t i = 0; i <= UID_LAST - UID_FIRST; i++) {
+                uid_t uid = UID_FIRST + ((uid_t) getpid() + i) % (UID_LAST - UID_FIRST + 1);
+
+                if (find_passwd(NULL, uid, &user) != -ENOENT)
+                        continue;
+                *ret = (ConfineUser) { .uid = uid, .gid = uid };
+                if (find_group(group, &ret->gid) < 0)
+                        ret->gid = uid;
+                return 0;
+        }
+        return -ENOENT;
+}
+
+int confine_lookup_user(const char *name, ConfineUser *ret) {
+        unsigned number;
+
+        if (find_passwd(name, 0, ret) >= 0)
+                return 0;
+        if (parse_unsigned(name, &number) < 0 || number == (uid_t) -1)
+                return -ENOENT;
+        if (find_passwd(NULL, number, ret) < 0)
+                *ret = (ConfineUser) { .uid = number, .gid = number };
+        return 0;
+}
+
+int confine_become_user(const ConfineUser *user) {
+        if (setgroups(0, NULL) < 0 || setresgid(user->gid, user->gid, user->gid) < 0 ||
+                        setresuid(user->uid, user->uid, user->uid) < 0)
+                return -errno;
+        return 0;
+}
+
+/* One node: made in the scratch file system, mounted over the original. */
+static int cover_device(const char *scratch, size_t i, const char *path, gid_t group) {
+        char node[64];
+        struct stat st;
+
+        if (stat(path, &st) < 0)
+                return errno == ENOENT ? 0 : -errno;
+        if (!S_ISCHR(st.st_mode))
+                return -ENODEV;
+        (void) snprintf(node, sizeof(node), "%s/%zu", scratch, i);
+        if (mknod(node, S_IFCHR | 0660, st.st_rdev) < 0 || chown(node, 0, group) < 0 ||
+                        chmod(node, 0660) < 0 || mount(node, path, NULL, MS_BIND, NULL) < 0)
+                return -errno;
+        return 0;
+}
+
+int confine_private_devices(const char *const *paths, size_t n, gid_t group) {
+        /* Any directory will do for a moment; this one is on every system. */
+        static const char scratch[] = "/tmp";
+        int r = 0;
+
+        if (unshare(CLONE_NEWNS) < 0)
+                return -errno;
+        if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+                        mount("cvmspawn", scratch, "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0700,size=64k") < 0)
+                return -errno;
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = cover_device(scratch, i, paths[i], group);
+        /* The nodes stay where they are mounted. */
+        if (umount2(scratch, MNT_DETACH) < 0 && r == 0)
+                r = -errno;
+        return r;
+}

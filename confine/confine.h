@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Ways to give up what is not needed any more. The only includer of libseccomp, libcap and Landlock's header. Everything here
+ * applies to the calling process and cannot be undone.
+ *
+ * Sources: capabilities(7), seccomp(2), landlock(7), mount_namespaces(7), Linux Documentation/userspace-api/landlock.rst. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "macro.h"
+
+/* Nothing executed from here on gains privileges by set-user-ID files or file capabilities. */
+_warn_unused_result_ int confine_no_new_privileges(void);
+
+/* Keeps only the capabilities named ("cap_kill"), in all sets, the bounding set included where that is permitted. */
+_warn_unused_result_ int confine_capabilities(const char *const *keep, size_t n_keep);
+/* True if the calling process has any capability. */
+bool confine_has_capabilities(void);
+
+/* No file can be opened, made, removed or executed any more; open descriptors go on working. -EOPNOTSUPP: this kernel has no
+ * Landlock. Needs confine_no_new_privileges(). */
+_warn_unused_result_ int confine_files(void);
+
+/* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are passed over.
+ * Needs confine_no_new_privileges(). */
+_warn_unused_result_ int confine_system_calls(const char *const *names, size_t n);
+
+typedef struct ConfineUser {
+        uid_t uid;
+        gid_t gid;
+} ConfineUser;
+
+/* A user of its own for a child: the user `name` of /etc/passwd if there is one, else a user id of 61184 to 65519 (the range of
+ * systemd's dynamic users) that nobody has, with the group `group` or the user id's number. */
+_warn_unused_result_ int confine_find_user(const char *name, const char *group, ConfineUser *ret);
+/* The user that a person named, by name or number; -ENOENT. */
+_warn_unused_result_ int confine_lookup_user(const char *name, ConfineUser *ret);
+
+/* Turns the calling process into that user for good, with no supplementary groups. */
+_warn_unused_result_ int confine_become_user(const ConfineUser *user);
+/* In a mount namespace of its own, makes the device nodes at these paths accessible (0660) to the group; nodes that do not exist are
+ * passed over. Needs CAP_SYS_ADMIN and CAP_MKNOD; -EPERM otherwise. */
+_warn_unused_result_ int confine_private_devices(const char *const *paths, size_t n, gid_t group);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "run-confine.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "confine.h"
+#include "error.h"
+#include "process.h"
+#include "strutil.h"
+
+#define QEMU_USER "cvmspawn-qemu" /* units/cvmspawn.sysusers.conf */
+
+static const char *const devices[] = { "/dev/kvm", "/dev/sev" };
+
+/* With QEMU running as somebody else, ending it by signal is the one privilege that is still needed. */
+static const char *const kept_capabilities[] = { "cap_kill" };
+
+/* What the event loop, the forwarding of bytes, notifications and the end of the children take. */
+static const char *const system_calls[] = {
+        "brk",
+        "clock_gettime",
+        "clock_nanosleep",
+        "close",
+        "connect",
+        "dup",
+        "epoll_create1",
+        "epoll_ctl",
+        "epoll_pwait",
+        "epoll_wait",
+        "exit",
+        "exit_group",
+        "fcntl",
+        "fstat",
+        "futex",
+        "getegid",
+        "geteuid",
+        "getgid",
+        "getpid",
+        "getrandom",
+        "getsockname",
+        "getsockopt",
+        "gettid",
+        "getuid",
+        "ioctl",
+        "kill",
+        "lseek",
+        "madvise",
+        "mmap",
+        "mprotect",
+        "mremap",
+        "munlock",
+        "munmap",
+        "newfstatat",
+        "pidfd_send_signal",
+        "poll",
+        "ppoll",
+        "pread64",
+        "read",
+        "recvfrom",
+        "recvmsg",
+        "restart_syscall",
+        "rseq",
+        "rt_sigaction",
+        "rt_sigprocmask",
+        "rt_sigreturn",
+        "sendmsg",
+        "sendto",
+        "setsockopt",
+        "signalfd4",
+        "socket",
+        "statx",
+        "tgkill",
+        "timerfd_create",
+        "timerfd_settime",
+        "uname",
+        "wait4",
+        "waitid",
+        "write",
+        "writev",
+};
+
+typedef struct Trial {
+        const QemuUser *user;
+        const char *qemu;
+} Trial;
+
+/* Tries in a throw-away child what QEMU's child will do: 0, or the errno. */
+static int trial_main(void *userdata) {
+        const Trial *t = userdata;
+        int r = run_become_qemu((void *) t->user);
+
+        if (r < 0)
+                return -r > 250 ? 250 : -r;
+        return access(t->qemu, X_OK) < 0 ? 251 : 0;
+}
+
+/* 0, -EACCES when that user cannot execute QEMU, or what is not permitted. */
+static int try_user(const QemuUser *user, const char *qemu) {
+        Trial trial = { .user = user, .qemu = qemu };
+        Process p = PROCESS_NONE;
+        siginfo_t si = {};
+        int r = process_fork(trial_main, &trial, &p);
+
+        if (r < 0)
+                return r;
+        r = process_wait(&p, UINT64_MAX, &si);
+        if (r < 0)
+                return r;
+        if (si.si_code != CLD_EXITED)
+                return -EIO;
+        return si.si_status == 251 ? -EACCES : -si.si_status;
+}
+
+int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret, char **ret_notice,
+                char **reterr) {
+        QemuUser u = { .change = true, .devices = kvm };
+        ConfineUser user;
+        int r;
+
+        *ret = (QemuUser) {};
+        if (config->qemu_user) {
+                r = confine_lookup_user(config->qemu_user, &user);
+                if (r < 0)
+                        return error_set(reterr, r, "--qemu-user: there is no user '%s'", config->qemu_user);
+                if (user.uid == geteuid())
+                        return 0;
+                if (geteuid() != 0)
+                        return error_set(reterr, -EPERM,
+                                        "--qemu-user: only root can run QEMU as another user");
+        } else {
+                if (geteuid() != 0)
+                        return 0;
+                r = confine_find_user(QEMU_USER, "kvm", &user);
+                if (r < 0)
+                        return error_set(reterr, r, "no free user for QEMU; name one by --qemu-user=");
+        }
+
+        u.uid = user.uid;
+        u.gid = user.gid;
+        r = qemu ? try_user(&u, qemu) : 0;
+        if (r == 0) {
+                *ret = u;
+                return 0;
+        }
+        if (config->qemu_user)
+                return r == -EACCES ? error_set(reterr, r, "--qemu-user: user '%s' cannot execute '%s'",
+                                                      config->qemu_user, qemu)
+                                    : error_set(reterr, r, "--qemu-user: cannot become '%s': %s",
+                                                      config->qemu_user, strerror(-r));
+        if (asprintf(ret_notice, "QEMU keeps this user: %s %s",
+                            r == -EACCES ? "another one cannot execute"
+                                         : "changing it is not permitted here,",
+                            r == -EACCES ? qemu : strerror(-r)) < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+int run_become_qemu(void *userdata) {
+        const QemuUser *u = userdata;
+        int r;
+
+        if (u->change) {
+                if (u->devices) {
+                        r = confine_private_devices(devices, ELEMENTSOF(devices), u->gid);
+                        if (r < 0)
+                                return r;
+                }
+                r = confine_become_user(&(const ConfineUser) { .uid = u->uid, .gid = u->gid });
+                if (r < 0)
+                        return r;
+        }
+        return confine_no_new_privileges();
+}
+
+int run_confine_self(const QemuUser *user) {
+        int files, r;
+
+        r = confine_no_new_privileges();
+        if (r >= 0)
+                r = confine_capabilities(
+                                kept_capabilities, user->change ? ELEMENTSOF(kept_capabilities) : 0);
+        if (r < 0)
+                return r;
+        files = confine_files();
+        if (files < 0 && files != -EOPNOTSUPP)
+                return files;
+        r = confine_system_calls(system_calls, ELEMENTSOF(system_calls));
+        return r < 0 ? r : files;
+}
+
+int run_confinement_json(const QemuUser *user, Json **ret) {
+        Json *calls = js_array();
+
+        for (size_t i = 0; i < ELEMENTSOF(system_calls); i++)
+                if (js_append(calls, js_string(system_calls[i])) < 0)
+                        return -ENOMEM;
+        return js_build(ret, "{s:{s:b, s:s, s:b, s:o, s:b, s:s, s:b}, s:{s:b, s:o, s:s, s:o}}", "qemu",
+                        "no-new-privileges", true, "sandbox",
+                        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+                        "other-user", user->change, "uid", user->change ? js_u64(user->uid) : js_null(),
+                        "own-devices", user->change && user->devices, "descriptors", "its own only",
+                        "dies-with-launcher", true, "launcher", "no-new-privileges", true, "capabilities",
+                        user->change ? js_string("cap_kill") : js_null(), "files",
+                        "none can be opened once the guest runs", "system-calls", calls);
+}

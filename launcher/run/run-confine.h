@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* Who QEMU runs as, and what the launcher gives up once QEMU runs. */
+
+#include <sys/types.h>
+
+#include "launch.h"
+
+typedef struct QemuUser {
+        bool change; /* else QEMU keeps the launcher's user */
+        uid_t uid;
+        gid_t gid;
+        bool devices; /* /dev/kvm and /dev/sev as nodes of its group, in a mount namespace of its own */
+} QemuUser;
+
+/* Decides by --qemu-user=, our own user and what is permitted here. Where another user was not possible, *ret_notice (owned) says why in
+ * one line. */
+_warn_unused_result_ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret,
+                char **ret_notice, char **reterr);
+/* In the child, before exec. */
+int run_become_qemu(void *userdata /* const QemuUser * */);
+
+/* In the launcher, before `cont`. -EOPNOTSUPP where the kernel has no Landlock: the rest is done. */
+_warn_unused_result_ int run_confine_self(const QemuUser *user);
+/* What the two amount to, for --print=confinement. */
+_warn_unused_result_ int run_confinement_json(const QemuUser *user, Json **ret);

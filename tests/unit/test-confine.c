@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Each confinement is entered by a child, which then tries to break out. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#include "confine.h"
+#include "fd.h"
+
+#define SKIPPED 77
+
+/* Runs f in a child: its exit status. */
+static int in_child(int (*f)(void)) {
+        pid_t pid = fork();
+        int status;
+
+        assert_true(pid >= 0);
+        if (pid == 0)
+                _exit(f());
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        return WEXITSTATUS(status);
+}
+
+static int break_out_of_files(void) {
+        int fd = fd_open("/etc/passwd", O_RDONLY, 0), r;
+        char c;
+
+        if (fd < 0 || confine_no_new_privileges() < 0)
+                return 1;
+        r = confine_files();
+        if (r == -EOPNOTSUPP)
+                return SKIPPED;
+        if (r < 0)
+                return 2;
+        if (read(fd, &c, 1) != 1)
+                return 3; /* open descriptors go on working */
+        if (fd_open("/etc/passwd", O_RDONLY, 0) != -EACCES)
+                return 4;
+        if (fd_open("/tmp/cvmspawn-confine-test", O_WRONLY | O_CREAT, 0600) != -EACCES)
+                return 5;
+        (void) execl("/bin/true", "true", NULL);
+        if (errno != EACCES)
+                return 6;
+        return 0;
+}
+
+static int break_out_of_system_calls(void) {
+        static const char *const allowed[] = { "write", "exit_group", "no_such_call" };
+
+        if (confine_no_new_privileges() < 0 || confine_system_calls(allowed, ELEMENTSOF(allowed)) < 0)
+                return 1;
+        if (socket(AF_INET, SOCK_STREAM, 0) >= 0 || errno != EPERM)
+                return 2;
+        if (fork() >= 0 || errno != EPERM)
+                return 3;
+        if (open("/etc/passwd", O_RDONLY) >= 0 || errno != EPERM)
+                return 4;
+        return 0;
+}
+
+static int break_out_of_capabilities(void) {
+        static const char *const keep[] = { "cap_kill" };
+
+        if (confine_capabilities(keep, ELEMENTSOF(keep)) < 0)
+                return 1;
+        if (chown("/dev/null", 1, 1) == 0 || errno != EPERM)
+                return 2;
+        if (setuid(1234) == 0)
+                return 3;
+        /* and without any */
+        if (confine_capabilities(NULL, 0) < 0 || confine_has_capabilities())
+                return 4;
+        return 0;
+}
+
+static int become_somebody(void) {
+        ConfineUser user;
+
+        if (confine_find_user("no-such-user-of-cvmspawn", "no-such-group-of-cvmspawn", &user) < 0)
+                return 1;
+        if (user.uid < 61184 || user.uid > 65519 || user.gid != user.uid)
+                return 2;
+        if (confine_become_user(&user) < 0)
+                return 3;
+        if (geteuid() != user.uid || getegid() != user.gid || setuid(0) == 0 || confine_has_capabilities())
+                return 4;
+        return 0;
+}
+
+static int use_own_devices(void) {
+        static const char *const paths[] = { "/dev/null", "/dev/no-such-device" };
+        const ConfineUser user = { .uid = 61184, .gid = 61184 };
+        int r = confine_private_devices(paths, ELEMENTSOF(paths), user.gid), fd;
+
+        if (r == -EPERM || r == -EACCES)
+                return SKIPPED;
+        if (r < 0)
+                return 1;
+        if (confine_become_user(&user) < 0)
+                return 2;
+        fd = fd_open("/dev/null", O_RDWR, 0);
+        return fd < 0 ? 3 : 0;
+}
+
+static void files_are_out_of_reach(_unused_ void **state) {
+        int status = in_child(break_out_of_files);
+
+        if (status == SKIPPED) {
+                print_message("this kernel has no Landlock, so the confinement to no files cannot be "
+                              "tried\n");
+                skip();
+        }
+        assert_int_equal(status, 0);
+}
+
+static void system_calls_are_refused(_unused_ void **state) {
+        assert_int_equal(in_child(break_out_of_system_calls), 0);
+}
+
+static void capabilities_are_gone(_unused_ void **state) {
+        if (geteuid() != 0) {
+                print_message("not root, so there are no capabilities to give up\n");
+                skip();
+        }
+        assert_int_equal(in_child(break_out_of_capabilities), 0);
+        assert_int_equal(in_child(become_somebody), 0);
+}
+
+static void devices_are_its_own(_unused_ void **state) {
+        int status = geteuid() == 0 ? in_child(use_own_devices) : SKIPPED;
+
+        if (status == SKIPPED) {
+                print_message("mounting is not permitted here, so devices of one's own cannot be tried\n");
+                skip();
+        }
+        assert_int_equal(status, 0);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(files_are_out_of_reach),
+                cmocka_unit_test(system_calls_are_refused),
+                cmocka_unit_test(capabilities_are_gone),
+                cmocka_unit_test(devices_are_its_own),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
