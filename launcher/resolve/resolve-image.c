@@ -77,6 +77,12 @@ static int find_root(const char *path, int fd, char **ret_word, char **reterr) {
         int r;
 
         r = read_header(fd, &gpt);
+        if (r == -EBADMSG)
+                return error_set(reterr, r,
+                                "--image: the partition table (GPT) of '%s' is damaged, so its root cannot "
+                                "be "
+                                "told: add root=... to the kernel words",
+                                path);
         if (r < 0)
                 return error_set(reterr, -EBADMSG,
                                 "--image: '%s' has no partition table (GPT), so its root cannot be told: "

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The files that the golden command lines name, made anew for each test in its own directory: small, and no more real
+than the launcher looks at."""
+
+import json
+import struct
+import uuid
+
+KIB = 1024
+ROOT = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")  # Discoverable Partitions Specification: x86-64 root
+USR = uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e")  # and x86-64 /usr
+SWAP = uuid.UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
+
+
+def bzimage():
+    """Linux Documentation/arch/x86/boot.rst: "HdrS" at 0x202, boot protocol at 0x206."""
+    image = bytearray(b"\x11" * 8 * KIB)
+    image[0x1F1] = 4
+    image[0x202:0x208] = b"HdrS\x0f\x02"
+    return bytes(image)
+
+
+def portable_executable(*sections):
+    """A PE file of nothing but headers: Microsoft PE format, "COFF File Header"."""
+    image = bytearray(b"MZ" + bytes(0x3A) + struct.pack("<I", 0x80) + bytes(0x40))
+    image += b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, 0, 0)
+    for name in sections:
+        image += name.encode().ljust(40, b"\0")
+    return bytes(image.ljust(4 * KIB, b"\0"))
+
+
+def newc(files):
+    """An archive of (path, content), as `cpio -H newc` makes it."""
+    out = bytearray()
+    for path, data in [*files, ("TRAILER!!!", b"")]:
+        name = path.encode() + b"\0"
+        numbers = [1, 0o100644, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0]
+        out += b"070701" + b"".join(b"%08x" % n for n in numbers) + name
+        out += bytes(-len(out) % 4) + data
+        out += bytes(-len(out) % 4)
+    return bytes(out)
+
+
+def initrd(version=262):
+    files = [("etc/initrd-release", b"ID=test\n"), ("bin/sh", b"#!"), ("init", b"#!")]
+    if version:
+        files.append((f"usr/lib/systemd/libsystemd-shared-{version}.so", b"ELF"))
+    return newc(files)
+
+
+def gpt(*types, entries=128):
+    """UEFI specification, 5.3: a header at sector 1, entries from sector 2 on."""
+    header = b"EFI PART" + struct.pack("<IIIIQQQQ", 0x10000, 92, 0, 0, 1, 0, 34, 2014)
+    header += bytes(16) + struct.pack("<QIII", 2, entries, 128, 0)
+    table = b"".join(
+        kind.bytes_le + uuid.UUID(int=0x1000 + i).bytes_le + struct.pack("<QQ", 40 + i, 40 + i) + bytes(80)
+        for i, kind in enumerate(types)
+    )
+    image = bytes(512) + header.ljust(512, b"\0") + table
+    return image.ljust(1024 * KIB, b"\0")
+
+
+def ovmf(hash_table=0x810C00, metadata=True):
+    """An image with the GUID table of edk2's AmdSevX64 build at its end, and its SEV metadata."""
+    size, entries = 64 * KIB, b""
+    sections = [
+        (0x800000, 0x9000, 1), (0x80A000, 0x3000, 1), (0x80D000, 0x1000, 2), (0x80E000, 0x1000, 3),
+        (0x80F000, 0x1000, 4), (0x811000, 0xF000, 1), (0x810000, 0x1000, 0x10),
+    ]
+
+    def entry(guid, data):
+        return data + struct.pack("<H", len(data) + 18) + uuid.UUID(guid).bytes_le
+
+    if metadata:
+        entries += entry("dc886566-984a-4798-a75e-5585a7bf67cc", struct.pack("<I", 2 * KIB))
+    if hash_table:
+        entries += entry("7255371f-3a3b-4b04-927b-1da6efa8d454", struct.pack("<II", hash_table, 0x400))
+    entries += entry("4c2eb361-7d9b-4cc3-8081-127c90d3d294", struct.pack("<II", 0x810000, 0xC00))
+    entries += entry("00f771de-1a7e-4fcb-890e-68c77e2fb44e", struct.pack("<I", 0x80B004))
+    table = entries + struct.pack("<H", len(entries) + 18)
+    table += uuid.UUID("96b582de-1fb2-45f7-baea-a366c55a082d").bytes_le
+
+    image = bytearray(i * 7 & 0xFF for i in range(size))
+    image[size - 32 - len(table) : size - 32] = table
+    if metadata:
+        asev = b"ASEV" + struct.pack("<III", 16 + 12 * len(sections), 1, len(sections))
+        asev += b"".join(struct.pack("<III", *section) for section in sections)
+        image[size - 2 * KIB : size - 2 * KIB + len(asev)] = asev
+    return bytes(image)
+
+
+def descriptor(image, features, template=None):
+    """QEMU docs/interop/firmware.json."""
+    mapping = {"device": "memory", "filename": image}
+    if template:
+        mapping = {
+            "device": "flash",
+            "mode": "split",
+            "executable": {"filename": image, "format": "raw"},
+            "nvram-template": {"filename": template, "format": "raw"},
+        }
+    return json.dumps({
+        "description": "made for a test",
+        "interface-types": ["uefi"],
+        "mapping": mapping,
+        "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
+        "features": features,
+        "tags": [],
+    })
+
+
+def host(**changes):
+    """What --host-caps= reads. A host that can do everything has the numbers of a Milan processor."""
+    caps = {
+        "kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1,
+        "qemu": "/usr/bin/qemu-system-x86_64", "swtpm": "/usr/bin/swtpm",
+    }
+    return json.dumps({**caps, **changes})
+
+
+def files(directory):
+    """name: content (bytes or text) of every file that a golden command line may name."""
+    return {
+        "vmlinuz": bzimage(),
+        "uki.efi": portable_executable(".text", ".osrel", ".cmdline", ".linux"),
+        "addon.efi": portable_executable(".text", ".cmdline"),
+        "vmlinux": b"\x7fELF" + bytes(8 * KIB),
+        "empty": b"",
+        "initrd": initrd(),
+        "initrd-252": initrd(252),
+        "microcode": newc([("kernel/x86/microcode/AuthenticAMD.bin", b"ucode")]),
+        "root.img": gpt(SWAP, ROOT),
+        "usr.img": gpt(USR),
+        "two-roots.img": gpt(ROOT, ROOT),
+        "no-root.img": gpt(SWAP),
+        "huge-table.img": gpt(ROOT, entries=2048),
+        "no-table.img": bytes(64 * KIB),
+        "disk.qcow2": b"QFI\xfb\x00\x00\x00\x03".ljust(64 * KIB, b"\0"),
+        "short.img": b"QF",
+        "OVMF.amdsev.fd": ovmf(),
+        "OVMF.no-table.fd": ovmf(hash_table=None),
+        "OVMF.no-metadata.fd": ovmf(metadata=False),
+        "OVMF.plain.fd": bytes(64 * KIB),
+        "OVMF.odd.fd": bytes(1000),
+        "OVMF_CODE.fd": bytes(64 * KIB),
+        "OVMF_VARS.fd": bytes(64 * KIB),
+        "amdsev.json": descriptor(f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]),
+        "plain.json": descriptor(f"{directory}/OVMF_CODE.fd", ["acpi-s3"], f"{directory}/OVMF_VARS.fd"),
+        "broken.json": '{"description": 1}',
+        "firmware/qemu/firmware/40-broken.json": '{"description": ',
+        "firmware/qemu/firmware/50-plain.json": descriptor(
+            f"{directory}/OVMF_CODE.fd", ["acpi-s3"], f"{directory}/OVMF_VARS.fd"
+        ),
+        "firmware/qemu/firmware/60-amdsev.json": descriptor(
+            f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]
+        ),
+        "host.json": host(),
+        "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU shows neither SVM nor VMX", "sev": False,
+                                   "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
+        "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None),
+        "host-broken.json": '{"kvm": true, "sev": 1}',
+        "host-garbage.json": "kvm: yes\n",
+        "secret": b"sesame\0open",
+        "secret-1M": b"x" * 1024 * KIB,
+        "secret-over": b"x" * (1024 * KIB + 1),
+        "host-data": bytes(range(32)),
+        "id-block": bytes(range(96)),
+        "id-auth": b"\1\0\0\0\1\0\0\0" + bytes(range(56)),
+        "godh": bytes(i & 0xFF for i in range(2084)),
+        "session": bytes(range(128)),
+        "with,comma": b"",
+        "directory/": None,
+    }
+
+
+def build(directory):
+    for name, content in files(directory).items():
+        path = directory / name
+        if content is None:
+            path.mkdir()
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
