@@ -14,6 +14,7 @@
 #include "measure-cli.h"
 #include "measure-expect.h"
 #include "measure-numbers.h"
+#include "sev-cpu.h"
 #include "strutil.h"
 
 /* Images in the directory of the one that was given. */
@@ -78,12 +79,61 @@ static void put_quoted(Text *t, const char *s) {
         text_put(t, "'");
 }
 
+/* The launcher's name for an option of ours: owned; NULL where it has none. */
+static char *launcher_option(const char *option) {
+        static const struct {
+                const char *ours, *theirs;
+        } names[] = {
+                { "--vcpus=", "--cpus=" },
+                { "--ovmf=", "--firmware=" },
+        };
+        const char *value = startswith(option, "--vcpu-sig="), *name;
+        unsigned signature;
+        char *s;
+
+        if (value) {
+                name = parse_unsigned(value, &signature) >= 0 ? sev_cpu_name(signature) : NULL;
+                return name && asprintf(&s, "--cpu=%s", name) >= 0 ? s : NULL;
+        }
+        FOREACH_ARRAY(n, names, ELEMENTSOF(names)) {
+                value = startswith(option, n->ours);
+                if (value)
+                        return asprintf(&s, "%s%s", n->theirs, value) < 0 ? NULL : s;
+        }
+        return startswith(option, "--append=") ? NULL : strdup(option);
+}
+
+/* Kernel words end the launcher's options: what is added stands in front. */
+static void translate(ExpectResult *r) {
+        FOREACH_ARRAY(a, r->answers, r->n_answers)
+                for (size_t i = 0; i < a->n_changes; i++)
+                        if (a->options[i]) {
+                                char *s = launcher_option(a->options[i]);
+
+                                free(a->options[i]);
+                                a->options[i] = s;
+                        }
+}
+
+/* Puts the options once. */
+static void put_options(Text *t, char *const *options, size_t *n, const char **tail) {
+        for (size_t i = 0; i < *n; i++)
+                text_putf(t, " %s", options[i]);
+        text_put(t, *tail);
+        *n = 0;
+        *tail = "";
+}
+
 /* This command line without --expect, which is compared already, and with options behind that override earlier ones. */
 static int next_command(char *const *argv, char *const *options, size_t n, const char *tail, char **ret) {
         _cleanup_(text_done) Text t = {};
 
+        bool coco = coco_requested(argv);
+
         text_put(&t, "cvmspawn measure");
         for (size_t i = 1; argv[i]; i++) {
+                if (coco && streq(argv[i], "--"))
+                        put_options(&t, options, &n, &tail);
                 if (startswith(argv[i], "--exp") && !startswith(argv[i], "--expl")) {
                         if (!strchr(argv[i], '=') && argv[i + 1])
                                 i++;
@@ -92,9 +142,7 @@ static int next_command(char *const *argv, char *const *options, size_t n, const
                 text_put(&t, " ");
                 put_quoted(&t, argv[i]);
         }
-        for (size_t i = 0; i < n; i++)
-                text_putf(&t, " %s", options[i]);
-        text_put(&t, tail);
+        put_options(&t, options, &n, &tail);
         return text_finish(&t, ret);
 }
 
@@ -198,6 +246,8 @@ int print_expectation(const CliArguments *a, const MeasureContext *c, char *cons
                 r = measure_expect(c, q->vcpus[0], q->cpus, expected, n, siblings, &result, reterr);
         if (r < 0)
                 return r;
+        if (coco_requested(argv))
+                translate(&result);
         r = a->json == JSON_STYLE_OFF ? print_answers(&result, argv)
                                       : print_answers_json(a, &result, expected, argv);
         return r < 0 ? r : result.equal ? 0 : MEASURE_DIFFERENT;

@@ -38,5 +38,13 @@ _warn_unused_result_ int print_launch_measure(
  * to run next. */
 _warn_unused_result_ int print_expectation(
                 const CliArguments *a, const MeasureContext *c, char *const *argv, char **reterr);
+/* The launcher's dialect: --coco= stands in argv. */
+bool coco_requested(char *const *argv);
+/* Parts argv into this program's options and the launcher's, both with argv[0]. */
+_warn_unused_result_ int coco_split(char *const *argv, char ***ret_own, char ***ret_launcher);
+struct LaunchInputs;
+/* inputs own the descriptors of the request and are the caller's to free. */
+_warn_unused_result_ int coco_request(char **launcher, CliArguments *a, struct LaunchInputs *inputs,
+                MeasureRequest *ret, char **reterr);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "fd.h"
 #include "json.h"
+#include "launch.h"
 #include "log.h"
 #include "measure-cli.h"
 #include "measure-numbers.h"
@@ -385,18 +386,12 @@ static int measure_hmac_given(const CliArguments *a, char **reterr) {
         return print_launch_measure(&a->hmac, &d, reterr);
 }
 
-static int measure(const CliArguments *a, char *const *argv, char **reterr) {
+static int answer(const CliArguments *a, const MeasureRequest *request, char *const *argv, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
-        _cleanup_(measure_request_done) MeasureRequest request = {};
         unsigned work = a->json != JSON_STYLE_OFF ? MEASURE_FIRMWARE_SHA256 : 0;
         int r;
 
-        if (a->hmac.launch_digest)
-                return measure_hmac_given(a, reterr);
-        r = measure_request_new(&a->measure, &request, reterr);
-        if (r < 0)
-                return r;
-        r = measure_context_load(&request, work, &context, reterr);
+        r = measure_context_load(request, work, &context, reterr);
         if (r < 0)
                 return r;
         if (a->dump_vmsa) {
@@ -409,11 +404,39 @@ static int measure(const CliArguments *a, char *const *argv, char **reterr) {
         return a->hmac.tik ? measure_hmac(a, &context, reterr) : print_measurement(a, &context, reterr);
 }
 
+static int measure(const CliArguments *a, char *const *argv, char **reterr) {
+        _cleanup_(measure_request_done) MeasureRequest request = {};
+        int r;
+
+        if (a->hmac.launch_digest)
+                return measure_hmac_given(a, reterr);
+        r = measure_request_new(&a->measure, &request, reterr);
+        return r < 0 ? r : answer(a, &request, argv, reterr);
+}
+
+/* The launcher's dialect. */
+static int measure_coco(char *const *argv, char **reterr) {
+        _cleanup_strv_free_ char **own = NULL, **launcher = NULL, **words = NULL;
+        _cleanup_(launch_inputs_done) LaunchInputs inputs = {};
+        _cleanup_(measure_request_done) MeasureRequest request = {};
+        _cleanup_(arguments_done) CliArguments a = {};
+        int r;
+
+        r = coco_split(argv, &own, &launcher);
+        if (r >= 0)
+                r = options_parse(&table, (int) strv_length(own), own, &a, &words, reterr);
+        if (r >= 0)
+                r = coco_request(launcher, &a, &inputs, &request, reterr);
+        return r < 0 ? r : answer(&a, &request, argv, reterr);
+}
+
 static int run(int argc, char **argv, char **reterr) {
         _cleanup_(arguments_done) CliArguments a = {};
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
+        if (coco_requested(argv))
+                return measure_coco(argv, reterr);
         r = options_parse(&table, argc, argv, &a, &words, reterr);
         if (r < 0)
                 return r;

@@ -383,3 +383,49 @@ int measure_request_new(const MeasureArguments *a, MeasureRequest *ret, char **r
         *ret = TAKE_STRUCT(r, (MeasureRequest) {});
         return 0;
 }
+
+int measure_request_from_plan(LaunchPlan *plan, const char *vmsa, const char *es_features,
+                MeasureRequest *ret, char **reterr) {
+        static const MeasureMode modes[] = {
+                [SEV_MODE_NONE] = _MEASURE_MODE_INVALID,
+                [SEV_MODE_SEV] = MEASURE_SEV,
+                [SEV_MODE_SEV_ES] = MEASURE_SEV_ES,
+                [SEV_MODE_SEV_SNP] = MEASURE_SNP,
+        };
+        MeasureArguments a = { .vmsa = (char *) vmsa };
+        _cleanup_(measure_request_done)
+                        MeasureRequest r = { .mode = modes[plan->mode], .features = plan->guest_features };
+        int k;
+
+        if (r.mode < 0)
+                return error_set(reterr, -EINVAL,
+                                "a launch without SEV has no digest: give --coco=sev, sev-es or sev-snp");
+        if (es_features && parse_u64(es_features, &r.es_features) < 0)
+                return error_set(reterr, -EINVAL, "--es-features: expected a number such as 0x20, not '%s'",
+                                es_features);
+        k = read_flavour(&a, &r, reterr);
+        if (k < 0)
+                return k;
+        if (!vmsa && r.mode == MEASURE_SEV_ES && plan->legacy_vm_type)
+                r.flavour = VMSA_QEMU_PRE_6_10;
+        r.vcpus = calloc(1, sizeof(unsigned));
+        r.cpus = calloc(1, sizeof(MeasureCpu));
+        if (!r.vcpus || !r.cpus)
+                return -ENOMEM;
+        r.n_vcpus = r.n_cpus = 1;
+        r.vcpus[0] = plan->vcpus;
+        r.cpus[0].signature = plan->vcpu_sig;
+        if (plan->cpu_model) {
+                r.cpus[0].name = strdup(plan->cpu_model);
+                if (!r.cpus[0].name)
+                        return -ENOMEM;
+        }
+        if (r.mode != MEASURE_SEV && plan->vcpu_sig == 0) {
+                k = sev_cpu_resolve(plan->cpu_model ?: "", &r.cpus[0].signature, reterr);
+                if (k < 0)
+                        return k;
+        }
+        r.plan = TAKE_STRUCT(*plan, (LaunchPlan) {});
+        *ret = TAKE_STRUCT(r, (MeasureRequest) {});
+        return 0;
+}

@@ -72,6 +72,10 @@ void measure_request_done(MeasureRequest *r);
 /* -EINVAL and others with a sentence. Opens files. */
 _warn_unused_result_ int measure_request_new(const MeasureArguments *a, MeasureRequest *ret, char **reterr);
 
+/* A launcher's plan, which is taken; its descriptors stay its owner's. The texts are options and may be NULL. */
+_warn_unused_result_ int measure_request_from_plan(LaunchPlan *plan, const char *vmsa,
+                const char *es_features, MeasureRequest *ret, char **reterr);
+
 /* Opens a regular file as an input of one part; the request owns the descriptor. `option` is for the sentence. */
 _warn_unused_result_ int measure_request_open(
                 MeasureRequest *r, const char *option, const char *path, PlanInput *in, char **reterr);

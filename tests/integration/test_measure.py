@@ -307,3 +307,20 @@ def test_inputs_from_pipes(run, images):
     r = subprocess.run(["bash", "-c", f"{MEASURE} {' '.join(SNP)} --kernel <(cat kernel) --initrd <(cat initrd) --append quiet"],
                        stdout=subprocess.PIPE, text=True, cwd=images)
     assert r.stdout.strip() == ok(run(*SNP, *BOOT))
+
+
+def test_launcher_dialect_measures_what_the_launcher_prints(kernel, initrd, firmware):
+    """One plan: the digest of measure --coco is that of spawn --print=digest, credentials and added words included."""
+    env = {**os.environ, "XDG_DATA_DIRS": str(firmware.parent / "share")}
+    for coco in ("sev", "sev-es", "sev-snp"):
+        args = [f"--coco={coco}", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2",
+                f"--firmware={firmware}", "--set-credential=foo:hello", "quiet", "splash"]
+        spawn = subprocess.run([BUILD / "cli" / "verb-spawn", "--print=digest", "--json=short", *args], env=env,
+                               stdout=subprocess.PIPE, text=True, check=True)
+        measured = subprocess.run([MEASURE, *args], env=env, stdout=subprocess.PIPE, text=True, check=True)
+        assert json.loads(spawn.stdout)["digest"]["digest"] == measured.stdout.strip()
+        expect = subprocess.run([MEASURE, *args[:-2], "--cpus=9", "--expect", measured.stdout.strip(), "quiet", "splash"], env=env,
+                                stdout=subprocess.PIPE, text=True)
+        if coco != "sev":
+            assert expect.returncode == 3 and "2 vCPUs instead of 9" in expect.stdout
+            assert "--cpus=2" in expect.stdout.splitlines()[-1]
