@@ -24,6 +24,7 @@ typedef struct CliArguments {
         HmacArguments hmac;
         char *output_format; /* hex, base64 */
         char *expect;
+        char *batch;
         char *plan_fd;
         JsonStyle json;
         bool explain, verbose, dump_vmsa, help, version;
@@ -46,5 +47,7 @@ struct LaunchInputs;
 /* inputs own the descriptors of the request and are the caller's to free. */
 _warn_unused_result_ int coco_request(char **launcher, CliArguments *a, struct LaunchInputs *inputs,
                 MeasureRequest *ret, char **reterr);
+/* One launch a line of a file; `defaults` stand where a line says nothing. The first failing line ends it. */
+_warn_unused_result_ int measure_batch(const MeasureArguments *defaults, const char *path, char **reterr);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

@@ -273,6 +273,14 @@ static const OptionRow rows[] = {
                                 "give that digest",
                         .handler = option_set_string,
                         .offset = offsetof(CliArguments, expect) },
+        { .name = "batch",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "one launch a line, as JSON with members named like the options,\nand one "
+                                "line of JSON for each; - is standard input",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, batch) },
         { .name = "explain",
                         .arg = OPTION_NONE,
                         .help = "a line a page: address, type, source, contents, digest so far",
@@ -332,6 +340,7 @@ static void arguments_done(CliArguments *a) {
         free(h->launch_digest);
         free(a->output_format);
         free(a->expect);
+        free(a->batch);
         free(a->plan_fd);
 }
 
@@ -410,6 +419,8 @@ static int measure(const CliArguments *a, char *const *argv, char **reterr) {
 
         if (a->hmac.launch_digest)
                 return measure_hmac_given(a, reterr);
+        if (a->batch)
+                return measure_batch(&a->measure, a->batch, reterr);
         r = measure_request_new(&a->measure, &request, reterr);
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }

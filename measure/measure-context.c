@@ -10,7 +10,8 @@
 #include "measure-svsm.h"
 
 void measure_context_done(MeasureContext *c) {
-        firmware_image_done(&c->firmware);
+        if (!c->borrowed)
+                firmware_image_done(&c->firmware);
         firmware_image_done(&c->svsm);
         plan_digests_done(&c->digests);
         *c = (MeasureContext) {};

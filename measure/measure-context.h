@@ -14,6 +14,7 @@ typedef struct MeasureContext {
         uint64_t svsm_gpa;
         PlanDigests digests;
         KernelHashes hashes; /* as the launch uses them, precomputed ones included */
+        bool borrowed;       /* firmware belongs to a cache */
 } MeasureContext;
 
 typedef enum MeasureWork {

@@ -38,7 +38,7 @@ static int feed_part(const PlanPart *part, const char *name, Hash *whole, Hash *
         uint64_t left = part->length, offset = part->offset;
 
         if (part->fd < 0)
-                memset(buffer, 0, BUFFER_SIZE);
+                memset(buffer, 0, (size_t) MIN(left, (uint64_t) BUFFER_SIZE));
         while (left > 0) {
                 size_t n = (size_t) MIN(left, (uint64_t) BUFFER_SIZE);
                 int r;
@@ -128,6 +128,20 @@ int input_digest(const PlanInput *in, const char *name, InputDigest *ret, char *
                 return r;
         *ret = TAKE_STRUCT(d, (InputDigest) {});
         return 0;
+}
+
+int input_feed(const PlanInput *in, size_t first, const char *name, Hash *hash, char **reterr) {
+        _cleanup_free_ uint8_t *buffer = NULL;
+        int r = 0;
+
+        if (first >= in->n_parts)
+                return 0;
+        buffer = malloc(BUFFER_SIZE);
+        if (!buffer)
+                return -ENOMEM;
+        for (size_t i = first; r >= 0 && i < in->n_parts; i++)
+                r = feed_part(in->parts + i, name, hash, NULL, buffer, reterr);
+        return r;
 }
 
 /* --- several inputs at once ------------------------------------------------------------------------------------------ */

@@ -34,6 +34,10 @@ void input_digest_done(InputDigest *d);
 _warn_unused_result_ int input_digest(
                 const PlanInput *in, const char *name, InputDigest *ret, char **reterr);
 
+/* Feeds the parts from number `first` on into a hash. */
+_warn_unused_result_ int input_feed(
+                const PlanInput *in, size_t first, const char *name, Hash *hash, char **reterr);
+
 typedef struct PlanDigests {
         InputDigest kernel, initrd, words;
 } PlanDigests;

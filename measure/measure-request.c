@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bytes.h"
 #include "error.h"
 #include "fd.h"
 #include "measure-numbers.h"
@@ -15,6 +16,8 @@
 #include "strutil.h"
 
 #define DEFAULT_FEATURES 0x1u
+/* The kernel's decompressor takes what follows as a next block's size, unless that is zero. */
+#define LZ4_LEGACY_MAGIC 0x184c2102u
 /* What is read from a pipe stays in memory. */
 #define STREAM_SIZE_MAX (1024u * 1024u * 1024u)
 
@@ -132,6 +135,20 @@ int measure_request_bytes(MeasureRequest *r, const char *label, const void *p, s
                 return k;
         k = fd_write_all(fd, p, n);
         return k < 0 ? k : plan_input_add(in, label, fd, 0, n);
+}
+
+int measure_request_pad(PlanInput *in) {
+        const PlanPart *last = in->n_parts > 0 ? in->parts + in->n_parts - 1 : NULL;
+        uint64_t size = plan_input_size(in), pad;
+        uint8_t magic[4];
+
+        if (!last)
+                return 0;
+        pad = size % 4 == 0 ? 0 : 4 - size % 4;
+        if (last->length >= 4 && fd_pread_exact(last->fd, magic, 4, last->offset) >= 0 &&
+                        le32_read(magic) == LZ4_LEGACY_MAGIC)
+                pad += 4;
+        return pad > 0 ? plan_input_add(in, "padding", -EBADF, 0, pad) : 0;
 }
 
 /* --- who runs it ----------------------------------------------------------------------------------------------------- */

@@ -79,6 +79,8 @@ _warn_unused_result_ int measure_request_from_plan(LaunchPlan *plan, const char 
 /* Opens a regular file as an input of one part; the request owns the descriptor. `option` is for the sentence. */
 _warn_unused_result_ int measure_request_open(
                 MeasureRequest *r, const char *option, const char *path, PlanInput *in, char **reterr);
+/* Zero bytes that align what follows as a launcher does it: on 4 bytes, and behind lz4's legacy format with at least 4. */
+_warn_unused_result_ int measure_request_pad(PlanInput *in);
 /* Bytes from memory as a part. */
 _warn_unused_result_ int measure_request_bytes(
                 MeasureRequest *r, const char *label, const void *p, size_t n, PlanInput *in);

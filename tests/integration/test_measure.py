@@ -324,3 +324,46 @@ def test_launcher_dialect_measures_what_the_launcher_prints(kernel, initrd, firm
         if coco != "sev":
             assert expect.returncode == 3 and "2 vCPUs instead of 9" in expect.stdout
             assert "--cpus=2" in expect.stdout.splitlines()[-1]
+
+
+def test_batch_rows_are_the_single_digests(run, images):
+    lines = [{"id": "a", "vcpus": 2}, {"id": "b", "append": "other", "vcpu-type": "EPYC-Milan"}, {"vcpus": "1-3"},
+             {"id": 4, "mode": "sev"}, {"initrd": ["initrd", "kernel"]}]
+    (images / "batch").write_text("".join(json.dumps(x) + "\n" for x in lines) + "\n")
+    rows = [json.loads(x) for x in ok(run(*SNP, *BOOT, "--batch", "batch")).splitlines()]
+    base = (images / "initrd").read_bytes()
+    (images / "both").write_bytes(base + b"\0" * (-len(base) % 4) + (images / "kernel").read_bytes())
+    assert [(r.get("id"), r["digest"]) for r in rows] == [
+        ("a", ok(run(*SNP, *BOOT, "--vcpus", 2))),
+        ("b", ok(run(*SNP, *BOOT, "--append", "other", "--vcpu-type", "EPYC-Milan"))),
+        *[(None, ok(run(*SNP, *BOOT, "--vcpus", n))) for n in (1, 2, 3)],
+        (4, ok(run("--mode", "sev", "--ovmf", "amdsev.fd", *BOOT))),
+        (None, ok(run(*SNP, *BOOT, "--initrd", "both")))]
+
+
+def test_batch_credentials_are_the_launchers(kernel, initrd, firmware):
+    def digest(*args, stdin=None):
+        return subprocess.run([MEASURE, *args], input=stdin, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    launched = digest("--coco=sev-snp", f"--linux={kernel}", f"--initrd={initrd}", f"--firmware={firmware}", "--exact-words",
+                      "--set-credential=foo:hello", "--set-credential=bar:abc\\x00def", "quiet")
+    line = {"credentials": {"foo": "hello", "bar": {"base64": base64.b64encode(b"abc\0def").decode()}}}
+    row = digest("--mode=snp", "--vcpus=1", "--vcpu-type=EPYC-v4", f"--ovmf={firmware}", f"--kernel={kernel}", f"--initrd={initrd}",
+                 "--append=quiet", "--batch=-", stdin=json.dumps(line) + "\n")
+    assert json.loads(row)["digest"] == launched
+
+
+@pytest.mark.parametrize("line, part", [
+    ("[]", "expected a JSON object"),
+    ("{", "batch, line 1"),
+    ('{"colour":1}', "member 'colour': no such member"),
+    ('{"vcpus":true}', "member 'vcpus': expected a text or a number"),
+    ('{"vcpus":0,"mode":"snp:svsm","svsm":"x"}', "no such member"),
+    ('{"credentials":{"a/b":"x"}}', "member 'credentials'"),
+    ('{"credentials":{"a":1}}', "credential 'a': expected a text"),
+    ('{"initrd":[1]}', "expected file names"),
+])
+def test_bad_batches(run, images, line, part):
+    (images / "batch").write_text(line + "\n")
+    r = run(*SNP, *BOOT, "--batch", "batch")
+    assert r.returncode == 1 and part in r.stderr and r.stderr.count("\n") == 1

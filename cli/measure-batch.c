@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* --batch=FILE: one launch a line, as a JSON object whose members are named like the options and override them. One line a
+ * launch comes out. What the launches share is read once. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cpio-library.h"
+#include "cpio-pack.h"
+#include "credential.h"
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "json.h"
+#include "measure-cache.h"
+#include "measure-cli.h"
+#include "measure-report.h"
+#include "strutil.h"
+
+/* A line holds the credentials of one launch: 1 MiB, in base64. */
+#define LINE_SIZE_MAX (4u * 1024u * 1024u)
+
+typedef struct BatchRow {
+        MeasureArguments arguments; /* owned */
+        const Json *id;             /* weak: in the line's object */
+        char **initrds;             /* owned; more than one are merged */
+        CredentialSet credentials;
+} BatchRow;
+
+static void batch_row_done(BatchRow *row) {
+        measure_arguments_done(&row->arguments);
+        strv_free(row->initrds);
+        credential_set_done(&row->credentials);
+}
+
+/* Numbers may stand as such. */
+static int member_text(const Json *value, char **ret, char **reterr) {
+        const char *s = js_string_value(value);
+        uint64_t v;
+
+        free(TAKE_PTR(*ret));
+        if (s) {
+                *ret = strdup(s);
+                return *ret ? 0 : -ENOMEM;
+        }
+        if (js_u64_value(value, &v) < 0)
+                return error_set(reterr, -EINVAL, "expected a text or a number");
+        return asprintf(ret, "%llu", (unsigned long long) v) < 0 ? -ENOMEM : 0;
+}
+
+static int read_initrd(const Json *value, BatchRow *row, char **reterr) {
+        const char *s = js_string_value(value);
+
+        row->initrds = strv_free(row->initrds);
+        if (s)
+                return strv_push(&row->initrds, s);
+        if (!js_is_array(value))
+                return error_set(reterr, -EINVAL, "expected a file name or an array of them");
+        for (size_t i = 0; i < js_length(value); i++) {
+                int r;
+
+                s = js_string_value(js_at(value, i));
+                r = s ? strv_push(&row->initrds, s) : error_set(reterr, -EINVAL, "expected file names");
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* {"foo":"hello","key":{"base64":"..."}}: the archive that the launcher would append. */
+static int read_credentials(const Json *value, BatchRow *row, char **reterr) {
+        if (!js_is_object(value))
+                return error_set(reterr, -EINVAL, "expected an object of names and values");
+        for (void *i = js_iter(value); i; i = js_iter_next(value, i)) {
+                const Json *v = js_iter_value(i), *binary = js_is_object(v) ? js_get(v, "base64") : NULL;
+                const char *s = js_string_value(binary ?: v);
+                _cleanup_(secret_buf_done) SecretBuf secret = {};
+                _cleanup_free_ uint8_t *data = NULL;
+                size_t size;
+                int r;
+
+                if (!s)
+                        return error_set(reterr, -EINVAL,
+                                        "credential '%s': expected a text or {\"base64\":...}",
+                                        js_iter_key(i));
+                if (binary && base64_decode(s, js_string_length(binary), &data, &size) < 0)
+                        return error_set(reterr, -EINVAL, "credential '%s': not base64", js_iter_key(i));
+                r = secret_buf_copy(&secret, binary ? (const void *) data : s,
+                                binary ? size : js_string_length(v));
+                if (r >= 0)
+                        r = credential_set_add(&row->credentials, js_iter_key(i), &secret, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return credential_set_check(&row->credentials, reterr);
+}
+
+static int read_member(const char *key, const Json *value, BatchRow *row, char **reterr) {
+        static const struct {
+                const char *key;
+                size_t offset;
+        } texts[] = {
+                { "mode", offsetof(MeasureArguments, mode) },
+                { "vmm-type", offsetof(MeasureArguments, vmm_type) },
+                { "vmsa", offsetof(MeasureArguments, vmsa) },
+                { "vcpus", offsetof(MeasureArguments, vcpus) },
+                { "vcpu-type", offsetof(MeasureArguments, vcpu_type) },
+                { "vcpu-sig", offsetof(MeasureArguments, vcpu_sig) },
+                { "guest-features", offsetof(MeasureArguments, guest_features) },
+                { "es-features", offsetof(MeasureArguments, es_features) },
+                { "ovmf", offsetof(MeasureArguments, ovmf) },
+                { "ovmf-metadata", offsetof(MeasureArguments, ovmf_metadata) },
+                { "snp-ovmf-hash", offsetof(MeasureArguments, ovmf_hash) },
+                { "kernel", offsetof(MeasureArguments, kernel) },
+                { "append", offsetof(MeasureArguments, append) },
+                { "kernel-hash", offsetof(MeasureArguments, kernel_hash) },
+                { "initrd-hash", offsetof(MeasureArguments, initrd_hash) },
+                { "cmdline-hash", offsetof(MeasureArguments, cmdline_hash) },
+        };
+
+        if (streq(key, "id")) {
+                row->id = value;
+                return 0;
+        }
+        if (streq(key, "initrd"))
+                return read_initrd(value, row, reterr);
+        if (streq(key, "credentials"))
+                return read_credentials(value, row, reterr);
+        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts))
+                if (streq(key, t->key))
+                        return member_text(value, (char **) ((char *) &row->arguments + t->offset), reterr);
+        return error_set(reterr, -EINVAL, "no such member in a batch");
+}
+
+/* Starts from the command line's options. */
+static int read_row(const MeasureArguments *defaults, const Json *line, BatchRow *row, char **reterr) {
+        char *const *from = (char *const *) defaults;
+        char **to = (char **) &row->arguments;
+        int r;
+
+        for (size_t i = 0; i < sizeof(MeasureArguments) / sizeof(char *); i++)
+                if (from[i]) {
+                        to[i] = strdup(from[i]);
+                        if (!to[i])
+                                return -ENOMEM;
+                }
+        if (row->arguments.initrd) {
+                r = strv_consume(&row->initrds, TAKE_PTR(row->arguments.initrd));
+                if (r < 0)
+                        return r;
+        }
+        if (!js_is_object(line))
+                return error_set(reterr, -EINVAL, "expected a JSON object");
+        for (void *i = js_iter(line); i; i = js_iter_next(line, i)) {
+                r = read_member(js_iter_key(i), js_iter_value(i), row, reterr);
+                if (r < 0)
+                        return error_prefix(reterr, r, "member '%s'", js_iter_key(i));
+        }
+        return 0;
+}
+
+static int add_archive(const CredentialSet *credentials, MeasureRequest *request, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf archive = {};
+        PlanInput *in = &request->plan.initrd;
+        uint64_t size;
+        int r;
+
+        r = cpio_credentials_size(credentials, &size);
+        if (r >= 0)
+                r = secret_buf_alloc(&archive, size);
+        if (r >= 0)
+                r = cpio_credentials_write(credentials, archive.data, archive.size, reterr);
+        if (r >= 0)
+                r = measure_request_pad(in);
+        if (r >= 0)
+                r = measure_request_bytes(request, "credentials", archive.data, archive.size, in);
+        return r;
+}
+
+static int row_request(BatchRow *row, MeasureRequest *ret, char **reterr) {
+        int r;
+
+        if (row->arguments.initrd_hash && (row->initrds || row->credentials.n_items > 0))
+                return error_set(reterr, -EINVAL,
+                                "'initrd-hash' stands for the whole initrd: no files or credentials beside "
+                                "it");
+        r = measure_request_new(&row->arguments, ret, reterr);
+        if (r < 0)
+                return r;
+        if (!ret->plan.kernel_hashes && (row->initrds || row->credentials.n_items > 0)) {
+                measure_request_done(ret);
+                return error_set(reterr, -EINVAL, "'kernel' is required with 'initrd' and 'credentials'");
+        }
+        STRV_FOREACH(file, row->initrds) {
+                r = measure_request_pad(&ret->plan.initrd);
+                if (r >= 0)
+                        r = measure_request_open(ret, "initrd", *file, &ret->plan.initrd, reterr);
+                if (r < 0)
+                        break;
+        }
+        if (r >= 0 && row->credentials.n_items > 0)
+                r = add_archive(&row->credentials, ret, reterr);
+        if (r < 0)
+                measure_request_done(ret);
+        return r;
+}
+
+typedef struct RowOutput {
+        const MeasureContext *context;
+        const Json *id;
+} RowOutput;
+
+static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const LaunchDigest *digest) {
+        const RowOutput *o = userdata;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = NULL;
+        int r;
+
+        r = measure_report_row(o->context, vcpus, cpu, digest, &j);
+        if (r >= 0 && o->id)
+                r = js_set(j, "id", js_ref((Json *) o->id));
+        if (r < 0)
+                return r;
+        text = js_text(j, JS_SHORT);
+        return !text ? -ENOMEM : puts(text) < 0 ? -EIO : 0;
+}
+
+static int measure_line(MeasureCache *cache, const MeasureArguments *defaults, const char *line, size_t size,
+                char **reterr) {
+        _cleanup_(measure_context_done) MeasureContext context = {};
+        _cleanup_(measure_request_done) MeasureRequest request = {};
+        _cleanup_(batch_row_done) BatchRow row = {};
+        _cleanup_js_ Json *j = NULL;
+        RowOutput output = { .context = &context };
+        int r;
+
+        r = js_parse(line, size, &j, reterr);
+        if (r >= 0)
+                r = read_row(defaults, j, &row, reterr);
+        if (r >= 0)
+                r = row_request(&row, &request, reterr);
+        if (r >= 0)
+                r = measure_context_load_cached(cache, &request, &context, reterr);
+        output.id = row.id;
+        return r < 0 ? r : measure_context_rows(&context, print_row, &output, reterr);
+}
+
+int measure_batch(const MeasureArguments *defaults, const char *path, char **reterr) {
+        _cleanup_(measure_cache_freep) MeasureCache *cache = NULL;
+        _cleanup_free_ char *line = NULL;
+        size_t allocated = 0, number = 0;
+        FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
+        ssize_t n;
+        int r;
+
+        if (!f)
+                return error_set(reterr, -errno, "--batch: cannot open '%s': %s", path, strerror(errno));
+        r = measure_cache_new(&cache);
+        while (r >= 0 && (n = getline(&line, &allocated, f)) >= 0) {
+                number++;
+                if ((size_t) n > LINE_SIZE_MAX)
+                        r = error_set(reterr, -E2BIG, "line is longer than %u bytes", LINE_SIZE_MAX);
+                else if (strspn(line, " \t\r\n") < (size_t) n)
+                        r = measure_line(cache, defaults, line, (size_t) n, reterr);
+                if (r < 0)
+                        (void) error_prefix(reterr, r, "%s, line %zu", path, number);
+        }
+        if (r >= 0 && ferror(f))
+                r = error_set(reterr, -EIO, "--batch: cannot read '%s'", path);
+        if (f != stdin)
+                (void) fclose(f);
+        return r;
+}
