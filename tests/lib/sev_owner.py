@@ -60,3 +60,25 @@ def firmware(entries, body=b"firmware" * 64, footer="96b582de-1fb2-45f7-baea-a36
 
 RESET_BLOCK = "00f771de-1a7e-4fcb-890e-68c77e2fb44e"
 SECRET_BLOCK = "4c2eb361-7d9b-4cc3-8081-127c90d3d294"
+
+
+def vmsa(signature, reset=None, fpu=False, features=0):
+    """The initial VMSA of a QEMU vCPU (AMD 24593, table B-4): of an application processor if a reset address is given."""
+    page = bytearray(4096)
+
+    def put(offset, size, value):
+        page[offset : offset + size] = value.to_bytes(size, "little")
+
+    address = 0xFFFFFFF0 if reset is None else reset
+    for offset, attributes in zip(range(0, 0xA0, 0x10), (0x93, 0x9B, 0x93, 0x93, 0x93, 0x93, 0, 0x82, 0, 0x8B)):
+        put(offset + 2, 2, attributes)
+        put(offset + 4, 4, 0xFFFF)
+    put(0x10, 2, 0xF000)
+    put(0x18, 8, address & 0xFFFF0000)
+    for offset, value in ((0xD0, 0x1000), (0x148, 0x40), (0x158, 0x10), (0x160, 0x400), (0x168, 0xFFFF0FF0), (0x170, 2), (0x178, address & 0xFFFF),
+                          (0x268, 0x0007040600070406), (0x310, signature), (0x3B0, features), (0x3E8, 1)):  # fmt: skip
+        put(offset, 8, value)
+    if fpu:
+        put(0x408, 4, 0x1F80)
+        put(0x410, 2, 0x37F)
+    return bytes(page)

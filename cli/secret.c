@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn secret`: builds the packet for LAUNCH_SECRET from a measurement that was validated before, or looks into one. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "atomic-file.h"
+#include "attest-secret.h"
+#include "crypto-random.h"
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "firmware-ovmf.h"
+#include "log.h"
+#include "options.h"
+#include "secret-file.h"
+#include "strutil.h"
+
+#define FIRMWARE_SIZE_MAX (256u * 1024 * 1024)
+
+typedef struct Arguments {
+        char *tik, *tek, *tk, *measurement, *firmware;
+        char **secrets;
+        bool help;
+} Arguments;
+
+#define AT(member) offsetof(Arguments, member)
+
+static const OptionRow rows[] = {
+        { "tik", 0, OPTION_REQUIRED, "FILE", "Launch", "transport integrity key, 16 bytes", "@file",
+                        option_set_string, AT(tik), 0 },
+        { "tek", 0, OPTION_REQUIRED, "FILE", NULL, "transport encryption key, 16 bytes", "@file",
+                        option_set_string, AT(tek), 0 },
+        { "tk", 0, OPTION_REQUIRED, "FILE", NULL, "TEK and TIK in one file, 32 bytes", "@file",
+                        option_set_string, AT(tk), 0 },
+        { "measurement", 'm', OPTION_REQUIRED, "BASE64", NULL,
+                        "what the host reported, and you have validated", NULL, option_set_string,
+                        AT(measurement), 0 },
+        { "launch-measure-blob", 0, OPTION_REQUIRED, "BASE64", NULL, "the same, in sevctl's words", NULL,
+                        option_set_string, AT(measurement), OPTION_HIDDEN },
+        { "inject-secret", 's', OPTION_REQUIRED, "ALIAS-OR-GUID:FILE", "Secrets",
+                        "a secret for the guest (repeatable); alias: luks-key", NULL, option_append,
+                        AT(secrets), 0 },
+        { "secret", 0, OPTION_REQUIRED, "GUID:FILE", NULL, "the same, in sevctl's words", NULL,
+                        option_append, AT(secrets), OPTION_HIDDEN },
+        { "firmware", 'f', OPTION_REQUIRED, "FILE", NULL,
+                        "check that the secrets fit the area of this firmware", "@file", option_set_string,
+                        AT(firmware), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn secret",
+        .arguments = "build|open HEADER-FILE PAYLOAD-FILE",
+        .summary = "Builds the packet that brings secrets into a launched SEV or SEV-ES guest, or looks "
+                   "into one.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 done, 1 usage, 2 open: the packet is not authentic.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+};
+
+static void arguments_done(Arguments *a) {
+        free(a->tik);
+        free(a->tek);
+        free(a->tk);
+        free(a->measurement);
+        free(a->firmware);
+        strv_free(a->secrets);
+}
+
+static int read_key(const char *path, size_t size, void *ret, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf b = {};
+        int r = secret_buf_read_path(&b, path, 4096);
+
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+        if (b.size != size)
+                return error_set(reterr, -EINVAL, "'%s': expected a key of %zu bytes, got %zu", path, size,
+                                b.size);
+        memcpy(ret, b.data, size);
+        return 0;
+}
+
+static int read_keys(const Arguments *a, SevKeys *ret, char **reterr) {
+        int r;
+
+        if (a->tk ? a->tik || a->tek : !a->tik || !a->tek)
+                return error_set(reterr, -EINVAL, "expected --tk, or both --tik and --tek");
+        if (a->tk)
+                return read_key(a->tk, sizeof(*ret), ret, reterr);
+        r = read_key(a->tik, SEV_KEY_SIZE, ret->tik, reterr);
+        return r < 0 ? r : read_key(a->tek, SEV_KEY_SIZE, ret->tek, reterr);
+}
+
+static int read_measurement(const Arguments *a, uint8_t ret[static SEV_MEASURE_SIZE], char **reterr) {
+        _cleanup_free_ uint8_t *bytes = NULL;
+        size_t size;
+
+        if (!a->measurement)
+                return error_set(reterr, -EINVAL,
+                                "--measurement is missing: what the host reported for this launch");
+        if (base64_decode(a->measurement, strlen(a->measurement), &bytes, &size) < 0 ||
+                        size != SEV_MEASURE_SIZE + SEV_NONCE_SIZE)
+                return error_set(reterr, -EINVAL, "--measurement: expected base64 text of 48 bytes");
+        memcpy(ret, bytes, SEV_MEASURE_SIZE);
+        return 0;
+}
+
+static int add_secret(SecretTable *t, const char *spec, char **reterr) {
+        const char *colon = strchr(spec, ':');
+        _cleanup_(secret_buf_done) SecretBuf value = {};
+        _cleanup_free_ char *name = NULL;
+        Guid guid;
+        int r;
+
+        if (!colon)
+                return error_set(reterr, -EINVAL, "--inject-secret: expected ALIAS-OR-GUID:FILE, not '%s'",
+                                spec);
+        name = strndup(spec, (size_t) (colon - spec));
+        if (!name)
+                return -ENOMEM;
+        if (guid_parse(name, &guid) < 0 && secret_guid_from_alias(name, &guid) < 0)
+                return error_set(reterr, -EINVAL,
+                                "--inject-secret: '%s' is neither a GUID nor a known alias (luks-key)",
+                                name);
+        r = secret_buf_read_path(&value, colon + 1, SECRET_PACKET_SIZE_MAX);
+        if (r == -E2BIG)
+                return error_set(reterr, r, "'%s' is larger than the %u bytes that a launch can take",
+                                colon + 1, SECRET_PACKET_SIZE_MAX);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", colon + 1, strerror(-r));
+        r = secret_table_add(t, &guid, &value);
+        return r == -EEXIST ? error_set(reterr, r, "--inject-secret: '%s' was given before", name) : r;
+}
+
+static int check_size(const Arguments *a, size_t size, char **reterr) {
+        _cleanup_free_ OvmfInfo *info = NULL;
+        _cleanup_free_ char *image = NULL;
+        size_t image_size;
+        int r;
+
+        if (size > SECRET_PACKET_SIZE_MAX)
+                return error_set(reterr, -E2BIG,
+                                "the secrets take %zu bytes, the secure processor accepts %u", size,
+                                SECRET_PACKET_SIZE_MAX);
+        if (!a->firmware)
+                return 0;
+        info = calloc(1, sizeof(OvmfInfo));
+        if (!info)
+                return -ENOMEM;
+        r = file_read_all(a->firmware, FIRMWARE_SIZE_MAX, &image, &image_size);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", a->firmware, strerror(-r));
+        r = ovmf_parse((const uint8_t *) image, image_size, info, reterr);
+        if (r < 0)
+                return r;
+        if (!info->secret.present || info->secret.base == 0 || size > info->secret.size)
+                return error_set(reterr, -E2BIG,
+                                "the secrets take %zu bytes, this firmware's area for them has %u", size,
+                                info->secret.present && info->secret.base != 0 ? info->secret.size : 0);
+        return 0;
+}
+
+static int write_text(const char *path, const void *p, size_t n, char **reterr) {
+        _cleanup_free_ char *text = base64_encode(p, n);
+        int r;
+
+        if (!text)
+                return -ENOMEM;
+        r = file_write_atomic(path, text, strlen(text), 0666, ATOMIC_FILE_REPLACE);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+}
+
+static int build(const Arguments *a, const SevKeys *keys, const uint8_t *measure, char *const *paths,
+                char **reterr) {
+        _cleanup_(secret_table_done) SecretTable t = {};
+        _cleanup_(secret_buf_done) SecretBuf table_bytes = {};
+        _cleanup_free_ uint8_t *payload = NULL;
+        uint8_t header[SECRET_HEADER_SIZE];
+        int r = 0;
+
+        if (!a->secrets)
+                return error_set(reterr, -EINVAL, "--inject-secret is missing: there is nothing to inject");
+        STRV_FOREACH(s, a->secrets) {
+                r = add_secret(&t, *s, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = secret_table_build(&t, /* pad_always= */ false, &table_bytes);
+        if (r >= 0)
+                r = check_size(a, table_bytes.size, reterr);
+        if (r < 0)
+                return r;
+        payload = malloc(table_bytes.size);
+        if (!payload)
+                return -ENOMEM;
+        r = secret_packet_seal(keys, measure, &table_bytes, crypto_random, NULL, header, payload);
+        if (r >= 0)
+                r = write_text(paths[0], header, sizeof(header), reterr);
+        return r < 0 ? r : write_text(paths[1], payload, table_bytes.size, reterr);
+}
+
+static int read_base64(const char *path, uint8_t **ret, size_t *ret_size, char **reterr) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r = file_read_all(path, 64 * 1024, &text, &size);
+
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+        while (size > 0 && strchr("\r\n", text[size - 1]))
+                size--;
+        if (base64_decode(text, size, ret, ret_size) < 0)
+                return error_set(reterr, -EBADMSG, "'%s' is not base64 text", path);
+        return 0;
+}
+
+/* GUIDs and sizes; never the bytes. */
+static int open_packet(const SevKeys *keys, const uint8_t *measure, char *const *paths, Verdict *ret,
+                char **reterr) {
+        _cleanup_free_ uint8_t *header = NULL, *payload = NULL;
+        _cleanup_(secret_buf_done) SecretBuf bytes = {};
+        _cleanup_(secret_table_done) SecretTable t = {};
+        size_t header_size, payload_size;
+        int r;
+
+        r = read_base64(paths[0], &header, &header_size, reterr);
+        if (r >= 0)
+                r = read_base64(paths[1], &payload, &payload_size, reterr);
+        if (r >= 0 && header_size != SECRET_HEADER_SIZE)
+                r = error_set(reterr, -EBADMSG, "'%s': expected a header of %u bytes, got %zu", paths[0],
+                                SECRET_HEADER_SIZE, header_size);
+        if (r >= 0)
+                r = secret_packet_open(keys, measure, header, payload, payload_size, &bytes, ret);
+        if (r < 0)
+                return r;
+        if (*ret != VERDICT_AUTHENTIC)
+                return error_set(reterr, -EKEYREJECTED,
+                                "the packet is not authentic: other keys, another measurement, or changed "
+                                "bytes");
+        r = secret_table_parse(bytes.data, bytes.size, &t, reterr);
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(e, t.items, t.n_items) {
+                char text[GUID_TEXT_SIZE];
+
+                guid_format(&e->guid, text);
+                (void) printf("%s %zu bytes\n", text, e->value.size);
+        }
+        return 0;
+}
+
+static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
+        _cleanup_strv_free_ char **words = NULL;
+        _cleanup_(secret_buf_done) SecretBuf memory = {};
+        uint8_t measure[SEV_MEASURE_SIZE];
+        int r;
+
+        r = options_parse(&table, argc, argv, a, &words, reterr);
+        if (r < 0)
+                return r;
+        if (a->help) {
+                options_help(&table, stdout);
+                return 0;
+        }
+        if (strv_length(words) != 3 || (!streq(words[0], "build") && !streq(words[0], "open")))
+                return error_set(reterr, -EINVAL,
+                                "expected build or open, and the files of header and payload");
+        r = secret_buf_alloc(&memory, sizeof(SevKeys));
+        if (r >= 0)
+                r = read_keys(a, (SevKeys *) memory.data, reterr);
+        if (r >= 0)
+                r = read_measurement(a, measure, reterr);
+        if (r < 0)
+                return r;
+        if (streq(words[0], "build"))
+                return build(a, (SevKeys *) memory.data, measure, words + 1, reterr);
+        return open_packet((SevKeys *) memory.data, measure, words + 1, ret, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(arguments_done) Arguments a = {};
+        _cleanup_free_ char *error = NULL;
+        Verdict verdict = VERDICT_UNVERIFIED;
+        int r;
+
+        secret_forbid_core();
+        log_open("cvmspawn secret", /* quiet= */ false);
+        if (options_dump_requested(&table, argc, argv))
+                return 0;
+        r = run(argc, argv, &a, &verdict, &error);
+        if (r < 0) {
+                (void) log_failure(r, error);
+                return verdict == VERDICT_NOT_AUTHENTIC ? verdict_exit_status(verdict) : 1;
+        }
+        return fflush(stdout) != 0 ? 1 : 0;
+}

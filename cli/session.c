@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn session`: fresh keys for one launch of a SEV or SEV-ES guest, wrapped for one platform that was verified. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "atomic-file.h"
+#include "attest-session.h"
+#include "config.h"
+#include "crypto-random.h"
+#include "encode.h"
+#include "error.h"
+#include "log.h"
+#include "platform.h"
+#include "secret.h"
+#include "strutil.h"
+
+typedef struct Arguments {
+        PlatformArgs platform;
+        char **policy;
+        char *coco, *name, *output, *json;
+        bool unverified, help;
+} Arguments;
+
+#define AT(member) offsetof(Arguments, member)
+
+static const OptionRow rows[] = {
+        { "policy", 'p', OPTION_REQUIRED, "WORDS|NUMBER", "Session",
+                        "guest policy: a number, or words that change the mode's\ndefault: nodbg, debug, "
+                        "noks, keysharing, nosend, domain, sev",
+                        NULL, option_append, AT(policy), 0 },
+        { "coco", 0, OPTION_REQUIRED, "MODE", NULL,
+                        "sev or sev-es (default; a number's bit 2 decides otherwise)", "sev sev-es",
+                        option_set_string, AT(coco), 0 },
+        { "name", 'n', OPTION_REQUIRED, "NAME", NULL,
+                        "NAME_tik.bin, NAME_tek.bin, NAME_godh.b64, NAME_session.b64 (vm)", NULL,
+                        option_set_string, AT(name), 0 },
+        { "output", 'o', OPTION_REQUIRED, "DIR", NULL, "where the files go (.)", "@dir", option_set_string,
+                        AT(output), 0 },
+        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off; never holds keys",
+                        "pretty short off", option_set_string, AT(json), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        PLATFORM_ROWS(Arguments),
+        { "insecure-unverified-platform", 0, OPTION_NONE, NULL, NULL,
+                        "make a session for a PDH that nobody vouches for", NULL, option_set_true,
+                        AT(unverified), 0 },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn session",
+        .arguments = "PDH-FILE [FILE...] [POLICY]",
+        .summary = "Makes TIK, TEK, launch session and owner certificate for one launch on one verified "
+                   "platform.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 done, 1 usage, 2 the platform is not authentic, 3 another owner, 4 a "
+                  "certificate is missing.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+};
+
+static void arguments_done(Arguments *a) {
+        platform_args_done(&a->platform);
+        strv_free(a->policy);
+        free(a->coco);
+        free(a->name);
+        free(a->output);
+        free(a->json);
+}
+
+/* The option is called --policy here; the words and their sentences belong to launcher/config. */
+static int rename_option(int r, char *sentence, char **reterr) {
+        _cleanup_(text_done) Text t = {};
+        const char *p = sentence ?: "", *q;
+
+        while ((q = strstr(p, "--coco-policy"))) {
+                text_put_n(&t, p, (size_t) (q - p));
+                text_put(&t, "--policy");
+                p = q + strlen("--coco-policy");
+        }
+        text_put(&t, p);
+        return error_set(reterr, r, "%s", t.data ?: strerror(-r));
+}
+
+/* The number among the words, if there is one: its bit 2 says which mode is meant. */
+static int find_number(char *const *policy, bool *ret_found, uint64_t *ret) {
+        *ret_found = false;
+        STRV_FOREACH(s, policy) {
+                _cleanup_strv_free_ char **words = NULL;
+                int r = strv_split(*s, ',', &words);
+
+                if (r < 0)
+                        return r;
+                STRV_FOREACH(w, words)
+                        *ret_found = parse_u64(*w, ret) >= 0 || *ret_found;
+        }
+        return 0;
+}
+
+static int resolve_policy(const Arguments *a, uint32_t *ret, char **reterr) {
+        _cleanup_(vm_config_done) VmConfig c;
+        _cleanup_free_ char *sentence = NULL;
+        uint64_t number = 0, policy;
+        bool found;
+        int r;
+
+        vm_config_init(&c);
+        c.coco = SEV_MODE_SEV_ES;
+        r = find_number(a->policy, &found, &number);
+        if (r < 0)
+                return r;
+        if (a->coco) {
+                c.coco = sev_mode_from_string(a->coco);
+                if (c.coco != SEV_MODE_SEV && c.coco != SEV_MODE_SEV_ES)
+                        return error_set(reterr, -EINVAL, "--coco: expected sev or sev-es, not '%s'",
+                                        a->coco);
+        } else if (found && !(number & 4))
+                c.coco = SEV_MODE_SEV;
+        r = strv_copy(a->policy, &c.coco_policy);
+        if (r < 0)
+                return r;
+        r = vm_config_policy(&c, &policy, &sentence);
+        if (r < 0)
+                return rename_option(r, sentence, reterr);
+        *ret = (uint32_t) policy;
+        return 0;
+}
+
+typedef struct OutputFile {
+        const char *suffix;
+        const void *data;
+        size_t size;
+        char *path; /* owned */
+} OutputFile;
+
+static void output_files_done(OutputFile (*files)[4]) {
+        FOREACH_ARRAY(f, *files, ELEMENTSOF(*files))
+                free(f->path);
+}
+
+/* All four or none; what was there before stays. */
+static int write_files(const Arguments *a, OutputFile *files, size_t n, char **reterr) {
+        for (size_t i = 0; i < n; i++) {
+                int r;
+
+                if (asprintf(&files[i].path, "%s/%s%s", a->output ?: ".", a->name ?: "vm", files[i].suffix) <
+                                0) {
+                        files[i].path = NULL;
+                        return -ENOMEM;
+                }
+                r = file_write_atomic(
+                                files[i].path, files[i].data, files[i].size, 0600, ATOMIC_FILE_EXACT_MODE);
+                if (r < 0) {
+                        for (size_t k = 0; k < i; k++)
+                                (void) unlink(files[k].path);
+                        if (r == -EEXIST)
+                                return error_set(reterr, r,
+                                                "'%s' exists and is not replaced: every launch needs keys "
+                                                "of its own, choose another --name",
+                                                files[i].path);
+                        return error_set(reterr, r, "cannot write '%s': %s", files[i].path, strerror(-r));
+                }
+        }
+        return 0;
+}
+
+static int print_result(
+                const Arguments *a, const OutputFile *files, uint32_t policy, const SevChainReport *report) {
+        static const char *const keys[] = { "tik", "tek", "godh", "session" };
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = NULL;
+
+        if (!a->json || streq(a->json, "off")) {
+                for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                        (void) printf("%s\n", files[i].path);
+                return 0;
+        }
+        j = js_object();
+        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
+                if (js_set(j, keys[i], js_string(files[i].path)) < 0)
+                        return -ENOMEM;
+        if (js_set(j, "policy", js_u64(policy)) < 0 || js_set(j, "dh-cert", js_string(files[2].data)) < 0 ||
+                        js_set(j, "session-blob", js_string(files[3].data)) < 0 ||
+                        js_set(j, "platform", js_string(verdict_to_string(report->verdict))) < 0 ||
+                        js_set(j, "root", js_string(report->generation)) < 0)
+                return -ENOMEM;
+        text = js_text(j, streq(a->json, "short") ? JS_SHORT : JS_PRETTY);
+        if (!text)
+                return -ENOMEM;
+        (void) printf("%s\n", text);
+        return 0;
+}
+
+static int make(const Arguments *a, const SevChain *chain, uint32_t policy, const SevChainReport *report,
+                char **reterr) {
+        _cleanup_free_ char *godh = NULL, *blob = NULL;
+        _cleanup_(secret_buf_done) SecretBuf memory = {};
+        SevSession *s;
+        int r;
+
+        r = secret_buf_alloc(&memory, sizeof(SevSession));
+        if (r < 0)
+                return r;
+        s = (SevSession *) memory.data;
+        r = sev_session_new(&chain->pdh, policy, crypto_random, NULL, s, reterr);
+        if (r < 0)
+                return r;
+        godh = base64_encode(s->godh, sizeof(s->godh));
+        blob = base64_encode(s->blob, sizeof(s->blob));
+        if (!godh || !blob)
+                return -ENOMEM;
+        _cleanup_(output_files_done) OutputFile files[4] = {
+                { "_tik.bin", s->keys.tik, SEV_KEY_SIZE, NULL },
+                { "_tek.bin", s->keys.tek, SEV_KEY_SIZE, NULL },
+                { "_godh.b64", godh, strlen(godh), NULL },
+                { "_session.b64", blob, strlen(blob), NULL },
+        };
+        r = write_files(a, files, ELEMENTSOF(files), reterr);
+        return r < 0 ? r : print_result(a, files, policy, report);
+}
+
+/* As sevctl takes it: the last word may be the policy. */
+static int take_policy_word(Arguments *a, char **words) {
+        size_t n = strv_length(words);
+        uint64_t number;
+        int r;
+
+        if (a->policy || n < 2 || parse_u64(words[n - 1], &number) < 0)
+                return 0;
+        r = strv_push(&a->policy, words[n - 1]);
+        if (r < 0)
+                return r;
+        free(words[n - 1]);
+        words[n - 1] = NULL;
+        return 0;
+}
+
+static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
+        _cleanup_(sev_chain_report_done) SevChainReport report = {};
+        _cleanup_strv_free_ char **words = NULL;
+        _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
+        uint32_t policy = 0;
+        int r;
+
+        if (!chain)
+                return -ENOMEM;
+        r = options_parse(&table, argc, argv, a, &words, reterr);
+        if (r < 0)
+                return r;
+        if (a->help) {
+                options_help(&table, stdout);
+                *ret = VERDICT_AUTHENTIC;
+                return 0;
+        }
+        if (a->json && !streq(a->json, "pretty") && !streq(a->json, "short") && !streq(a->json, "off"))
+                return error_set(
+                                reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'", a->json);
+        r = take_policy_word(a, words);
+        if (r < 0)
+                return r;
+        if (strv_length(words) == 0)
+                return error_set(reterr, -EINVAL,
+                                "expected the platform's PDH: a file with its certificates");
+        r = resolve_policy(a, &policy, reterr);
+        if (r >= 0)
+                r = platform_load(&a->platform, words, chain, reterr);
+        if (r >= 0 && !chain->has_pdh)
+                r = error_set(reterr, -EINVAL, "there is no PDH among the certificates");
+        if (r < 0)
+                return r;
+        if (a->unverified)
+                log_warning("the platform is not verified: whoever made this PDH will know the keys");
+        else {
+                r = platform_verify(&a->platform, chain, &report, reterr);
+                if (r < 0)
+                        return r;
+                *ret = report.verdict;
+                if (report.verdict != VERDICT_AUTHENTIC) {
+                        const SevChainStep *s = sev_chain_report_problem(&report);
+
+                        return error_set(reterr, -EKEYREJECTED, "the platform is not verified: %s, %s: %s",
+                                        s ? s->subject : "chain", s ? s->check : "complete",
+                                        s && s->detail ? s->detail : verdict_to_string(report.verdict));
+                }
+        }
+        r = make(a, chain, policy, &report, reterr);
+        *ret = r < 0 ? VERDICT_UNVERIFIED : VERDICT_AUTHENTIC;
+        return r;
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(arguments_done) Arguments a = {};
+        _cleanup_free_ char *error = NULL;
+        Verdict verdict = VERDICT_UNVERIFIED;
+        int r;
+
+        secret_forbid_core();
+        log_open("cvmspawn session", /* quiet= */ false);
+        if (options_dump_requested(&table, argc, argv))
+                return 0;
+        r = run(argc, argv, &a, &verdict, &error);
+        if (r < 0) {
+                (void) log_failure(r, error);
+                return verdict == VERDICT_AUTHENTIC ? 1 : verdict_exit_status(verdict);
+        }
+        return fflush(stdout) != 0 ? 1 : 0;
+}
