@@ -69,6 +69,15 @@ typedef struct SimCreateGuestMemfd {
 #define SIM_SET_MEMORY_ATTRIBUTES   _IOW(KVMIO, 0xd2, SimMemoryAttributes)
 #define SIM_CREATE_GUEST_MEMFD      _IOWR(KVMIO, 0xd4, SimCreateGuestMemfd)
 
+/* Attributes of /dev/kvm itself: KVM_GET_DEVICE_ATTR with these groups, attribute 0 of each. */
+enum {
+        SIM_GROUP_X86 = 0, /* KVM_X86_XCOMP_GUEST_SUPP: extended state that a guest may have */
+        SIM_GROUP_SEV = 1, /* KVM_X86_SEV_VMSA_FEATURES */
+};
+
+/* DebugSwap, for those who ask for it with INIT2: what kvm_amd offers since Linux 6.11. */
+#define SIM_VMSA_FEATURES (1ULL << 5)
+
 /* KVM_MEMORY_ENCRYPT_OP */
 typedef struct SimSevCmd {
         uint32_t id;

@@ -7,6 +7,8 @@
 
 #include "sim-machine.h"
 
+#define SUPPORTED_XCR0 0x2e7ULL /* x87, SSE, AVX, AVX-512, PKRU */
+
 typedef struct CapRow {
         long extension;
         int value;
@@ -46,6 +48,7 @@ static const CapRow caps[] = {
         { KVM_CAP_XSAVE, 1 },
         { KVM_CAP_XSAVE2, SIM_XSAVE_SIZE },
         { KVM_CAP_XCRS, 1 },
+        { KVM_CAP_SYS_ATTRIBUTES, 1 },
         { KVM_CAP_TSC_CONTROL, 1 },
         { KVM_CAP_GET_TSC_KHZ, 1 },
         { KVM_CAP_TSC_DEADLINE_TIMER, 1 },
@@ -138,6 +141,17 @@ static int msr_list(struct kvm_msr_list *list, const uint32_t *indices, size_t n
         return 0;
 }
 
+/* Later kernels have more attributes (policy bits since 6.19): asking for those fails here as on the one modelled. */
+static int device_attribute(const struct kvm_device_attr *a, bool read) {
+        static const uint64_t values[] = {
+                [SIM_GROUP_X86] = SUPPORTED_XCR0, [SIM_GROUP_SEV] = SIM_VMSA_FEATURES
+        };
+
+        if (a->flags != 0 || a->attr != 0 || a->group >= sizeof(values) / sizeof(values[0]))
+                return -ENXIO;
+        return read ? user_write(a->addr, &values[a->group], sizeof(values[0])) : 0;
+}
+
 int kvm_system_ioctl(unsigned long request, void *arg) {
         static const uint64_t mce_caps = 1ULL << 8 | 1ULL << 24; /* MCG_CTL_P, MCG_SER_P */
 
@@ -166,6 +180,10 @@ int kvm_system_ioctl(unsigned long request, void *arg) {
                 for (uint32_t i = 0; i < ((struct kvm_msrs *) arg)->nmsrs; i++)
                         ((struct kvm_msrs *) arg)->entries[i].data = 0;
                 return (int) ((struct kvm_msrs *) arg)->nmsrs;
+
+        case KVM_HAS_DEVICE_ATTR:
+        case KVM_GET_DEVICE_ATTR:
+                return device_attribute(arg, request == KVM_GET_DEVICE_ATTR);
 
         case KVM_X86_GET_MCE_CAP_SUPPORTED:
                 return user_write((uintptr_t) arg, &mce_caps, sizeof(mce_caps));

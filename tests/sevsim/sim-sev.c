@@ -63,8 +63,7 @@ static int guest_init(SimVm *vm, const SimSevCmd *cmd) {
                 return vm_refuse(vm, -EINVAL, "unknown flags or GHCB version");
         if (vm->type == VM_TYPE_SEV && (init.ghcb_version != 0 || init.vmsa_features != 0))
                 return vm_refuse(vm, -EINVAL, "a SEV machine has neither GHCB nor VMSA");
-        /* The simulated host offers DebugSwap only: kvm_amd.debug_swap as on most hosts. */
-        if (init.vmsa_features & ~(1ULL << 5))
+        if (init.vmsa_features & ~SIM_VMSA_FEATURES)
                 return vm_refuse(vm, -EINVAL, "VMSA features that this host does not have");
 
         vm->sev_active = true;

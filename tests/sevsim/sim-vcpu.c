@@ -14,6 +14,15 @@ enum {
         SYSTEM_EVENT_SHUTDOWN = 1,
 };
 
+/* fpstate_init_fxstate(): FCW 0x37f, MXCSR 0x1f80, all else zero. */
+static void xsave_initial(uint8_t *area) {
+        memset(area, 0, 160);
+        area[0] = 0x7f;
+        area[1] = 0x03;
+        area[24] = 0x80;
+        area[25] = 0x1f;
+}
+
 /* The power-on state as far as a monitor could read it before it sets its own (init_vmcb(), kvm_vcpu_reset()). */
 static void vcpu_reset(SimVcpu *vcpu) {
         static const struct kvm_segment data = { .limit = 0xffff, .type = 3, .present = 1, .s = 1 };
@@ -34,10 +43,7 @@ static void vcpu_reset(SimVcpu *vcpu) {
         vcpu->debugregs.dr7 = 0x400;
         vcpu->xcrs = (struct kvm_xcrs) { .nr_xcrs = 1, .xcrs = { { .value = 1 } } };
         vcpu->mp_state.mp_state = vcpu->index == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
-        vcpu->xsave[0] = 0x7f;
-        vcpu->xsave[1] = 0x03;
-        vcpu->xsave[24] = 0x80;
-        vcpu->xsave[25] = 0x1f;
+        xsave_initial(vcpu->xsave);
         vcpu->msrs[vcpu->n_msrs++] = (SimMsr) { MSR_IA32_CR_PAT_INDEX, 0x0007040600070406ULL };
         vcpu->tsc_khz = 2600000;
 }
@@ -170,6 +176,61 @@ static int vcpu_sregs(SimVcpu *vcpu, struct kvm_sregs *s, bool set) {
         return 0;
 }
 
+/* The standard XSAVE layout (AMD 24593, "XSAVE State-Component"): where components lie, and the header's bitmap of those
+ * that are in use. */
+enum {
+        XSAVE_MXCSR = 24,
+        XSAVE_X87_SIZE = 160, /* MXCSR included */
+        XSAVE_XMM = 160,
+        XSAVE_XMM_SIZE = 256,
+        XSAVE_BITMAP = 512,
+        XSAVE_YMM = 576,
+        XSAVE_X87_BIT = 1,
+        XSAVE_SSE_BIT = 2,
+        XSAVE_YMM_BIT = 4,
+};
+
+/* A component that the caller's bitmap leaves out is not taken over, whatever bytes are there: after a reset QEMU leaves out
+ * all of them, and what a VMSA gets is the state that KVM began with (copy_uabi_to_xstate()). */
+static int xsave_set(SimVcpu *vcpu, uint64_t uaddr) {
+        uint8_t area[SIM_XSAVE_SIZE];
+        uint8_t used;
+        int r;
+
+        r = user_read(area, uaddr, sizeof(area));
+        if (r < 0)
+                return r;
+        used = area[XSAVE_BITMAP];
+        if (used & XSAVE_X87_BIT)
+                memcpy(vcpu->xsave, area, XSAVE_X87_SIZE);
+        else if (used & (XSAVE_SSE_BIT | XSAVE_YMM_BIT))
+                memcpy(vcpu->xsave + XSAVE_MXCSR, area + XSAVE_MXCSR, 8);
+        if (used & XSAVE_SSE_BIT)
+                memcpy(vcpu->xsave + XSAVE_XMM, area + XSAVE_XMM, XSAVE_XMM_SIZE);
+        memcpy(vcpu->xsave + XSAVE_BITMAP, area + XSAVE_BITMAP, sizeof(area) - XSAVE_BITMAP);
+        return 0;
+}
+
+/* Components out of use read as their initial state (copy_xstate_to_uabi_buf()). */
+static int xsave_get(const SimVcpu *vcpu, uint64_t uaddr) {
+        uint8_t area[SIM_XSAVE_SIZE], initial[XSAVE_X87_SIZE];
+        uint8_t used = vcpu->xsave[XSAVE_BITMAP];
+
+        memcpy(area, vcpu->xsave, sizeof(area));
+        xsave_initial(initial);
+        if (!(used & XSAVE_X87_BIT)) {
+                memcpy(area, initial, XSAVE_MXCSR);
+                memset(area + XSAVE_MXCSR + 8, 0, XSAVE_X87_SIZE - XSAVE_MXCSR - 8);
+        }
+        if (!(used & (XSAVE_X87_BIT | XSAVE_SSE_BIT | XSAVE_YMM_BIT)))
+                memcpy(area + XSAVE_MXCSR, initial + XSAVE_MXCSR, 8);
+        if (!(used & XSAVE_SSE_BIT))
+                memset(area + XSAVE_XMM, 0, XSAVE_XMM_SIZE);
+        if (!(used & XSAVE_YMM_BIT))
+                memset(area + XSAVE_YMM, 0, XSAVE_XMM_SIZE);
+        return user_write(uaddr, area, sizeof(area));
+}
+
 typedef struct VcpuField {
         unsigned long get;
         unsigned long set;
@@ -186,8 +247,6 @@ static const VcpuField fields[] = {
         FIELD(KVM_GET_SREGS2, KVM_SET_SREGS2, sregs, true),
         FIELD(KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS, debugregs, true),
         FIELD(KVM_GET_XCRS, KVM_SET_XCRS, xcrs, true),
-        FIELD(KVM_GET_XSAVE, KVM_SET_XSAVE, xsave, true),
-        FIELD(KVM_GET_XSAVE2, 0, xsave, true),
         FIELD(KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, events, false),
         FIELD(KVM_GET_MP_STATE, KVM_SET_MP_STATE, mp_state, false),
         FIELD(KVM_GET_LAPIC, KVM_SET_LAPIC, lapic, false),
@@ -210,6 +269,17 @@ int vcpu_ioctl(SimVm *vm, SimVcpu *vcpu, unsigned long request, void *arg) {
                         return vcpu_field(vm, vcpu, &fields[i], request != fields[i].get, arg);
 
         switch (request) {
+
+        case KVM_GET_XSAVE:
+        case KVM_GET_XSAVE2:
+        case KVM_SET_XSAVE:
+                if (vm->protected)
+                        return vm_has_protected_state(vm)
+                                        ? vm_refuse(vm, -EINVAL,
+                                                          "register access after the VMSA is encrypted")
+                                        : 0;
+                return request == KVM_SET_XSAVE ? xsave_set(vcpu, (uintptr_t) arg)
+                                                : xsave_get(vcpu, (uintptr_t) arg);
 
         case KVM_GET_SREGS:
         case KVM_SET_SREGS:
