@@ -143,7 +143,7 @@ def peer(tmp_path):
 def our_merge(folder, initrd, credentials):
     output = folder / "ours.out"
     text = "".join(f"{name} {value.hex()}\n" for name, value in credentials)
-    subprocess.run([BUILD / "tests/interop/cpio-pack", initrd or "-", output], input=text, text=True, check=True,
+    subprocess.run([BUILD / "tests/lib/cpio-pack", initrd or "-", output], input=text, text=True, check=True,
                    timeout=SECONDS)
     return output.read_bytes()
 
