@@ -4,6 +4,7 @@
 /* Which compressor wrote a part of an initrd, and where that part ends: what the kernel reads off the first bytes
  * (lib/decompress.c), and the container formats as far as their sizes go. Nothing is decompressed here. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "macro.h"
@@ -24,6 +25,11 @@ typedef enum InitrdCompression {
 const char *initrd_compression_to_string(InitrdCompression c);
 /* By the two bytes that the kernel looks at; _INITRD_COMPRESSION_INVALID for anything else. */
 InitrdCompression initrd_compression_from_magic(const uint8_t magic[static 2]);
+
+/* Whether the container says where it ends: zstd, lz4 and xz. */
+static inline bool initrd_compression_tells_end(InitrdCompression c) {
+        return c == INITRD_COMPRESSION_ZSTD || c == INITRD_COMPRESSION_LZ4 || c == INITRD_COMPRESSION_XZ;
+}
 
 typedef struct InitrdInput InitrdInput;
 

@@ -162,6 +162,8 @@ int initrd_decompress(InitrdInput *in, uint64_t offset, InitrdCompression c, ini
                 return r;
         if (r == 0) {
                 r = pump(&d, sink, userdata);
+                if (r > 0)
+                        *ret_end = d.end;
                 if (r != 0)
                         return r;
         }

@@ -22,7 +22,9 @@ typedef struct Scanner {
         InitrdPart part; /* the one at hand */
         NewcParser newc;
         uint64_t n_members, content;
-        unsigned flags;
+        bool quick;
+        bool known;               /* what a quick scan looks for has been found */
+        bool partial;             /* something was not parsed */
         initrd_member_t callback; /* or NULL */
         void *userdata;
         char **reterr;
@@ -91,6 +93,16 @@ static void note(InitrdInfo *info, const char *path) {
         }
 }
 
+/* Whether the rest of the part need not be parsed; an uncompressed one has to be, to find its end. */
+static bool may_ignore(const Scanner *s) {
+        return s->quick && s->known && s->part.compression != INITRD_COMPRESSION_NONE;
+}
+
+/* Whether it need not even be decompressed. */
+static bool may_skip(const Scanner *s) {
+        return may_ignore(s) && initrd_compression_tells_end(s->part.compression);
+}
+
 static int take_member(const NewcMember *m, void *userdata) {
         Scanner *s = userdata;
         int r;
@@ -117,8 +129,8 @@ static int take_member(const NewcMember *m, void *userdata) {
                         return r;
         }
         note(&s->info, relative_path(m->path));
-        return (s->flags & INITRD_SCAN_QUICK) && s->info.initrd_release && s->info.has_sh &&
-                        s->info.systemd_version > 0;
+        s->known = s->info.initrd_release && s->info.has_sh && s->info.systemd_version > 0;
+        return may_ignore(s);
 }
 
 /* --- parts ------------------------------------------------------------------------------------------------------- */
@@ -148,19 +160,23 @@ static int take_content(const uint8_t *data, size_t n, void *userdata) {
         r = add_content(s, n);
         if (r < 0)
                 return r;
-        r = newc_parser_feed(&s->newc, data, n, &used, s->reterr);
-        if (r == NEWC_FOREIGN)
-                return error_set(s->reterr, -EBADMSG,
-                                "no cpio header at offset %ju, where a member should begin, or not on a "
-                                "multiple "
-                                "of 4",
-                                (uintmax_t) s->newc.position);
-        if (r < 0)
-                return r;
-        return r == NEWC_STOPPED;
+        if (!may_ignore(s)) {
+                r = newc_parser_feed(&s->newc, data, n, &used, s->reterr);
+                if (r == NEWC_FOREIGN)
+                        return error_set(s->reterr, -EBADMSG,
+                                        "no cpio header at offset %ju, where a member should begin, or not "
+                                        "on a "
+                                        "multiple of 4",
+                                        (uintmax_t) s->newc.position);
+                if (r < 0)
+                        return r;
+                if (r == NEWC_STOPPED && !may_ignore(s))
+                        return 1;
+        }
+        return may_skip(s);
 }
 
-/* 0, or 1 if the scan is over. */
+/* 0, or 1 if the callback ended it. */
 static int read_compressed(Scanner *s) {
         uint64_t end;
         int r;
@@ -168,7 +184,10 @@ static int read_compressed(Scanner *s) {
         begin_stream(s, /* stop_at_trailer= */ false);
         r = initrd_decompress(
                         &s->input, s->part.offset, s->part.compression, take_content, s, &end, s->reterr);
-        if (r == 0)
+        if (may_ignore(s) && r >= 0) {
+                s->partial = true;
+                r = 0;
+        } else if (r == 0)
                 r = newc_parser_finish(&s->newc, /* lenient= */ false, s->reterr);
         if (r < 0)
                 return error_prefix(s->reterr, r, "initrd part at %ju (%s)", (uintmax_t) s->part.offset,
@@ -316,7 +335,7 @@ static int run(Scanner *s) {
                         return r;
                 pos = s->part.offset + s->part.length;
         }
-        s->info.complete = true;
+        s->info.complete = !s->partial;
         return 0;
 }
 
@@ -327,7 +346,7 @@ static int scanner_open(Scanner *s, int fd, uint64_t offset, uint64_t length) {
 }
 
 int initrd_scan(int fd, uint64_t offset, uint64_t length, unsigned flags, InitrdInfo *ret, char **reterr) {
-        _cleanup_(scanner_done) Scanner s = { .flags = flags, .reterr = reterr };
+        _cleanup_(scanner_done) Scanner s = { .quick = flags & INITRD_SCAN_QUICK, .reterr = reterr };
         int r;
 
         r = scanner_open(&s, fd, offset, length);

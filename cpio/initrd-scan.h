@@ -30,20 +30,22 @@ typedef struct InitrdPart {
 } InitrdPart;
 
 typedef struct InitrdInfo {
-        InitrdPart *parts; /* owned; with INITRD_SCAN_QUICK without the part in which the scan stopped */
+        InitrdPart *parts; /* owned */
         size_t n_parts;
-        bool complete;            /* all of it was read */
-        bool initrd_release;      /* etc/initrd-release: PID 1 will know that it runs in an initrd */
-        bool has_sh;              /* a shell as bin/sh, sbin/sh or the same under usr/ */
-        bool has_init;            /* init, which the kernel starts */
+        bool complete;       /* every member was looked at; else `content` and `members` are what was seen */
+        bool initrd_release; /* etc/initrd-release: PID 1 will know that it runs in an initrd */
+        bool has_sh;         /* a shell as bin/sh, sbin/sh or the same under usr/ */
+        bool has_init;       /* init, which the kernel starts */
         unsigned systemd_version; /* of the oldest libsystemd-shared-NNN*.so found; 0: none */
 } InitrdInfo;
 
 void initrd_info_done(InitrdInfo *info);
 
 typedef enum InitrdScanFlags {
-        /* Stop once initrd_release, systemd_version and has_sh have all been found: nothing that follows takes one of them
-         * away again. What stands behind that point is not checked then. */
+        /* Once initrd_release, systemd_version and has_sh have all been found, do not look at the rest of a compressed part,
+         * and do not even decompress it if its container says where it ends: nothing that follows takes one of them
+         * away again. The parts behind it are still walked, so that an archive appended to the initrd is known to be
+         * reached: scan the whole of it, the credentials included. */
         INITRD_SCAN_QUICK = 1 << 0,
 } InitrdScanFlags;
 

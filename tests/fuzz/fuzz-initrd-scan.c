@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         q = initrd_scan(fd, 0, size, INITRD_SCAN_QUICK, &quick, NULL);
         assert(r < 0 || q == 0);
         if (r == 0) {
-                assert(info.complete);
+                assert(info.complete && quick.n_parts == info.n_parts);
                 assert(!quick.initrd_release || info.initrd_release);
                 assert(!quick.has_sh || info.has_sh);
                 assert(quick.systemd_version == 0 || info.systemd_version > 0);

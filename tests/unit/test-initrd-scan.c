@@ -162,16 +162,38 @@ static void test_xz_inside_xz(_unused_ void **state) {
         assert_int_equal(info.parts[0].members, 4);
 }
 
+/* With everything known, the rest of a part is passed over, but what is behind it must still be reachable. */
 static void test_quick(_unused_ void **state) {
-        _cleanup_(initrd_info_done) InitrdInfo info = {};
-        _cleanup_image_ Image i = {};
+        _cleanup_image_ Image guest = {}, extra = {};
 
-        put_guest(&i);
-        image_put(&i, "junk", 4);
-        assert_refused(&i, EBADMSG, "neither cpio nor compressed");
-        scan_ok(&i, INITRD_SCAN_QUICK, &info);
-        assert_true(!info.complete && info.initrd_release && info.has_sh);
-        assert_int_equal(info.systemd_version, 262);
+        put_guest(&guest);
+        image_put(&guest, "junk", 4);
+        image_member(&extra, ".extra", S_IFDIR | 0555, NULL, 0);
+        for (size_t c = 0; c < ELEMENTSOF(compressions); c++) {
+                _cleanup_(initrd_info_done) InitrdInfo info = {};
+                _cleanup_image_ Image i = {};
+                char *error = NULL;
+                size_t length;
+
+                put_part(&i, c, &guest);
+                length = i.size;
+                image_zero(&i, 4);
+                image_pad(&i, 4);
+                image_put(&i, extra.data, extra.size);
+                assert_refused(&i, EBADMSG, "no cpio header");
+                scan_ok(&i, INITRD_SCAN_QUICK, &info);
+                assert_true(!info.complete && info.initrd_release && info.has_sh);
+                assert_int_equal(info.systemd_version, 262);
+                assert_int_equal(info.n_parts, 2);
+                assert_int_equal(info.parts[0].length, length);
+                assert_int_equal(info.parts[1].members, 1);
+
+                image_put(&i, "junk", 4);
+                initrd_info_done(&info);
+                assert_error(scan(&i, INITRD_SCAN_QUICK, &info, &error), EBADMSG);
+                assert_non_null(strstr(error, "neither cpio nor compressed"));
+                free(error);
+        }
 }
 
 static void test_facts(_unused_ void **state) {
