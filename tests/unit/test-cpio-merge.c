@@ -230,6 +230,71 @@ static void test_without_sendfile(_unused_ void **state) {
         sources_done(&source, 1);
 }
 
+/* How often the bytes stand in the memory that this process can write. */
+static size_t count_in_memory(const uint8_t *masked, size_t n) {
+        _cleanup_close_ int fd = fd_open("/proc/self/mem", O_RDONLY, 0);
+        FILE *maps = fopen("/proc/self/maps", "re");
+        char line[512], access[5];
+        unsigned long from, to;
+        size_t found = 0;
+
+        assert_true(fd >= 0);
+        assert_non_null(maps);
+        while (fgets(line, sizeof(line), maps)) {
+                uint8_t *copy;
+
+                if (sscanf(line, "%lx-%lx %4s", &from, &to, access) != 3 || access[1] != 'w')
+                        continue;
+                /* A mapping of our own, so that neither the heap nor this search changes what is searched. */
+                copy = mmap(NULL, to - from, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                assert_true(copy != MAP_FAILED);
+                if (fd_pread_exact(fd, copy, to - from, from) >= 0)
+                        for (size_t i = 0; i + n <= to - from; i++) {
+                                size_t k = 0;
+
+                                while (k < n && (copy[i + k] ^ masked[k]) == 0xff)
+                                        k++;
+                                found += k == n;
+                        }
+                (void) munmap(copy, to - from);
+        }
+        (void) fclose(maps);
+        return found;
+}
+
+/* When the set is gone and the archive handed over, no copy of a value is left: not in libarchive's buffers either. */
+static void test_no_residue(_unused_ void **state) {
+        enum { SIZE = 24 };
+        _cleanup_(credential_set_done) CredentialSet set = {};
+        InitrdSource source = source_new("abcdefgh", 8);
+        InitrdSegment *segments;
+        uint8_t masked[SIZE];
+        SecretBuf value = {};
+        size_t n;
+        int fd;
+
+#ifdef __SANITIZE_ADDRESS__
+        /* AddressSanitizer keeps what is freed, and its own memory is too large to search. */
+        sources_done(&source, 1);
+        skip();
+#endif
+        assert_ok(secret_buf_alloc(&value, SIZE));
+        for (size_t i = 0; i < SIZE; i++) {
+                masked[i] = (uint8_t) (i * 7 + 3);
+                value.data[i] = (uint8_t) (0xff ^ masked[i]);
+        }
+        assert_ok(credential_set_add(&set, "secret", &value, NULL));
+        assert_int_equal(count_in_memory(masked, SIZE), 1); /* the set's: the search does find it */
+
+        assert_ok(initrd_merge(&source, 1, &set, &fd, &segments, &n, NULL));
+        assert_int_equal(count_in_memory(masked, SIZE), 1);
+        credential_set_done(&set);
+        assert_int_equal(count_in_memory(masked, SIZE), 0);
+        free(segments);
+        (void) fd_close(fd);
+        sources_done(&source, 1);
+}
+
 static int unload(_unused_ void **state) {
         cpio_library_unload();
         return 0;
@@ -245,6 +310,7 @@ int main(void) {
                 cmocka_unit_test(test_position),
                 cmocka_unit_test(test_changing_source),
                 cmocka_unit_test(test_without_sendfile),
+                cmocka_unit_test_teardown(test_no_residue, unload),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
