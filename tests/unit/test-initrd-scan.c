@@ -287,7 +287,7 @@ static void test_refused(_unused_ void **state) {
         assert_refused(&inner, EBADMSG, "initrd part at 0 (zstd)");
 }
 
-/* No beginning of a compressed part passes for the whole, and none upsets the scanner (run with ASan and UBSan). */
+/* No beginning of a compressed part passes for the whole (cut at each byte near both ends), and none upsets the scanner (run with ASan and UBSan). */
 static void test_truncated(_unused_ void **state) {
         _cleanup_image_ Image guest = {};
 
@@ -308,7 +308,7 @@ static void test_truncated(_unused_ void **state) {
                 _cleanup_image_ Image whole = {};
 
                 put_part(&whole, c, &guest);
-                for (size_t n = 1; n < whole.size; n++) {
+                for (size_t n = 1; n < whole.size; n += n < 128 || n + 128 > whole.size ? 1 : 3) {
                         Image i = { .data = whole.data, .size = n };
                         InitrdInfo info = {};
                         int r = scan(&i, 0, &info, NULL);
@@ -337,7 +337,8 @@ static void test_flipped(_unused_ void **state) {
                 image_zero(&i, 4);
                 image_pad(&i, 4);
                 image_trailer(&i);
-                for (size_t k = 0; k < i.size; k++) {
+                /* Each byte of the headers and ends, every fifth in between. */
+                for (size_t k = 0; k < i.size; k += k < 128 || k + 192 > i.size ? 1 : 5) {
                         InitrdInfo info = {};
                         uint8_t before = i.data[k];
 
