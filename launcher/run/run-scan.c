@@ -13,6 +13,7 @@
 #include "initrd-scan.h"
 #include "run-session.h"
 
+#define ENDS_USEC      1000000u
 #define SYSTEMD_WANTED 262u /* the first that imports /.extra/system_credentials */
 
 typedef struct ScanAnswer {
@@ -76,6 +77,8 @@ static int on_answer(_unused_ LoopSource *source, int fd, _unused_ uint32_t even
         s->scan.sentence = a.result < 0 ? strdup(a.sentence) : NULL;
         s->scan.done = true;
         s->scan.source = loop_source_unref(s->scan.source);
+        /* It ends now: no zombie while the guest runs. */
+        (void) !process_wait(&s->scan.process, ENDS_USEC, NULL);
         return 0;
 }
 

@@ -64,7 +64,7 @@ typedef struct Session {
         ConsoleState console;
         Forward out, err, notify;
         LineReader notify_lines;
-        bool ready_sent;
+        bool ready_sent, stopped;
         Process swtpm;
         Forward tpm_stderr;
         LineReader tpm_lines;
@@ -127,6 +127,8 @@ void session_end(Session *s, unsigned step);
 /* run-watch.c: QMP events, and boots that the firmware refused. */
 int session_on_event(QmpClient *c, const char *name, const Json *data, void *userdata);
 _warn_unused_result_ int session_watch_refusal(Session *s);
+/* A guest may stop in the very moment that it starts, before `cont` has been seen to succeed. */
+_warn_unused_result_ int session_watch_stop(Session *s);
 void session_on_panic_text(Session *s);
 
 /* run-notify.c: to our own service manager. */

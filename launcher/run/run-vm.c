@@ -16,7 +16,7 @@
 
 #define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
 #define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
-#define EXIT_USEC     (5 * UINT64_C(1000000))   /* between a closed QMP socket and the end of the process */
+#define EXIT_USEC     (2 * UINT64_C(1000000))   /* between a closed QMP socket and the end of the process */
 
 int session_fail(Session *s, int r, const char *sentence) {
         if (!s->facts.failed) {
@@ -32,8 +32,9 @@ static int on_disconnect(_unused_ QmpClient *c, int error, void *userdata) {
         Session *s = userdata;
 
         s->qmp_lost = true;
-        /* QEMU ends: its exit is what counts. Anything else is a QEMU that lost its mind. */
-        if (error < 0 && error != -ECONNRESET && !s->qemu_gone)
+        /* QEMU ends: its exit is what counts. Anything else is a QEMU that lost its mind; before the guest runs wait_for_exit()
+         * tells them apart. */
+        if (error < 0 && s->facts.running && !s->qemu_gone)
                 session_end(s, END_KILL);
         return 0;
 }
@@ -203,7 +204,9 @@ static int run(Session *s) {
                 event_emit(s->request->events, "ready", NULL);
                 session_notify_manager(s, "READY=1");
         }
-        r = session_watch_refusal(s);
+        r = session_watch_stop(s);
+        if (r >= 0)
+                r = session_watch_refusal(s);
         if (r < 0 || s->qemu_gone)
                 return r;
         return loop_run(s->loop);

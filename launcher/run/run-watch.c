@@ -35,7 +35,7 @@ static int on_status(QmpClient *c, int error, const Json *value, _unused_ const 
         return 0;
 }
 
-int session_on_event(QmpClient *c, const char *name, const Json *data, void *userdata) {
+int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, void *userdata) {
         Session *s = userdata;
 
         if (streq(name, "SHUTDOWN")) {
@@ -46,10 +46,20 @@ int session_on_event(QmpClient *c, const char *name, const Json *data, void *use
                 s->facts.panicked |= reason == QMP_SHUTDOWN_GUEST_PANIC;
         } else if (streq(name, "GUEST_PANICKED"))
                 s->facts.panicked = true;
-        else if (streq(name, "STOP") && s->facts.running && !s->facts.guest_shutdown && s->end_step == 0)
-                /* The guest did not ask for it: why did it stop? */
-                return qmp_call(c, "query-status", NULL, on_status, s) == -ENOMEM ? -ENOMEM : 0;
+        else if (streq(name, "STOP")) {
+                s->stopped = true;
+                if (s->facts.running)
+                        return session_watch_stop(s);
+        } else if (streq(name, "RESUME"))
+                s->stopped = false;
         return 0;
+}
+
+int session_watch_stop(Session *s) {
+        if (!s->stopped || s->facts.guest_shutdown || s->end_step > 0)
+                return 0;
+        /* The guest did not ask for it: why did it stop? */
+        return qmp_call(s->qmp, "query-status", NULL, on_status, s) == -ENOMEM ? -ENOMEM : 0;
 }
 
 static int on_panic_time(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {

@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stands in for QEMU where a test wants a machine that behaves in a certain way, at once: `fake_qemu.py SCENARIO ARGUMENTS` runs
+the Python text in the file SCENARIO with the names below. It speaks just enough QMP for the launcher's set-up."""
+
+import json
+import os
+import re
+import signal
+import socket
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Machine:
+    def __init__(self, arguments):
+        self.arguments = arguments
+        self.fds = {}
+        for argument in arguments:
+            if match := re.fullmatch(r"socket,id=([\w-]+),fd=(\d+),server=off", argument):
+                self.fds[match[1]] = int(match[2])
+        self.monitor = socket.socket(fileno=self.fds["qmp"])
+        self.lines = self.monitor.makefile("r")
+        self.seen = []
+
+    def tell(self, message):
+        self.monitor.sendall(json.dumps(message).encode() + b"\r\n")
+
+    def greet(self, major=10):
+        self.version = {"qemu": {"major": major, "minor": 0, "micro": 2}, "package": ""}
+        self.tell({"QMP": {"version": self.version, "capabilities": ["oob"]}})
+
+    def event(self, name, **data):
+        self.tell({"event": name, "data": data, "timestamp": {"seconds": int(time.time()), "microseconds": 0}})
+
+    def answer_until(self, wanted):
+        """Answers every command with success up to `wanted`, which is answered too."""
+        while True:
+            line = self.lines.readline()
+            if not line:
+                sys.exit(0)
+            command = json.loads(line)
+            name = command["execute"]
+            self.seen.append(name)
+            value = self.version if name == "query-version" else {}
+            if name == "query-status":
+                value = {"running": True, "status": "running"}
+            self.tell({"return": value, "id": command.get("id")})
+            if name == wanted:
+                return
+
+    def start(self):
+        """The whole set-up: afterwards the guest runs."""
+        self.greet()
+        self.answer_until("cont")
+        self.event("RESUME")
+
+    def write(self, channel, data):
+        """To "console", "port-notify", "port-stdout", "port-stderr"; waits for a slow reader, as a guest does."""
+        channel = socket.socket(fileno=os.dup(self.fds[channel]))
+        channel.setblocking(True)
+        channel.sendall(data)
+        channel.close()
+
+    def power_off(self, reason="guest-shutdown"):
+        self.event("SHUTDOWN", guest=reason.startswith("guest"), reason=reason)
+        sys.exit(0)
+
+    def work(self, status=0, out=b"", err=b""):
+        """What the unit of --run= does."""
+        self.write("port-notify", b"READY=1\n")
+        self.write("port-stdout", out)
+        self.write("port-stderr", err)
+        self.write("port-notify", b"EXIT_STATUS=%d\n" % status)
+        self.power_off()
+
+
+def main():
+    with open(sys.argv[1]) as scenario:
+        text = scenario.read()
+    arguments = sys.argv[2:]
+    names = {"arguments": arguments, "os": os, "signal": signal, "sys": sys, "time": time}
+    if any("id=qmp" in argument for argument in arguments):
+        names["vm"] = Machine(arguments)
+    exec(compile(text, sys.argv[1], "exec"), names)
+
+
+if __name__ == "__main__":
+    main()
