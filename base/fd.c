@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "overflow.h"
+
 #define COPY_BUFFER_SIZE (128u * 1024u)
 
 int fd_close(int fd) {
@@ -132,34 +134,37 @@ int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size) {
 }
 
 /* For files that sendfile() does not take. */
-static int copy_by_buffer(int from, int to, uint64_t done, uint64_t size) {
+static int copy_by_buffer(int from, uint64_t at, int to, uint64_t end) {
         _cleanup_free_ char *buf = malloc(COPY_BUFFER_SIZE);
 
         if (!buf)
                 return -ENOMEM;
-        while (done < size) {
-                size_t n = (size_t) MIN((uint64_t) COPY_BUFFER_SIZE, size - done);
-                int r = fd_pread_exact(from, buf, n, done);
+        while (at < end) {
+                size_t n = (size_t) MIN((uint64_t) COPY_BUFFER_SIZE, end - at);
+                int r = fd_pread_exact(from, buf, n, at);
 
                 if (r >= 0)
                         r = fd_write_all(to, buf, n);
                 if (r < 0)
                         return r;
-                done += n;
+                at += n;
         }
         return 0;
 }
 
-int fd_copy(int from, int to, uint64_t size) {
-        off_t done = 0;
+int fd_copy(int from, uint64_t offset, int to, uint64_t size) {
+        off_t at = (off_t) offset;
+        uint64_t end;
 
-        while ((uint64_t) done < size) {
-                ssize_t k = sendfile(to, from, &done, (size_t) (size - (uint64_t) done));
+        if (!add_u64(offset, size, &end) || end > INT64_MAX)
+                return -EOVERFLOW;
+        while ((uint64_t) at < end) {
+                ssize_t k = sendfile(to, from, &at, (size_t) (end - (uint64_t) at));
 
                 if (k < 0 && errno == EINTR)
                         continue;
                 if (k < 0 && (errno == EINVAL || errno == ENOSYS))
-                        return copy_by_buffer(from, to, (uint64_t) done, size);
+                        return copy_by_buffer(from, (uint64_t) at, to, end);
                 if (k < 0)
                         return -errno;
                 if (k == 0)

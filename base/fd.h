@@ -27,9 +27,9 @@ _warn_unused_result_ int fd_write_all(int fd, const void *buf, size_t n);
 _warn_unused_result_ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
 _warn_unused_result_ int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size);
 
-/* Copies the first `size` bytes of a file to the position of `to`, inside the kernel where it can: 0, -ENODATA if the file is
- * shorter, or the errno. The position of `from` does not move. */
-_warn_unused_result_ int fd_copy(int from, int to, uint64_t size);
+/* Copies `size` bytes from `offset` on to the position of `to`, inside the kernel where it can: 0, -ENODATA if the file
+ * is shorter, or the errno. The position of `from` does not move. */
+_warn_unused_result_ int fd_copy(int from, uint64_t offset, int to, uint64_t size);
 
 /* An anonymous file that can be sealed; `name` shows up in /proc only. */
 int memfd_new(const char *name);

@@ -19,13 +19,14 @@ int resolve_open(const char *option, const char *path, uint64_t *ret_size, char 
         return fd;
 }
 
-int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t size, char **reterr) {
+int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t offset, uint64_t size,
+                char **reterr) {
         _cleanup_close_ int memfd = memfd_new("cvmspawn-copy");
         int r;
 
         if (memfd < 0)
                 return error_set(reterr, memfd, "cannot make a memory file: %s", strerror(-memfd));
-        r = fd_copy(fd, memfd, size);
+        r = fd_copy(fd, offset, memfd, size);
         if (r == -ENODATA)
                 return error_set(reterr, -ESTALE, "--%s: '%s' became shorter while it was read", option,
                                 path);

@@ -84,7 +84,7 @@ static int take_image(const VmConfig *config, const ResolveOptions *options, con
         if (options->for_launch && vm_config_sealed(config)) {
                 if (size > IMAGE_SIZE_MAX)
                         return inspect_image(config, path, fd, size, in, reterr);
-                copy = resolve_sealed_copy("firmware", path, fd, size, reterr);
+                copy = resolve_sealed_copy("firmware", path, fd, 0, size, reterr);
                 if (copy < 0)
                         return copy;
                 (void) fd_close(fd);
@@ -254,6 +254,7 @@ int resolve_firmware_alone(
         return choose(config, options, in, reterr);
 }
 
-int resolve_firmware_for(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+int resolve_firmware_for(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         return resolve_firmware(config, options, in, reterr);
 }

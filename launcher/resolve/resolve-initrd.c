@@ -10,6 +10,7 @@
 #include "error.h"
 #include "fd.h"
 #include "resolve-parts.h"
+#include "resolve-uki.h"
 #include "strutil.h"
 
 typedef struct Sources {
@@ -23,10 +24,31 @@ static void sources_done(Sources *s) {
         free(s->items);
 }
 
-static int open_sources(const VmConfig *config, Sources *s, char **reterr) {
-        s->items = calloc(strv_length(config->initrds) + 1, sizeof(InitrdSource));
+/* The initrd inside a unified kernel image comes first, as systemd-stub has it. */
+static int open_uki_initrd(const VmConfig *config, const Uki *uki, Sources *s, char **reterr) {
+        InitrdSource *i = s->items;
+
+        if (!uki || !uki->found || !uki->initrd.present || uki->initrd.size == 0)
+                return 0;
+        i->path = config->linux_path;
+        i->size = uki->initrd.size;
+        i->fd = resolve_sealed_copy(
+                        "linux", config->linux_path, uki->fd, uki->initrd.offset, uki->initrd.size, reterr);
+        if (i->fd < 0)
+                return i->fd;
+        s->n_items++;
+        return 0;
+}
+
+static int open_sources(const VmConfig *config, const Uki *uki, Sources *s, char **reterr) {
+        int r;
+
+        s->items = calloc(strv_length(config->initrds) + 2, sizeof(InitrdSource));
         if (!s->items)
                 return -ENOMEM;
+        r = open_uki_initrd(config, uki, s, reterr);
+        if (r < 0)
+                return r;
         STRV_FOREACH(path, config->initrds) {
                 InitrdSource *i = s->items + s->n_items;
 
@@ -102,14 +124,15 @@ int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const 
         bool append = in->transport == TRANSPORT_INITRD && credentials->n_items > 0;
         int r;
 
-        r = open_sources(config, &s, reterr);
+        r = open_sources(config, options->uki, &s, reterr);
         if (r < 0)
                 return r;
 
         if (s.n_items == 0 && !append)
                 return 0;
         in->scan = append && s.n_items > 0;
-        if (s.n_items == 1 && !append && (!options->for_launch || !vm_config_sealed(config)))
+        if (s.n_items == 1 && config->initrds && !append &&
+                        (!options->for_launch || !vm_config_sealed(config)))
                 return pass_on(&s, in);
         return merge(append ? credentials : NULL, &s, in, reterr);
 }

@@ -7,8 +7,9 @@
 
 /* Opens a regular file and says which option named it when that fails. */
 int resolve_open(const char *option, const char *path, uint64_t *ret_size, char **reterr);
-/* A sealed memfd with the whole content of a regular file: the descriptor or -errno. */
-int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t size, char **reterr);
+/* A sealed memfd with a range of a regular file: the descriptor or -errno. */
+int resolve_sealed_copy(
+                const char *option, const char *path, int fd, uint64_t offset, uint64_t size, char **reterr);
 
 _warn_unused_result_ int resolve_firmware(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
@@ -16,8 +17,8 @@ _warn_unused_result_ int resolve_kernel(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_initrd(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
-_warn_unused_result_ int resolve_words(
-                const VmConfig *config, const CredentialSet *credentials, LaunchInputs *in, char **reterr);
+_warn_unused_result_ int resolve_words(const VmConfig *config, const ResolveOptions *options,
+                const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_image(

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "fd.h"
 #include "resolve-parts.h"
+#include "resolve-uki.h"
 #include "strutil.h"
 
 #define WORDS_MAX       2047u /* COMMAND_LINE_SIZE of Linux on x86 is 2048 with the NUL */
@@ -31,8 +32,30 @@ static int add_credential_words(const CredentialSet *credentials, char ***words)
         return 0;
 }
 
-static int add_words(const VmConfig *config, const CredentialSet *credentials, LaunchInputs *in,
-                char ***words, char **reterr) {
+/* The words inside a unified kernel image, without the newline and NULs that end the section. */
+static int add_uki_words(const Uki *uki, char ***words, char **reterr) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (!uki || !uki->found || !uki->cmdline.present)
+                return 0;
+        if (uki->cmdline.size > WORDS_MAX)
+                return error_set(reterr, -E2BIG,
+                                "--linux: the .cmdline section has %llu bytes, Linux takes at most %u",
+                                (unsigned long long) uki->cmdline.size, WORDS_MAX);
+        text = calloc(1, uki->cmdline.size + 1);
+        if (!text)
+                return -ENOMEM;
+        r = fd_pread_exact(uki->fd, text, uki->cmdline.size, uki->cmdline.offset);
+        if (r < 0)
+                return r;
+        for (size_t n = strlen(text); n > 0 && strchr(" \t\r\n", text[n - 1]); n--)
+                text[n - 1] = 0;
+        return *text ? strv_consume(words, TAKE_PTR(text)) : 0;
+}
+
+static int add_words(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
+                LaunchInputs *in, char ***words, char **reterr) {
         _cleanup_free_ char *root = NULL;
         int r = 0;
 
@@ -40,6 +63,9 @@ static int add_words(const VmConfig *config, const CredentialSet *credentials, L
                 r = strv_push(words,
                                 config->console_transport == CONSOLE_VIRTIO ? "console=hvc0"
                                                                             : "console=ttyS0");
+        if (r < 0)
+                return r;
+        r = add_uki_words(options->uki, words, reterr);
         if (r < 0)
                 return r;
         STRV_FOREACH(w, config->words) {
@@ -66,13 +92,13 @@ static int add_words(const VmConfig *config, const CredentialSet *credentials, L
                                        "QEMU's arguments, and every process in the guest /proc/cmdline");
 }
 
-int resolve_words(
-                const VmConfig *config, const CredentialSet *credentials, LaunchInputs *in, char **reterr) {
+int resolve_words(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
+                LaunchInputs *in, char **reterr) {
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_free_ char *text = NULL;
         int r, fd;
 
-        r = add_words(config, credentials, in, &words, reterr);
+        r = add_words(config, options, credentials, in, &words, reterr);
         if (r < 0)
                 return r;
         if (!config->linux_path || !words)

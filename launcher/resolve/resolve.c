@@ -8,6 +8,8 @@
 
 #include "error.h"
 #include "resolve-parts.h"
+#include "resolve-uki.h"
+#include "strutil.h"
 
 static CredentialTransport choose_transport(const VmConfig *config, const ResolveOptions *options) {
         if (options->transport != TRANSPORT_AUTO)
@@ -77,7 +79,7 @@ static int resolve_here(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr) {
         int r;
 
-        r = resolve_words(config, credentials, in, reterr);
+        r = resolve_words(config, options, credentials, in, reterr);
         if (r < 0)
                 return r;
         if (config->image && !config->linux_path) {
@@ -117,12 +119,31 @@ static int resolve_inputs(const VmConfig *config, const ResolveOptions *options,
         return r;
 }
 
+/* A unified kernel image is opened first: kernel, initrd and words all come from it. */
+static int take_apart(const VmConfig *config, Uki *uki, LaunchInputs *in, char **reterr) {
+        int r;
+
+        if (!config->linux_path)
+                return 0;
+        r = uki_open(config->linux_path, uki, reterr);
+        if (r < 0 || !uki->dropped)
+                return r;
+        return strv_pushf(&in->notices, "'%s' is taken apart; not carried over: %s", config->linux_path,
+                        uki->dropped);
+}
+
 int resolve_launch(const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr) {
         _cleanup_(credential_set_done) CredentialSet credentials = {};
         _cleanup_(launch_inputs_done) LaunchInputs in = {};
+        _cleanup_(uki_done) Uki uki = UKI_NONE;
+        ResolveOptions with_uki = *options;
         int r;
 
         in.transport = choose_transport(config, options);
+        r = take_apart(config, &uki, &in, reterr);
+        if (r < 0)
+                return r;
+        with_uki.uki = &uki;
         r = fill_plan(config, &in, reterr);
         if (r < 0)
                 return r;
@@ -131,7 +152,7 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
                 return r;
         in.n_credentials = credentials.n_items;
 
-        r = resolve_inputs(config, options, &credentials, &in, reterr);
+        r = resolve_inputs(config, &with_uki, &credentials, &in, reterr);
         if (r < 0)
                 return r;
         r = resolve_blobs(config, &in, reterr);

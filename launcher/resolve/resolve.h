@@ -6,6 +6,7 @@
 
 #include "credential.h"
 #include "launch.h"
+#include "resolve-uki.h"
 
 typedef struct ResolveOptions {
         /* Sealed copies of what is measured, under fixed numbers, for QEMU; else (measure) files are read where they are. */
@@ -14,6 +15,7 @@ typedef struct ResolveOptions {
         CredentialTransport transport;
         /* Where firmware descriptors are looked for, most specific first; NULL: the usual directories. */
         char *const *firmware_dirs;
+        const Uki *uki; /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;
 
 /* 0, or -errno with a sentence naming file or option. */
