@@ -22,7 +22,7 @@
 #define LZ4_END_SIZE     4u /* a block size of zero ends the stream for the kernel */
 
 /* Per step, for sources that sendfile() does not take. */
-#define COPY_BUFFER_SIZE (128u * 1024u)
+#define COPY_BUFFER_SIZE ((size_t) 128 * 1024)
 
 /* --- copying ----------------------------------------------------------------------------------------------------- */
 

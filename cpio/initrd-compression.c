@@ -135,7 +135,7 @@ static int lz4_find_end(InitrdInput *in, uint64_t offset, uint64_t *ret_end) {
 #define XZ_FOOTER_SIZE 12u
 /* One record is 2 to 18 bytes and stands for a block; multi-threaded xz makes one of 3 MiB and more: enough for any initrd that
  * fits memory, and little enough to be read for each thing that looks like a footer. */
-#define XZ_INDEX_SIZE_MAX (256u * 1024u)
+#define XZ_INDEX_SIZE_MAX ((size_t) 256 * 1024)
 
 static int xz_number(ByteReader *r, uint64_t *ret) {
         uint64_t v = 0;

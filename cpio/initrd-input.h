@@ -11,7 +11,7 @@
 #include "macro.h"
 
 /* Large enough that the system calls vanish beside decompression, small enough for the cache. */
-#define INITRD_INPUT_WINDOW (256u * 1024u)
+#define INITRD_INPUT_WINDOW ((size_t) 256 * 1024)
 
 struct InitrdInput {
         int fd;        /* borrowed */

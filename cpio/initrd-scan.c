@@ -108,7 +108,8 @@ static int take_member(const NewcMember *m, void *userdata) {
         int r;
 
         if (++s->n_members > INITRD_MEMBERS_MAX)
-                return error_set(s->reterr, -E2BIG, "initrd has more than %u members", INITRD_MEMBERS_MAX);
+                return error_set(s->reterr, -E2BIG, "initrd has more than %ju members",
+                                (uintmax_t) INITRD_MEMBERS_MAX);
         s->part.members++;
 
         if (s->callback) {

@@ -18,9 +18,9 @@
 
 /* Limits against hostile archives; beyond them the scan fails with -E2BIG. The kernel has none, but it is not asked to
  * answer quickly. */
-#define INITRD_PARTS_MAX   1024u           /* real ones have 1 to 4, an image with many add-ons dozens */
-#define INITRD_MEMBERS_MAX (1024u * 1024u) /* ten times a whole desktop system */
-#define INITRD_CONTENT_MAX (8ull << 30)    /* decompressed, in memory of the guest: seconds at 1 GB/s */
+#define INITRD_PARTS_MAX   1024u /* real ones have 1 to 4, an image with many add-ons dozens */
+#define INITRD_MEMBERS_MAX ((uint64_t) 1024 * 1024) /* ten times a whole desktop system */
+#define INITRD_CONTENT_MAX (8ull << 30) /* decompressed, in memory of the guest: seconds at 1 GB/s */
 
 typedef struct InitrdPart {
         uint64_t offset, length; /* from the start of the scanned range */
