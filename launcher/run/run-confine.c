@@ -140,6 +140,9 @@ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser
                         return error_set(reterr, r, "no free user for QEMU; name one by --qemu-user=");
         }
 
+        /* What we cannot execute ourselves is told when it is started. */
+        if (qemu && access(qemu, X_OK) < 0)
+                return 0;
         u.uid = user.uid;
         u.gid = user.gid;
         r = qemu ? try_user(&u, qemu) : 0;

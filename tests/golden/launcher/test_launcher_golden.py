@@ -59,7 +59,8 @@ def run(path, directory):
     }
     kind = path.parent.name
     return subprocess.run(
-        [program, *COMMON.get(kind, []), *arguments(path)],
+        # Our own user, so that the same comes out for root and for others.
+        [program, f"--qemu-user={os.getuid()}", *COMMON.get(kind, []), *arguments(path)],
         cwd=directory, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
         check=False,
     )
