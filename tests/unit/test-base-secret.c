@@ -38,7 +38,7 @@ static void not_in_core_dumps(_unused_ void **state) {
 
         assert_ok(secret_buf_alloc(&s, 100));
         (void) snprintf(begin, sizeof(begin), "%lx-", (unsigned long) (uintptr_t) s.data);
-        assert_ok(file_read_all("/proc/self/smaps", 16 * 1024 * 1024, &smaps, NULL));
+        assert_ok(file_read_all("/proc/self/smaps", (size_t) 16 * 1024 * 1024, &smaps, NULL));
         p = strstr(smaps, begin);
         assert_non_null(p);
         p = strstr(p, "VmFlags:");

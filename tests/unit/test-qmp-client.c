@@ -113,7 +113,7 @@ static void too_long_line(void **state) {
                 ssize_t n = send(f->peer, blanks, sizeof(blanks), MSG_DONTWAIT | MSG_NOSIGNAL);
 
                 sent += n > 0 ? (size_t) n : 0;
-                assert_true(sent <= QMP_LINE_MAX + 1024 * 1024);
+                assert_true(sent <= QMP_LINE_MAX + 1048576);
                 assert_int_equal(loop_once(f->loop, SECOND), 1);
         }
         seen(f, "ECONNRESET disconnect:EMSGSIZE ");

@@ -172,7 +172,7 @@ static void disks_by_descriptor(void **state) {
         Json *args;
 
         assert_ok(image);
-        assert_ok(ftruncate(image, 1024 * 1024));
+        assert_ok(ftruncate(image, 1048576));
         assert_ok(qmp_add_fd(f->client, 7, "overlay", image, NULL, NULL));
         assert_ok(js_build(&args, "{s:s, s:s, s:s, s:{s:b}}", "driver", "file", "node-name", "file0",
                         "filename", "/dev/fdset/7", "cache", "direct", 0));
