@@ -21,7 +21,7 @@
 #include "strutil.h"
 
 typedef struct Arguments {
-        bool random, platform, quiet;
+        bool random, platform, quiet, help;
         char *vmpl;
         uint64_t fields, tcb, svn, launch_mit_vector;
         bool launch_mit_given;
@@ -65,6 +65,7 @@ static const OptionRow rows[] = {
         { "tcb_version", 't', OPTION_REQUIRED, "N", NULL, "key", NULL, set_number, AT(tcb), 0 },
         { "launch_mit_vector", 'l', OPTION_REQUIRED, "N", NULL, "key", NULL, set_mit_vector,
                         AT(launch_mit_vector), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
         { "quiet", 'q', OPTION_NONE, NULL, NULL, "print nothing", NULL, option_set_true, AT(quiet), 0 },
         { "device", 0, OPTION_REQUIRED, "PATH", NULL, "instead of " GUEST_DEVICE, "@file", option_set_string,
                         AT(guest.device), 0 },
@@ -225,7 +226,9 @@ int guest_snpguest(int argc, char **argv, char **reterr) {
         int r;
 
         r = options_parse(&table, argc, argv, &a, &words, reterr);
-        if (r == 0)
+        if (r == 0 && a.help)
+                options_help(&table, stdout);
+        else if (r == 0)
                 r = dispatch(&a, words, reterr);
         free(a.vmpl);
         free(a.guest.device);

@@ -56,6 +56,7 @@ static const OptionRow rows[] = {
         { "output", 'o', OPTION_REQUIRED, "FILE", "Output", "write there instead of to standard output",
                         "@file", option_set_string, AT(output), 0 },
         { "json", 0, OPTION_NONE, NULL, NULL, "ok: print JSON", NULL, option_set_true, AT(json), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
         { "device", 0, OPTION_REQUIRED, "PATH", "Tests", "instead of " GUEST_DEVICE, "@file",
                         option_set_string, AT(device), 0 },
         { "tsm", 0, OPTION_REQUIRED, "DIR", NULL, "instead of " GUEST_TSM, "@dir", option_set_string,
@@ -299,6 +300,10 @@ static int run(int argc, char **argv, char **reterr) {
         r = options_parse(&table, argc, argv, &a, &words, reterr);
         if (r != 0)
                 return r;
+        if (a.help) {
+                options_help(&table, stdout);
+                return 0;
+        }
         if (!words)
                 return error_set(reterr, -EINVAL,
                                 "expected ok, report, derived-key, secret, notify or snpguest, see --help");

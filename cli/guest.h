@@ -11,7 +11,7 @@
 
 typedef struct GuestArguments {
         char *bind, *report_data, *certs, *interface, *vmpl;
-        bool with_certs, json;
+        bool with_certs, json, help;
         char *root_key, *mix, *output, *device, *tsm, *secrets, *root;
         unsigned guest_svn;
         uint64_t tcb, launch_mit_vector;

@@ -29,7 +29,7 @@ typedef struct Arguments {
         char *id_block, *id_auth, *key_file, *family_id, *image_id, *measurement, *json;
         uint64_t policy;
         unsigned svn;
-        bool policy_given;
+        bool policy_given, help;
 } Arguments;
 
 static int set_policy(void *userdata, const OptionRow *row, const char *value, char **reterr) {
@@ -71,6 +71,7 @@ static const OptionRow rows[] = {
         { "key-file", 0, OPTION_REQUIRED, "FILE", NULL,
                         "where prepare writes what the author key is to sign", "@file", option_set_string,
                         AT(key_file), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
         { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off", "pretty short off",
                         option_set_string, AT(json), 0 },
 };
@@ -452,6 +453,10 @@ static int run(int argc, char **argv, char **reterr) {
         r = options_parse(&table, argc, argv, &a, &words, reterr);
         if (r != 0)
                 return r;
+        if (a.help) {
+                options_help(&table, stdout);
+                return 0;
+        }
         if (words && streq(words[0], "build"))
                 return build(&a, words + 1, reterr);
         if (words && streq(words[0], "prepare"))

@@ -65,7 +65,8 @@ static const OptionRow rows[] = {
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", NULL,
                         "trust this root instead of AMD's, for simulated machines", "@file",
                         option_set_string, AT(insecure_root), 0 },
-        { "json", 0, OPTION_REQUIRED, "STYLE", "Output", "JSON: pretty, short or off", "pretty short off",
+        { "help", 'h', OPTION_NONE, NULL, "Output", "print this text", NULL, option_set_true, AT(help), 0 },
+        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off", "pretty short off",
                         option_set_string, AT(json), 0 },
         { "field", 0, OPTION_REQUIRED, "NAME", NULL, "show one field, bare (measurement: hex)",
                         "measurement report-data host-data chip-id policy version", option_set_string,
@@ -120,6 +121,10 @@ static int run(int argc, char **argv, char **reterr) {
         r = options_parse(&table, argc, argv, &a, &words, reterr);
         if (r != 0)
                 return r;
+        if (a.help) {
+                options_help(&table, stdout);
+                return 0;
+        }
         if (words && streq(words[0], "show"))
                 return report_show(&a, words + 1, reterr);
         if (words && streq(words[0], "verify"))

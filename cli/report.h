@@ -20,7 +20,7 @@ typedef struct ReportArguments {
         char *bound_to;
         bool any_measurement, any_report_data;
         char **references, *reference_key;
-        bool allow_debug;
+        bool allow_debug, help;
         char *vmpl, *policy;
         char *json, *field, *format;
 } ReportArguments;
