@@ -25,9 +25,10 @@ typedef struct CliArguments {
         char *output_format; /* hex, base64 */
         char *expect;
         char *batch;
+        char *igvm;
         char *plan_fd;
         JsonStyle json;
-        bool explain, verbose, dump_vmsa, help, version;
+        bool explain, verbose, dump_vmsa, ignore_id_block, help, version;
 } CliArguments;
 
 /* One result on standard output, as the options ask: text, JSON or step by step. */
@@ -49,5 +50,8 @@ _warn_unused_result_ int coco_request(char **launcher, CliArguments *a, struct L
                 MeasureRequest *ret, char **reterr);
 /* One launch a line of a file; `defaults` stand where a line says nothing. The first failing line ends it. */
 _warn_unused_result_ int measure_batch(const MeasureArguments *defaults, const char *path, char **reterr);
+_warn_unused_result_ int measure_igvm(const CliArguments *a, char **reterr);
+/* A LaunchTrace: one line a step. */
+int print_step(void *userdata, const LaunchStep *step);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

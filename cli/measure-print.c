@@ -51,7 +51,7 @@ static int print_text(const CliArguments *a, const MeasureContext *c, const Laun
         return printf("%s\n", text) < 0 ? -EIO : 0;
 }
 
-static int print_step(_unused_ void *userdata, const LaunchStep *s) {
+int print_step(_unused_ void *userdata, const LaunchStep *s) {
         _cleanup_free_ char *contents = hex_encode(s->contents, s->n_digest),
                             *digest = hex_encode(s->digest, s->n_digest);
 

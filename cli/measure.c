@@ -162,6 +162,18 @@ static const OptionRow rows[] = {
                         .values = "@file",
                         .handler = option_set_string,
                         .offset = offsetof(CliArguments, measure.vars_file) },
+        { .name = "igvm",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "an IGVM file in place of all of these",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, igvm) },
+        { .name = "ignore-idblock",
+                        .arg = OPTION_NONE,
+                        .help = "accepts an ID block in the file that expects another digest",
+                        .handler = option_set_true,
+                        .offset = offsetof(CliArguments, ignore_id_block) },
         { .name = "snp-ovmf-hash",
                         .arg = OPTION_REQUIRED,
                         .metavar = "HASH",
@@ -341,6 +353,7 @@ static void arguments_done(CliArguments *a) {
         free(a->output_format);
         free(a->expect);
         free(a->batch);
+        free(a->igvm);
         free(a->plan_fd);
 }
 
@@ -419,6 +432,8 @@ static int measure(const CliArguments *a, char *const *argv, char **reterr) {
 
         if (a->hmac.launch_digest)
                 return measure_hmac_given(a, reterr);
+        if (a->igvm)
+                return measure_igvm(a, reterr);
         if (a->batch)
                 return measure_batch(&a->measure, a->batch, reterr);
         r = measure_request_new(&a->measure, &request, reterr);

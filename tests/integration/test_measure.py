@@ -51,6 +51,34 @@ def test_golden(run, case):
     assert ok(run(*case["args"])) == case["digest"]
 
 
+def test_igvm(run, images):
+    digest = ok(run("--igvm", "guest.igvm"))
+    lines = [x.split() for x in ok(run("--igvm", "guest.igvm", "--explain")).splitlines()]
+    assert lines[-1] == [digest] and lines[-2][-1] == digest and lines[-2][3] == "vmsa"
+    assert [x[3] for x in lines[:9]] == ["normal", "normal", "unmeasured", "secrets", "cpuid", "cpuid"] + ["unmeasured"] * 3
+    assert json.loads(ok(run("--igvm", "guest.igvm", "--json")))["id-block-digest"] == digest
+    assert ok(run("--igvm", "guest.igvm", "--expect", digest)) == "equal: " + digest
+    assert run("--igvm", "guest.igvm", "--expect", "00" * 48).returncode == 3
+    r = run("--igvm", "resigned.igvm")
+    assert r.returncode == 1 and "the ID block in the file expects the digest 000" in r.stderr
+    assert ok(run("--igvm", "resigned.igvm", "--ignore-idblock")) == digest
+    for args, part in ((("--igvm", "amdsev.fd"), "not an IGVM file"), (("--igvm", "guest.igvm", "--mode", "sev"), "only for sev-snp, sev-es"),
+                       (("--igvm", "guest.igvm", "--kernel", "kernel"), "everything comes from that file")):
+        r = run(*args)
+        assert r.returncode == 1 and part in r.stderr
+
+
+def test_damaged_igvm(run, images):
+    """Every byte of the headers counts: the checksum says so; cut anywhere, the file is refused."""
+    data = (images / "guest.igvm").read_bytes()
+    for at in range(0, 300, 7):
+        (images / "bad.igvm").write_bytes(data[:at] + bytes([data[at] ^ 0x40]) + data[at + 1:])
+        assert run("--igvm", "bad.igvm").returncode == 1, at
+    for n in (0, 3, 4, 20, 23, 24, 100, len(data) - 1):
+        (images / "bad.igvm").write_bytes(data[:n])
+        assert run("--igvm", "bad.igvm").returncode == 1, n
+
+
 def test_table_rows_are_the_single_digests(run):
     table = json.loads(ok(run(*SNP, *BOOT, "--json", "--vcpus", "1-5,9,2", "--vcpu-type", "EPYC-v4,EPYC-Milan")))
     assert [(r["cpu-model"], r["vcpus"]) for r in table["rows"]] == \

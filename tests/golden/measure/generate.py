@@ -9,6 +9,7 @@ import pathlib
 import struct
 import sys
 import uuid
+import zlib
 
 PAGE = 4096
 FOUR_GIB = 1 << 32
@@ -54,6 +55,95 @@ FILES = {
     "initrd": bytes((i * 7 + i // 11) & 0xFF for i in range(300003)),
     "empty": b"",
 }
+
+# --- IGVM -------------------------------------------------------------------------------------------------------------
+
+SNP_MASK, ES_MASK = 1, 2
+
+
+def header(kind, body):
+    return struct.pack("<II", kind, len(body)) + body + b"\0" * (-len(body) % 8)
+
+
+def igvm(directives, expected=None):
+    """directives: (kind, mask, gpa, data or size, flags, data type)"""
+    heads = [header(1, struct.pack("<IBBHQ", SNP_MASK, 2, 2, 1, 0)), header(1, struct.pack("<IBBHQ", ES_MASK, 0, 5, 1, 0)),
+             header(0x101, struct.pack("<QII", 0x30000, SNP_MASK, 0))]
+    blobs, places, areas = [], [], 0
+    for kind, mask, gpa, data, flags, data_type in directives:
+        if kind == "pages":
+            places.append((len(heads), len(blobs) if data else None))
+            heads.append([0x302, gpa, mask, flags, data_type])
+            if data:
+                blobs.append(data)
+        elif kind == "insert":
+            heads.append(header(0x301, struct.pack("<QII", data, areas, 0)))
+            heads.append(header(0x303, struct.pack("<QII", gpa, mask, areas)))
+            areas += 1
+        else:
+            places.append((len(heads), len(blobs)))
+            heads.append([0x304, gpa, mask, 0, 0])
+            blobs.append(data)
+    if expected:
+        heads.append(header(0x30B, struct.pack("<IB3x", SNP_MASK, 0) + expected + bytes(16 + 16 + 16 + 4 * 144 + 16)))
+    size = sum(len(h) if isinstance(h, bytes) else 32 for h in heads)
+    offset, offsets = 24 + size, []
+    for blob in blobs:
+        offsets.append(offset)
+        offset += len(blob)
+    for at, blob in places:
+        kind, gpa, mask, flags, data_type = heads[at]
+        where = 0 if blob is None else offsets[blob]
+        if kind == 0x302:
+            heads[at] = header(kind, struct.pack("<QIIIHH", gpa, mask, where, flags, data_type, 0))
+        else:
+            heads[at] = header(kind, struct.pack("<QIIHHI", gpa, mask, where, 0, 0, 0))
+    variable = b"".join(heads)
+    fixed = struct.pack("<IIIIII", 0x4D564749, 1, 24, len(variable), offset, 0)
+    crc = zlib.crc32(fixed + variable)
+    return fixed[:20] + struct.pack("<I", crc) + variable + b"".join(blobs)
+
+
+def page(n):
+    return bytes((i * n + i // 77) & 0xFF for i in range(PAGE))
+
+
+IGVM = [
+    ("pages", SNP_MASK | ES_MASK, 0x100000, page(3), 0, 0),
+    ("pages", SNP_MASK | ES_MASK, 0x101000, None, 0, 0),
+    ("pages", SNP_MASK, 0x102000, page(5), 2, 0),  # unmeasured
+    ("pages", SNP_MASK, 0x103000, None, 0, 1),
+    ("pages", SNP_MASK, 0x104000, page(7), 0, 2),
+    ("pages", SNP_MASK, 0x105000, None, 0, 3),
+    ("pages", ES_MASK, 0x106000, page(9), 0, 0),
+    ("insert", SNP_MASK, 0x107000, 0x2001, 0, 0),
+    ("pages", SNP_MASK, 0x200000, page(11) * 512, 1, 0),  # 2 MiB
+    ("pages", SNP_MASK, 0x10B000, page(13), 4, 0),  # shared
+    ("vp", SNP_MASK | ES_MASK, 0xFFFFFFFFF000, page(15), 0, 0),
+]
+
+
+def igvm_digest(mode):
+    chain, stream = Chain(), hashlib.sha256()
+    for kind, mask, gpa, data, flags, data_type in IGVM:
+        if not mask & (SNP_MASK if mode == "snp" else ES_MASK) or flags & 4:
+            continue
+        if mode != "snp":
+            if kind != "insert" and data and not flags & 2:
+                stream.update(data)
+        elif kind == "insert":
+            for at in range(0, data, PAGE):
+                chain.page(4, gpa + at)
+        elif kind == "vp":
+            chain.page(2, gpa, data)
+        elif data_type:
+            chain.page(5 if data_type == 1 else 6, gpa)
+        elif flags & 2:
+            chain.page(4, gpa)
+        else:
+            chain.image(data or bytes(PAGE), gpa)
+    return chain.digest.hex() if mode == "snp" else stream.hexdigest()
+
 
 # --- VMSA ------------------------------------------------------------------------------------------------------------
 
@@ -248,7 +338,13 @@ def cases():
         yield case("snp:svsm", "amdsev.fd", flavour=flavour, vcpus=2, svsm="svsm.bin", vars_size=0x84000)
 
 
+    for mode in ("snp", "seves"):
+        yield {"args": ["--mode", mode, "--igvm", "guest.igvm"], "digest": igvm_digest(mode)}
+
+
 def main():
+    FILES["guest.igvm"] = igvm(IGVM, bytes.fromhex(igvm_digest("snp")))
+    FILES["resigned.igvm"] = igvm(IGVM, bytes(48))
     if len(sys.argv) == 3 and sys.argv[1] == "--images":
         for name, data in FILES.items():
             (pathlib.Path(sys.argv[2]) / name).write_bytes(data)
