@@ -12,38 +12,14 @@
 #include "compose.h"
 #include "fd.h"
 #include "log.h"
+#include "run-explain.h"
 #include "run-session.h"
 #include "strutil.h"
 
-/* What messages of QEMU mean to a person. Later rows explain more; the first match in QEMU's output counts. */
-static const struct {
-        const char *text, *meaning;
-} explanations[] = {
-        { "Could not access KVM kernel module",
-                        "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
-        { "failed to initialize kvm",
-                        "QEMU cannot use /dev/kvm: add --kvm=no, or give this user access to it" },
-        { "Cannot allocate memory", "there is not enough memory for --ram=" },
-        { "cannot set up guest memory", "there is not enough memory for --ram=" },
-        { "linux kernel too old to load a ram disk", "--linux= is no kernel that takes an initrd" },
-        { "invalid kernel header", "--linux= is no kernel that QEMU knows" },
-        { "error reading initrd", "QEMU cannot read the initrd" },
-        { "initrd is too large", "the initrd does not fit into the guest's memory: give more --ram=" },
-        { "seccomp support is not available",
-                        "this QEMU was built without seccomp, which the launcher relies on" },
-};
-
-static const char *const dropped[] = {
-        "TCG doesn't support requested feature",
-};
-
-/* Lines that say nothing to a person, our own SIGTERM included. */
+/* Our own SIGTERM needs no telling. */
 static bool drop_line(const char *line) {
         char ours[64];
 
-        for (size_t i = 0; i < ELEMENTSOF(dropped); i++)
-                if (strstr(line, dropped[i]))
-                        return true;
         (void) snprintf(ours, sizeof(ours), "terminating on signal 15 from pid %d ", (int) getpid());
         return strstr(line, ours);
 }
@@ -52,11 +28,17 @@ static void on_qemu_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *text = line;
 
-        if (drop_line(line))
+        ExplainRank rank = EXPLAIN_NOTHING;
+        _cleanup_free_ char *sentence = NULL;
+
+        if (drop_line(line) || explain_line(line, &rank, &sentence) < 0 || rank == EXPLAIN_MISLEADING)
                 return;
-        for (size_t i = 0; i < ELEMENTSOF(explanations) && !s->qemu_cause; i++)
-                if (strstr(line, explanations[i].text))
-                        s->qemu_cause = strdup(explanations[i].meaning);
+        /* The first real cause counts; a general one gives way to it. */
+        if (sentence && rank > s->qemu_cause_rank) {
+                free(s->qemu_cause);
+                s->qemu_cause = TAKE_PTR(sentence);
+                s->qemu_cause_rank = rank;
+        }
 
         /* "/path/of/qemu-system-x86_64: text" */
         const char *name = strstr(line, "qemu-system-x86_64: ");

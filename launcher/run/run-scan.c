@@ -24,7 +24,7 @@ typedef struct ScanAnswer {
 
 typedef struct ScanJob {
         int initrd_fd, answer_fd;
-        uint64_t size; /* without our own archive */
+        uint64_t size; /* our own archive included: junk in front of it would lose it */
 } ScanJob;
 
 static void judge(const InitrdInfo *info, ScanAnswer *a) {
@@ -83,14 +83,6 @@ static int on_answer(_unused_ LoopSource *source, int fd, _unused_ uint32_t even
 }
 
 /* Up to the last part, which is our archive: a scan is asked for where there is one behind the files given. */
-static uint64_t scanned_size(const LaunchPlan *plan) {
-        const PlanPart *last;
-
-        assert(plan->initrd.n_parts >= 2);
-        last = plan->initrd.parts + plan->initrd.n_parts - 1;
-        return last->offset;
-}
-
 int session_start_scan(Session *s) {
         ScanChild *scan = &s->scan;
         int p[2], r;
@@ -105,7 +97,7 @@ int session_start_scan(Session *s) {
         ScanJob job = {
                 .initrd_fd = LAUNCH_FD_INITRD,
                 .answer_fd = p[1],
-                .size = scanned_size(&s->request->inputs->plan),
+                .size = plan_input_size(&s->request->inputs->plan.initrd),
         };
         r = process_fork(scan_main, &job, &scan->process);
         (void) fd_close(p[1]);

@@ -6,6 +6,7 @@
 #include "process.h"
 #include "qmp-client.h"
 #include "qmp-rip.h"
+#include "run-explain.h"
 #include "run-forward.h"
 #include "run.h"
 
@@ -60,6 +61,7 @@ typedef struct Session {
         Forward qemu_stderr;
         LineReader qemu_lines;
         char *qemu_cause; /* owned: what a known message of QEMU means */
+        ExplainRank qemu_cause_rank;
 
         ConsoleState console;
         Forward out, err, notify;

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+
+#include "test.h"
+
+#include "run-explain.h"
+
+/* Lines as QEMU 10.0.2 printed them without SEV hardware, and forms of target/i386/sev.c that only hardware prints. */
+static const struct {
+        const char *line;
+        ExplainRank rank;
+        const char *part; /* of the sentence */
+} cases[] = {
+        { "qemu-system-x86_64: vm-type SEV-SNP not supported by KVM", EXPLAIN_CAUSE, "check-host" },
+        { "qemu-system-x86_64: failed to initialize kvm: Operation not permitted", EXPLAIN_MISLEADING,
+                        NULL },
+        { "qemu-system-x86_64: sev_common_kvm_init: Failed to open /dev/sev 'No such file or directory'",
+                        EXPLAIN_CAUSE, "no /dev/sev" },
+        { "qemu-system-x86_64: Could not open '/dev/sev': Permission denied", EXPLAIN_CAUSE, "udev" },
+        { "qemu-system-x86_64: sev_snp_launch_finish: Failed to locate SEV metadata header", EXPLAIN_CAUSE,
+                        "ovmf-amdsev" },
+        { "qemu-system-x86_64: SNP_LAUNCH_START ret=-22 fw_error=0 ''", EXPLAIN_CAUSE, "policy" },
+        { "qemu-system-x86_64: SNP_LAUNCH_FINISH ret=-5 fw_error=11 'Bad measurement'", EXPLAIN_CAUSE,
+                        "BAD_MEASUREMENT" },
+        { "qemu-system-x86_64: SNP_LAUNCH_FINISH ret=-5 fw_error=10 'Bad signature'", EXPLAIN_CAUSE,
+                        "BAD_SIGNATURE" },
+        { "sev_launch_start: LAUNCH_START ret=1 fw_error=7 'Policy failure'", EXPLAIN_CAUSE,
+                        "POLICY_FAILURE" },
+        { "kvm_amd: SEV: 524288 locked pages exceed the lock limit of 16384.", EXPLAIN_CAUSE,
+                        "LimitMEMLOCK" },
+        { "qemu-system-x86_64: cannot set up guest memory 'ram0': Cannot allocate memory", EXPLAIN_CAUSE,
+                        "--ram=" },
+        { "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID", EXPLAIN_MISLEADING,
+                        NULL },
+        { "fw_error=4294967295 ''", EXPLAIN_NOTHING, NULL },
+        { "[    0.000000] Linux version 6.12", EXPLAIN_NOTHING, NULL },
+        { "", EXPLAIN_NOTHING, NULL },
+};
+
+static void lines_have_their_meaning(_unused_ void **state) {
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                ExplainRank rank = EXPLAIN_NOTHING;
+                char *sentence = NULL;
+
+                assert_ok(explain_line(c->line, &rank, &sentence));
+                assert_int_equal(rank, c->rank);
+                if (c->part)
+                        assert_non_null(strstr(sentence, c->part));
+                else
+                        assert_null(sentence);
+                free(sentence);
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lines_have_their_meaning),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
