@@ -3,6 +3,7 @@
 /* The guest's console: shown, typed into, or kept for later; and watched for a panic that no device reports. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -84,6 +85,9 @@ static int on_typed(_unused_ LoopSource *source, int fd, _unused_ uint32_t event
         }
         if (escaped(c, buffer, (size_t) n)) {
                 log_notice("ending the guest (^] three times)");
+                /* As if the terminal had sent its interrupt. */
+                if (s->facts.signal == 0)
+                        s->facts.signal = SIGINT;
                 session_end(s, END_QUIT);
                 return 0;
         }

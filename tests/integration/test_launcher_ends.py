@@ -4,11 +4,14 @@ that nothing is left behind. What real guests do is in test_launcher_guest.py an
 
 import json
 import os
+import pty
+import select
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import termios
 import textwrap
 import time
 from pathlib import Path
@@ -595,3 +598,108 @@ def test_modes_of_sockets_and_files(fake):
     assert len(entry.split()) == 7  # no path
     run.signal(signal.SIGKILL)
     assert run.wait().leftovers == []
+
+
+# --- the interactive console -----------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """cvmspawn on a terminal of its own."""
+
+    def __init__(self, fake, scenario, *arguments):
+        self.main, other = pty.openpty()
+        self.settings = termios.tcgetattr(other)
+        self.other = other
+        self.process = subprocess.Popen(
+            [fake.cvmspawn.program, f"--qemu={fake.qemu(scenario)}", "--kvm=no", "--tpm=no", f"--linux={fake.kernel}",
+             *arguments],
+            stdin=other, stdout=other, stderr=other, start_new_session=True,
+        )
+        self.text = b""
+
+    def expect(self, text):
+        deadline = time.monotonic() + 20
+        while text not in self.text:
+            assert time.monotonic() < deadline, f"{text!r} did not come: {self.text!r}"
+            if select.select([self.main], [], [], 0.5)[0]:
+                self.text += os.read(self.main, 4096)
+
+    def type(self, text):
+        os.write(self.main, text)
+
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.main)
+        os.close(self.other)
+
+
+@pytest.fixture
+def terminal(fake):
+    made = []
+
+    def make(*arguments):
+        made.append(Terminal(fake, *arguments))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+ECHO = """
+    vm.start()
+    console = vm.fds["console"]
+    os.set_blocking(console, True)
+    os.write(console, b"login: ")
+    while True:
+        typed = os.read(console, 1)
+        os.write(console, b"<" + typed + b">")
+        if typed == b"q":
+            vm.power_off()
+"""
+
+
+def test_typing_on_the_console(terminal):
+    """Interactive is what a terminal gets: each key at once, ^C for the guest and not for us."""
+    t = terminal(ECHO, "-q")
+    t.expect(b"login: ")
+    t.type(b"a")
+    t.expect(b"<a>")
+    t.type(b"\x03")
+    t.expect(b"<\x03>")
+    t.type(b"\x1d\x1dx")
+    t.expect(b"<x>")
+    assert termios.tcgetattr(t.other) != t.settings
+    t.type(b"q")
+    assert t.process.wait(TOOK_TOO_LONG) == 0
+    assert termios.tcgetattr(t.other) == t.settings
+
+
+def test_the_escape_key_ends_the_guest(terminal):
+    """^] three times within a second."""
+    t = terminal("vm.start(); vm.write('console', b'login: '); vm.answer_until('quit'); vm.power_off('host-qmp-quit')", "-q")
+    t.expect(b"login: ")
+    t.type(b"\x1d")
+    time.sleep(1.1)
+    t.type(b"\x1d\x1d")
+    time.sleep(0.3)
+    assert t.process.poll() is None
+    time.sleep(1.1)
+    t.type(b"\x1d\x1d\x1d")
+    assert t.process.wait(TOOK_TOO_LONG) == 128 + signal.SIGINT
+    assert termios.tcgetattr(t.other) == t.settings
+
+
+def test_a_terminal_is_as_it_was_after_a_failure(terminal):
+    t = terminal("vm.start(); sys.exit(1)", "-q")
+    assert t.process.wait(TOOK_TOO_LONG) == 125
+    t.expect(b"cvmspawn: QEMU ended although the guest had not\r\n")
+    assert termios.tcgetattr(t.other) == t.settings
+
+
+def test_a_read_only_console_takes_no_keys(terminal):
+    t = terminal("vm.start(); vm.write('console', b'login: '); time.sleep(1); vm.power_off()", "-q", "--console=read-only")
+    t.expect(b"login: ")
+    assert termios.tcgetattr(t.other) == t.settings
+    assert t.process.wait(TOOK_TOO_LONG) == 0
