@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""cvmspawn report, id-block and the guest's program as users run them: verdicts and statuses on a made-up chain, the key service's grammar,
+cache, rate limit and outage against a server of our own, keys that sign elsewhere."""
+
+import hashlib
+import http.server
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(os.environ.get("CVMSPAWN_BUILD", "b"))
+MEASUREMENT = "aa" * 48
+REPORT_DATA = "bb" * 64
+GOOD = ["--measurement", MEASUREMENT, "--report-data", REPORT_DATA]
+
+
+def run(*words, **options):
+    return subprocess.run([BUILD / "cli/cvmspawn", *map(str, words)], capture_output=True, text=True, timeout=60, **options)
+
+
+def verify(report, *words):
+    return run("report", "verify", report, *words)
+
+
+def expect(done, status, *parts):
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    for part in parts:
+        assert part in output
+    return done
+
+
+@pytest.fixture(scope="session")
+def amd(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("amd")
+    subprocess.run([BUILD / "tests/lib/fake-amd-tool", folder], check=True, timeout=60)
+    return folder
+
+
+def files(amd):
+    return ["--leaf", amd / "vcek.der", "--ca", amd / "chain.pem", "--offline", "--cache="]
+
+
+def test_verified_only_with_policy_and_root(amd):
+    root = ["--insecure-root", amd / "ark.der"]
+    expect(verify(amd / "report.bin", *files(amd), *root, *GOOD), 0, "verified against a root that is not AMD's")
+    expect(verify(amd / "report.bin", *files(amd), *GOOD), 2, "its key is not AMD's")
+    expect(verify(amd / "report.bin", *files(amd), *root), 1, "no expected measurement")
+    expect(verify(amd / "report.bin", *files(amd), *root, "--insecure-any-measurement"), 1, "no expected report data")
+    done = expect(verify(amd / "report.bin", *files(amd), *root, "--insecure-any-measurement", "--insecure-any-report-data"), 0)
+    assert "not checked: measurement, report_data" in done.stdout
+
+
+def test_statuses(amd, tmp_path):
+    root = ["--insecure-root", amd / "ark.der"]
+    expect(verify(amd / "report-debug.bin", *files(amd), *root, *GOOD), 3, "violation: debug")
+    expect(verify(amd / "report-debug.bin", *files(amd), *root, *GOOD, "--allow-debug"), 0)
+    expect(verify(amd / "report-v6.bin", *files(amd), *root, *GOOD), 3, "maximum_report_version")
+    expect(verify(amd / "report.bin", *files(amd), *root, "--measurement", "cc" * 48, "--report-data", "dd" * 64), 3,
+           "2 violations")
+    expect(verify(amd / "report.bin", "--ca", amd / "chain.pem", "--offline", "--cache=", *root, *GOOD), 4, "no VCEK")
+    expect(verify(amd / "report.bin", *files(amd), "--ca", amd / "forged-ark.der", *root, *GOOD), 0)
+    expect(verify(amd / "report.bin", *files(amd), *root, *GOOD, "--time=2050-01-01"), 2, "validity")
+    for bit in (0x90 * 8, 0x2a0 * 8 + 3):
+        bad = bytearray((amd / "report.bin").read_bytes())
+        bad[bit // 8] ^= 1 << bit % 8
+        (tmp_path / "bad.bin").write_bytes(bad)
+        expect(verify(tmp_path / "bad.bin", *files(amd), *root, *GOOD), 2, "not authentic")
+    (tmp_path / "long.bin").write_bytes((amd / "report.bin").read_bytes() + b"x")
+    expect(verify(tmp_path / "long.bin", *files(amd), *root, *GOOD), 2, "behind the report")
+    expect(verify(tmp_path / "none.bin", *files(amd), *root, *GOOD), 1, "cannot read")
+
+
+def test_wrappings_and_table(amd, tmp_path):
+    root = ["--insecure-root", amd / "ark.der", "--offline", "--cache="]
+    report, table = (amd / "report.bin").read_bytes(), (amd / "table.bin").read_bytes()
+    (tmp_path / "extended.bin").write_bytes(report + table)
+    expect(verify(tmp_path / "extended.bin", *root, *GOOD), 0)
+    tsm = tmp_path / "tsm"
+    tsm.mkdir()
+    (tsm / "outblob").write_bytes(report)
+    (tsm / "auxblob").write_bytes(table)
+    expect(verify(tsm, *root, *GOOD), 0)
+    hcl = b"HCLA" + (1).to_bytes(4, "little") + bytes(4) + (2).to_bytes(4, "little") + bytes(16) + report + bytes(1000)
+    (tmp_path / "hcl.bin").write_bytes(hcl)
+    expect(verify(tmp_path / "hcl.bin", *root, *GOOD, "--certs", amd), 0)
+
+
+def test_vlek_and_directory(amd):
+    root = ["--insecure-root", amd / "ark.der", "--offline", "--cache="]
+    done = expect(verify(amd / "report-vlek.bin", *root, *GOOD, "--certs", amd, "--json=short"), 0)
+    result = json.loads(done.stdout)
+    assert result["verdict"] == "verified" and result["root-is-amd"] is False
+    assert result["leaf"]["csp-id"] == "CN=cloud.example" and result["revocation"] == "checked"
+
+
+def test_bound_to_and_policy_file(amd, tmp_path):
+    root = ["--insecure-root", amd / "ark.der"]
+    (tmp_path / "key.pub").write_text("ssh-ed25519 AAAA\n")
+    expect(verify(amd / "report.bin", *files(amd), *root, "--measurement", MEASUREMENT, "--bound-to", tmp_path / "key.pub"), 3,
+           "report_data: expected " + hashlib.sha512(b"ssh-ed25519 AAAA\n").hexdigest())
+    policy = {"schema": "cvmspawn-snp-policy-1", "measurement": ["00" * 48, MEASUREMENT], "report_data": REPORT_DATA,
+              "minimum_tcb": {"milan": {"snp": 24}}, "product": "milan"}
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    expect(verify(amd / "report.bin", *files(amd), *root, "--policy", tmp_path / "policy.json"), 0)
+    policy["minimum_tcb"]["milan"]["snp"] = 25
+    (tmp_path / "policy.json").write_text(json.dumps(policy))
+    expect(verify(amd / "report.bin", *files(amd), *root, "--policy", tmp_path / "policy.json"), 3, "snp 25")
+
+
+def test_show(amd):
+    expect(run("report", "show", amd / "report.bin"), 0, "Measurement: " + MEASUREMENT)
+    assert run("report", "show", "--field=measurement", amd / "report.bin").stdout == MEASUREMENT + "\n"
+    expect(run("report", "show", "--field=color", amd / "report.bin"), 1, "there is no field 'color'; the fields are version")
+    assert json.loads(run("report", "show", "--json=pretty", amd / "report.bin").stdout)["generation"] == "milan"
+    expect(run("report", "show", "--format=snpguest", amd / "report.bin"), 0, "Attestation Report:\n\nVersion:                      5")
+    expect(run("report", "show", amd / "vcek.der"), 1, "a report has 1184 bytes")
+
+
+class KeyService(http.server.ThreadingHTTPServer):
+    """AMD's key service as far as we know it; `mood` is what the next requests meet."""
+
+    def __init__(self, amd):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.amd, self.mood, self.requests = amd, [], []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        server = self.server
+        server.requests.append(self.path)
+        status, headers = server.mood.pop(0) if server.mood else (200, {})
+        hwid = "02040608" + "00" * 60
+        known = {f"/vcek/v1/Milan/{hwid}?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219": "vcek.der",
+                 "/vcek/v1/Milan/cert_chain": "chain.pem", "/vcek/v1/Milan/crl": "crl.der"}
+        if status == 200 and self.path not in known:
+            status = 404
+        body = (server.amd / known[self.path]).read_bytes() if status == 200 else b"no"
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def service(amd):
+    server = KeyService(amd)
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def online(amd, service, cache):
+    return ["--kds", service.url, "--cache", cache, "--insecure-root", amd / "ark.der", *GOOD]
+
+
+def test_key_service_and_cache(amd, service, tmp_path):
+    words = online(amd, service, tmp_path / "cache")
+    expect(verify(amd / "report.bin", *words), 0)
+    assert len(service.requests) == 2
+    expect(verify(amd / "report.bin", *words), 0)
+    expect(verify(amd / "report.bin", *words, "--offline"), 0)
+    assert len(service.requests) == 2
+    expect(verify(amd / "report.bin", *words, "--crl=required"), 0, "revocation: checked")
+    expect(verify(amd / "report.bin", *words, "--crl=required"), 0)
+    assert len(service.requests) == 3
+    for name in os.listdir(tmp_path / "cache"):
+        if name.endswith(".der"):
+            (tmp_path / "cache" / name).write_bytes(b"spoilt")
+    expect(verify(amd / "report.bin", *words), 0)
+    assert len(service.requests) == 4
+
+
+def test_rate_limit_is_waited_for_within_reason(amd, service, tmp_path):
+    service.mood = [(429, {"Retry-After": "1"})]
+    started = time.monotonic()
+    expect(verify(amd / "report.bin", *online(amd, service, tmp_path / "cache")), 0)
+    assert time.monotonic() - started >= 0.9 and len(service.requests) == 3
+    service.mood = [(429, {"Retry-After": "3600"})] * 2
+    expect(verify(amd / "report.bin", *online(amd, service, tmp_path / "other")), 4, "limits the rate")
+    before = len(service.requests)
+    expect(verify(amd / "report.bin", *online(amd, service, tmp_path / "other")), 4, "asks for patience")
+    assert len(service.requests) == before  # the first refusal is remembered
+
+
+def test_outage_and_strange_answers(amd, service, tmp_path):
+    words = online(amd, service, tmp_path / "cache")
+    service.mood = [(503, {"Retry-After": "100"})]
+    expect(verify(amd / "report.bin", *words), 4, "out of order")
+    expect(verify(amd / "report.bin", *online(amd, service, tmp_path / "b"), "--generation=milan", "--kds=http://127.0.0.1:1"), 4,
+           "collateral unavailable")
+    service.mood = [(302, {"Location": "http://127.0.0.1:1/"})]
+    expect(verify(amd / "report.bin", *online(amd, service, tmp_path / "c")), 4, "unexpected answer 302")
+
+
+def test_cache_is_shared_by_many(amd, service, tmp_path):
+    words = ["report", "verify", amd / "report.bin", *online(amd, service, tmp_path / "cache")]
+    many = [subprocess.Popen([BUILD / "cli/cvmspawn", *map(str, words)], stdout=subprocess.DEVNULL) for _ in range(8)]
+    assert [p.wait(timeout=60) for p in many] == [0] * 8
+    assert len(service.requests) == 2
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    for name in ("id", "author"):
+        pem = folder / f"{name}.pem"
+        openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", pem)
+        openssl("pkey", "-in", pem, "-pubout", "-out", folder / f"{name}.pub")
+    openssl("ec", "-in", folder / "id.pem", "-outform", "DER", "-out", folder / "id-sec1.der")
+    openssl("pkcs8", "-topk8", "-nocrypt", "-in", folder / "id.pem", "-out", folder / "id-pkcs8.pem")
+    openssl("pkcs8", "-topk8", "-nocrypt", "-in", folder / "id.pem", "-outform", "DER", "-out", folder / "id-pkcs8.der")
+    openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", folder / "p256.pem")
+    openssl("pkcs8", "-topk8", "-passout", "pass:x", "-in", folder / "id.pem", "-out", folder / "locked.pem")
+    return folder
+
+
+def test_id_block_key_forms(keys):
+    digests = {run("id-block", "key-digest", keys / name).stdout
+               for name in ("id.pem", "id-sec1.der", "id-pkcs8.pem", "id-pkcs8.der", "id.pub")}
+    assert len(digests) == 1 and len(digests.pop()) == 97
+    expect(run("id-block", "build", MEASUREMENT, "--id-key", keys / "p256.pem"), 1, "not on the curve P-384")
+    expect(run("id-block", "build", MEASUREMENT, "--id-key", keys / "locked.pem"), 1, "encrypted")
+    expect(run("id-block", "build", "aa", "--id-key", keys / "id.pem"), 1, "no SNP launch digest")
+    expect(run("id-block", "build", MEASUREMENT, "--id-key", keys / "id.pem", "--policy=0"), 1, "bit 17")
+
+
+def test_id_block_built_and_signed_elsewhere(keys, tmp_path):
+    block, auth = tmp_path / "block", tmp_path / "auth"
+    files = ["--id-block", block, "--id-auth", auth]
+    expect(run("id-block", "build", MEASUREMENT, "--id-key", keys / "id.pem", "--author-key", keys / "author.pem", "--svn=3", *files),
+           0, "guest-svn=3")
+    assert block.stat().st_size == 96 and auth.stat().st_size == 4096
+    expect(run("id-block", "verify", *files, "--measurement", MEASUREMENT, "--policy=0x30000"), 0)
+    expect(run("id-block", "verify", *files, "--measurement", "cc" * 48), 3)
+    spoilt = bytearray(block.read_bytes())
+    spoilt[0x54] ^= 1
+    block.write_bytes(spoilt)
+    expect(run("id-block", "verify", *files), 2, "not made by the ID key")
+
+    expect(run("id-block", "prepare", MEASUREMENT, "--id-block", block, "--id-public", keys / "id.pub", "--key-file",
+               tmp_path / "key"), 0)
+    openssl("dgst", "-sha384", "-sign", keys / "id.pem", "-out", tmp_path / "s1", block)
+    openssl("dgst", "-sha384", "-sign", keys / "author.pem", "-out", tmp_path / "s2", tmp_path / "key")
+    words = ["id-block", "assemble", *files, "--id-public", keys / "id.pub", "--author-public", keys / "author.pub",
+             "--author-signature", tmp_path / "s2", "--id-signature"]
+    expect(run(*words, tmp_path / "s1"), 0)
+    expect(run("id-block", "verify", *files), 0)
+    expect(run(*words, tmp_path / "s2"), 2, "not made by the ID key")
+
+
+def guest(*words, **options):
+    return subprocess.run([BUILD / "cli/cvmspawn-guest", *map(str, words)], capture_output=True, timeout=60, **options)
+
+
+def test_guest_secrets_on_a_directory_tree(tmp_path):
+    name = "736869e5-84f0-4973-92ec-06879ce3da0b"
+    (tmp_path / name).write_bytes(b"pass\0phrase")
+    (tmp_path / "not-a-guid").write_bytes(b"x")
+    assert guest("secret", "list", "--secrets", tmp_path).stdout.decode() == name + "\n"
+    assert guest("secret", "get", name, "--secrets", tmp_path).stdout == b"pass\0phrase"
+    out = tmp_path / "out"
+    assert guest("secret", "get", name, "--secrets", tmp_path, "-o", out).returncode == 0
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert guest("secret", "wipe", name, "--secrets", tmp_path).returncode == 0 and not (tmp_path / name).exists()
+    done = guest("secret", "list", "--secrets", tmp_path / "none")
+    assert done.returncode == 1 and b"CONFIG_EFI_SECRET" in done.stderr
+
+
+def test_guest_notify_finds_its_port(tmp_path):
+    port = tmp_path / "sys/class/virtio-ports/vport1p2"
+    port.mkdir(parents=True)
+    (tmp_path / "dev").mkdir()
+    (port / "name").write_text("io.cvmspawn.notify\n")
+    (tmp_path / "dev/vport1p2").write_bytes(b"")
+    assert guest("notify", "--root", tmp_path, "READY=1", "STATUS=up").returncode == 0
+    assert (tmp_path / "dev/vport1p2").read_text() == "READY=1\nSTATUS=up\n"
+    assert guest("notify", "--root", tmp_path, "nonsense").returncode == 1
+
+
+def test_guest_without_hardware_says_so(tmp_path):
+    words = ["--tsm", tmp_path / "tsm", "--device", tmp_path / "dev"]
+    done = guest("report", "--report-data=00", *words)
+    assert done.returncode == 1 and b"modprobe sev-guest" in done.stderr and b"configfs" in done.stderr
+    assert b"proves nothing" in guest("report", *words).stderr
+    assert guest("ok", "--root", tmp_path).returncode == 1
