@@ -252,6 +252,15 @@ def ec_key_from_bytes(data):
     return ec.EllipticCurvePublicNumbers(x, y, ec.SECP384R1()).public_key()
 
 
+def wrap_session(z, nonce, iv, tek, tik, policy):
+    master = _kdf(z, b"sev-master-secret", nonce)
+    kek, kik = _kdf(master, b"sev-kek"), _kdf(master, b"sev-kik")
+    wrapped = _aes_ctr(kek, iv, tek + tik)
+
+    session = nonce + wrapped + iv + hmac.new(kik, wrapped, hashlib.sha256).digest()
+    return session + hmac.new(tik, struct.pack("<I", policy), hashlib.sha256).digest()
+
+
 def make_session(pdh_cert, policy, seed=7):
     """(certificate, session, TEK, TIK) for a launch on the platform with this PDH."""
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -260,12 +269,7 @@ def make_session(pdh_cert, policy, seed=7):
     nonce, iv, tek, tik = (rng.randbytes(16) for _ in range(4))
     own = ec.generate_private_key(ec.SECP384R1())
     z = own.exchange(ec.ECDH(), ec_key_from_bytes(pdh_cert[16 : 16 + 1028]))
-    master = _kdf(z, b"sev-master-secret", nonce)
-    kek, kik = _kdf(master, b"sev-kek"), _kdf(master, b"sev-kik")
-    wrapped = _aes_ctr(kek, iv, tek + tik)
-
-    session = nonce + wrapped + iv + hmac.new(kik, wrapped, hashlib.sha256).digest()
-    session += hmac.new(tik, struct.pack("<I", policy), hashlib.sha256).digest()
+    session = wrap_session(z, nonce, iv, tek, tik, policy)
     cert = struct.pack("<IBBHII", 1, 0, 0, 0, 0x1003, 3) + ec_key_bytes(own.public_key())
     cert += (struct.pack("<II", 0x1000, 0) + bytes(512)) * 2
     assert len(session) == 128 and len(cert) == 2084
@@ -278,8 +282,8 @@ def secret_table(entries):
     return table + bytes(-len(table) % 16)
 
 
-def secret_packet(tek, tik, measure, table, seed=9):
-    iv = random.Random(seed).randbytes(16)
+def secret_packet(tek, tik, measure, table, iv=None):
+    iv = iv or random.Random(9).randbytes(16)
     sealed = _aes_ctr(tek, iv, table)
     size = struct.pack("<II", len(sealed), len(sealed))
     mac = hmac.new(tik, b"\x01" + bytes(4) + iv + size + sealed + measure, hashlib.sha256).digest()

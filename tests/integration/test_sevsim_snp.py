@@ -96,6 +96,36 @@ def test_devices(sim):
     check(sim, extra=["-device", "virtio-rng-pci", "-device", "virtio-serial-pci", "-nic", "none"])
 
 
+def test_libvirt_style(sim):
+    """The command line that libvirt makes for <launchSecurity type='sev-snp'>: monitor by descriptor, guest stopped, -no-shutdown,
+    sandbox, more devices. None of it changes the digest."""
+    sim.arguments("snp", FIRMWARE, **DIRECT)  # for its files
+    sev = {"qom-type": "sev-snp-guest", "id": "lsec0", "cbitpos": 51, "reduced-phys-bits": 1, "kernel-hashes": True,
+           "policy": 196608, "host-data": text64(bytes(32)), "author-key-enabled": False, "vcek-disabled": False}
+    ram = {"qom-type": "memory-backend-memfd", "id": "pc.ram", "share": True, "x-use-canonical-path-for-ramblock-id": False,
+           "size": 1 << 30}
+    argv = [sim.qemu, "-name", "guest=coco,debug-threads=on", "-machine",
+            "pc-q35-10.0,usb=off,smm=off,dump-guest-core=off,memory-backend=pc.ram,confidential-guest-support=lsec0,acpi=on",
+            "-accel", "kvm", "-cpu", "EPYC-Milan-v2", "-m", "size=1048576k", "-object", json.dumps(ram),
+            "-overcommit", "mem-lock=off", "-smp", "4,sockets=4,cores=1,threads=1",
+            "-uuid", "4dea22b3-1d52-d8f3-2516-782e98ab3fa0", "-display", "none", "-no-user-config", "-nodefaults",
+            "-rtc", "base=utc", "-no-shutdown", "-boot", "strict=on", "-bios", str(sim.folder / "firmware.fd"),
+            "-kernel", str(sim.folder / "kernel"), "-initrd", str(sim.folder / "initrd"), "-append", WORDS,
+            "-device", json.dumps({"driver": "pcie-root-port", "port": 16, "chassis": 1, "id": "pci.1", "bus": "pcie.0",
+                                   "multifunction": True, "addr": "0x2"}),
+            "-device", json.dumps({"driver": "virtio-serial-pci", "id": "virtio-serial0", "bus": "pci.1", "addr": "0x0"}),
+            "-object", json.dumps(sev),
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"]
+    process, qmp = sim.paused(argv)
+    assert qmp.execute("query-sev")["sev-type"] == "sev-snp"
+    qmp.execute("cont")
+    qmp.execute("quit")
+    assert process.wait(60) == 0, process.stderr.read()
+    launch = sim.last()
+    assert launch.digest == model.snp_digest(FIRMWARE, 4, "EPYC-Milan-v2", KERNEL, INITRD, WORDS)
+    assert launch.refused == []
+
+
 @pytest.mark.parametrize("changed", ["firmware", "kernel", "initrd", "words", "vcpus", "cpu"])
 def test_one_change_another_digest(sim, changed):
     """Negative controls: one byte (or one processor) more, and the digest is another one, which again is the right one."""
