@@ -213,6 +213,7 @@ void validate_search(const Validate *v) {
 
         if (v->args.strict || v->args.no_search || v->args.quiet)
                 return;
+        validate_note_session(v);
         try_keys(&s);
         r = s.found ? 0 : try_tables(&s);
         if (r < 0)

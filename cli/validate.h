@@ -121,7 +121,10 @@ bool validate_is_es(const Validate *v);
 _warn_unused_result_ int validate_measure(Validate *v);
 /* Prints what would fit instead. */
 void validate_search(const Validate *v);
+/* --session: refuses keys and policies that do not belong to it. The session in a domain's configuration is the host's word: it
+ * only helps to explain a mismatch. */
 _warn_unused_result_ int validate_check_session(Validate *v);
+void validate_note_session(const Validate *v);
 
 _warn_unused_result_ int validate_load_secrets(Validate *v);
 /* header and payload as base64 text; *ret_payload is owned. */

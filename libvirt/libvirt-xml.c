@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "libvirt-xml.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+
+#define XML_PARSE_NOERROR   32
+#define XML_PARSE_NOWARNING 64
+#define XML_PARSE_NONET     2048
+
+/* FUNCTION(result, name, arguments); xmlChar is unsigned char. */
+#define XML_FUNCTIONS                                                                                       \
+        FUNCTION(void *, xmlReadMemory, (const char *, int, const char *, const char *, int) )              \
+        FUNCTION(void, xmlFreeDoc, (void *) )                                                               \
+        FUNCTION(void *, xmlXPathNewContext, (void *) )                                                     \
+        FUNCTION(void, xmlXPathFreeContext, (void *) )                                                      \
+        FUNCTION(void *, xmlXPathEvalExpression, (const unsigned char *, void *) )                          \
+        FUNCTION(void, xmlXPathFreeObject, (void *) )                                                       \
+        FUNCTION(double, xmlXPathCastToNumber, (void *) )                                                   \
+        FUNCTION(unsigned char *, xmlXPathCastToString, (void *) )
+
+static struct {
+        void *handle; /* stays for the process */
+#define FUNCTION(result, name, arguments) result(*name) arguments;
+        XML_FUNCTIONS
+#undef FUNCTION
+        void (**free_function)(void *); /* xmlFree is a variable */
+} lib;
+
+struct LibvirtXml {
+        void *document, *context; /* owned */
+};
+
+static int load(char **reterr) {
+        static const char *const names[] = { "libxml2.so.2", "libxml2.so.16" };
+        void *handle = NULL;
+
+        if (lib.handle)
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(names) && !handle; i++)
+                handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        if (!handle)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "libxml2 cannot be loaded: install it, or give everything on the command "
+                                "line");
+#define FUNCTION(result, name, arguments)                                                                   \
+        lib.name = (typeof(lib.name)) dlsym(handle, #name);                                                 \
+        if (!lib.name) {                                                                                    \
+                (void) dlclose(handle);                                                                     \
+                return error_set(reterr, -EOPNOTSUPP, "this libxml2 has no " #name);                        \
+        }
+        XML_FUNCTIONS
+#undef FUNCTION
+        lib.free_function = dlsym(handle, "xmlFree");
+        if (!lib.free_function) {
+                (void) dlclose(handle);
+                return error_set(reterr, -EOPNOTSUPP, "this libxml2 has no xmlFree");
+        }
+        lib.handle = handle;
+        return 0;
+}
+
+int libvirt_xml_parse(const char *text, LibvirtXml **ret, char **reterr) {
+        _cleanup_libvirt_xml_ LibvirtXml *x = NULL;
+        size_t n = strlen(text);
+        int r;
+
+        r = load(reterr);
+        if (r < 0)
+                return r;
+        if (n > LIBVIRT_XML_SIZE_MAX)
+                return error_set(reterr, -EBADMSG, "%zu bytes of XML are too many", n);
+        x = calloc(1, sizeof(*x));
+        if (!x)
+                return -ENOMEM;
+        x->document = lib.xmlReadMemory(text, (int) n, "libvirt.xml", NULL,
+                        XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
+        if (!x->document)
+                return error_set(reterr, -EBADMSG, "libvirt's answer is not well-formed XML");
+        x->context = lib.xmlXPathNewContext(x->document);
+        if (!x->context)
+                return -ENOMEM;
+        *ret = TAKE_PTR(x);
+        return 0;
+}
+
+LibvirtXml *libvirt_xml_free(LibvirtXml *x) {
+        if (!x)
+                return NULL;
+        if (x->context)
+                lib.xmlXPathFreeContext(x->context);
+        if (x->document)
+                lib.xmlFreeDoc(x->document);
+        free(x);
+        return NULL;
+}
+
+static int evaluate(LibvirtXml *x, const char *function, const char *path, void **ret) {
+        char expression[512];
+        int n = snprintf(expression, sizeof(expression), "%s(%s)", function, path);
+
+        if (n < 0 || (size_t) n >= sizeof(expression))
+                return -E2BIG;
+        *ret = lib.xmlXPathEvalExpression((const unsigned char *) expression, x->context);
+        return *ret ? 0 : -EINVAL;
+}
+
+int libvirt_xml_count(LibvirtXml *x, const char *path, size_t *ret) {
+        void *object = NULL;
+        double n;
+        int r;
+
+        r = evaluate(x, "count", path, &object);
+        if (r < 0)
+                return r;
+        n = lib.xmlXPathCastToNumber(object);
+        lib.xmlXPathFreeObject(object);
+        *ret = n >= 0 && n < INT_MAX ? (size_t) n : 0;
+        return 0;
+}
+
+int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret) {
+        void *object = NULL;
+        unsigned char *text;
+        char *copy = NULL;
+        size_t n;
+        int r;
+
+        /* The text in front of the first child, which is all of it in what we ask for; attributes have no child. */
+        r = libvirt_xml_count(x, path, &n);
+        if (r < 0)
+                return r;
+        if (n == 0) {
+                *ret = NULL;
+                return 0;
+        }
+        r = evaluate(x, "string", path, &object);
+        if (r < 0)
+                return r;
+        text = lib.xmlXPathCastToString(object);
+        lib.xmlXPathFreeObject(object);
+        if (!text)
+                return -ENOMEM;
+        if (*text)
+                copy = strdup((const char *) text);
+        r = *text && !copy ? -ENOMEM : 0;
+        (*lib.free_function)(text);
+        if (r < 0)
+                return r;
+        *ret = copy;
+        return 0;
+}
