@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <sched.h>
@@ -80,6 +81,23 @@ int confine_lookup_user(const char *name, ConfineUser *ret) {
         if (find_passwd(NULL, number, ret) < 0)
                 *ret = (ConfineUser) { .uid = number, .gid = number };
         return 0;
+}
+
+int confine_check_execute(const ConfineUser *user, const char *path) {
+        const uid_t uid = geteuid();
+        const gid_t gid = getegid();
+        int r = 0;
+
+        if (setegid(user->gid) < 0)
+                return -errno;
+        if (seteuid(user->uid) < 0)
+                r = -errno;
+        else if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+                r = -errno;
+        /* Back again: if that failed, this process would go on as somebody else. */
+        if ((geteuid() != uid && seteuid(uid) < 0) || setegid(gid) < 0)
+                abort();
+        return r;
 }
 
 int confine_become_user(const ConfineUser *user) {

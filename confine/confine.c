@@ -112,3 +112,17 @@ int confine_system_calls(const char *const *names, size_t n) {
         seccomp_release(ctx);
         return r;
 }
+
+bool confine_can_mount(void) {
+        static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_MKNOD, CAP_CHOWN };
+        cap_t now = cap_get_proc();
+        bool all = now;
+
+        for (size_t i = 0; i < ELEMENTSOF(wanted) && all; i++) {
+                cap_flag_value_t has = CAP_CLEAR;
+
+                all = cap_get_flag(now, wanted[i], CAP_EFFECTIVE, &has) == 0 && has == CAP_SET;
+        }
+        (void) cap_free(now);
+        return all;
+}

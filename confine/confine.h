@@ -39,6 +39,12 @@ _warn_unused_result_ int confine_find_user(const char *name, const char *group, 
 /* The user that a person named, by name or number; -ENOENT. */
 _warn_unused_result_ int confine_lookup_user(const char *name, ConfineUser *ret);
 
+/* Whether that user can execute the file: 0, -EACCES, or -EPERM if this process may not become that user. The effective user
+ * changes for a moment: call it before there are threads. */
+_warn_unused_result_ int confine_check_execute(const ConfineUser *user, const char *path);
+/* Whether this process has the capabilities for confine_private_devices(). */
+bool confine_can_mount(void);
+
 /* Turns the calling process into that user for good, with no supplementary groups. */
 _warn_unused_result_ int confine_become_user(const ConfineUser *user);
 /* In a mount namespace of its own, makes the device nodes at these paths accessible (0660) to the group; nodes that do not exist are

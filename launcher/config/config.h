@@ -156,7 +156,7 @@ static inline bool vm_config_confidential(const VmConfig *c) {
 }
 /* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
 static inline bool vm_config_sealed(const VmConfig *c) {
-        return vm_config_confidential(c) || c->other_user;
+        return vm_config_confidential(c);
 }
 /* True if the user's kernel words say what to mount as root or /usr. */
 bool vm_config_names_root(const VmConfig *c);

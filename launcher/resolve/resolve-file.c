@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "error.h"
 #include "fd.h"
@@ -38,4 +40,29 @@ int resolve_sealed_copy(const char *option, const char *path, int fd, uint64_t o
         if (r < 0)
                 return error_set(reterr, r, "cannot seal the copy of '%s': %s", path, strerror(-r));
         return TAKE_FD(memfd);
+}
+
+int resolve_pass_on(const VmConfig *config, const char *option, const char *path, int fd, uint64_t size,
+                LaunchFd number, LaunchInputs *in, char **ret_path, char **reterr) {
+        _cleanup_close_ int owned = fd;
+        struct stat st;
+        int r;
+
+        if (fstat(owned, &st) < 0)
+                return -errno;
+        if (config->other_user && !(st.st_mode & S_IROTH)) {
+                int copy = resolve_sealed_copy(option, path, owned, 0, size, reterr);
+
+                if (copy < 0)
+                        return copy;
+                (void) fd_close(owned);
+                owned = copy;
+        }
+        r = config->other_user ? asprintf(ret_path, "/proc/self/fd/%d", (int) number)
+                               : asprintf(ret_path, "%s", path);
+        if (r < 0) {
+                *ret_path = NULL;
+                return -ENOMEM;
+        }
+        return launch_inputs_keep_fd(in, TAKE_FD(owned), number);
 }

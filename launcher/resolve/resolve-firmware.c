@@ -81,29 +81,26 @@ static int take_image(const VmConfig *config, const ResolveOptions *options, con
                 return fd;
         in->firmware_kind = FIRMWARE_KIND_ROM;
 
-        if (options->for_launch && vm_config_sealed(config)) {
-                if (size > IMAGE_SIZE_MAX)
-                        return inspect_image(config, path, fd, size, in, reterr);
+        /* The sealed copy is what is checked, so that the file cannot change in between. */
+        if (options->for_launch && vm_config_sealed(config) && size <= IMAGE_SIZE_MAX) {
                 copy = resolve_sealed_copy("firmware", path, fd, 0, size, reterr);
                 if (copy < 0)
                         return copy;
                 (void) fd_close(fd);
                 fd = TAKE_FD(copy);
-                r = asprintf(&in->firmware, "/proc/self/fd/%d", LAUNCH_FD_FIRMWARE);
-        } else
-                r = asprintf(&in->firmware, "%s", path);
-        if (r < 0) {
-                in->firmware = NULL;
-                return -ENOMEM;
+                if (asprintf(&in->firmware, "/proc/self/fd/%d", LAUNCH_FD_FIRMWARE) < 0) {
+                        in->firmware = NULL;
+                        return -ENOMEM;
+                }
         }
-
-        /* The sealed copy is what is checked, so that the file cannot change in between. */
         if (vm_config_confidential(config)) {
                 r = inspect_image(config, path, fd, size, in, reterr);
                 if (r < 0)
                         return r;
         }
-        r = launch_inputs_keep_fd(in, TAKE_FD(fd), LAUNCH_FD_FIRMWARE);
+        r = in->firmware ? launch_inputs_keep_fd(in, TAKE_FD(fd), LAUNCH_FD_FIRMWARE)
+                         : resolve_pass_on(config, "firmware", path, TAKE_FD(fd), size, LAUNCH_FD_FIRMWARE,
+                                           in, &in->firmware, reterr);
         if (r < 0)
                 return r;
         return plan_input_add(&in->plan.firmware, path, LAUNCH_FD_FIRMWARE, 0, size);

@@ -105,17 +105,14 @@ static int merge(const CredentialSet *credentials, const Sources *s, LaunchInput
 }
 
 /* One file and nothing to append: QEMU reads it where it is. */
-static int pass_on(Sources *s, LaunchInputs *in) {
+static int pass_on(const VmConfig *config, Sources *s, LaunchInputs *in, char **reterr) {
         InitrdSource *i = s->items;
-        int r;
+        int r = plan_input_add(&in->plan.initrd, i->path, LAUNCH_FD_INITRD, 0, i->size);
 
-        in->initrd = strdup(i->path);
-        if (!in->initrd)
-                return -ENOMEM;
-        r = plan_input_add(&in->plan.initrd, i->path, LAUNCH_FD_INITRD, 0, i->size);
         if (r < 0)
                 return r;
-        return launch_inputs_keep_fd(in, TAKE_FD(i->fd), LAUNCH_FD_INITRD);
+        return resolve_pass_on(config, "initrd", i->path, TAKE_FD(i->fd), i->size, LAUNCH_FD_INITRD, in,
+                        &in->initrd, reterr);
 }
 
 int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
@@ -133,6 +130,6 @@ int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const 
         in->scan = append && s.n_items > 0;
         if (s.n_items == 1 && config->initrds && !append &&
                         (!options->for_launch || !vm_config_sealed(config)))
-                return pass_on(&s, in);
+                return pass_on(config, &s, in, reterr);
         return merge(append ? credentials : NULL, &s, in, reterr);
 }

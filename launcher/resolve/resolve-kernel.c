@@ -77,8 +77,8 @@ int resolve_kernel(const VmConfig *config, const ResolveOptions *options, Launch
                 r = take_copy(config, fd, offset, size, in, reterr);
                 offset = 0;
         } else {
-                in->kernel = strdup(config->linux_path);
-                r = in->kernel ? launch_inputs_keep_fd(in, TAKE_FD(fd), LAUNCH_FD_KERNEL) : -ENOMEM;
+                r = resolve_pass_on(config, "linux", config->linux_path, TAKE_FD(fd), size, LAUNCH_FD_KERNEL,
+                                in, &in->kernel, reterr);
         }
         if (r < 0)
                 return r;

@@ -11,6 +11,11 @@ int resolve_open(const char *option, const char *path, uint64_t *ret_size, char 
 int resolve_sealed_copy(
                 const char *option, const char *path, int fd, uint64_t offset, uint64_t size, char **reterr);
 
+/* Hands a file of which no copy is needed to QEMU, under its fixed number: by its path; by the descriptor if QEMU is another user, who
+ * may not reach the path; as a copy if that user may not read the file at all. Takes fd. *ret_path is owned. */
+_warn_unused_result_ int resolve_pass_on(const VmConfig *config, const char *option, const char *path,
+                int fd, uint64_t size, LaunchFd number, LaunchInputs *in, char **ret_path, char **reterr);
+
 _warn_unused_result_ int resolve_firmware(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_kernel(

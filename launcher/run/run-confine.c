@@ -5,12 +5,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "confine.h"
 #include "error.h"
-#include "process.h"
 #include "strutil.h"
 
 #define QEMU_USER "cvmspawn-qemu" /* units/cvmspawn.sysusers.conf */
@@ -84,36 +82,11 @@ static const char *const system_calls[] = {
         "writev",
 };
 
-typedef struct Trial {
-        const QemuUser *user;
-        const char *qemu;
-} Trial;
-
-/* Tries in a throw-away child what QEMU's child will do: 0, or the errno. */
-static int trial_main(void *userdata) {
-        const Trial *t = userdata;
-        int r = run_become_qemu((void *) t->user);
-
-        if (r < 0)
-                return -r > 250 ? 250 : -r;
-        return access(t->qemu, X_OK) < 0 ? 251 : 0;
-}
-
-/* 0, -EACCES when that user cannot execute QEMU, or what is not permitted. */
+/* 0, -EACCES when that user cannot execute QEMU, -EPERM when becoming it, or giving it devices, is not permitted. */
 static int try_user(const QemuUser *user, const char *qemu) {
-        Trial trial = { .user = user, .qemu = qemu };
-        Process p = PROCESS_NONE;
-        siginfo_t si = {};
-        int r = process_fork(trial_main, &trial, &p);
-
-        if (r < 0)
-                return r;
-        r = process_wait(&p, UINT64_MAX, &si);
-        if (r < 0)
-                return r;
-        if (si.si_code != CLD_EXITED)
-                return -EIO;
-        return si.si_status == 251 ? -EACCES : -si.si_status;
+        if (user->devices && !confine_can_mount())
+                return -EPERM;
+        return confine_check_execute(&(const ConfineUser) { .uid = user->uid, .gid = user->gid }, qemu);
 }
 
 int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret, char **ret_notice,
