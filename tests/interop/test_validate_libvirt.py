@@ -4,6 +4,7 @@ and the peer's stand-in for Python's libvirt module both read. Another test asks
 
 import base64
 import copy
+import ctypes
 import hashlib
 import json
 import os
@@ -249,10 +250,14 @@ def test_strict_is_the_peer(folder, ours):
 
 def test_without_libvirt(folder, program):
     """On a machine without libvirt the answer is a sentence with a remedy."""
-    if subprocess.run(["sh", "-c", "ldconfig -p | grep -q 'libvirt[.]so[.]0'"]).returncode == 0:
-        skip_or_fail("libvirt is installed here") if os.environ.get("MUST_WORK") != "1" else None
-        return
-    done = subprocess.run([program("validate"), "-f", "fw", "--tk", "tk", "-o", "x"], cwd=folder, capture_output=True, text=True)
+    try:
+        ctypes.CDLL("/usr/lib/x86_64-linux-gnu/libvirt.so.0")
+        pytest.skip("libvirt is installed here, so nothing is missing")
+    except OSError:
+        pass
+    env = {k: v for k, v in os.environ.items() if k != "LD_LIBRARY_PATH"}  # meson points it to the stand-in
+    line = [program("validate"), "-f", "fw", "--tk", "tk", "-o", "x"]
+    done = subprocess.run(line, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 2 and "install libvirt0" in done.stderr
 
 
