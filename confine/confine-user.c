@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,41 +12,72 @@
 #include <unistd.h>
 
 #include "confine.h"
+#include "fd.h"
 #include "strutil.h"
 
 #define UID_FIRST 61184u /* systemd.exec(5), DynamicUser=: nobody else gives these out */
 #define UID_LAST  65519u
 
-/* /etc/passwd alone, without the name service: a launcher has no business asking the network who QEMU is. */
-static int find_passwd(const char *name, uid_t uid, ConfineUser *ret) {
-        FILE *f = fopen("/etc/passwd", "re");
-        struct passwd *p;
-        int r = -ENOENT;
+#define TABLE_MAX (1024u * 1024u) /* /etc/passwd of large installations: tens of KiB */
 
-        if (!f)
-                return -errno;
-        while (r == -ENOENT && (p = fgetpwent(f)))
-                if (name ? streq(p->pw_name, name) : p->pw_uid == uid) {
-                        *ret = (ConfineUser) { .uid = p->pw_uid, .gid = p->pw_gid };
-                        r = 0;
-                }
-        (void) fclose(f);
+/* A line of /etc/passwd or /etc/group: name, password, number, and for users the group's number. */
+typedef struct Entry {
+        const char *name;
+        uint64_t number, group;
+} Entry;
+
+static bool read_entry(char *line, Entry *ret) {
+        char *fields[4] = {};
+
+        for (size_t i = 0; i < ELEMENTSOF(fields) && line; i++)
+                fields[i] = strsep(&line, ":");
+        if (!fields[2])
+                return false;
+        *ret = (Entry) { .name = fields[0] };
+        if (parse_u64_max(fields[2], UINT32_MAX - 1, &ret->number) < 0)
+                return false;
+        /* The fourth field of /etc/group is a list of members. */
+        return !fields[3] || parse_u64_max(fields[3], UINT32_MAX - 1, &ret->group) >= 0 || ret->group == 0;
+}
+
+/* The entry with this name, or with no name given, this number: 0 or -ENOENT. /etc/passwd alone, without the name service: a
+ * launcher has no business asking the network who QEMU is. */
+static int find_entry(const char *path, const char *name, uint64_t number, Entry *ret) {
+        _cleanup_free_ char *text = NULL;
+        char *rest, *line;
+        int r;
+
+        r = file_read_all(path, TABLE_MAX, &text, NULL);
+        if (r < 0)
+                return r;
+        rest = text;
+        while ((line = strsep(&rest, "\n"))) {
+                Entry e;
+
+                if (!read_entry(line, &e) || (name ? !streq(e.name, name) : e.number != number))
+                        continue;
+                e.name = NULL; /* ends with the text */
+                *ret = e;
+                return 0;
+        }
+        return -ENOENT;
+}
+
+static int find_passwd(const char *name, uid_t uid, ConfineUser *ret) {
+        Entry e;
+        int r = find_entry("/etc/passwd", name, uid, &e);
+
+        if (r >= 0)
+                *ret = (ConfineUser) { .uid = (uid_t) e.number, .gid = (gid_t) e.group };
         return r;
 }
 
 static int find_group(const char *name, gid_t *ret) {
-        FILE *f = fopen("/etc/group", "re");
-        struct group *g;
-        int r = -ENOENT;
+        Entry e;
+        int r = find_entry("/etc/group", name, 0, &e);
 
-        if (!f)
-                return -errno;
-        while (r == -ENOENT && (g = fgetgrent(f)))
-                if (streq(g->gr_name, name)) {
-                        *ret = g->gr_gid;
-                        r = 0;
-                }
-        (void) fclose(f);
+        if (r >= 0)
+                *ret = (gid_t) e.number;
         return r;
 }
 
