@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* generate: measurements come from the measure program, ID blocks from idblock/. */
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "id-block.h"
+#include "process.h"
+#include "snpguest.h"
+#include "strutil.h"
+
+#define ANSWER_MAX     4096u
+#define KEY_FILE_MAX   (64u * 1024u)
+#define POLICY_DEFAULT UINT64_C(0x30000)
+
+/* Beside this program: verb-measure in a build directory, measure where it is installed. */
+static int find_measure(char ret[static PATH_MAX], char **reterr) {
+        static const char *const names[] = { "verb-measure", "measure" };
+        char here[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
+        char *slash;
+
+        if (n < 0)
+                return -errno;
+        here[n] = 0;
+        slash = strrchr(here, '/');
+        for (size_t i = 0; slash && i < ELEMENTSOF(names); i++) {
+                int k = snprintf(ret, PATH_MAX, "%.*s/%s", (int) (slash - here), here, names[i]);
+
+                if (k > 0 && k < PATH_MAX && access(ret, X_OK) == 0)
+                        return 0;
+        }
+        return error_set(reterr, -ENOENT, "the program 'cvmspawn measure' is not installed beside this one");
+}
+
+/* Runs it and takes its one line. */
+static int ask_measure(char **argv, char **ret, char **reterr) {
+        _cleanup_close_ int out = memfd_new("measurement");
+        Process p = PROCESS_NONE;
+        char path[PATH_MAX];
+        siginfo_t status;
+        ProcessSpec spec = {
+                .file = path, .argv = argv, .stdin_fd = -EBADF, .stdout_fd = out, .stderr_fd = -EBADF
+        };
+        size_t n;
+        int r;
+
+        if (out < 0)
+                return out;
+        r = find_measure(path, reterr);
+        if (r == 0)
+                r = process_spawn(&spec, &p, reterr);
+        if (r == 0)
+                r = process_wait(&p, UINT64_MAX, &status);
+        if (r < 0)
+                return r;
+        if (status.si_code != CLD_EXITED || status.si_status != 0)
+                return error_set(reterr, -EIO, "cvmspawn measure could not compute it");
+        if (lseek(out, 0, SEEK_SET) < 0)
+                return -errno;
+        r = fd_read_all(out, ANSWER_MAX, ret, &n);
+        if (r < 0)
+                return r;
+        (*ret)[strcspn(*ret, "\n")] = 0;
+        return 0;
+}
+
+/* snpguest's base64 is that of the hex text. */
+static int hand_out(const SnpguestArguments *a, const char *prefix, const char *hex, char **reterr) {
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        if (a->output_format && strcasecmp(a->output_format, "hex") != 0)
+                text = base64_encode(hex, strlen(hex));
+        else if (asprintf(&text, "%s%s", prefix, hex) < 0)
+                text = NULL;
+        if (!text)
+                return -ENOMEM;
+        if (a->file) {
+                r = snpguest_write(a->file, text, strlen(text), reterr);
+                if (r < 0)
+                        return r;
+        }
+        return !a->quiet && puts(text) < 0 ? -EIO : 0;
+}
+
+static int push_option(char ***argv, const char *name, const char *value) {
+        return value ? strv_pushf(argv, "--%s=%s", name, value) : 0;
+}
+
+int snpguest_measurement(const SnpguestArguments *a, char **words, char **reterr) {
+        const struct {
+                const char *name, *value;
+        } options[] = {
+                { "vcpus", a->vcpus ?: "1" },
+                { "vcpu-type", a->vcpu_type },
+                { "vcpu-sig", a->vcpu_sig },
+                { "vcpu-family", a->vcpu_family },
+                { "vcpu-model", a->vcpu_model },
+                { "vcpu-stepping", a->vcpu_stepping },
+                { "ovmf", a->ovmf },
+                { "kernel", a->kernel },
+                { "initrd", a->initrd },
+                { "append", a->append },
+                { "guest-features", a->features },
+                { "snp-ovmf-hash", a->ovmf_hash },
+        };
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *hex = NULL;
+        int r;
+
+        if (strv_length(words) > 0)
+                return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
+        r = strv_push(&argv, "cvmspawn measure");
+        if (r == 0)
+                r = strv_push(&argv, "--mode=snp");
+        FOREACH_ARRAY(o, options, ELEMENTSOF(options))
+                if (r == 0)
+                        r = push_option(&argv, o->name, o->value);
+        if (r == 0 && a->vmm_type)
+                r = push_option(&argv, "vmm-type",
+                                strcasecmp(a->vmm_type, "krun") == 0 ? "krun" : a->vmm_type);
+        if (r == 0)
+                r = ask_measure(argv, &hex, reterr);
+        return r < 0 ? r : hand_out(a, "0x", hex, reterr);
+}
+
+int snpguest_ovmf_hash(const SnpguestArguments *a, char **words, char **reterr) {
+        _cleanup_strv_free_ char **argv = NULL;
+        _cleanup_free_ char *hex = NULL;
+        int r;
+
+        if (strv_length(words) > 0 || !a->ovmf)
+                return error_set(reterr, -EINVAL, "ovmf-hash: expected --ovmf=FILE");
+        r = strv_push(&argv, "cvmspawn measure");
+        if (r == 0)
+                r = strv_push(&argv, "--mode=snp:ovmf-hash");
+        if (r == 0)
+                r = push_option(&argv, "ovmf", a->ovmf);
+        if (r == 0)
+                r = ask_measure(argv, &hex, reterr);
+        return r < 0 ? r : hand_out(a, "", hex, reterr);
+}
+
+static int load_key(const char *path, EcKey **ret, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf buf = {};
+        _cleanup_close_ int fd = fd_open(path, 0, 0);
+        int r;
+
+        r = fd < 0 ? fd : secret_buf_read_fd(&buf, fd, KEY_FILE_MAX);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+        r = ec_key_load(buf.data, buf.size, ret, reterr);
+        return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
+}
+
+/* Hex after 0x, base64 else: as snpguest, where base64 of the hex text cannot be told apart and is refused by its length. */
+static int read_digest(const char *s, uint8_t ret[static 48], char **reterr) {
+        _cleanup_free_ uint8_t *decoded = NULL;
+        size_t n;
+
+        if (startswith(s, "0x") && hex_decode_exact(s + 2, ret, 48) == 0)
+                return 0;
+        if (base64_decode(s, strlen(s), &decoded, &n) == 0 && n == 48) {
+                memcpy(ret, decoded, 48);
+                return 0;
+        }
+        return error_set(
+                        reterr, -EINVAL, "'%s': expected 48 bytes, as 0x and 96 hex digits or in base64", s);
+}
+
+static int read_id(const char *s, uint8_t ret[static 16], const char *option, char **reterr) {
+        memset(ret, 0, 16);
+        if (s && hex_decode_exact(s, ret, 16) < 0)
+                return error_set(reterr, -EINVAL, "--%s: expected 32 hex digits", option);
+        return 0;
+}
+
+int snpguest_id_block(const SnpguestArguments *a, char **words, char **reterr) {
+        _cleanup_free_ char *block = NULL, *auth = NULL;
+        _cleanup_ec_key_ EcKey *id = NULL, *author = NULL;
+        SnpIdBlock b = { .policy = POLICY_DEFAULT };
+        IdBlockFiles f;
+        int r;
+
+        if (strv_length(words) != 3)
+                return error_set(reterr, -EINVAL, "id-block: expected ID-KEY, AUTHOR-KEY and DIGEST");
+        if (a->version && !streq(a->version, "1"))
+                return error_set(reterr, -EINVAL, "--version: there is only version 1");
+        if ((a->svn && parse_unsigned(a->svn, &b.guest_svn) < 0) ||
+                        (a->policy && parse_u64(a->policy, &b.policy) < 0))
+                return error_set(reterr, -EINVAL, "--svn and --policy want numbers");
+        r = read_digest(words[2], b.digest, reterr);
+        if (r == 0)
+                r = read_id(a->family_id, b.family_id, "family-id", reterr);
+        if (r == 0)
+                r = read_id(a->image_id, b.image_id, "image-id", reterr);
+        if (r == 0)
+                r = load_key(words[0], &id, reterr);
+        if (r == 0)
+                r = load_key(words[1], &author, reterr);
+        if (r == 0)
+                r = id_block_build(&b, id, author, &f, reterr);
+        if (r < 0)
+                return r;
+        block = base64_encode(f.block, sizeof(f.block));
+        auth = base64_encode(f.auth, sizeof(f.auth));
+        if (!block || !auth)
+                return -ENOMEM;
+        if (a->id_file)
+                r = snpguest_write(a->id_file, block, strlen(block), reterr);
+        if (r == 0 && a->auth_file)
+                r = snpguest_write(a->auth_file, auth, strlen(auth), reterr);
+        if (r == 0 && !a->quiet)
+                printf("ID-BLOCK:\n%s\nAUTH-BLOCK:\n%s\n", block, auth);
+        return r;
+}
+
+int snpguest_key_digest(const SnpguestArguments *a, char **words, char **reterr) {
+        _cleanup_free_ char *hex = NULL;
+        _cleanup_ec_key_ EcKey *k = NULL;
+        uint8_t digest[SHA384_SIZE];
+        SnpIdKey point;
+        int r;
+
+        if (strv_length(words) != 1)
+                return error_set(reterr, -EINVAL, "key-digest: expected one key");
+        r = load_key(words[0], &k, reterr);
+        if (r == 0)
+                r = id_key_from_ec(k, &point);
+        if (r == 0)
+                r = id_key_digest(&point, digest);
+        if (r < 0)
+                return r;
+        hex = hex_encode(digest, sizeof(digest));
+        if (!hex)
+                return -ENOMEM;
+        if (a->file)
+                r = snpguest_write(a->file, hex, strlen(hex), reterr);
+        if (r == 0 && !a->quiet)
+                printf("0x%s\n", hex);
+        return r;
+}
