@@ -76,7 +76,7 @@ def real_cases():
             and (c.get("vmm") or "qemu").lower() == "qemu" and c.get("guest_features", 1) in (0, 1, None)]
 
 
-@pytest.mark.parametrize("case", real_cases(), ids=lambda c: c["name"])
+@pytest.mark.parametrize("case", real_cases(), ids=[c["name"] for c in real_cases()])
 def test_real_firmware(sim, case):
     """What QEMU launches with Debian's firmware has the digest that sev-snp-measure printed for it."""
     firmware = artifact("FIRMWARE").read_bytes()

@@ -95,7 +95,7 @@ bool vm_has_protected_state(const SimVm *vm);
 int vcpu_create(SimVm *vm, uint32_t id, int fd, SimVcpu **ret);
 int vcpu_ioctl(SimVm *vm, SimVcpu *vcpu, unsigned long request, void *arg);
 uint64_t vcpu_msr(const SimVcpu *vcpu, uint32_t index);
-int vcpu_run(SimVm *vm, SimVcpu *vcpu);
+int vcpu_run(SimVcpu *vcpu); /* without the lock */
 void vcpu_free(SimVcpu *vcpu);
 
 /* sim-vmsa.c: the register state as the kernel would hand it to the secure processor */

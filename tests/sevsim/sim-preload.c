@@ -194,14 +194,27 @@ static unsigned steps_after(const Device *device, unsigned long request, void *a
         return 0;
 }
 
+/* The wait is without the lock: other threads kick it. */
+static int run_request(const Device *device) {
+        SimVm *vm = vm_by_index(device->vm);
+        int r = 0;
+
+        pthread_mutex_lock(&lock);
+        if (!vm || device->vcpu >= vm->n_vcpus)
+                r = -ENOTTY;
+        else if (vm->sev_active && vm->guest.state != GUEST_RUNNING)
+                r = finish_command(
+                                vm, vm_refuse(vm, -EINVAL, "KVM_RUN before the launch is finished"), NULL);
+        pthread_mutex_unlock(&lock);
+        return r < 0 ? r : vcpu_run(vm->vcpus[device->vcpu]);
+}
+
 static int simulated_ioctl(const Device *device, unsigned long request, void *arg) {
         unsigned steps;
         int r;
 
-        if (device->kind == DEVICE_VCPU && request == KVM_RUN) {
-                SimVm *vm = vm_by_index(device->vm);
-                return to_errno(vcpu_run(vm, vm->vcpus[device->vcpu]));
-        }
+        if (device->kind == DEVICE_VCPU && request == KVM_RUN)
+                return to_errno(run_request(device));
 
         pthread_mutex_lock(&lock);
         r = device_request(device, request, arg);

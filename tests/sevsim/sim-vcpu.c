@@ -339,12 +339,9 @@ static bool guest_ends(SimVcpu *vcpu) {
 
 /* Called without the lock. Waits the way a kernel vCPU does: until a signal, of which `immediate_exit` may be
  * the only trace when the handler ran before we came here. Signals stay blocked between look and wait. */
-int vcpu_run(SimVm *vm, SimVcpu *vcpu) {
+int vcpu_run(SimVcpu *vcpu) {
         sigset_t all, before;
         int r = -EINTR;
-
-        if (vm->sev_active && vm->guest.state != GUEST_RUNNING)
-                return vm_refuse(vm, -EINVAL, "KVM_RUN before the launch is finished");
 
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
