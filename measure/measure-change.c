@@ -238,7 +238,7 @@ static int add_word_variants(ChangeList *l, const LaunchSpec *base, const char *
 static int add_prefix_variants(ChangeList *l, const LaunchSpec *base, const char *words) {
         FOREACH_ARRAY(p, known_prefixes, ELEMENTSOF(known_prefixes)) {
                 const char *rest = startswith(words, *p);
-                _cleanup_free_ char *with = NULL, *what = NULL, *bare = NULL;
+                _cleanup_free_ char *with = NULL, *what = NULL;
                 int r;
 
                 if (rest) {

@@ -51,7 +51,7 @@ static void probe_cpu(HostFacts *f) {
                 f->amd = ebx == 0x68747541 || ebx == 0x6f677948;
         if (__get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx))
                 f->svm = ecx & 1u << 2;
-        if (__get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
+        if ((unsigned) __get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
                 for (unsigned i = 0; i < 3; i++)
                         __cpuid(0x80000002u + i, brand[4 * i], brand[4 * i + 1], brand[4 * i + 2],
                                         brand[4 * i + 3]);

@@ -23,7 +23,7 @@
 static void probe_sev(HostCaps *caps) {
         unsigned eax, ebx, ecx, edx;
 
-        if (__get_cpuid_max(0x80000000u, NULL) < 0x8000001fu)
+        if ((unsigned) __get_cpuid_max(0x80000000u, NULL) < 0x8000001fu)
                 return;
         __cpuid_count(0x8000001fu, 0, eax, ebx, ecx, edx);
         caps->sev = eax & 1u << 1;
