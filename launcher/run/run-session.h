@@ -76,7 +76,7 @@ typedef struct Session {
 
         LoopSource *signals[5];
         LoopSource *timeout, *patience, *sampler, *panic_timer;
-        unsigned n_signals, end_step;
+        unsigned n_signals, end_step, presses;
         QmpDeadloop deadloop;
         unsigned samples;
 

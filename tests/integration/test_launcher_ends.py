@@ -318,6 +318,17 @@ def test_the_first_signal_asks_for_a_power_off(fake, number):
     assert said(result) == ["cvmspawn: asking the guest to power off; a second signal ends it at once"]
 
 
+def test_the_button_is_pressed_again(fake):
+    """For a guest that was still booting."""
+    run = fake.start("vm.start(); vm.answer_until('system_powerdown'); vm.answer_until('system_powerdown'); vm.power_off()",
+                     "--json=short")
+    run.wait_for_output(b'"started"')
+    run.signal()
+    result = run.wait(TOOK_TOO_LONG)
+    assert result.status == 0
+    assert 2 <= result.seconds < 6
+
+
 def test_the_second_signal_quits(fake):
     run = fake.start(QUITS, "--json=short")
     run.wait_for_output(b'"started"')
