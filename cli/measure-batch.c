@@ -163,32 +163,48 @@ static int read_row(const MeasureArguments *defaults, const Json *line, BatchRow
         return 0;
 }
 
-static int add_archive(const CredentialSet *credentials, MeasureRequest *request, char **reterr) {
-        _cleanup_(secret_buf_done) SecretBuf archive = {};
+/* What the lines share. */
+typedef struct BatchState {
+        MeasureCache *cache; /* owned */
+        RequestFiles files;
+        SecretBuf archive; /* room for the largest so far */
+} BatchState;
+
+static void batch_state_done(BatchState *b) {
+        b->cache = measure_cache_free(b->cache);
+        request_files_done(&b->files);
+        secret_buf_done(&b->archive);
+}
+
+static int add_archive(
+                BatchState *b, const CredentialSet *credentials, MeasureRequest *request, char **reterr) {
+        SecretBuf *archive = &b->archive;
         PlanInput *in = &request->plan.initrd;
         uint64_t size;
         int r;
 
         r = cpio_credentials_size(credentials, &size);
+        if (r >= 0 && archive->size < size) {
+                secret_buf_done(archive);
+                r = secret_buf_alloc(archive, size);
+        }
         if (r >= 0)
-                r = secret_buf_alloc(&archive, size);
-        if (r >= 0)
-                r = cpio_credentials_write(credentials, archive.data, archive.size, reterr);
+                r = cpio_credentials_write(credentials, archive->data, size, reterr);
         if (r >= 0)
                 r = measure_request_pad(in);
         if (r >= 0)
-                r = measure_request_bytes(request, "credentials", archive.data, archive.size, in);
+                r = measure_request_bytes(request, "credentials", archive->data, size, in);
         return r;
 }
 
-static int row_request(BatchRow *row, MeasureRequest *ret, char **reterr) {
+static int row_request(BatchState *b, BatchRow *row, MeasureRequest *ret, char **reterr) {
         int r;
 
         if (row->arguments.initrd_hash && (row->initrds || row->credentials.n_items > 0))
                 return error_set(reterr, -EINVAL,
                                 "'initrd-hash' stands for the whole initrd: no files or credentials beside "
                                 "it");
-        r = measure_request_new(&row->arguments, ret, reterr);
+        r = measure_request_new(&row->arguments, &b->files, ret, reterr);
         if (r < 0)
                 return r;
         if (!ret->plan.kernel_hashes && (row->initrds || row->credentials.n_items > 0)) {
@@ -203,7 +219,7 @@ static int row_request(BatchRow *row, MeasureRequest *ret, char **reterr) {
                         break;
         }
         if (r >= 0 && row->credentials.n_items > 0)
-                r = add_archive(&row->credentials, ret, reterr);
+                r = add_archive(b, &row->credentials, ret, reterr);
         if (r < 0)
                 measure_request_done(ret);
         return r;
@@ -229,7 +245,7 @@ static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, cons
         return !text ? -ENOMEM : puts(text) < 0 ? -EIO : 0;
 }
 
-static int measure_line(MeasureCache *cache, const MeasureArguments *defaults, const char *line, size_t size,
+static int measure_line(BatchState *b, const MeasureArguments *defaults, const char *line, size_t size,
                 char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
         _cleanup_(measure_request_done) MeasureRequest request = {};
@@ -238,19 +254,20 @@ static int measure_line(MeasureCache *cache, const MeasureArguments *defaults, c
         RowOutput output = { .context = &context };
         int r;
 
+        b->files.scratch_end = 0;
         r = js_parse(line, size, &j, reterr);
         if (r >= 0)
                 r = read_row(defaults, j, &row, reterr);
         if (r >= 0)
-                r = row_request(&row, &request, reterr);
+                r = row_request(b, &row, &request, reterr);
         if (r >= 0)
-                r = measure_context_load_cached(cache, &request, &context, reterr);
+                r = measure_context_load_cached(b->cache, &request, &context, reterr);
         output.id = row.id;
         return r < 0 ? r : measure_context_rows(&context, print_row, &output, reterr);
 }
 
 int measure_batch(const MeasureArguments *defaults, const char *path, char **reterr) {
-        _cleanup_(measure_cache_freep) MeasureCache *cache = NULL;
+        _cleanup_(batch_state_done) BatchState b = { .files = REQUEST_FILES_NONE };
         _cleanup_free_ char *line = NULL;
         size_t allocated = 0, number = 0;
         FILE *f = streq(path, "-") ? stdin : fopen(path, "re");
@@ -259,13 +276,13 @@ int measure_batch(const MeasureArguments *defaults, const char *path, char **ret
 
         if (!f)
                 return error_set(reterr, -errno, "--batch: cannot open '%s': %s", path, strerror(errno));
-        r = measure_cache_new(&cache);
+        r = measure_cache_new(&b.cache);
         while (r >= 0 && (n = getline(&line, &allocated, f)) >= 0) {
                 number++;
                 if ((size_t) n > LINE_SIZE_MAX)
                         r = error_set(reterr, -E2BIG, "line is longer than %u bytes", LINE_SIZE_MAX);
                 else if (strspn(line, " \t\r\n") < (size_t) n)
-                        r = measure_line(cache, defaults, line, (size_t) n, reterr);
+                        r = measure_line(&b, defaults, line, (size_t) n, reterr);
                 if (r < 0)
                         (void) error_prefix(reterr, r, "%s, line %zu", path, number);
         }

@@ -436,7 +436,7 @@ static int measure(const CliArguments *a, char *const *argv, char **reterr) {
                 return measure_igvm(a, reterr);
         if (a->batch)
                 return measure_batch(&a->measure, a->batch, reterr);
-        r = measure_request_new(&a->measure, &request, reterr);
+        r = measure_request_new(&a->measure, NULL, &request, reterr);
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 

@@ -32,15 +32,25 @@ static int feed(Hash *whole, Hash *own, const void *p, size_t n) {
         return r;
 }
 
+/* No more than the largest part needs: a page of words does not cost a large allocation. */
+static uint8_t *buffer_new(const PlanInput *in, size_t first, size_t *ret_size) {
+        uint64_t largest = 1;
+
+        for (size_t i = first; i < in->n_parts; i++)
+                largest = MAX(largest, in->parts[i].length);
+        *ret_size = (size_t) MIN(largest, (uint64_t) BUFFER_SIZE);
+        return malloc(*ret_size);
+}
+
 /* One part goes into both hashes; either may be NULL. */
 static int feed_part(const PlanPart *part, const char *name, Hash *whole, Hash *own, uint8_t *buffer,
-                char **reterr) {
+                size_t buffer_size, char **reterr) {
         uint64_t left = part->length, offset = part->offset;
 
         if (part->fd < 0)
-                memset(buffer, 0, (size_t) MIN(left, (uint64_t) BUFFER_SIZE));
+                memset(buffer, 0, (size_t) MIN(left, (uint64_t) buffer_size));
         while (left > 0) {
-                size_t n = (size_t) MIN(left, (uint64_t) BUFFER_SIZE);
+                size_t n = (size_t) MIN(left, (uint64_t) buffer_size);
                 int r;
 
                 r = part->fd < 0 ? 0 : fd_pread_exact(part->fd, buffer, n, offset);
@@ -64,7 +74,8 @@ static int feed_part(const PlanPart *part, const char *name, Hash *whole, Hash *
 /* All parts: the first one's own digest is an intermediate state of the whole's, so nothing is hashed twice but what was
  * appended. */
 static int digest_parts(const PlanInput *in, const char *name, Hash *whole, InputDigest *d, char **reterr) {
-        _cleanup_free_ uint8_t *buffer = malloc(BUFFER_SIZE);
+        size_t size;
+        _cleanup_free_ uint8_t *buffer = buffer_new(in, 0, &size);
         _cleanup_hash_ Hash *own = NULL;
         int r;
 
@@ -78,7 +89,7 @@ static int digest_parts(const PlanInput *in, const char *name, Hash *whole, Inpu
                         if (r < 0)
                                 return r;
                 }
-                r = feed_part(p, name, whole, own, buffer, reterr);
+                r = feed_part(p, name, whole, own, buffer, size, reterr);
                 if (r < 0)
                         return r;
                 if (i == 0) {
@@ -132,15 +143,16 @@ int input_digest(const PlanInput *in, const char *name, InputDigest *ret, char *
 
 int input_feed(const PlanInput *in, size_t first, const char *name, Hash *hash, char **reterr) {
         _cleanup_free_ uint8_t *buffer = NULL;
+        size_t size;
         int r = 0;
 
         if (first >= in->n_parts)
                 return 0;
-        buffer = malloc(BUFFER_SIZE);
+        buffer = buffer_new(in, first, &size);
         if (!buffer)
                 return -ENOMEM;
         for (size_t i = first; r >= 0 && i < in->n_parts; i++)
-                r = feed_part(in->parts + i, name, hash, NULL, buffer, reterr);
+                r = feed_part(in->parts + i, name, hash, NULL, buffer, size, reterr);
         return r;
 }
 

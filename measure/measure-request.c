@@ -111,23 +111,88 @@ static int copy_stream(const char *path, uint64_t *ret_size) {
         return TAKE_FD(out);
 }
 
+static int open_file(const char *path, uint64_t *ret_size) {
+        int fd = fd_open_regular(path, ret_size);
+
+        return fd == -EINVAL ? copy_stream(path, ret_size) : fd;
+}
+
+void request_files_done(RequestFiles *f) {
+        FOREACH_ARRAY(i, f->items, f->n_items) {
+                free(i->path);
+                (void) fd_close(i->fd);
+        }
+        free(f->items);
+        f->scratch = fd_close(f->scratch);
+        *f = REQUEST_FILES_NONE;
+}
+
+static int shared_file(RequestFiles *f, const char *path, uint64_t *ret_size) {
+        struct RequestFile *items, file = {};
+
+        FOREACH_ARRAY(i, f->items, f->n_items)
+                if (streq(i->path, path)) {
+                        *ret_size = i->size;
+                        return i->fd;
+                }
+        items = reallocarray(f->items, f->n_items + 1, sizeof(*items));
+        if (!items)
+                return -ENOMEM;
+        f->items = items;
+        file.path = strdup(path);
+        if (!file.path)
+                return -ENOMEM;
+        file.fd = open_file(path, &file.size);
+        if (file.fd < 0) {
+                free(file.path);
+                return file.fd;
+        }
+        items[f->n_items++] = file;
+        *ret_size = file.size;
+        return file.fd;
+}
+
 int measure_request_open(
                 MeasureRequest *r, const char *option, const char *path, PlanInput *in, char **reterr) {
         uint64_t size = 0;
-        int fd, k;
+        int fd = r->files ? shared_file(r->files, path, &size) : open_file(path, &size);
 
-        fd = fd_open_regular(path, &size);
-        if (fd == -EINVAL)
-                fd = copy_stream(path, &size);
         if (fd < 0)
                 return error_set(reterr, fd, "--%s: cannot open '%s': %s", option, path, strerror(-fd));
-        k = keep_fd(r, fd);
-        return k < 0 ? k : plan_input_add(in, path, fd, 0, size);
+        if (!r->files) {
+                int k = keep_fd(r, fd);
+
+                if (k < 0)
+                        return k;
+        }
+        return plan_input_add(in, path, fd, 0, size);
+}
+
+static int shared_bytes(RequestFiles *f, const char *label, const void *p, size_t n, PlanInput *in) {
+        uint64_t at = f->scratch_end;
+
+        if (f->scratch < 0) {
+                f->scratch = memfd_new("batch");
+                if (f->scratch < 0)
+                        return f->scratch;
+        }
+        for (size_t done = 0; done < n;) {
+                ssize_t k = pwrite(f->scratch, (const char *) p + done, n - done, (off_t) (at + done));
+
+                if (k < 0 && errno != EINTR)
+                        return -errno;
+                done += k > 0 ? (size_t) k : 0;
+        }
+        f->scratch_end += n;
+        return plan_input_add(in, label, f->scratch, at, n);
 }
 
 int measure_request_bytes(MeasureRequest *r, const char *label, const void *p, size_t n, PlanInput *in) {
-        int fd = memfd_new(label), k;
+        int fd, k;
 
+        if (r->files)
+                return shared_bytes(r->files, label, p, n, in);
+        fd = memfd_new(label);
         if (fd < 0)
                 return fd;
         k = keep_fd(r, fd);
@@ -362,8 +427,8 @@ static int read_firmware(const MeasureArguments *a, MeasureRequest *r, char **re
         return r->ovmf_metadata ? 0 : -ENOMEM;
 }
 
-int measure_request_new(const MeasureArguments *a, MeasureRequest *ret, char **reterr) {
-        _cleanup_(measure_request_done) MeasureRequest r = { .features = DEFAULT_FEATURES };
+int measure_request_new(const MeasureArguments *a, RequestFiles *files, MeasureRequest *ret, char **reterr) {
+        _cleanup_(measure_request_done) MeasureRequest r = { .features = DEFAULT_FEATURES, .files = files };
         int k;
 
         if (!a->mode)

@@ -4,6 +4,7 @@
 /* What is to be measured: from option texts to opened inputs and checked numbers. One request gives one digest for every pair of vCPU
  * count and CPU. */
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -47,6 +48,21 @@ typedef struct MeasureCpu {
         uint32_t signature;
 } MeasureCpu;
 
+/* Files that many requests share: each is opened once, and bytes from memory go to one memory file. */
+typedef struct RequestFiles {
+        struct RequestFile {
+                char *path; /* owned */
+                int fd;     /* owned */
+                uint64_t size;
+        } * items; /* owned */
+        size_t n_items;
+        int scratch;          /* owned */
+        uint64_t scratch_end; /* set to 0 when the requests that use it are gone */
+} RequestFiles;
+
+#define REQUEST_FILES_NONE ((RequestFiles) { .scratch = -EBADF })
+void request_files_done(RequestFiles *f);
+
 typedef struct MeasureRequest {
         MeasureMode mode;
         VmsaFlavour flavour;
@@ -65,12 +81,14 @@ typedef struct MeasureRequest {
         uint64_t vars_size;
         int *fds; /* owned, with the descriptors */
         size_t n_fds;
+        RequestFiles *files; /* weak; where descriptors are shared instead, or NULL */
 } MeasureRequest;
 
 void measure_request_done(MeasureRequest *r);
 
-/* -EINVAL and others with a sentence. Opens files. */
-_warn_unused_result_ int measure_request_new(const MeasureArguments *a, MeasureRequest *ret, char **reterr);
+/* -EINVAL and others with a sentence. Opens files, or takes them from `files`, which may be NULL. */
+_warn_unused_result_ int measure_request_new(
+                const MeasureArguments *a, RequestFiles *files, MeasureRequest *ret, char **reterr);
 
 /* A launcher's plan, which is taken; its descriptors stay its owner's. The texts are options and may be NULL. */
 _warn_unused_result_ int measure_request_from_plan(LaunchPlan *plan, const char *vmsa,
