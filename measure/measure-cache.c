@@ -199,6 +199,7 @@ int measure_context_load_cached(
         if (request->has_ovmf_hash) {
                 memcpy(c.firmware.chain, request->ovmf_hash, SHA384_SIZE);
                 c.firmware.has_chain = true;
+                c.firmware.n_prefix = 0; /* belongs to the image's own chain */
         }
         *ret = c;
         return 0;

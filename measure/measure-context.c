@@ -37,6 +37,7 @@ static int load_firmware(void *userdata, char **reterr) {
         if (q->has_ovmf_hash) {
                 memcpy(f->chain, q->ovmf_hash, sizeof(f->chain));
                 f->has_chain = true;
+                f->n_prefix = 0; /* belongs to the image's own chain */
         }
         return 0;
 }

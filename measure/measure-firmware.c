@@ -96,6 +96,13 @@ int firmware_image_prepare(FirmwareImage *f, unsigned work) {
                         return r;
                 memcpy(f->chain, chain.digest, sizeof(f->chain));
                 f->has_chain = true;
+                while (f->n_prefix < f->info.n_sections &&
+                                f->info.sections[f->n_prefix].type != OVMF_SECTION_KERNEL_HASHES)
+                        f->n_prefix++;
+                r = snp_chain_sections(&chain, &f->info, 0, f->n_prefix);
+                if (r < 0)
+                        return r;
+                memcpy(f->prefix, chain.digest, sizeof(f->prefix));
         }
         return 0;
 }

@@ -29,6 +29,9 @@ typedef struct FirmwareImage {
         Hash *state;        /* owned; with FIRMWARE_SHA256: SHA-256 that has seen the image */
         bool has_chain;     /* with FIRMWARE_SNP, and if the image consists of whole pages */
         uint8_t chain[SHA384_SIZE];
+        /* The same with the sections in front of the kernel hashes, as QEMU submits them: common to all launches. */
+        size_t n_prefix; /* sections */
+        uint8_t prefix[SHA384_SIZE];
 } FirmwareImage;
 
 void firmware_image_done(FirmwareImage *f);

@@ -64,6 +64,7 @@ static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, Snp
         unsigned needs = OVMF_NEED_METADATA | (spec->vcpus > 0 ? OVMF_NEED_RESET : 0) |
                         (spec->kernel_hashes ? OVMF_NEED_HASH_TABLE | OVMF_NEED_HASH_PAGE : 0);
         uint8_t table[SEV_HASH_TABLE_SIZE];
+        size_t first = 0;
         int r;
 
         r = firmware_image_require(firmware, needs, reterr);
@@ -71,11 +72,16 @@ static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, Snp
                 return r;
         if (spec->kernel_hashes)
                 kernel_hashes_table(&spec->hashes, table);
-        r = snp_firmware(firmware, c, reterr);
-        if (r < 0)
-                return r;
-        return snp_chain_metadata(
-                        c, &firmware->info, spec->kernel_hashes ? table : NULL, spec->flavour, reterr);
+        if (!c->trace && firmware->n_prefix > 0 && snp_flavour_is_common(spec->flavour)) {
+                memcpy(c->digest, firmware->prefix, SHA384_SIZE);
+                first = firmware->n_prefix;
+        } else {
+                r = snp_firmware(firmware, c, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return snp_chain_metadata(c, &firmware->info, first, spec->kernel_hashes ? table : NULL,
+                        spec->flavour, reterr);
 }
 
 int launch_snp_vmsas(const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret) {

@@ -143,13 +143,28 @@ static int chain_section(SnpChain *c, const OvmfInfo *info, const OvmfSection *s
                         ovmf_section_type_to_string(s->type));
 }
 
-int snp_chain_metadata(SnpChain *c, const OvmfInfo *info, const uint8_t *table, VmsaFlavour flavour,
-                char **reterr) {
+bool snp_flavour_is_common(VmsaFlavour flavour) {
+        return flavour != VMSA_EC2 && flavour != VMSA_EC2_2023 && flavour != VMSA_GCE;
+}
+
+int snp_chain_sections(SnpChain *c, const OvmfInfo *info, size_t first, size_t end) {
+        for (size_t i = first; i < end; i++) {
+                int r = chain_section(c, info, info->sections + i, NULL, VMSA_QEMU, NULL);
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int snp_chain_metadata(SnpChain *c, const OvmfInfo *info, size_t first, const uint8_t *table,
+                VmsaFlavour flavour, char **reterr) {
         /* Amazon's hypervisor gives the CPUID page last. */
         bool cpuid_last = flavour == VMSA_EC2 || flavour == VMSA_EC2_2023;
         int r;
 
-        FOREACH_ARRAY(s, info->sections, info->n_sections) {
+        assert(first == 0 || !cpuid_last);
+        FOREACH_ARRAY(s, info->sections + first, info->n_sections - first) {
                 if (cpuid_last && s->type == OVMF_SECTION_CPUID)
                         continue;
                 r = chain_section(c, info, s, table, flavour, reterr);

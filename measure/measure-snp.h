@@ -9,6 +9,7 @@
  * CONTENTS is the SHA-384 of the page for NORMAL and VMSA pages and zero for all others. QEMU's order: firmware image, sections of
  * the SEV metadata in table order, one VMSA a vCPU. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "crypto-hash.h"
@@ -59,9 +60,14 @@ _warn_unused_result_ int snp_chain_pages(SnpChain *c, SnpPageType type, uint64_t
 /* size bytes, a multiple of 4096, as NORMAL pages from gpa on. */
 _warn_unused_result_ int snp_chain_image(
                 SnpChain *c, const uint8_t *data, uint64_t size, uint64_t gpa, const char *source);
-/* The sections of the SEV metadata; table: the kernel hashes, or NULL. The flavour names the hypervisor, whose page types differ. */
-_warn_unused_result_ int snp_chain_metadata(
-                SnpChain *c, const OvmfInfo *info, const uint8_t *table, VmsaFlavour flavour, char **reterr);
+/* The sections of the SEV metadata from number `first` on (0 but behind snp_chain_sections()); table: the kernel hashes,
+ * or NULL. The flavour names the hypervisor, whose page types differ. */
+_warn_unused_result_ int snp_chain_metadata(SnpChain *c, const OvmfInfo *info, size_t first,
+                const uint8_t *table, VmsaFlavour flavour, char **reterr);
+/* The sections first to end - 1 in QEMU's way; none of them may hold the kernel hashes. */
+_warn_unused_result_ int snp_chain_sections(SnpChain *c, const OvmfInfo *info, size_t first, size_t end);
+/* True if the flavour's hypervisor treats sections as QEMU does. */
+bool snp_flavour_is_common(VmsaFlavour flavour);
 
 /* What the VMSA pages of a launch contain. */
 typedef struct VmsaDigests {

@@ -54,7 +54,7 @@ int svsm_digest(const FirmwareImage *firmware, const FirmwareImage *svsm, uint64
         if (r >= 0)
                 r = snp_chain_image(&chain, svsm->data, svsm->size, gpa, "SVSM");
         if (r >= 0)
-                r = snp_chain_metadata(&chain, &svsm->info, NULL, spec->flavour, reterr);
+                r = snp_chain_metadata(&chain, &svsm->info, 0, NULL, spec->flavour, reterr);
         if (r >= 0)
                 r = vmsa_digests(&vmsa, &digests);
         if (r >= 0)
