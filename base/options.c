@@ -135,7 +135,7 @@ static int parse_long(
                 const OptionTable *t, int argc, char *const *argv, int *i, void *userdata, char **reterr) {
         const char *name = argv[*i] + 2, *value = NULL;
         size_t n = strcspn(name, "=");
-        const OptionRow *row;
+        const OptionRow *row = NULL;
         int r;
 
         r = find_long(t, name, n, &row, reterr);
