@@ -118,6 +118,13 @@ int validate_set_int(void *userdata, const OptionRow *row, const char *value, ch
         return 0;
 }
 
+int validate_set_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (!streq(value, "legacy") && !streq(value, "new"))
+                return error_set(reterr, -EINVAL, "expected legacy or new, not '%s'", value);
+        *(bool *) ((char *) userdata + row->offset) = streq(value, "new");
+        return 0;
+}
+
 static const OptionRow *find_letter(char letter) {
         FOREACH_ARRAY(row, validate_table.rows, validate_table.n_rows)
                 if (row->letter && row->letter == letter)

@@ -244,7 +244,7 @@ static int reset_address(Validate *v, bool *ret_found, uint64_t *ret) {
 }
 
 int validate_build_vmsas(Validate *v, uint64_t family, uint64_t model, uint64_t stepping) {
-        VmsaSpec spec = { .flavour = VMSA_QEMU_PRE_6_10 };
+        VmsaSpec spec = { .flavour = v->args.new_vm_type ? VMSA_QEMU : VMSA_QEMU_PRE_6_10 };
         uint64_t reset = 0, rdx;
         bool found = false;
         int r;

@@ -95,10 +95,10 @@ static int try_pages(Search *s, const Hash *start, Candidate *c, bool fpu, const
                         bool given_fpu = le32_read(v->vmsa0 + VMSA_MXCSR) != 0;
 
                         c->vmsa = fpu == given_fpu ? NULL
-                                        : fpu      ? "VMSAs of KVM_SEV_INIT2 (QEMU legacy-vm-type=off): FCW "
-                                                     "0x37f, MXCSR 0x1f80"
-                                              : "VMSAs of KVM_SEV_ES_INIT (QEMU legacy-vm-type=on): FCW and "
-                                                "MXCSR 0";
+                                        : fpu      ? "VMSAs of KVM_SEV_INIT2 (QEMU legacy-vm-type=off; "
+                                                     "--sev-vm-type=new)"
+                                                   : "VMSAs of KVM_SEV_ES_INIT (QEMU legacy-vm-type=on; "
+                                                "--sev-vm-type=legacy)";
                         c->cpu = cpu;
                         c->vcpus = i == v->args.num_cpus.low ? 0 : i;
                         print_candidate(s, c);

@@ -44,6 +44,7 @@ typedef struct ValidateInt {
 
 typedef struct ValidateArgs {
         bool help, debug, quiet, insecure, ignore_config, strict, no_search;
+        bool new_vm_type; /* VMSAs with FPU state, as KVM_SEV_INIT2 makes them */
         char *measurement;
         ValidateInt api_major, api_minor, build_id, policy, num_cpus;
         ValidateInt cpu_family, cpu_model, cpu_stepping;
@@ -100,6 +101,7 @@ static inline SevKeys *validate_keys(const Validate *v) {
 #define VALIDATE_OPTION_OURS (1u << 16) /* a flag of rows that virt-qemu-sev-validate does not have */
 extern const OptionTable validate_table;
 /* An option handler: Python's int(). */
+int validate_set_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int validate_set_int(void *userdata, const OptionRow *row, const char *value, char **reterr);
 void validate_args_done(ValidateArgs *a);
 /* 0, or -EINVAL with the sentence that argparse would print. */
