@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import sevsim_host
+from launcher_fake import fake, small_initrd  # noqa: F401
 from sevsim_host import build_folder, skip_or_fail
 
 SOURCE = Path(__file__).resolve().parents[2]

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from conftest import descendants_of, name_of, skip_or_fail
-from test_launcher_ends import newc, said
+from launcher_fake import newc, said
 
 BOOT = 240  # seconds: a busy machine needs many, an idle one five to ten
 SUMS = "cd /run/credentials/@system && sha256sum -- *"

@@ -6,7 +6,7 @@ import sys
 import textwrap
 
 import pytest
-from test_launcher_ends import newc, said
+from launcher_fake import newc, said
 
 BOOT = 240
 REFUSED = "the firmware refused to boot: kernel, initrd or words do not have the hashes of the table"
