@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "measure-context.h"
+#include "measure-format.h"
 #include "measure-request.h"
 
 typedef enum JsonStyle { JSON_STYLE_OFF, JSON_STYLE_SHORT, JSON_STYLE_PRETTY } JsonStyle;
@@ -27,6 +28,8 @@ typedef struct CliArguments {
         char *batch;
         char *igvm;
         char *plan_fd;
+        char *name, *sign_key;
+        MeasureFormat format;
         JsonStyle json;
         bool explain, verbose, dump_vmsa, ignore_id_block, help, version;
 } CliArguments;
@@ -53,5 +56,6 @@ _warn_unused_result_ int measure_batch(const MeasureArguments *defaults, const c
 _warn_unused_result_ int measure_igvm(const CliArguments *a, char **reterr);
 /* A LaunchTrace: one line a step. */
 int print_step(void *userdata, const LaunchStep *step);
+_warn_unused_result_ int print_format(const CliArguments *a, const MeasureContext *c, char **reterr);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

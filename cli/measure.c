@@ -40,6 +40,16 @@ static int set_output_format(void *userdata, const OptionRow *row, const char *v
         return option_set_string(userdata, row, value, reterr);
 }
 
+static int set_format(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        CliArguments *a = userdata;
+
+        a->format = measure_format_from_string(value);
+        return a->format < 0
+                        ? error_set(reterr, -EINVAL, "expected text, json, rvps, in-toto or corim, not '%s'",
+                                          value)
+                        : 0;
+}
+
 static const OptionRow rows[] = {
         { .name = "mode",
                         .arg = OPTION_REQUIRED,
@@ -293,6 +303,25 @@ static const OptionRow rows[] = {
                         .values = "@file",
                         .handler = option_set_string,
                         .offset = offsetof(CliArguments, batch) },
+        { .name = "format",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FORMAT",
+                        .help = "text (default), json, rvps (Trustee), in-toto or corim",
+                        .values = "text json rvps in-toto corim",
+                        .handler = set_format },
+        { .name = "name",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "NAME",
+                        .help = "the name of the reference value in these formats",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, name) },
+        { .name = "sign-key",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "FILE",
+                        .help = "signs them: a DSSE envelope, by an Ed25519 or P-384 key in PEM",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, sign_key) },
         { .name = "explain",
                         .arg = OPTION_NONE,
                         .help = "a line a page: address, type, source, contents, digest so far",
@@ -353,6 +382,8 @@ static void arguments_done(CliArguments *a) {
         free(a->output_format);
         free(a->expect);
         free(a->batch);
+        free(a->name);
+        free(a->sign_key);
         free(a->igvm);
         free(a->plan_fd);
 }
@@ -410,7 +441,7 @@ static int measure_hmac_given(const CliArguments *a, char **reterr) {
 
 static int answer(const CliArguments *a, const MeasureRequest *request, char *const *argv, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
-        unsigned work = a->json != JSON_STYLE_OFF ? MEASURE_FIRMWARE_SHA256 : 0;
+        unsigned work = a->json != JSON_STYLE_OFF || a->format != FORMAT_TEXT ? MEASURE_FIRMWARE_SHA256 : 0;
         int r;
 
         r = measure_context_load(request, work, &context, reterr);
@@ -421,6 +452,11 @@ static int answer(const CliArguments *a, const MeasureRequest *request, char *co
                 if (r < 0)
                         return r;
         }
+        if (a->sign_key && a->format == FORMAT_TEXT)
+                return error_set(reterr, -EINVAL,
+                                "--sign-key signs a format: give --format=in-toto, json, rvps or corim");
+        if (a->format != FORMAT_TEXT)
+                return print_format(a, &context, reterr);
         if (a->expect)
                 return print_expectation(a, &context, argv, reterr);
         return a->hmac.tik ? measure_hmac(a, &context, reterr) : print_measurement(a, &context, reterr);

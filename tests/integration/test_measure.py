@@ -395,3 +395,110 @@ def test_bad_batches(run, images, line, part):
     (images / "batch").write_text(line + "\n")
     r = run(*SNP, *BOOT, "--batch", "batch")
     assert r.returncode == 1 and part in r.stderr and r.stderr.count("\n") == 1
+
+
+def cbor(data):
+    """The subset of RFC 8949 that a CoRIM uses, in its shortest form: unsigned, bytes, text, array, map, tag."""
+    def item(at):
+        kind, n = data[at] >> 5, data[at] & 31
+        at += 1
+        if n >= 24:
+            k = 1 << n - 24
+            n, at = int.from_bytes(data[at:at + k], "big"), at + k
+            assert n >= {1: 24, 2: 256, 4: 65536}[k]
+        if kind == 0:
+            return n, at
+        if kind in (2, 3):
+            assert at + n <= len(data)
+            return (data[at:at + n] if kind == 2 else data[at:at + n].decode()), at + n
+        if kind == 4:
+            out = []
+            for _ in range(n):
+                value, at = item(at)
+                out.append(value)
+            return out, at
+        if kind == 5:
+            out = {}
+            for _ in range(n):
+                key, at = item(at)
+                out[key], at = item(at)
+            return out, at
+        assert kind == 6
+        value, at = item(at)
+        return ("tag", n, value), at
+
+    value, end = item(0)
+    assert end == len(data)
+    return value
+
+
+def test_reference_value_formats(run, images):
+    rows = (*SNP, *BOOT, "--vcpus", "1-2")
+    digests = [ok(run(*SNP, *BOOT, "--vcpus", n)) for n in (1, 2)]
+    message = json.loads(ok(run(*rows, "--format", "rvps")))
+    assert (message["version"], message["type"]) == ("0.1.0", "sample")
+    assert json.loads(base64.b64decode(message["payload"])) == {"snp_launch_measurement": digests}
+    message = json.loads(ok(run(*rows, "--format", "rvps", "--name", "mine")))
+    assert list(json.loads(base64.b64decode(message["payload"]))) == ["mine"]
+
+    statement = json.loads(ok(run(*rows, "--format", "in-toto")))
+    assert statement["_type"] == "https://in-toto.io/Statement/v1"
+    assert [s["digest"]["sha384"] for s in statement["subject"]] == digests
+    assert statement["subject"][1]["name"] == "snp_launch_measurement?vcpus=2,cpu=EPYC-v4"
+    assert statement["predicate"] == json.loads(ok(run(*rows, "--json")))
+    one = json.loads(ok(run(*SNP, *BOOT, "--format", "in-toto")))
+    assert one["predicate"] == json.loads(ok(run(*SNP, *BOOT, "--json")))
+    assert ok(run(*rows, "--format", "json")) == ok(run(*rows, "--json"))
+    sev = json.loads(ok(run("--mode", "sev", "--ovmf", "amdsev.fd", "--format", "in-toto")))
+    assert list(sev["subject"][0]["digest"]) == ["sha256"]
+
+
+def test_corim(run, images):
+    r = subprocess.run([MEASURE, *SNP, *BOOT, "--vcpus=1-2", "--format=corim"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                       cwd=images)
+    if b"built without libcbor" in r.stderr:
+        pytest.skip("built without libcbor")
+    assert (r.returncode, r.stderr) == (0, b"")
+    kind, tag, corim = cbor(r.stdout)
+    assert (kind, tag, corim[0], corim[3]) == ("tag", 501, "snp_launch_measurement",
+                                               ("tag", 32, "tag:amd.com,2025:snp-corim-profile"))
+    assert corim[1][0][:2] == ("tag", 506)
+    triples = cbor(corim[1][0][2])[4][0]
+    assert [t[1][0][1][2] for t in triples] == \
+        [[[7, bytes.fromhex(ok(run(*SNP, *BOOT, "--vcpus", n)))]] for n in (1, 2)]
+    assert all(t[1][0][0] == 641 and t[0][0][1] == "AMD" for t in triples)
+    r = run("--mode", "sev", "--ovmf", "amdsev.fd", "--format", "corim")
+    assert r.returncode == 1 and "SEV-SNP only" in r.stderr
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "p384"])
+def test_signed_formats(run, images, kind):
+    make = {"ed25519": "genpkey -algorithm ed25519", "p384": "ecparam -name secp384r1 -genkey -noout"}[kind]
+    subprocess.run(["openssl", *make.split(), "-out", "key.pem"], cwd=images, check=True)
+    subprocess.run(["openssl", "pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"], cwd=images, check=True)
+    public = subprocess.run(["openssl", "pkey", "-in", "key.pem", "-pubout", "-outform", "DER"], cwd=images, check=True,
+                            stdout=subprocess.PIPE).stdout
+    for form in ("in-toto", "rvps", "json"):
+        j = json.loads(ok(run(*SNP, *BOOT, "--format", form, "--sign-key", "key.pem")))
+        payload = base64.b64decode(j["payload"])
+        assert payload.decode() == ok(run(*SNP, *BOOT, "--format", form))
+        kind_of, signature = j["payloadType"].encode(), j["signatures"][0]
+        assert signature["keyid"] == hashlib.sha256(public).hexdigest()
+        (images / "pae").write_bytes(b"DSSEv1 %d %s %d %s" % (len(kind_of), kind_of, len(payload), payload))
+        (images / "sig").write_bytes(base64.b64decode(signature["sig"]))
+        check = ["pkeyutl", "-verify", "-pubin", "-inkey", "public.pem", "-sigfile", "sig", "-rawin", "-in", "pae"] + \
+            (["-digest", "sha384"] if kind == "p384" else [])
+        subprocess.run(["openssl", *check], cwd=images, check=True, stdout=subprocess.PIPE)
+
+
+def test_keys_that_do_not_sign(run, images):
+    (images / "generate.key").write_text("no key")
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "rsa.pem"], cwd=images,
+                   check=True, stderr=subprocess.PIPE)
+    for args, part in ((("--format=json", "--sign-key", "rsa.pem"), "only Ed25519 and P-384 keys sign"),
+                       (("--format=json", "--sign-key", "generate.key"), "not an unencrypted private key"),
+                       (("--format=json", "--sign-key", "nothing"), "--sign-key: cannot read 'nothing'"),
+                       (("--sign-key", "rsa.pem"), "--sign-key signs a format"),
+                       (("--format=xml",), "expected text, json, rvps, in-toto or corim")):
+        r = run(*SNP, *args)
+        assert r.returncode == 1 and part in r.stderr
