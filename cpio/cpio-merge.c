@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "bytes.h"
@@ -21,50 +20,7 @@
 #define LZ4_LEGACY_MAGIC 0x184c2102u
 #define LZ4_END_SIZE     4u /* a block size of zero ends the stream for the kernel */
 
-/* Per step, for sources that sendfile() does not take. */
-#define COPY_BUFFER_SIZE ((size_t) 128 * 1024)
-
 /* --- copying ----------------------------------------------------------------------------------------------------- */
-
-static int copy_by_buffer(const InitrdSource *source, int to, uint64_t done) {
-        _cleanup_free_ char *buf = malloc(COPY_BUFFER_SIZE);
-        int r;
-
-        if (!buf)
-                return -ENOMEM;
-        while (done < source->size) {
-                size_t n = (size_t) MIN((uint64_t) COPY_BUFFER_SIZE, source->size - done);
-
-                r = fd_pread_exact(source->fd, buf, n, done);
-                if (r < 0)
-                        return r;
-                r = fd_write_all(to, buf, n);
-                if (r < 0)
-                        return r;
-                done += n;
-        }
-        return 0;
-}
-
-/* sendfile() was the fastest of read and write, mmap with and without huge pages, splice and two threads each writing
- * a half: allocating the pages is most of the time, and copying them once in the kernel adds least to it. */
-static int copy_bytes(const InitrdSource *source, int to) {
-        off_t done = 0;
-
-        while ((uint64_t) done < source->size) {
-                ssize_t k = sendfile(to, source->fd, &done, (size_t) (source->size - (uint64_t) done));
-
-                if (k < 0 && errno == EINTR)
-                        continue;
-                if (k < 0 && (errno == EINVAL || errno == ENOSYS))
-                        return copy_by_buffer(source, to, (uint64_t) done);
-                if (k < 0)
-                        return -errno;
-                if (k == 0)
-                        return -ENODATA;
-        }
-        return 0;
-}
 
 static int check_end(const InitrdSource *source) {
         ssize_t k;
@@ -83,7 +39,7 @@ static int copy_source(const InitrdSource *source, int to, uint64_t offset, char
 
         if (lseek(to, (off_t) offset, SEEK_SET) < 0)
                 return -errno;
-        r = copy_bytes(source, to);
+        r = fd_copy(source->fd, 0, to, source->size);
         if (r == 0)
                 r = check_end(source);
         if (r == -ENODATA)
