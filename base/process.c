@@ -75,6 +75,8 @@ static int child_setup(const ProcessSpec *spec, pid_t parent) {
 
         if (r < 0)
                 return r;
+        if (spec->own_group && setpgid(0, 0) < 0)
+                return -errno;
         r = move_stdio(spec);
         if (r < 0)
                 return r;

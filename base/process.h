@@ -28,6 +28,7 @@ typedef struct ProcessSpec {
         int stderr_fd;       /* negative: inherited */
         const int *keep_fds; /* inherited under the same numbers */
         size_t n_keep_fds;
+        bool own_group; /* not in the terminal's foreground: its ^C is the parent's alone to answer */
         /* Runs in the child before exec, with everything else set up; may be NULL. Returns 0 or -errno, which
          * process_spawn() reports. Must only make system calls. */
         int (*prepare)(void *userdata);

@@ -170,6 +170,15 @@ static void event_sink_donep(Launch *l) {
         event_sink_done(&l->events);
 }
 
+/* The event with names, places and sizes of all that is measured; then what measure said of them. */
+static int planned(Launch *l, char **reterr) {
+        Json *plan = NULL;
+
+        if (launch_plan_to_json(&l->job->inputs.plan, &plan) >= 0)
+                event_emit(&l->events, "plan", plan);
+        return answered(l, reterr);
+}
+
 static int launch(Launch *l, RunResult *ret, char **reterr) {
         const VmConfig *config = &l->job->config;
         /* The units of --run= need the same systemd that imports from the initrd. */
@@ -181,7 +190,7 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         if (r >= 0)
                 r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
         if (r >= 0)
-                r = answered(l, reterr);
+                r = planned(l, reterr);
         if (r < 0)
                 return r;
         STRV_FOREACH(s, l->job->inputs.notices)
@@ -190,6 +199,8 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         r = run_once(l, may_fall_back, ret, reterr);
         if (r == -ESTALE) {
                 r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
+                if (r >= 0)
+                        r = planned(l, reterr);
                 if (r >= 0)
                         r = run_once(l, /* may_fall_back= */ false, ret, reterr);
         }

@@ -89,6 +89,7 @@ static int start(const LaunchPlan *plan, int plan_fd, int out, int err, Process 
                 .stderr_fd = err,
                 .keep_fds = fds,
                 .n_keep_fds = n,
+                .own_group = true,
         };
         return process_spawn(&spec, ret, reterr);
 }

@@ -77,6 +77,7 @@ static int start(Session *s, const QemuCommand *command, int stderr_fd, char **r
                 .stderr_fd = stderr_fd,
                 .keep_fds = command->fds,
                 .n_keep_fds = command->n_fds,
+                .own_group = !native,
                 .prepare = run_become_qemu,
                 .userdata = (void *) s->request->user,
         };

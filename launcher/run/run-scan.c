@@ -53,6 +53,8 @@ static int scan_main(void *userdata) {
         ScanAnswer a = {};
         InitrdInfo info = {};
 
+        /* Out of reach of the terminal's ^C, as our other children are. */
+        (void) setpgid(0, 0);
         a.result = initrd_scan(job->initrd_fd, 0, job->size, INITRD_SCAN_QUICK, &info, &error);
         if (a.result < 0)
                 (void) snprintf(a.sentence, sizeof(a.sentence), "cannot read the initrd: %s",

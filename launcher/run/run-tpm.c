@@ -64,6 +64,7 @@ int session_start_tpm(Session *s, char **reterr) {
                 .stderr_fd = err_write,
                 .keep_fds = fds,
                 .n_keep_fds = ELEMENTSOF(fds),
+                .own_group = true,
         };
         r = process_spawn(&spec, &s->swtpm, reterr);
         if (r < 0)

@@ -98,7 +98,7 @@ def test_notifications_reach_the_manager(fake, small_initrd, tmp_path):
                           env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert result.status == 4
         assert received(manager) == [b"STATUS=half", b"READY=1", b"EXIT_STATUS=4"]
-        assert [event["event"] for event in events(result)] == ["started", "ready", "exit"]
+        assert [event["event"] for event in events(result)] == ["plan", "started", "ready", "exit"]
 
         result = fake.run("vm.start(); vm.power_off()", env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
         assert received(manager) == [b"READY=1"]
@@ -142,7 +142,7 @@ def test_a_status_descriptor_with_a_number_of_ours(fake, tmp_path):
         finally:
             os.close(113)
     assert result.status == 0
-    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["started", "ready", "exit"]
+    assert [json.loads(line)["event"] for line in path.read_text().splitlines()] == ["plan", "started", "ready", "exit"]
 
 
 def test_refusals_are_events_too(fake):
