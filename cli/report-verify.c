@@ -4,121 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
+#include "measure-child.h"
 #include "report.h"
 #include "snp-policy.h"
 #include "snp-result.h"
 #include "strutil.h"
 
-#define POLICY_FILE_MAX (4u * 1024u * 1024u)
-#define BOUND_FILE_MAX  (64u * 1024u * 1024u)
-#define ROUNDS_MAX      4 /* leaf, chain and revocation list: three fetches at most lie between two verdicts */
-
-/* Hex, or the base64 that some tools print. */
-static int accept_text(SnpPolicy *p, SnpBytesField f, const char *option, const char *s, char **reterr) {
-        _cleanup_free_ uint8_t *decoded = NULL;
-        uint8_t value[64];
-        size_t n;
-
-        if (hex_decode_exact(s, value, snp_field_size(f)) == 0)
-                return snp_policy_accept(p, f, value, reterr);
-        if (base64_decode(s, strlen(s), &decoded, &n) == 0 && n == snp_field_size(f))
-                return snp_policy_accept(p, f, decoded, reterr);
-        return error_set(reterr, -EINVAL, "--%s: expected %zu bytes in hex (%zu digits) or base64, not '%s'",
-                        option, snp_field_size(f), 2 * snp_field_size(f), s);
-}
-
-static int accept_list(SnpPolicy *p, SnpBytesField f, const char *option, char **list, char **reterr) {
-        STRV_FOREACH(s, list) {
-                int r = accept_text(p, f, option, *s, reterr);
-
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-static int accept_bound(SnpPolicy *p, const char *path, char **reterr) {
-        uint8_t digest[SHA512_SIZE];
-        _cleanup_free_ char *data = NULL;
-        size_t size;
-        int r;
-
-        r = file_read_all(path, BOUND_FILE_MAX, &data, &size);
-        if (r < 0)
-                return error_set(reterr, r, "--bound-to: cannot read '%s': %s", path, strerror(-r));
-        r = hash_digest(HASH_SHA512, data, size, digest);
-        if (r < 0)
-                return r;
-        return snp_policy_accept(p, SNP_FIELD_REPORT_DATA, digest, reterr);
-}
-
-static int read_policy_file(SnpPolicy *p, const char *path, char **reterr) {
-        _cleanup_free_ char *text = NULL;
-        _cleanup_js_ Json *j = NULL;
-        size_t size;
-        int r;
-
-        r = file_read_all(path, POLICY_FILE_MAX, &text, &size);
-        if (r < 0)
-                return error_set(reterr, r, "--policy: cannot read '%s': %s", path, strerror(-r));
-        r = js_parse(text, size, &j, reterr);
-        if (r == 0)
-                r = snp_policy_read(j, p, reterr);
-        return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
-}
-
-static int set_vmpl(SnpPolicy *p, const char *s, char **reterr) {
-        uint64_t v;
-
-        if (streq(s, "any")) {
-                p->vmpl.rule = SNP_RULE_ANY;
-                return 0;
-        }
-        if (parse_u64_max(s, 3, &v) < 0)
-                return error_set(reterr, -EINVAL, "--vmpl: expected 0, 1, 2, 3 or any, not '%s'", s);
-        p->vmpl = (SnpNumberRule) { SNP_RULE_SET, v };
-        return 0;
-}
-
-/* The policy file first, then the options on top. */
-static int build_policy(const ReportArguments *a, SnpPolicy *p, char **reterr) {
-        int r = 0;
-
-        if (a->any_measurement && (a->measurements || a->references))
-                return error_set(reterr, -EINVAL,
-                                "--insecure-any-measurement together with an expected measurement: say "
-                                "which");
-        if (a->any_report_data && (a->report_data || a->bound_to))
-                return error_set(reterr, -EINVAL,
-                                "--insecure-any-report-data together with expected report data: say which");
-        if (a->report_data && a->bound_to)
-                return error_set(reterr, -EINVAL,
-                                "--report-data and --bound-to both say what the report data is");
-        if (a->policy)
-                r = read_policy_file(p, a->policy, reterr);
-        if (r == 0)
-                r = accept_list(p, SNP_FIELD_MEASUREMENT, "measurement", a->measurements, reterr);
-        if (r == 0)
-                r = accept_list(p, SNP_FIELD_REPORT_DATA, "report-data", a->report_data, reterr);
-        if (r == 0)
-                r = accept_list(p, SNP_FIELD_HOST_DATA, "host-data", a->host_data, reterr);
-        if (r == 0 && a->bound_to)
-                r = accept_bound(p, a->bound_to, reterr);
-        if (r == 0 && a->vmpl)
-                r = set_vmpl(p, a->vmpl, reterr);
-        if (r < 0)
-                return r;
-        p->allow_debug = p->allow_debug || a->allow_debug;
-        if (a->any_measurement)
-                snp_policy_accept_any_measurement_acknowledging_forgery(p);
-        if (a->any_report_data)
-                snp_policy_accept_any_report_data_acknowledging_replay(p);
-        return snp_policy_decided(p, reterr);
-}
+#define ROUNDS_MAX 4 /* leaf, chain and revocation list: three fetches at most lie between two verdicts */
 
 static int trust_test_root(SnpTrust *t, const char *path, char **reterr) {
         _cleanup_(snp_collateral_done) SnpCollateral c = {};
@@ -256,19 +151,44 @@ static int decide(const ReportArguments *a, const char *path, const SnpPolicy *p
 }
 
 static int print_result(const SnpResult *result, const SnpPolicy *policy, const SnpViolations *violations,
-                bool json, JsStyle style) {
+                const SnpReference *match, bool json, JsStyle style) {
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
         int r;
 
         if (json) {
                 r = snp_result_json(result, policy, violations, &j);
+                if (r == 0)
+                        r = js_set(j, "reference", js_string(match ? match->text : NULL));
                 return r < 0 ? r : report_print_json(j, style);
         }
+        if (match)
+                printf("  reference: %s\n", match->text);
         r = snp_result_text(result, policy, violations, &text);
         if (r < 0)
                 return r;
         return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+}
+
+/* Why the measurement is another one, as far as measure can tell by trying; a help, not a verdict. */
+static void explain_measurement(const SnpResult *result, char *const *launch) {
+        _cleanup_strv_free_ char **words = NULL;
+        _cleanup_free_ char *hex = NULL, *text = NULL;
+        int status;
+
+        hex = hex_encode(result->report.measurement, sizeof(result->report.measurement));
+        if (!hex || strv_copy(launch, &words) < 0 || strv_pushf(&words, "--expect=%s", hex) < 0)
+                return;
+        fflush(stdout);
+        if (measure_child(words, &text, &status, NULL) == 0 && text[0])
+                puts(text);
+}
+
+static bool is_violated(const SnpViolations *v, const char *rule) {
+        FOREACH_ARRAY(x, v->list, v->n)
+                if (streq(x->rule, rule))
+                        return true;
+        return false;
 }
 
 int report_verify(const ReportArguments *a, char **words, char **reterr) {
@@ -277,24 +197,32 @@ int report_verify(const ReportArguments *a, char **words, char **reterr) {
         _cleanup_(report_file_done) ReportFile f = {};
         _cleanup_(snp_policy_done) SnpPolicy policy;
         _cleanup_(snp_result_done) SnpResult result = {};
+        _cleanup_(snp_references_done) SnpReferences refs = {};
         _cleanup_(snp_trust_done) SnpTrust trust;
+        char *const *launch = NULL;
+        const SnpReference *match;
         JsStyle style;
         bool json;
         int r;
 
         snp_policy_init(&policy);
         snp_trust_init(&trust);
-        if (strv_length(words) != 1)
+        if (!words[0])
                 return error_set(reterr, -EINVAL, "verify: expected one report, see --help");
+        if (words[1])
+                launch = words + 1;
         r = report_json_style(a->json, &json, &style, reterr);
         if (r < 0)
                 return r;
-        r = build_policy(a, &policy, reterr);
+        r = report_policy(a, launch, &policy, &refs, reterr);
         if (r < 0)
                 return r;
         r = decide(a, words[0], &policy, &trust, &pool, &f, &result, &violations, reterr);
         if (r < 0)
                 return r;
-        r = print_result(&result, &policy, &violations, json, style);
+        match = result.authentic ? snp_references_find(&refs, result.report.measurement) : NULL;
+        r = print_result(&result, &policy, &violations, match, json, style);
+        if (r == 0 && launch && is_violated(&violations, "measurement"))
+                explain_measurement(&result, launch);
         return r < 0 ? r : verdict_exit_status(result.verdict);
 }

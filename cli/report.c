@@ -43,6 +43,12 @@ static const OptionRow rows[] = {
         { "measurement", 0, OPTION_REQUIRED, "HEX", "Policy (verify)",
                         "the launch digest to expect; repeatable: any of them", NULL, option_append,
                         AT(measurements), 0 },
+        { "reference", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "a table of cvmspawn measure --json; any of its digests will do", "@file",
+                        option_append, AT(references), 0 },
+        { "reference-key", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "the tables are signed (DSSE): the signer's public key", "@file", option_set_string,
+                        AT(reference_key), 0 },
         { "report-data", 0, OPTION_REQUIRED, "HEX", NULL,
                         "the 64 bytes that the guest was to put into the report", NULL, option_append,
                         AT(report_data), 0 },
@@ -77,7 +83,7 @@ static const OptionRow rows[] = {
 
 static const OptionTable table = {
         .program = "cvmspawn report",
-        .arguments = "show|verify REPORT",
+        .arguments = "show|verify REPORT [-- MEASURE OPTIONS...]",
         .summary = "Shows an SNP attestation report, or verifies it up to AMD's pinned root keys",
         .zone = "verifier",
         .epilog = "A report is the bare 1184 bytes, the same with a certificate table behind it, Azure's "

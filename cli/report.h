@@ -9,6 +9,8 @@
 #include "snp-collateral.h"
 #include "snp-evidence.h"
 #include "snp-kds.h"
+#include "snp-policy.h"
+#include "snp-reference.h"
 #include "snp-verify.h"
 
 typedef struct ReportArguments {
@@ -60,6 +62,10 @@ _warn_unused_result_ int report_time(const char *text, int64_t *ret, char **rete
 _warn_unused_result_ int report_json_style(
                 const char *text, bool *ret_on, JsStyle *ret_style, char **reterr);
 _warn_unused_result_ int report_print_json(const Json *j, JsStyle style);
+
+/* The policy of options, files and reference tables, with nothing left undecided; launch: NULL, or arguments of measure. */
+_warn_unused_result_ int report_policy(const ReportArguments *a, char *const *launch, SnpPolicy *p,
+                SnpReferences *refs, char **reterr);
 
 int report_show(const ReportArguments *a, char **words, char **reterr);
 int report_verify(const ReportArguments *a, char **words, char **reterr);

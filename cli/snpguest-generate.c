@@ -3,74 +3,28 @@
 /* generate: measurements come from the measure program, ID blocks from idblock/. */
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "id-block.h"
-#include "process.h"
+#include "measure-child.h"
 #include "snpguest.h"
 #include "strutil.h"
 
-#define ANSWER_MAX     4096u
 #define KEY_FILE_MAX   (64u * 1024u)
 #define POLICY_DEFAULT UINT64_C(0x30000)
 
-/* Beside this program: verb-measure in a build directory, measure where it is installed. */
-static int find_measure(char ret[static PATH_MAX], char **reterr) {
-        static const char *const names[] = { "verb-measure", "measure" };
-        char here[PATH_MAX];
-        ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
-        char *slash;
+static int ask_measure(char **arguments, char **ret, char **reterr) {
+        int status, r;
 
-        if (n < 0)
-                return -errno;
-        here[n] = 0;
-        slash = strrchr(here, '/');
-        for (size_t i = 0; slash && i < ELEMENTSOF(names); i++) {
-                int k = snprintf(ret, PATH_MAX, "%.*s/%s", (int) (slash - here), here, names[i]);
-
-                if (k > 0 && k < PATH_MAX && access(ret, X_OK) == 0)
-                        return 0;
-        }
-        return error_set(reterr, -ENOENT, "the program 'cvmspawn measure' is not installed beside this one");
-}
-
-/* Runs it and takes its one line. */
-static int ask_measure(char **argv, char **ret, char **reterr) {
-        _cleanup_close_ int out = memfd_new("measurement");
-        Process p = PROCESS_NONE;
-        char path[PATH_MAX];
-        siginfo_t status;
-        ProcessSpec spec = {
-                .file = path, .argv = argv, .stdin_fd = -EBADF, .stdout_fd = out, .stderr_fd = -EBADF
-        };
-        size_t n;
-        int r;
-
-        if (out < 0)
-                return out;
-        r = find_measure(path, reterr);
-        if (r == 0)
-                r = process_spawn(&spec, &p, reterr);
-        if (r == 0)
-                r = process_wait(&p, UINT64_MAX, &status);
+        r = measure_child(arguments, ret, &status, reterr);
         if (r < 0)
                 return r;
-        if (status.si_code != CLD_EXITED || status.si_status != 0)
-                return error_set(reterr, -EIO, "cvmspawn measure could not compute it");
-        if (lseek(out, 0, SEEK_SET) < 0)
-                return -errno;
-        r = fd_read_all(out, ANSWER_MAX, ret, &n);
-        if (r < 0)
-                return r;
-        (*ret)[strcspn(*ret, "\n")] = 0;
-        return 0;
+        return status == 0 ? 0 : error_set(reterr, -EIO, "cvmspawn measure could not compute it");
 }
 
 /* snpguest's base64 is that of the hex text. */
@@ -119,9 +73,7 @@ int snpguest_measurement(const SnpguestArguments *a, char **words, char **reterr
 
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        r = strv_push(&argv, "cvmspawn measure");
-        if (r == 0)
-                r = strv_push(&argv, "--mode=snp");
+        r = strv_push(&argv, "--mode=snp");
         FOREACH_ARRAY(o, options, ELEMENTSOF(options))
                 if (r == 0)
                         r = push_option(&argv, o->name, o->value);
@@ -140,9 +92,7 @@ int snpguest_ovmf_hash(const SnpguestArguments *a, char **words, char **reterr) 
 
         if (strv_length(words) > 0 || !a->ovmf)
                 return error_set(reterr, -EINVAL, "ovmf-hash: expected --ovmf=FILE");
-        r = strv_push(&argv, "cvmspawn measure");
-        if (r == 0)
-                r = strv_push(&argv, "--mode=snp:ovmf-hash");
+        r = strv_push(&argv, "--mode=snp:ovmf-hash");
         if (r == 0)
                 r = push_option(&argv, "ovmf", a->ovmf);
         if (r == 0)

@@ -2,6 +2,7 @@
 """cvmspawn report, id-block and the guest's program as users run them: verdicts and statuses on a made-up chain, the key service's grammar,
 cache, rate limit and outage against a server of our own, keys that sign elsewhere."""
 
+import base64
 import hashlib
 import http.server
 import json
@@ -111,6 +112,79 @@ def test_bound_to_and_policy_file(amd, tmp_path):
     policy["minimum_tcb"]["milan"]["snp"] = 25
     (tmp_path / "policy.json").write_text(json.dumps(policy))
     expect(verify(amd / "report.bin", *files(amd), *root, "--policy", tmp_path / "policy.json"), 3, "snp 25")
+
+
+def test_schema_knows_every_member():
+    """The shipped schema and the reader name the same members."""
+    source = Path(__file__).resolve().parents[2] / "attest"
+    members = set(json.loads((source / "snp-policy.schema.json").read_text())["properties"])
+    code = (source / "snp-policy-file.c").read_text() + (source / "snp-policy.c").read_text()
+    assert {m for m in members if f'"{m}"' not in code} == set()
+    assert len(members) == 31
+
+
+def table(*digests, mode="snp"):
+    rows = [{"vcpus": i + 1, "cpu-model": "EPYC-v4", "digest": d} for i, d in enumerate(digests)]
+    return json.dumps({"mode": mode, "rows": rows, "parts": {"kernel": {"sha256": "12" * 32}}})
+
+
+def test_reference_tables(amd, tmp_path):
+    words = [*files(amd), "--insecure-root", amd / "ark.der", "--report-data", REPORT_DATA, "--reference", tmp_path / "table"]
+    (tmp_path / "table").write_text(table("00" * 48, MEASUREMENT))
+    expect(verify(amd / "report.bin", *words), 0, "reference: 2 vCPUs, EPYC-v4, kernel 1212121212121212...")
+    (tmp_path / "table").write_text(table("00" * 48, "11" * 48))
+    expect(verify(amd / "report.bin", *words), 3, "one of 2 accepted values")
+    (tmp_path / "table").write_text(table(MEASUREMENT[:64], mode="sev"))
+    expect(verify(amd / "report.bin", *words), 1, "not a reference table for SNP")
+
+
+def envelope(body, kind, folder):
+    head = f"DSSEv1 {len(kind)} {kind} {len(body)} ".encode()
+    (folder / "pae").write_bytes(head + body)
+    return lambda sig: json.dumps({"payloadType": kind, "payload": base64.b64encode(body).decode(),
+                                   "signatures": [{"sig": base64.b64encode(sig).decode()}]})
+
+
+def test_signed_reference_tables(amd, keys, tmp_path):
+    sealed = envelope(table(MEASUREMENT).encode(), "application/vnd.in-toto+json", tmp_path)
+    openssl("dgst", "-sha384", "-sign", keys / "id.pem", "-out", tmp_path / "p384", tmp_path / "pae")
+    openssl("genpkey", "-algorithm", "ed25519", "-out", tmp_path / "ed.pem")
+    openssl("pkey", "-in", tmp_path / "ed.pem", "-pubout", "-out", tmp_path / "ed.pub")
+    openssl("pkeyutl", "-sign", "-inkey", tmp_path / "ed.pem", "-rawin", "-in", tmp_path / "pae", "-out", tmp_path / "ed")
+    words = [*files(amd), "--insecure-root", amd / "ark.der", "--report-data", REPORT_DATA, "--reference", tmp_path / "table"]
+    (tmp_path / "table").write_text(sealed((tmp_path / "p384").read_bytes()))
+    expect(verify(amd / "report.bin", *words, "--reference-key", keys / "id.pub"), 0, "reference: 1 vCPU")
+    expect(verify(amd / "report.bin", *words, "--reference-key", keys / "author.pub"), 1, "made by this key")
+    expect(verify(amd / "report.bin", *words), 1, "give the signer's public key")
+    (tmp_path / "table").write_text(sealed((tmp_path / "ed").read_bytes()))
+    expect(verify(amd / "report.bin", *words, "--reference-key", tmp_path / "ed.pub"), 0)
+    (tmp_path / "table").write_text(table(MEASUREMENT))
+    expect(verify(amd / "report.bin", *words, "--reference-key", keys / "id.pub"), 1, "not signed")
+
+
+def test_snpguest_words(amd, keys, service, tmp_path):
+    root = ["--insecure-root", amd / "ark.der"]
+    certs = tmp_path / "certs"
+    fetch = ["--kds", service.url, "--cache", tmp_path / "cache"]
+    expect(run("snpguest", "fetch", "ca", "pem", certs, "milan", *fetch), 0)
+    expect(run("snpguest", "fetch", "vcek", "DER", certs, amd / "report.bin", *fetch), 0)
+    expect(run("snpguest", "fetch", "crl", "der", certs, "-r", amd / "report.bin", *fetch), 0)
+    assert sorted(p.name for p in certs.iterdir()) == ["ark.pem", "ask.pem", "crl.der", "vcek.der"]
+    expect(run("snpguest", "verify", "certs", certs), 1, "does not have AMD's key")
+    expect(run("snpguest", "verify", "certs", certs, *root), 0, "The VCEK was signed by the AMD ASK!")
+    expect(run("snpguest", "verify", "attestation", certs, amd / "report.bin", *root, "-m", "0x" + MEASUREMENT), 0, "VEK signed")
+    expect(run("snpguest", "verify", "attestation", certs, amd / "report.bin", *root, "-m", "0x" + "00" * 48), 1, "did not match")
+    expect(run("snpguest", "verify", "attestation", certs, amd / "report-debug.bin", *root), 1, "debug")
+    spoilt = bytearray((amd / "report.bin").read_bytes())
+    spoilt[0x1a0] ^= 1  # the chip: snpguest does not notice
+    (tmp_path / "chip.bin").write_bytes(spoilt)
+    expect(run("snpguest", "verify", "attestation", certs, tmp_path / "chip.bin", *root), 1, "another chip")
+    digest = run("id-block", "key-digest", keys / "id.pem").stdout.strip()
+    assert run("snpguest", "generate", "key-digest", keys / "id.pem").stdout == f"0x{digest}\n"
+    done = expect(run("snpguest", "generate", "id-block", keys / "id.pem", keys / "author.pem", "0x" + MEASUREMENT, "-i",
+                      tmp_path / "block", "-a", tmp_path / "auth"), 0, "ID-BLOCK:", "AUTH-BLOCK:")
+    assert (tmp_path / "block").read_text() in done.stdout
+    expect(run("id-block", "verify", "--id-block", tmp_path / "block", "--id-auth", tmp_path / "auth"), 0)
 
 
 def test_show(amd):

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The measure program as a child: rooms that may not use measure/ ask it. */
+
+#include "macro.h"
+
+/* Runs `cvmspawn measure ARGUMENTS` and takes what it prints (owned, without the last newline) and its exit status. stderr is inherited. */
+_warn_unused_result_ int measure_child(char *const *arguments, char **ret, int *ret_status, char **reterr);
