@@ -92,13 +92,17 @@ int fd_write_all(int fd, const void *buf, size_t n) {
 
 int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size) {
         _cleanup_free_ char *buf = NULL;
-        size_t have = 0, capacity = 0;
+        size_t have = 0, capacity = 0, expected = 4096;
+        struct stat st;
 
+        /* A hint only: files of /proc say 0, and a file can grow. */
+        if (fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t) st.st_size <= max)
+                expected = MAX(expected, (size_t) st.st_size + 2);
         for (;;) {
                 ssize_t k;
 
                 if (capacity - have < 2) {
-                        size_t want = MAX((size_t) 4096, capacity * 2);
+                        size_t want = MAX(expected, capacity * 2);
                         char *p = realloc(buf, want);
 
                         if (!p)
