@@ -17,19 +17,24 @@ void snp_references_done(SnpReferences *r) {
         *r = (SnpReferences) {};
 }
 
+/* In the row, or, where the table is about one launch, among its parameters. */
+static const Json *find(const Json *table, const Json *row, const char *name) {
+        return js_get(row, name) ?: js_get(js_get(table, "parameters"), name);
+}
+
 static char *describe(const Json *table, const Json *row, const char *origin) {
-        const char *model = js_string_value(js_get(row, "cpu-model"));
+        const char *model = js_string_value(find(table, row, "cpu-model"));
         const char *kernel = js_string_value(js_get(js_get(js_get(table, "parts"), "kernel"), "sha256"));
         const char *firmware = js_string_value(js_get(js_get(js_get(table, "parts"), "firmware"), "sha256"));
         _cleanup_(text_done) Text t = {};
         uint64_t vcpus, signature;
         char *s = NULL;
 
-        if (js_u64_value(js_get(row, "vcpus"), &vcpus) == 0)
+        if (js_u64_value(find(table, row, "vcpus"), &vcpus) == 0)
                 text_putf(&t, "%" PRIu64 " vCPU%s, ", vcpus, vcpus == 1 ? "" : "s");
         if (model)
                 text_putf(&t, "%s, ", model);
-        else if (js_u64_value(js_get(row, "vcpu-sig"), &signature) == 0)
+        else if (js_u64_value(find(table, row, "vcpu-sig"), &signature) == 0)
                 text_putf(&t, "CPU signature 0x%" PRIx64 ", ", signature);
         if (kernel)
                 text_putf(&t, "kernel %.16s..., ", kernel);
