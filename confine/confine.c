@@ -7,6 +7,7 @@
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -113,16 +114,36 @@ int confine_system_calls(const char *const *names, size_t n) {
         return r;
 }
 
-bool confine_can_mount(void) {
-        static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_MKNOD, CAP_CHOWN };
+static bool has_capabilities(const cap_value_t *wanted, size_t n) {
         cap_t now = cap_get_proc();
         bool all = now;
 
-        for (size_t i = 0; i < ELEMENTSOF(wanted) && all; i++) {
+        for (size_t i = 0; i < n && all; i++) {
                 cap_flag_value_t has = CAP_CLEAR;
 
                 all = cap_get_flag(now, wanted[i], CAP_EFFECTIVE, &has) == 0 && has == CAP_SET;
         }
         (void) cap_free(now);
         return all;
+}
+
+bool confine_can_mount(void) {
+        static const cap_value_t wanted[] = { CAP_SYS_ADMIN, CAP_MKNOD, CAP_CHOWN };
+
+        return has_capabilities(wanted, ELEMENTSOF(wanted));
+}
+
+bool confine_can_lock(void) {
+        static const cap_value_t wanted[] = { CAP_SYS_RESOURCE };
+        struct rlimit limit;
+
+        if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY)
+                return true;
+        return has_capabilities(wanted, ELEMENTSOF(wanted));
+}
+
+int confine_unlimit_locking(void) {
+        const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+        return setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0 ? -errno : 0;
 }

@@ -86,12 +86,18 @@ static const char *const system_calls[] = {
 static int try_user(const QemuUser *user, const char *qemu) {
         if (user->devices && !confine_can_mount())
                 return -EPERM;
+        if (user->locks && !confine_can_lock())
+                return -EPERM;
         return confine_check_execute(&(const ConfineUser) { .uid = user->uid, .gid = user->gid }, qemu);
 }
 
 int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret, char **ret_notice,
                 char **reterr) {
-        QemuUser u = { .change = true, .devices = kvm };
+        QemuUser u = {
+                .change = true,
+                .devices = kvm,
+                .locks = kvm && (config->coco == SEV_MODE_SEV || config->coco == SEV_MODE_SEV_ES),
+        };
         ConfineUser user;
         int r;
 
@@ -146,7 +152,9 @@ int run_become_qemu(void *userdata) {
                         if (r < 0)
                                 return r;
                 }
-                r = confine_become_user(&(const ConfineUser) { .uid = u->uid, .gid = u->gid });
+                r = u->locks ? confine_unlimit_locking() : 0;
+                if (r >= 0)
+                        r = confine_become_user(&(const ConfineUser) { .uid = u->uid, .gid = u->gid });
                 if (r < 0)
                         return r;
         }

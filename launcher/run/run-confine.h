@@ -12,6 +12,7 @@ typedef struct QemuUser {
         uid_t uid;
         gid_t gid;
         bool devices; /* /dev/kvm and /dev/sev as nodes of its group, in a mount namespace of its own */
+        bool locks;   /* SEV and SEV-ES lock all guest memory: no limit on that */
 } QemuUser;
 
 /* Decides by --qemu-user=, our own user and what is permitted here. Where another user was not possible, *ret_notice (owned) says why in
