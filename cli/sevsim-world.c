@@ -53,15 +53,21 @@ static int find_part(const char *name, char **ret, char **reterr) {
                         name);
 }
 
-static bool reachable_by_all(const char *path) {
-        _cleanup_free_ char *copy = strdup(path);
+static bool has_mode(const char *path, mode_t mode) {
         struct stat st;
 
-        if (!copy || stat(copy, &st) < 0 || !(st.st_mode & S_IROTH))
+        return stat(path, &st) >= 0 && (st.st_mode & mode) == mode;
+}
+
+/* Whether any user has these rights on the file or folder, and can get there. */
+static bool reachable_by_all(const char *path, mode_t mode) {
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy || !has_mode(copy, mode))
                 return false;
         for (char *slash = strrchr(copy, '/'); slash && slash != copy; slash = strrchr(copy, '/')) {
                 *slash = 0;
-                if (stat(copy, &st) < 0 || !(st.st_mode & S_IXOTH))
+                if (!has_mode(copy, S_IXOTH))
                         return false;
         }
         return true;
@@ -88,7 +94,7 @@ static int place_library(SevsimWorld *world, char **reterr) {
         r = find_part("sevsim.so", &path, reterr);
         if (r < 0)
                 return r;
-        if (reachable_by_all(path)) {
+        if (reachable_by_all(path, S_IROTH)) {
                 world->library = TAKE_PTR(path);
                 return 0;
         }
@@ -115,8 +121,11 @@ static unsigned count_launches(const char *record) {
         return n;
 }
 
-/* Whoever runs QEMU writes here, so everybody may, and only remove what is theirs. */
+/* Whoever runs QEMU writes here, so everybody may, and only remove what is theirs. A folder that is out of reach, in
+ * somebody's home for instance, gets the record afterwards. */
 static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
+        _cleanup_free_ char *kept = NULL;
+
         if (wanted) {
                 if (mkdir(wanted, 0755) >= 0) {
                         if (chmod(wanted, 01777) < 0)
@@ -124,17 +133,20 @@ static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
                                                 wanted);
                 } else if (errno != EEXIST)
                         return error_set(reterr, -errno, "cannot make the record folder '%s': %m", wanted);
-                world->record = realpath(wanted, NULL);
-                if (!world->record)
+                kept = realpath(wanted, NULL);
+                if (!kept)
                         return error_set(reterr, -errno, "cannot find the record folder '%s': %m", wanted);
-        } else {
-                if (asprintf(&world->record, "%s/record", world->folder) < 0)
-                        return -ENOMEM;
-                if (mkdir(world->record, 0755) < 0 || chmod(world->record, 01777) < 0)
-                        return error_set(reterr, -errno, "cannot make the record folder '%s': %m",
-                                        world->record);
+                world->before = count_launches(kept);
+                if (reachable_by_all(kept, S_IWOTH | S_IXOTH)) {
+                        world->record = TAKE_PTR(kept);
+                        return 0;
+                }
         }
-        world->before = count_launches(world->record);
+        if (asprintf(&world->record, "%s/record", world->folder) < 0)
+                return -ENOMEM;
+        if (mkdir(world->record, 0755) < 0 || chmod(world->record, 01777) < 0)
+                return error_set(reterr, -errno, "cannot make the record folder '%s': %m", world->record);
+        world->deliver = TAKE_PTR(kept);
         return 0;
 }
 
@@ -265,6 +277,7 @@ void sevsim_world_done(SevsimWorld *world) {
         free(world->folder);
         free(world->library);
         free(world->record);
+        free(world->deliver);
         free(world->platform);
         free(world->host_caps);
         *world = (SevsimWorld) {};

@@ -20,9 +20,10 @@ typedef struct SevsimOptions {
 } SevsimOptions;
 
 typedef struct SevsimWorld {
-        char *folder;    /* owned: temporary, removed with the world; NULL: none */
-        char *library;   /* owned */
-        char *record;    /* owned */
+        char *folder;  /* owned: temporary, removed with the world; NULL: none */
+        char *library; /* owned */
+        char *record;  /* owned */
+        char *deliver; /* owned: where the record goes in the end, if QEMU's user cannot reach it; or NULL */
         char *platform;  /* owned */
         char *host_caps; /* owned: path */
         unsigned before; /* launches that the record holds already */
@@ -32,6 +33,8 @@ typedef struct SevsimWorld {
 _warn_unused_result_ int sevsim_host_caps(char **ret);
 
 _warn_unused_result_ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **reterr);
+/* After the command: moves the record on to the folder that was asked for, where that was out of reach. */
+_warn_unused_result_ int sevsim_world_deliver(SevsimWorld *world, char **reterr);
 void sevsim_world_done(SevsimWorld *world);
 /* The environment for the command: ours and what the library reads. */
 _warn_unused_result_ int sevsim_world_env(

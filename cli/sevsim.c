@@ -308,7 +308,7 @@ static int run(int argc, char **argv, char **reterr) {
         _cleanup_(sevsim_world_done) SevsimWorld world = {};
         _cleanup_strv_free_ char **arguments = NULL, **command = NULL;
         _cleanup_free_ char *predicted = NULL, *text = NULL;
-        int r;
+        int status, r;
 
         r = options_parse(&table, argc, argv, &options, &arguments, reterr);
         if (r < 0)
@@ -338,7 +338,11 @@ static int run(int argc, char **argv, char **reterr) {
                         return r;
         }
         r = run_command(&options, &world, command ?: arguments, reterr);
-        return r < 0 ? r : report(&options, &world, predicted, r, reterr);
+        if (r < 0)
+                return r;
+        status = r;
+        r = sevsim_world_deliver(&world, reterr);
+        return r < 0 ? r : report(&options, &world, predicted, status, reterr);
 }
 
 int main(int argc, char **argv) {

@@ -72,6 +72,20 @@ def test_record_is_kept_and_grows(sim):
     assert record.stat().st_mode & 0o7777 == 0o1777
 
 
+def test_record_out_of_reach(sim):
+    """A folder that QEMU's user cannot reach has the record in the end all the same, numbered on."""
+    home = sim.folder / "home"
+    home.mkdir(mode=0o700)
+    for number in (1, 2):
+        result = runner(f"--record={home / 'kept'}", "--json", "--", *sim.arguments("snp", FIRMWARE))
+        assert result.returncode == 0, result.stderr
+        (launch,) = json.loads(result.stdout)["launches"]
+        assert launch["folder"] == str(home / "kept" / f"launch-00{number}") and launch["digest"] == DIGEST
+    assert sorted(path.name for path in (home / "kept" / "launch-002").iterdir()) == [
+        "commands.jsonl", "digest", "pages.bin", "report.bin"]
+    assert len((home / "kept" / "host.jsonl").read_text().splitlines()) == 2
+
+
 def test_temporary_folder_goes_away(tmp_path):
     result = runner("--", "sh", "-c", 'echo "$CVMSPAWN_SEVSIM_RECORD"; ls -d "$CVMSPAWN_SEVSIM_PLATFORM/pdh.cert"',
                     env={**os.environ, "TMPDIR": str(tmp_path)})

@@ -118,6 +118,13 @@ static void sev_node(mode_t *mode, uid_t *uid, gid_t *gid) {
         *gid = g;
 }
 
+int device_set_node(const struct stat *st) {
+        char node[64];
+
+        snprintf(node, sizeof(node), "%o:%u:%u", st->st_mode & 0777, st->st_uid, st->st_gid);
+        return setenv("CVMSPAWN_SEVSIM_NODE", node, /* overwrite= */ 1) < 0 ? -errno : 0;
+}
+
 void device_stat(DeviceKind kind, struct stat *ret) {
         mode_t mode = KVM_MODE;
         uid_t uid = 0;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -54,6 +55,8 @@ typedef int (*AccessFunction)(const char *path, int mode);
 typedef int (*FaccessatFunction)(int dir_fd, const char *path, int mode, int flags);
 typedef int (*StatFunction)(const char *path, struct stat *ret);
 typedef int (*StatxFunction)(int dir_fd, const char *path, int flags, unsigned mask, struct statx *ret);
+typedef int (*MountFunction)(const char *source, const char *target, const char *type, unsigned long flags,
+                const void *data);
 typedef int (*FstatatFunction)(int dir_fd, const char *path, struct stat *ret, int flags);
 
 static int to_errno(int r) {
@@ -348,4 +351,18 @@ EXPORT int statx(int dir_fd, const char *path, int flags, unsigned mask, struct 
                 .stx_rdev_minor = minor(st.st_rdev),
         };
         return 0;
+}
+
+/* A launcher may mount a node of its own over the device, for QEMU's user: the simulated one then has that node's rights,
+ * here and in what is executed from here. */
+EXPORT int mount(const char *source, const char *target, const char *type, unsigned long flags,
+                const void *data) {
+        DeviceKind kind = device_by_path(target);
+        struct stat st;
+
+        if (kind == DEVICE_NONE || !(flags & MS_BIND))
+                return NEXT(MountFunction, "mount")(source, target, type, flags, data);
+        if (NEXT(StatFunction, "stat")(source, &st) < 0)
+                return -1;
+        return kind == DEVICE_SEV ? to_errno(device_set_node(&st)) : 0;
 }
