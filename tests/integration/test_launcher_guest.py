@@ -401,3 +401,16 @@ def test_nothing_is_left_in_the_usual_places(cvmspawn, tmp_path):
     # Others use these places at the same time: what could be ours is what names us or our QEMU.
     assert [path for path in new if re.search(r"cvmspawn-[0-9a-f]{8}-|vmspawn|qemu|swtpm|initrd", path.name)] == []
     assert result.leftovers == []
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("transport", ["smbios", "fw_cfg", "cmdline"])
+def test_the_other_transports(cvmspawn, tmp_path, transport):
+    """PID 1 imports from there too, and nothing is appended to the initrd."""
+    result = cvmspawn.boot(
+        probe(tmp_path / "probe", SUMS), "--set-credential=a:sesame\\x00", f"--credential-transport={transport}",
+        "--tpm=no", "--console=read-only", "rd.systemd.unit=probe.service", "quiet", timeout=BOOT,
+    )
+    assert result.status == 0, result.err
+    assert f"{sha256(b'sesame' + bytes(1))}  a" in result.out
+    assert ("are no secrets" in result.err) == (transport == "cmdline")
