@@ -350,3 +350,78 @@ def test_keys_never_show(launch):
         text = done.stdout + done.stderr
         for secret in (TIK, TEK, b"passphrase"):
             assert secret not in text and secret.hex().encode() not in text and base64.b64encode(secret) not in text
+
+
+# --- other people's vectors -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vectors():
+    shared = os.environ.get("CVMSPAWN_SHARED")
+    if not shared:
+        pytest.skip("the vectors of sevctl and virtee/sev are not shipped; they are looked for in ../shared/testdata")
+    folder = Path(shared) / "testdata/attestation"
+    return folder, json.loads((folder / "session/vectors.json").read_text())
+
+
+def test_vectors_of_measurements(tmp_path, vectors):
+    folder, data = vectors
+    seen = 0
+    (tmp_path / "tek").write_bytes(bytes(16))
+    for v in data["measure"]:
+        if "firmware_file" not in v:
+            continue  # those give a digest instead of a firmware: the unit tests have one
+        words = ["--firmware", folder / v["firmware_file"], "--tik", folder / v["tik_file"], "--tek=tek", "-m", v["blob_b64"], "--policy", v["policy"]]
+        words += ["--api-major", v["api_major"], "--api-minor", v["api_minor"], "--build-id", v["build"]]
+        for key, option in (("kernel_file", "-k"), ("initrd_file", "-r"), ("vmsa_cpu0_file", "-0"), ("vmsa_cpu1_file", "-1")):
+            words += [option, folder / v[key]] if key in v else []
+        words += ["-e", v["cmdline"]] if "cmdline" in v else []
+        words += ["-n", v["num_cpus"]] if "num_cpus" in v else []
+        for strict in ([], ["--strict-compat"]):
+            cvmspawn(tmp_path, "validate", *strict, *words)
+        seen += 1
+    assert seen >= 3
+
+
+def test_vectors_of_secrets(tmp_path, vectors):
+    folder, data = vectors
+    for v in data["secret"]:
+        keys = [f"--tik={folder / v['tik_file']}", f"--tek={folder / v['tek_file']}", f"--measurement={v['launch_measure_blob_b64']}"]
+        (tmp_path / "h").write_text(v["header_b64"])
+        (tmp_path / "p").write_text(v["payload_b64"])
+        done = cvmspawn(tmp_path, "secret", "open", *keys, "h", "p")
+        sizes = [f"{guid} {(folder / name).stat().st_size} bytes" for guid, name in v["entries"]]
+        assert done.stdout.splitlines() == sizes
+        # ours differs in its IV alone: opened, both are the same table
+        cvmspawn(tmp_path, "secret", "build", *keys, *(f"--secret={guid}:{folder / name}" for guid, name in v["entries"]), "H", "P")
+        tables = [
+            sev_owner.open_packet((folder / v["tik_file"]).read_bytes(), (folder / v["tek_file"]).read_bytes(), base64.b64decode(v["launch_measure_blob_b64"]), *((tmp_path / n).read_text() for n in pair))
+            for pair in (("h", "p"), ("H", "P"))
+        ]  # fmt: skip
+        assert tables[0] == tables[1]
+
+
+# Measurements that virt-qemu-sev-validate 12.8.0 gave for Debian's OVMF.amdsev.fd of this digest; kernel "kernel", initrd "initrd",
+# console=ttyS0, processor 25/1/1, API 1.55, build 21, TEK 00..0f, TIK 10..1f, nonce a0..af.
+DEBIAN_FIRMWARE = "3e4fd0b3fe3b2dbe481c3d9e99418a034174f26cbe1f55aa212b0f18c12d2d6f"
+GOLDEN_MEASUREMENTS = [
+    (3, 0, False, "6cjLB4V6TPNJaEvOgSZFyezLbtsXEaKWkhIZK+TBlF6goaKjpKWmp6ipqqusra6v"),
+    (3, 0, True, "PL1m62X92nivB5NnOSQPrB+B12r7T/ez0nJeca8GIJSgoaKjpKWmp6ipqqusra6v"),
+    (7, 1, False, "EVMOPsUo3lD+iBv2U4I8gOzNLUSSvcxaZyVDeVMX3HugoaKjpKWmp6ipqqusra6v"),
+    (7, 2, False, "6GwAIEPthNwZXC0x9Mj3Z26307kUBRrV/Rlsv46NKsegoaKjpKWmp6ipqqusra6v"),
+    (7, 4, False, "ypfhwSLReZyFhNrLAmM85gJzPnPsrMdtxaUjmpGLTMqgoaKjpKWmp6ipqqusra6v"),
+    (7, 2, True, "KZlMtEUKwIlOZgfgVbdIJSDrdJuscJThneDd9yNpDvSgoaKjpKWmp6ipqqusra6v"),
+]
+
+
+def test_golden_measurements(tmp_path, firmware):
+    if hashlib.sha256(firmware.read_bytes()).hexdigest() != DEBIAN_FIRMWARE:
+        pytest.skip("Debian's OVMF.amdsev.fd has changed since the golden measurements were made")
+    for name, data in {"kernel": b"kernel", "initrd": b"initrd", "tk": TEK + TIK}.items():
+        (tmp_path / name).write_bytes(data)
+    for policy, cpus, kernel, measurement in GOLDEN_MEASUREMENTS:
+        words = ["-f", firmware, "--tk=tk", "--api-major=1", "--api-minor=55", "--build-id=21", f"--policy={policy}", "-m", measurement]
+        words += ["-k", "kernel", "-r", "initrd", "-e", "console=ttyS0"] if kernel else []
+        words += [f"-n{cpus}", "--cpu-family=25", "--cpu-model=1", "--cpu-stepping=1"] if cpus else []
+        for strict in ([], ["--strict-compat"]):
+            cvmspawn(tmp_path, "validate", *strict, *words)
