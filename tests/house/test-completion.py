@@ -89,7 +89,7 @@ class Zsh(unittest.TestCase):
             os.chdir('/')
             os.environ.update(TERM='dumb', HISTFILE='', PS1='')
             os.execvp('zsh', ['zsh', '-f', '-i'])
-        seen, deadline = b'', time.monotonic() + 10
+        seen, deadline = b'', time.monotonic() + 60
 
         def read_until(what):
             nonlocal seen
