@@ -9,5 +9,6 @@
 
 struct EcKey {
         EVP_PKEY *pkey;        /* owned */
+        EVP_PKEY *public_part; /* owned; a token gives it apart from the private key; NULL: pkey has it */
         OSSL_LIB_CTX *library; /* owned; NULL: the default one */
 };

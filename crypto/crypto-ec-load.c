@@ -97,9 +97,10 @@ static const char *first_reason(char buf[static 256]) {
 
 int ec_key_open(const char *uri, EcKey **ret, char **reterr) {
         _cleanup_(OSSL_LIB_CTX_freep) OSSL_LIB_CTX *library = NULL;
-        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL, *public_part = NULL;
         OSSL_STORE_CTX *store;
         char reason[256];
+        int r;
 
         crypto_init();
         library = OSSL_LIB_CTX_new();
@@ -116,16 +117,22 @@ int ec_key_open(const char *uri, EcKey **ret, char **reterr) {
                                 "see "
                                 "config(5) and the provider's manual",
                                 first_reason(reason));
-        (void) OSSL_STORE_expect(store, OSSL_STORE_INFO_PKEY);
-        while (!pkey && !OSSL_STORE_eof(store)) {
+        /* A token keeps the public key as an object of its own, and may not tell it with the private one. */
+        while (!OSSL_STORE_eof(store)) {
                 OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+                int type = info ? OSSL_STORE_INFO_get_type(info) : 0;
 
-                if (info && OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY)
+                if (type == OSSL_STORE_INFO_PKEY && !pkey)
                         pkey = OSSL_STORE_INFO_get1_PKEY(info);
+                else if (type == OSSL_STORE_INFO_PUBKEY && !public_part)
+                        public_part = OSSL_STORE_INFO_get1_PUBKEY(info);
                 OSSL_STORE_INFO_free(info);
         }
         (void) OSSL_STORE_close(store);
         if (!pkey)
                 return error_set(reterr, -ENOENT, "no private key there (%s)", first_reason(reason));
-        return take_key(TAKE_PTR(pkey), TAKE_PTR(library), ret, reterr);
+        r = take_key(TAKE_PTR(pkey), TAKE_PTR(library), ret, reterr);
+        if (r == 0)
+                (*ret)->public_part = TAKE_PTR(public_part);
+        return r;
 }

@@ -32,6 +32,7 @@ EcKey *ec_key_free(EcKey *k) {
         if (!k)
                 return NULL;
         EVP_PKEY_free(k->pkey);
+        EVP_PKEY_free(k->public_part);
         OSSL_LIB_CTX_free(k->library);
         free(k);
         return NULL;
@@ -110,7 +111,8 @@ int ec_key_point(const EcKey *k, EcPoint *ret) {
         uint8_t point[POINT_SIZE];
         size_t n = 0;
 
-        if (!EVP_PKEY_get_octet_string_param(k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) ||
+        if (!EVP_PKEY_get_octet_string_param(
+                            k->public_part ?: k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) ||
                         n != sizeof(point) || point[0] != POINT_CONVERSION_UNCOMPRESSED)
                 return -EIO;
         memcpy(ret->x, point + 1, P384_SIZE);

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Other programs about the same files: OpenSSL's own path validation beside our three-certificate chain, and an ID key that never leaves a
+PKCS#11 token (SoftHSM)."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import BUILD, cache_folder, private_apt, skip_or_fail
+
+SHARED = os.environ.get("CVMSPAWN_SHARED")
+
+
+def run(*words, **options):
+    return subprocess.run([str(w) for w in words], capture_output=True, text=True, timeout=300, **options)
+
+
+def must(*words, **options):
+    done = run(*words, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def pem(path, folder):
+    out = folder / (path.stem + ".pem")
+    must("openssl", "x509", "-inform", "der", "-in", path, "-out", out)
+    return out
+
+
+def openssl_says(root, between, leaf, folder, time):
+    words = ["openssl", "verify", "-no_check_time"] if time is None else ["openssl", "verify", "-attime", time]
+    return run(*words, "-CAfile", pem(root, folder), "-untrusted", pem(between, folder), pem(leaf, folder)).returncode == 0
+
+
+def we_say(folder, root):
+    return run(BUILD / "cli/cvmspawn", "snpguest", "verify", "certs", folder, *root).returncode == 0
+
+
+def chain(folder, **files):
+    folder.mkdir()
+    for name, source in files.items():
+        (folder / f"{name}.der").write_bytes(source.read_bytes())
+    return folder
+
+
+def test_made_up_chains_as_openssl_sees_them(tmp_path):
+    amd, other = tmp_path / "amd", tmp_path / "other"
+    for folder in (amd, other):
+        folder.mkdir()
+        must(BUILD / "tests/lib/fake-amd-tool", folder)
+    cases = {"good": (amd, amd, amd, True), "foreign-leaf": (amd, amd, other, False), "foreign-between": (amd, other, amd, False),
+             "foreign-both": (amd, other, other, False)}
+    for name, (root, between, leaf, expected) in cases.items():
+        work = tmp_path / f"pem-{name}"
+        work.mkdir()
+        assert openssl_says(root / "ark.der", between / "ask.der", leaf / "vcek.der", work, None) == expected
+        ours = chain(tmp_path / name, ark=root / "ark.der", ask=between / "ask.der", vcek=leaf / "vcek.der")
+        assert we_say(ours, ["--insecure-root", root / "ark.der"]) == expected
+
+
+def test_real_chains_as_openssl_sees_them(tmp_path):
+    if not SHARED:
+        pytest.skip("the optional test data (CVMSPAWN_SHARED) with real certificates is not here")
+    data, n = Path(SHARED) / "testdata/attestation/snp", 0
+    for leaf in sorted((data / "leaf").iterdir()):
+        for product in ("milan", "genoa", "turin"):
+            work = tmp_path / f"{leaf.stem}-{product}"
+            work.mkdir()
+            kind = "asvk" if "vlek" in leaf.name else "ask"
+            root, between = data / f"ca/{product}_ark.der", data / f"ca/{product}_{kind}.der"
+            theirs = openssl_says(root, between, leaf, work, None)
+            names = {"ark": root, kind: between, "vlek" if kind == "asvk" else "vcek": leaf}
+            assert we_say(chain(work / "certs", **names), []) == theirs, (leaf.name, product)
+            n += theirs
+    assert n >= 15
+
+
+@pytest.fixture(scope="module")
+def token(tmp_path_factory):
+    """SoftHSM with an ID key, and OpenSSL's configuration for it; fetched into the cache, not installed."""
+    unpacked, folder = cache_folder("peers/softhsm"), tmp_path_factory.mktemp("token")
+    usr = unpacked / "usr/lib/x86_64-linux-gnu"
+    if not (usr / "ossl-modules/pkcs11.so").exists():
+        private_apt("bookworm,bookworm-backports", "unpack", unpacked, "pkcs11-provider", "softhsm2", "libsofthsm2")
+    (folder / "tokens").mkdir()
+    (folder / "pin").write_text("1234")
+    (folder / "softhsm.conf").write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
+    (folder / "openssl.cnf").write_text(
+        "openssl_conf = init\n[init]\nproviders = providers\n[providers]\ndefault = d\npkcs11 = p\n[d]\nactivate = 1\n"
+        f"[p]\nmodule = {usr}/ossl-modules/pkcs11.so\npkcs11-module-path = {usr}/softhsm/libsofthsm2.so\nactivate = 1\n")
+    env = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm.conf")}
+    util = [unpacked / "usr/bin/softhsm2-util", "--module", usr / "softhsm/libsofthsm2.so"]
+    must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384", "-out", folder / "id.pem")
+    done = run(*util, "--init-token", "--free", "--label", "owner", "--pin", "1234", "--so-pin", "1234", env=env)
+    if done.returncode != 0:
+        skip_or_fail(f"SoftHSM does not run here: {done.stderr.strip()[-200:]}")
+    must(*util, "--import", folder / "id.pem", "--token", "owner", "--label", "id", "--id", "01", "--pin", "1234", env=env)
+    return folder, {**env, "OPENSSL_CONF": str(folder / "openssl.cnf")}
+
+
+def test_key_that_stays_in_its_token(token, tmp_path):
+    folder, env = token
+    uri = f"pkcs11:token=owner;object=id?pin-source=file:{folder}/pin"
+    words = [BUILD / "cli/cvmspawn", "id-block", "build", "aa" * 48, "--id-key", uri, "--author-key", folder / "id.pem",
+             "--id-block", tmp_path / "block", "--id-auth", tmp_path / "auth"]
+    built = must(*words, env=env).stdout
+    digest = must(BUILD / "cli/cvmspawn", "id-block", "key-digest", folder / "id.pem").stdout.strip()
+    assert f"id-key-digest={digest}\n" in built and f"author-key-digest={digest}\n" in built
+    must(BUILD / "cli/cvmspawn", "id-block", "verify", "--id-block", tmp_path / "block", "--id-auth", tmp_path / "auth")
+    wrong = run(*[w if w != uri else uri.replace("object=id", "object=none") for w in words], env=env)
+    assert wrong.returncode == 1 and "no private key" in wrong.stderr
