@@ -27,6 +27,7 @@ typedef struct CliArguments {
         char *expect;
         char *batch;
         char *igvm;
+        char *from_qemu, *from_libvirt, *from_vmspawn;
         char *plan_fd;
         char *name, *sign_key;
         MeasureFormat format;
@@ -57,5 +58,10 @@ _warn_unused_result_ int measure_igvm(const CliArguments *a, char **reterr);
 /* A LaunchTrace: one line a step. */
 int print_step(void *userdata, const LaunchStep *step);
 _warn_unused_result_ int print_format(const CliArguments *a, const MeasureContext *c, char **reterr);
+/* Fills what was not given from --from-qemu= or --from-libvirt=. */
+_warn_unused_result_ int read_other_launcher(CliArguments *a, char **reterr);
+/* --from-vmspawn=: its command line as the launcher's options; *ret is owned. */
+_warn_unused_result_ int vmspawn_launcher_options(
+                const char *text, const char *program, char ***ret, char **reterr);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

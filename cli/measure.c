@@ -184,6 +184,27 @@ static const OptionRow rows[] = {
                         .help = "accepts an ID block in the file that expects another digest",
                         .handler = option_set_true,
                         .offset = offsetof(CliArguments, ignore_id_block) },
+        { .name = "from-qemu",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "PID|FILE",
+                        .group = "From another launcher",
+                        .help = "a running QEMU, or a file with its command line",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, from_qemu) },
+        { .name = "from-libvirt",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "XML",
+                        .help = "a libvirt domain",
+                        .values = "@file",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, from_libvirt) },
+        { .name = "from-vmspawn",
+                        .arg = OPTION_REQUIRED,
+                        .metavar = "ARGS",
+                        .help = "a command line of systemd-vmspawn, as one text",
+                        .handler = option_set_string,
+                        .offset = offsetof(CliArguments, from_vmspawn) },
         { .name = "snp-ovmf-hash",
                         .arg = OPTION_REQUIRED,
                         .metavar = "HASH",
@@ -385,6 +406,9 @@ static void arguments_done(CliArguments *a) {
         free(a->name);
         free(a->sign_key);
         free(a->igvm);
+        free(a->from_qemu);
+        free(a->from_libvirt);
+        free(a->from_vmspawn);
         free(a->plan_fd);
 }
 
@@ -462,34 +486,50 @@ static int answer(const CliArguments *a, const MeasureRequest *request, char *co
         return a->hmac.tik ? measure_hmac(a, &context, reterr) : print_measurement(a, &context, reterr);
 }
 
-static int measure(const CliArguments *a, char *const *argv, char **reterr) {
+/* The launcher's dialect: its options in `launcher`, ours in `a`. */
+static int measure_launcher(CliArguments *a, char **launcher, char *const *argv, char **reterr) {
+        _cleanup_(launch_inputs_done) LaunchInputs inputs = {};
         _cleanup_(measure_request_done) MeasureRequest request = {};
-        int r;
+        int r = coco_request(launcher, a, &inputs, &request, reterr);
 
-        if (a->hmac.launch_digest)
-                return measure_hmac_given(a, reterr);
-        if (a->igvm)
-                return measure_igvm(a, reterr);
-        if (a->batch)
-                return measure_batch(&a->measure, a->batch, reterr);
-        r = measure_request_new(&a->measure, NULL, &request, reterr);
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 
-/* The launcher's dialect. */
 static int measure_coco(char *const *argv, char **reterr) {
         _cleanup_strv_free_ char **own = NULL, **launcher = NULL, **words = NULL;
-        _cleanup_(launch_inputs_done) LaunchInputs inputs = {};
-        _cleanup_(measure_request_done) MeasureRequest request = {};
         _cleanup_(arguments_done) CliArguments a = {};
         int r;
 
         r = coco_split(argv, &own, &launcher);
         if (r >= 0)
                 r = options_parse(&table, (int) strv_length(own), own, &a, &words, reterr);
-        if (r >= 0)
-                r = coco_request(launcher, &a, &inputs, &request, reterr);
-        return r < 0 ? r : answer(&a, &request, argv, reterr);
+        return r < 0 ? r : measure_launcher(&a, launcher, argv, reterr);
+}
+
+static int measure_vmspawn(CliArguments *a, char *const *argv, char **reterr) {
+        _cleanup_strv_free_ char **launcher = NULL;
+        int r = vmspawn_launcher_options(a->from_vmspawn, argv[0], &launcher, reterr);
+
+        return r < 0 ? r : measure_launcher(a, launcher, argv, reterr);
+}
+
+static int measure(CliArguments *a, char *const *argv, char **reterr) {
+        _cleanup_(measure_request_done) MeasureRequest request = {};
+        int r;
+
+        if (a->hmac.launch_digest)
+                return measure_hmac_given(a, reterr);
+        if (a->from_vmspawn)
+                return measure_vmspawn(a, argv, reterr);
+        r = read_other_launcher(a, reterr);
+        if (r < 0)
+                return r;
+        if (a->igvm)
+                return measure_igvm(a, reterr);
+        if (a->batch)
+                return measure_batch(&a->measure, a->batch, reterr);
+        r = measure_request_new(&a->measure, NULL, &request, reterr);
+        return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 
 static int run(int argc, char **argv, char **reterr) {

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shlex
 import subprocess
 
 import pytest
@@ -502,3 +503,93 @@ def test_keys_that_do_not_sign(run, images):
                        (("--format=xml",), "expected text, json, rvps, in-toto or corim")):
         r = run(*SNP, *args)
         assert r.returncode == 1 and part in r.stderr
+
+
+QEMU_SNP = """LC_ALL=C \\
+/usr/bin/qemu-system-x86_64 -nodefaults -machine q35,confidential-guest-support=sev0 \\
+ -object '{"qom-type":"sev-snp-guest","id":"sev0","cbitpos":51,"reduced-phys-bits":1,"policy":196608,"kernel-hashes":true}' \\
+ -cpu EPYC-Milan-v2,+x2apic -smp 4,maxcpus=8 -bios amdsev.fd -kernel kernel -initrd initrd -append "quiet splash"
+"""
+
+
+@pytest.mark.parametrize("line, args", [
+    (QEMU_SNP, (*SNP, "--vcpu-type=EPYC-Milan", "--kernel=kernel", "--initrd=initrd", "--append=quiet splash")),
+    (QEMU_SNP.replace("true", "false"), (*SNP, "--vcpu-type=EPYC-Milan")),
+    ("qemu-system-x86_64 -M q35,memory-encryption=s -object sev-guest,id=s,policy=0x5,cbitpos=47,reduced-phys-bits=1,kernel-hashes=on "
+     "-drive if=pflash,format=raw,unit=0,readonly=on,file=amdsev.fd -drive if=pflash,unit=1,file=plain.fd "
+     "-smp sockets=1,cores=3,threads=2 -cpu EPYC -kernel kernel",
+     ("--mode=seves", "--vmsa=qemu-pre-6.10", "--vcpus=6", "--vcpu-type=EPYC", "--ovmf=amdsev.fd", "--kernel=kernel")),
+    ("qemu-system-x86_64 -object sev-guest,id=s,policy=7,legacy-vm-type=off -bios amdsev.fd -cpu EPYC-v4",
+     ("--mode=seves", "--vmsa=qemu", "--vcpus=1", "--vcpu-type=EPYC", "--ovmf=amdsev.fd")),
+    ("qemu-system-x86_64 -machine pc,confidential-guest-support=lsec0,pflash0=pf -object sev-guest,id=lsec0,policy=3 "
+     "-blockdev '{\"driver\":\"file\",\"filename\":\"amdsev.fd\",\"node-name\":\"st\"}' "
+     "-blockdev '{\"node-name\":\"pf\",\"driver\":\"raw\",\"file\":\"st\"}'", ("--mode=sev", "--ovmf=amdsev.fd")),
+    ("/usr/libexec/qemu-kvm -object sev-snp-guest,id=s -object igvm-cfg,id=i,file=guest.igvm", ("--igvm=guest.igvm",)),
+])
+def test_from_qemu(run, images, line, args):
+    (images / "line").write_text(line)
+    assert ok(run("--from-qemu=line")) == ok(run(*args))
+    (images / "line").write_bytes(b"".join(w.encode() + b"\0" for w in shlex.split(line) if w != "\n"))
+    assert ok(run("--from-qemu=line")) == ok(run(*args))
+
+
+def test_from_a_running_process(run, images):
+    """Descriptors, the working directory and the arguments of a stand-in for QEMU."""
+    fd = os.open(images / "amdsev.fd", os.O_RDONLY)
+    stand_in = subprocess.Popen(["bash", "-c", "read", "qemu-system-x86_64", "-object", "sev-snp-guest,id=s,kernel-hashes=on", "-cpu",
+                                 "EPYC-v4", "-bios", f"/proc/self/fd/{fd}", "-kernel", "kernel"], stdin=subprocess.PIPE, cwd=images,
+                                pass_fds=[fd])
+    try:
+        assert ok(subprocess.run([MEASURE, f"--from-qemu={stand_in.pid}"], capture_output=True, text=True, cwd="/")) == \
+            ok(run("--mode=snp", "--vcpus=1", "--vcpu-type=EPYC-v4", "--ovmf=amdsev.fd", "--kernel=kernel"))
+    finally:
+        stand_in.communicate()
+        os.close(fd)
+
+
+@pytest.mark.parametrize("line, part", [
+    ("qemu-system-x86_64 -cpu EPYC", "has no sev-guest or sev-snp-guest object"),
+    ("qemu-system-x86_64 -object sev-snp-guest,id=s -append 'x", "a quote (') is not closed"),
+    ("qemu-system-x86_64 -object '{' -cpu x", "QEMU's argument"),
+    ("qemu-system-x86_64 -object sev-snp-guest,id=s", "missing --ovmf"),
+    ("", "there is no command line"),
+])
+def test_bad_qemu_lines(run, images, line, part):
+    (images / "line").write_text(line)
+    r = run("--from-qemu=line")
+    assert r.returncode == 1 and part in r.stderr
+
+
+DOMAIN = """<domain type='kvm'><name>x</name><vcpu placement='static' current='2'>4</vcpu>
+<os><type arch='x86_64' machine='q35'>hvm</type><loader type='rom'>amdsev.fd</loader><kernel>kernel</kernel><initrd>initrd</initrd>
+<cmdline>quiet</cmdline></os><cpu mode='custom'><model>EPYC-Milan</model></cpu>
+<launchSecurity type='sev-snp' kernelHashes='yes'><policy>0x00030000</policy></launchSecurity></domain>"""
+
+
+def test_from_libvirt(run, images):
+    for xml, args in ((DOMAIN, (*SNP, "--vcpus=2", "--vcpu-type=EPYC-Milan", *BOOT)),
+                      (DOMAIN.replace(" current='2'", "").replace("kernelHashes='yes'", ""), (*SNP, "--vcpu-type=EPYC-Milan")),
+                      (DOMAIN.replace("sev-snp", "sev").replace("0x00030000", "0x0007"),
+                       ("--mode=seves", "--vmsa=qemu-pre-6.10", "--vcpus=2", "--vcpu-type=EPYC-Milan", "--ovmf=amdsev.fd", *BOOT))):
+        (images / "domain.xml").write_text(xml)
+        r = run("--from-libvirt=domain.xml")
+        if "libxml2" in r.stderr:
+            pytest.skip("libxml2 is not installed")
+        assert ok(r) == ok(run(*args))
+    (images / "domain.xml").write_text("<domain/>")
+    r = run("--from-libvirt=domain.xml")
+    assert r.returncode == 1 and "no <launchSecurity>" in r.stderr
+
+
+def test_from_vmspawn(run, kernel, initrd, firmware):
+    line = f"systemd-vmspawn --coco=sev-snp --linux={kernel} --initrd={initrd} --cpus=2 --pass-ssh-key=no --vsock=no --tpm=no " \
+        f"--console=headless --set-credential=foo:hello --firmware={firmware} quiet 'a b'"
+    theirs = ok(run("--from-vmspawn", line))
+    ours = ok(run("--coco=sev-snp", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2", "--exact-words", f"--firmware={firmware}",
+                  "--set-credential=foo:hello", "quiet", "a b"))
+    assert theirs == ours
+    r = run("--from-vmspawn", line.replace("--vsock=no", "").replace("--console=headless", ""), env={**os.environ, "TERM": "xterm"})
+    assert r.returncode == 0 and "fresh SSH key" in r.stderr and "'xterm'" in r.stderr
+    assert r.stdout.strip() == ok(run("--coco=sev-snp", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2", "--exact-words",
+                                      f"--firmware={firmware}", "--set-credential=foo:hello", "TERM=xterm", "systemd.tty.term.hvc0=xterm",
+                                      "console=hvc0", "quiet", "a b"))
