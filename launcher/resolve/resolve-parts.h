@@ -25,6 +25,8 @@ _warn_unused_result_ int resolve_initrd(const VmConfig *config, const ResolveOpt
 _warn_unused_result_ int resolve_words(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr);
+/* What SMBIOS tables cannot hold would be lost in silence. */
+_warn_unused_result_ int resolve_check_smbios(const LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_image(
                 const VmConfig *config, LaunchInputs *in, char **ret_root_word, char **reterr);

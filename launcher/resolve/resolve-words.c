@@ -4,8 +4,10 @@
  * systemd's: systemd.system-credentials(7), kernel-command-line(7). */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "encode.h"
 #include "error.h"
@@ -14,8 +16,11 @@
 #include "resolve-uki.h"
 #include "strutil.h"
 
-#define WORDS_MAX       2047u /* COMMAND_LINE_SIZE of Linux on x86 is 2048 with the NUL */
-#define FW_CFG_NAME_MAX 55u   /* QEMU docs/specs/fw_cfg.rst: file names have 56 bytes with the NUL */
+#define WORDS_MAX 2047u /* COMMAND_LINE_SIZE of Linux on x86 is 2048 with the NUL */
+/* SMBIOS 2.x tables have 64 KiB in all (DSP0134, "Structure Table Length"); QEMU 10 with SeaBIOS leaves out type 11 beyond that, tried. 4
+ * KiB are for all other structures. */
+#define SMBIOS_STRINGS_MAX (60u * 1024u)
+#define FW_CFG_NAME_MAX    55u /* QEMU docs/specs/fw_cfg.rst: file names have 56 bytes with the NUL */
 
 static int add_credential_words(const CredentialSet *credentials, char ***words) {
         FOREACH_ARRAY(c, credentials->items, credentials->n_items) {
@@ -166,5 +171,28 @@ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **r
                 if (r < 0)
                         return r;
         }
+        return 0;
+}
+
+int resolve_check_smbios(const LaunchInputs *in, char **reterr) {
+        uint64_t size = 0;
+
+        FOREACH_ARRAY(s, in->strings, in->n_strings) {
+                struct stat st;
+
+                if (s->kind != STRING_SMBIOS11)
+                        continue;
+                if (fstat(s->fd, &st) < 0)
+                        return -errno;
+                size += (uint64_t) st.st_size + 1;
+        }
+        if (size > SMBIOS_STRINGS_MAX)
+                return error_set(reterr, -E2BIG,
+                                "the SMBIOS strings have %" PRIu64
+                                " bytes (credentials in base64), of which "
+                                "the guest would see none: SMBIOS tables hold %u; large credentials travel "
+                                "in "
+                                "an initrd, see --linux= and --initrd=",
+                                size, SMBIOS_STRINGS_MAX);
         return 0;
 }

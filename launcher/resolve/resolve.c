@@ -161,6 +161,8 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         r = resolve_strings(&credentials, &in, reterr);
         if (r >= 0)
                 r = add_smbios_strings(config, &in);
+        if (r >= 0)
+                r = resolve_check_smbios(&in, reterr);
         if (r < 0)
                 return error_set(reterr, r, "cannot prepare the strings for SMBIOS and fw_cfg: %s",
                                 strerror(-r));
