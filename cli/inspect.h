@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "json.h"
+
+/* A bzImage: boot protocol, version, and whether it is built for a confidential guest as far as that can be told. */
+_warn_unused_result_ int inspect_kernel(const char *path, Json *j, char **reterr);

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+
+"""cvmspawn inspect: firmware, kernel, initrd and cpio, in words and JSON."""
+
+import json
+import os
+import pathlib
+import struct
+import subprocess
+
+import pytest
+
+BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "measure"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images")
+    subprocess.run([GOLDEN / "generate.py", "--images", path], check=True)
+    return path
+
+
+@pytest.fixture
+def inspect(images):
+    def inspect(*args):
+        return subprocess.run([BUILD / "cli" / "verb-inspect", *map(str, args)], capture_output=True, text=True, cwd=images)
+    return inspect
+
+
+def ok(r):
+    assert (r.returncode, r.stderr) == (0, "")
+    return r.stdout
+
+
+def test_firmware(inspect):
+    j = json.loads(ok(inspect("firmware", "amdsev.fd", "--json")))
+    assert [e["name"] for e in j["table"]] == \
+        ["SEV_ES_RESET_BLOCK", "SEV_SECRET_BLOCK", "SEV_HASH_TABLE_RV", "OVMF_SEV_METADATA", "OVMF_TDX_METADATA"]
+    assert [(s["gpa"], s["size"], s["type"]) for s in j["sections"]][-1] == (0x810000, 0x1000, 0x10)
+    assert j["hash-table"] == {"gpa": 0x810C00, "size": 0x400} and j["reset-address"] == 0x80B004
+    assert j["not-for-sev-snp"] is None
+    plain = json.loads(ok(inspect("firmware", "plain.fd", "--json")))
+    assert "plain OVMF build" in plain["not-for-kernel-hashes"]
+    text = ok(inspect("firmware", "amdsev.fd"))
+    assert "name=SNP_KERNEL_HASHES" in text and "reset-address          0x80b004" in text
+
+
+def bzimage(version):
+    head = bytearray(4096)
+    head[0x202:0x206] = b"HdrS"
+    struct.pack_into("<H", head, 0x206, 0x20F)
+    struct.pack_into("<H", head, 0x20E, 0x300)
+    struct.pack_into("<H", head, 0x236, 0x3F)
+    head[0x500:0x500 + len(version) + 1] = version + b"\0"
+    return bytes(head)
+
+
+@pytest.mark.parametrize("version, ready", [
+    (b"6.12.1-test (x@y) #1 SMP", "yes"), (b"6.1.0-9-amd64 (x)", "yes, without the TSM"), (b"5.10.0 (x)", "too old"), (b"odd", "unknown")])
+def test_kernel(inspect, images, version, ready):
+    (images / "vmlinuz").write_bytes(bzimage(version))
+    (images / "config-6.12.1-test").write_text("CONFIG_SEV_GUEST=m\nCONFIG_AMD_MEM_ENCRYPT=y\n# CONFIG_TSM_REPORTS is not set\n")
+    j = json.loads(ok(inspect("kernel", "vmlinuz", "--json")))
+    assert j["version"] == version.decode() and j["snp-guest"].startswith(ready) and j["64-bit"] and j["boot-protocol"] == "2.15"
+    if version.startswith(b"6.12"):
+        assert j["config"]["CONFIG_SEV_GUEST"] == "m" and j["config"]["CONFIG_TSM_REPORTS"] == "n"
+
+
+def test_kernels_of_any_length_and_offset(inspect, images):
+    for n in (0, 0x205, 0x237, 0x238, 0x501, 4096):
+        (images / "vmlinuz").write_bytes(bzimage(b"6.12.1 (x)")[:n])
+        assert inspect("kernel", "vmlinuz").returncode == (0 if n >= 0x238 else 1), n
+    data = bytearray(bzimage(b"6.12.1 (x)"))
+    for at in (0, 1, 0x8000, 0xFFFF):
+        struct.pack_into("<H", data, 0x20E, at)
+        (images / "vmlinuz").write_bytes(data)
+        assert inspect("kernel", "vmlinuz").returncode == 0
+
+
+def test_initrd(inspect, initrd):
+    j = json.loads(ok(inspect("initrd", initrd, "--json")))
+    assert j["imports-credentials"] and j["systemd"] >= 262 and any(m["path"] == "init" for m in j["list"])
+    assert "imports-credentials    yes" in ok(inspect("initrd", initrd))
+
+
+@pytest.mark.parametrize("args, part", [
+    ((), "expected what it is and a file"), (("disk", "kernel"), "'disk' is not known"), (("firmware", "kernel"), "no OVMF table"),
+    (("kernel", "kernel"), "is no bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory")])
+def test_refusals(inspect, args, part):
+    r = inspect(*args)
+    assert r.returncode == 1 and r.stdout == "" and part in r.stderr and r.stderr.count("\n") == 1
