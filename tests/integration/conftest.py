@@ -274,7 +274,9 @@ def cvmspawn(artifacts, tmp_path):
 @pytest.fixture
 def sim(tmp_path):
     """A simulated SEV host with an empty record."""
-    return sevsim_host.SimHost(tmp_path)
+    host = sevsim_host.SimHost(tmp_path)
+    yield host
+    host.close()
 
 
 @pytest.fixture(scope="session")

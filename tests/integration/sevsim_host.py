@@ -102,6 +102,7 @@ class SimHost:
         self.folder = folder
         self.record = folder / "record"
         self.record.mkdir()
+        self.processes = []
         self.qemu = find_qemu()
         self.library = build_folder() / "tests" / "sevsim" / "sevsim.so"
         # The simulated /dev/sev is root's, as on a host; who runs the tests without being root gets it opened.
@@ -160,12 +161,16 @@ class SimHost:
             process = subprocess.Popen([*argv, "-S", "-chardev", f"socket,id=qmp,fd={theirs.fileno()}",
                                         "-mon", "chardev=qmp,mode=control"],
                                        env=self.env(), pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
-        try:
-            return process, Qmp(ours)
-        except BaseException:
-            process.kill()
+        self.processes.append(process)
+        return process, Qmp(ours)
+
+    def close(self):
+        """Ends what a failed test left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
             process.wait()
-            raise
+            process.stderr.close()
 
     def identity(self, source):
         """Uses a platform identity that the session made."""
