@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "crypto-ec-internal.h"
+#include "crypto-init.h"
 
 #define P384_NAME           "P-384"
 #define POINT_SIZE          (1 + 2 * P384_SIZE) /* uncompressed: 0x04, x, y */
@@ -41,11 +42,13 @@ EcKey *ec_key_free(EcKey *k) {
 /* Imports a public point and, if d is not NULL, the private number. OpenSSL refuses points that are not on the curve. */
 static int import_key(const uint8_t point[static POINT_SIZE], const BIGNUM *d, EcKey **ret) {
         _cleanup_(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
         _cleanup_ec_key_ EcKey *k = calloc(1, sizeof(EcKey));
 
+        crypto_init();
+        ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
         if (!build || !ctx || !k)
                 return -ENOMEM;
         if (!OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME, P384_NAME, 0) ||

@@ -11,6 +11,8 @@
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
+#include "crypto-init.h"
+
 #define RSA_BITS_MIN          2048
 #define RSA_BITS_MAX          4096
 #define RSA_EXPONENT_BITS_MAX 64 /* OpenSSL's own limit for large moduli; all AMD keys use 65537 */
@@ -38,10 +40,12 @@ int rsa_key_new(const void *modulus, size_t modulus_size, const void *exponent, 
         _cleanup_(BN_freep) BIGNUM *n = BN_bin2bn(modulus, (int) modulus_size, NULL);
         _cleanup_(BN_freep) BIGNUM *e = BN_bin2bn(exponent, (int) exponent_size, NULL);
         _cleanup_(OSSL_PARAM_BLD_freep) OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx = NULL;
         _cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
         _cleanup_rsa_key_ RsaKey *k = calloc(1, sizeof(RsaKey));
 
+        crypto_init();
+        ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
         if (!n || !e || !build || !ctx || !k)
                 return -ENOMEM;
         if (BN_num_bits(n) < RSA_BITS_MIN || BN_num_bits(n) > RSA_BITS_MAX || !BN_is_odd(n) ||

@@ -77,6 +77,15 @@ def test_statuses(amd, tmp_path):
     expect(verify(tmp_path / "none.bin", *files(amd), *root, *GOOD), 1, "cannot read")
 
 
+def test_openssl_configuration_has_no_say(amd, tmp_path):
+    """A configuration without the default provider, and with one that is not there, changes no verdict."""
+    (tmp_path / "openssl.cnf").write_text("openssl_conf = i\n[i]\nproviders = p\n[p]\nnull = n\nforeign = f\n[n]\nactivate = 1\n"
+                                          "[f]\nmodule = /nowhere/foreign.so\nactivate = 1\n")
+    env = {**os.environ, "OPENSSL_CONF": str(tmp_path / "openssl.cnf")}
+    words = [amd / "report.bin", *files(amd), "--insecure-root", amd / "ark.der", *GOOD]
+    expect(run("report", "verify", *words, env=env), 0)
+
+
 def test_wrappings_and_table(amd, tmp_path):
     root = ["--insecure-root", amd / "ark.der", "--offline", "--cache="]
     report, table = (amd / "report.bin").read_bytes(), (amd / "table.bin").read_bytes()
