@@ -102,6 +102,8 @@ int coco_request(
                 log_warning("%s", refusal ?: "this launch would be refused");
         options.transport = config.credential_transport;
         r = resolve_launch(&config, &options, inputs, reterr);
+        STRV_FOREACH(s, r < 0 ? NULL : inputs->notices)
+                log_warning("%s", *s);
         if (r >= 0)
                 r = take_outputs(&config, a);
         if (r >= 0)

@@ -12,19 +12,36 @@ typedef struct ConfigRule {
         const char *sentence;
 } ConfigRule;
 
-static bool begins_word(const char *text, const char *at) {
-        return at == text || at[-1] == ' ';
+/* Where root= and mount.usr= point when they say what the root hash says already. */
+static bool names_verity_device(const char *value, size_t n) {
+        static const char *const devices[] = { "/dev/mapper/root", "/dev/mapper/usr", "tmpfs" };
+
+        for (size_t i = 0; i < ELEMENTSOF(devices); i++)
+                if (strlen(devices[i]) == n && memcmp(devices[i], value, n) == 0)
+                        return true;
+        return false;
 }
 
-bool vm_config_names_root(const VmConfig *c) {
-        static const char *const prefixes[] = { "root=", "roothash=", "mount.usr=", "usrhash=" };
+RootWords kernel_words_root(char *const *words) {
+        bool hash = false, device = false, other = false;
 
-        STRV_FOREACH(w, c->words)
-                for (size_t i = 0; i < ELEMENTSOF(prefixes); i++)
-                        for (const char *p = *w; (p = strstr(p, prefixes[i])); p++)
-                                if (begins_word(*w, p))
-                                        return true;
-        return false;
+        STRV_FOREACH(w, words)
+                for (const char *p = *w + strspn(*w, " \t\""), *value; *p; p += strspn(p, " \t\"")) {
+                        size_t n = strcspn(p, " \t\"");
+
+                        if ((value = startswith(p, "roothash=")) || (value = startswith(p, "usrhash=")))
+                                hash = true;
+                        else if ((value = startswith(p, "root=")) || (value = startswith(p, "mount.usr="))) {
+                                if (names_verity_device(value, n - (size_t) (value - p)))
+                                        device = true;
+                                else
+                                        other = true;
+                        }
+                        p += n;
+                }
+        return hash && !other                     ? ROOT_WORDS_VERITY
+                        : hash || device || other ? ROOT_WORDS_UNTRUSTED
+                                                  : ROOT_WORDS_NONE;
 }
 
 static bool nothing_to_boot(const VmConfig *c) {
@@ -80,14 +97,6 @@ static bool coco_transport(const VmConfig *c) {
         return vm_config_confidential(c) &&
                         (c->credential_transport == TRANSPORT_SMBIOS ||
                                         c->credential_transport == TRANSPORT_FW_CFG);
-}
-
-static bool coco_disk(const VmConfig *c) {
-        return vm_config_confidential(c) && c->image && !(c->allow_untrusted & ALLOW_DISK);
-}
-
-static bool coco_disk_root(const VmConfig *c) {
-        return vm_config_confidential(c) && c->image && !vm_config_names_root(c);
 }
 
 static bool coco_qemu_arg(const VmConfig *c) {
@@ -198,12 +207,6 @@ static const ConfigRule rules[] = {
         { coco_transport,
                         "--credential-transport=smbios and fw_cfg do nothing under --coco=: a confidential "
                         "guest discards them; use initrd" },
-        { coco_disk_root,
-                        "--image= under --coco= needs kernel words that say what to mount (roothash=... or "
-                        "root=...): nothing is guessed there" },
-        { coco_disk,
-                        "--image= under --coco= is not covered by the digest: if that is meant, add "
-                        "--allow-untrusted=disk" },
         { coco_qemu_arg,
                         "--qemu-arg= under --coco= can change anything behind the digest's back: if that is "
                         "meant, add --allow-untrusted=qemu-arg" },

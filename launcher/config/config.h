@@ -158,8 +158,9 @@ static inline bool vm_config_confidential(const VmConfig *c) {
 static inline bool vm_config_sealed(const VmConfig *c) {
         return vm_config_confidential(c);
 }
-/* True if the user's kernel words say what to mount as root or /usr. */
-bool vm_config_names_root(const VmConfig *c);
+/* What kernel words say of the root and /usr: nothing, something that nobody checks, or only what a verity root hash vouches for. */
+typedef enum RootWords { ROOT_WORDS_NONE, ROOT_WORDS_UNTRUSTED, ROOT_WORDS_VERITY } RootWords;
+RootWords kernel_words_root(char *const *words);
 /* The policy that the words and numbers of --coco-policy= make of the mode's default. */
 _warn_unused_result_ int vm_config_policy(const VmConfig *c, uint64_t *ret, char **reterr);
 

@@ -28,6 +28,7 @@ _warn_unused_result_ int resolve_strings(const CredentialSet *credentials, Launc
 /* What SMBIOS tables cannot hold would be lost in silence. */
 _warn_unused_result_ int resolve_check_smbios(const LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
-_warn_unused_result_ int resolve_image(
-                const VmConfig *config, LaunchInputs *in, char **ret_root_word, char **reterr);
+/* Appends what mounts the image's root to the kernel words; words is NULL where no kernel is booted directly. */
+_warn_unused_result_ int resolve_image(const VmConfig *config, const ResolveOptions *options,
+                LaunchInputs *in, char ***words, char **reterr);
 _warn_unused_result_ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **reterr);

@@ -61,7 +61,6 @@ static int add_uki_words(const Uki *uki, char ***words, char **reterr) {
 
 static int add_words(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
                 LaunchInputs *in, char ***words, char **reterr) {
-        _cleanup_free_ char *root = NULL;
         int r = 0;
 
         if (!config->exact_words)
@@ -79,11 +78,7 @@ static int add_words(const VmConfig *config, const ResolveOptions *options, cons
                         return r;
         }
         if (config->image) {
-                r = resolve_image(config, in, &root, reterr);
-                if (r < 0)
-                        return r;
-                if (root && !config->exact_words)
-                        r = strv_consume(words, TAKE_PTR(root));
+                r = resolve_image(config, options, in, config->linux_path ? words : NULL, reterr);
                 if (r < 0)
                         return r;
         }

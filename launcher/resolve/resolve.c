@@ -83,7 +83,7 @@ static int resolve_here(const VmConfig *config, const ResolveOptions *options,
         if (r < 0)
                 return r;
         if (config->image && !config->linux_path) {
-                r = resolve_image(config, in, NULL, reterr);
+                r = resolve_image(config, options, in, /* words= */ NULL, reterr);
                 if (r < 0)
                         return r;
         }

@@ -87,26 +87,33 @@ static void plain_guests_have_none(_unused_ void **state) {
 static void root_words(_unused_ void **state) {
         static const struct {
                 const char *word;
-                bool names_root;
+                RootWords expected;
         } cases[] = {
-                { "root=/dev/vda", true },
-                { "quiet root=/dev/vda", true },
-                { "roothash=00", true },
-                { "mount.usr=/dev/vda1", true },
-                { "quiet mount.usr=PARTUUID=1", true },
-                { "usrhash=00", true },
-                { "rootflags=ro", false },
-                { "xroot=/dev/vda", false },
-                { "init=/x/root=", false },
-                { "quiet", false },
-                { "", false },
+                { "root=/dev/vda", ROOT_WORDS_UNTRUSTED },
+                { "quiet root=/dev/vda", ROOT_WORDS_UNTRUSTED },
+                { "mount.usr=/dev/vda1", ROOT_WORDS_UNTRUSTED },
+                { "quiet mount.usr=PARTUUID=1", ROOT_WORDS_UNTRUSTED },
+                { "quiet \t root=/dev/vda", ROOT_WORDS_UNTRUSTED },
+                { "\"root=/dev/vda\"", ROOT_WORDS_UNTRUSTED },
+                { "root=/dev/mapper/root", ROOT_WORDS_UNTRUSTED },
+                { "roothash=00 mount.usr=/dev/vda1", ROOT_WORDS_UNTRUSTED },
+                { "root=/dev/mapper/rootx roothash=00", ROOT_WORDS_UNTRUSTED },
+                { "root=/dev/vda usrhash=00", ROOT_WORDS_UNTRUSTED },
+                { "roothash=00", ROOT_WORDS_VERITY },
+                { "usrhash=00 quiet", ROOT_WORDS_VERITY },
+                { "usrhash=00 root=tmpfs", ROOT_WORDS_VERITY },
+                { "roothash=00 root=/dev/mapper/root ro", ROOT_WORDS_VERITY },
+                { "rootflags=ro", ROOT_WORDS_NONE },
+                { "xroot=/dev/vda", ROOT_WORDS_NONE },
+                { "init=/x/root=", ROOT_WORDS_NONE },
+                { "quiet", ROOT_WORDS_NONE },
+                { "", ROOT_WORDS_NONE },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
                 char *words[] = { (char *) "console=ttyS0", (char *) cases[i].word, NULL };
-                const VmConfig c = { .words = words };
 
-                if (vm_config_names_root(&c) != cases[i].names_root)
+                if (kernel_words_root(words) != cases[i].expected)
                         fail_msg("'%s'", cases[i].word);
         }
 }

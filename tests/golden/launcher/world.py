@@ -9,6 +9,8 @@ import uuid
 KIB = 1024
 ROOT = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")  # Discoverable Partitions Specification: x86-64 root
 USR = uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e")  # and x86-64 /usr
+ROOT_VERITY = uuid.UUID("2c7357ed-ebd2-46d9-aec1-23d437ec2bf5")  # and the hash trees of the two
+USR_VERITY = uuid.UUID("77ff5f63-e7b6-4633-acf4-1565b864c0e6")
 SWAP = uuid.UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
 
 
@@ -58,6 +60,15 @@ def gpt(*types, entries=128):
     )
     image = bytes(512) + header.ljust(512, b"\0") + table
     return image.ljust(1024 * KIB, b"\0")
+
+
+def verity(*types, algorithm=b"sha256", signature=b"verity"):
+    """An image whose partitions all begin with a verity superblock: cryptsetup's wiki, "DMVerity"."""
+    image = bytearray(gpt(*types))
+    block = signature.ljust(8, b"\0") + struct.pack("<II16s32s", 1, 1, bytes(16), algorithm)
+    for i in range(len(types)):
+        image[(40 + i) * 512 : (40 + i) * 512 + len(block)] = block
+    return bytes(image)
 
 
 def ovmf(hash_table=0x810C00, metadata=True):
@@ -131,6 +142,13 @@ def files(directory):
         "microcode": newc([("kernel/x86/microcode/AuthenticAMD.bin", b"ucode")]),
         "root.img": gpt(SWAP, ROOT),
         "usr.img": gpt(USR),
+        "verity.img": verity(SWAP, ROOT, ROOT_VERITY),
+        "verity-usr.img": verity(USR_VERITY, USR),
+        "verity-both.img": verity(ROOT, ROOT_VERITY, USR, USR_VERITY),
+        "verity-two.img": verity(ROOT, ROOT_VERITY, ROOT, ROOT_VERITY),
+        "verity-alone.img": verity(ROOT_VERITY),
+        "verity-sha512.img": verity(ROOT, ROOT_VERITY, algorithm=b"sha512"),
+        "verity-none.img": verity(ROOT, ROOT_VERITY, signature=b""),
         "two-roots.img": gpt(ROOT, ROOT),
         "no-root.img": gpt(SWAP),
         "huge-table.img": gpt(ROOT, entries=2048),
