@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* --print=: what would be done, in words or as JSON; nothing is run but the measure program. */
+/* --print=: what would be done, in words or as JSON; nothing is run but the measure and id-block programs. */
 
 #include <errno.h>
 #include <inttypes.h>

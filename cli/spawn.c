@@ -54,13 +54,16 @@ int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
         if (r < 0 || !vm_config_confidential(&job->config) || !measure_first(&job->config))
                 return r;
         r = run_ask_measure(&job->inputs.plan, &job->answer, reterr);
+        /* To tell the digest, no key is needed. */
+        if (r >= 0 && (job->config.print == 0 || job->config.print & PRINT_ARGV))
+                r = run_build_id_block(&job->config, &job->answer, &job->inputs, reterr);
         if (r < 0)
                 return r;
         return add_table(job, reterr);
 }
 
 static int probe(SpawnJob *job, char **reterr) {
-        _cleanup_free_ char *notice = NULL, *user_notice = NULL;
+        _cleanup_free_ char *notice = NULL, *user_notice = NULL, *lock_notice = NULL;
         int r;
 
         r = job->config.host_caps ? run_read_host_caps(job->config.host_caps, &job->caps, reterr)
@@ -72,6 +75,8 @@ static int probe(SpawnJob *job, char **reterr) {
                 return r;
         r = run_choose_user(&job->config, job->config.qemu ?: job->caps.qemu, job->choices.kvm, &job->user,
                         &user_notice, reterr);
+        if (r >= 0 && job->config.print == 0)
+                r = run_choose_memlock(&job->config, &job->user, &lock_notice, reterr);
         if (r < 0)
                 return r;
         job->config.other_user = job->user.change;
@@ -79,6 +84,8 @@ static int probe(SpawnJob *job, char **reterr) {
                 log_notice("%s", notice);
         if (user_notice && job->config.print == 0)
                 log_notice("%s", user_notice);
+        if (lock_notice)
+                log_notice("%s", lock_notice);
         return 0;
 }
 

@@ -7,7 +7,6 @@
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -133,17 +132,8 @@ bool confine_can_mount(void) {
         return has_capabilities(wanted, ELEMENTSOF(wanted));
 }
 
-bool confine_can_lock(void) {
-        static const cap_value_t wanted[] = { CAP_SYS_RESOURCE };
-        struct rlimit limit;
+bool confine_has_capability(const char *name) {
+        cap_value_t value;
 
-        if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0 && limit.rlim_max == RLIM_INFINITY)
-                return true;
-        return has_capabilities(wanted, ELEMENTSOF(wanted));
-}
-
-int confine_unlimit_locking(void) {
-        const struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-
-        return setrlimit(RLIMIT_MEMLOCK, &unlimited) < 0 ? -errno : 0;
+        return cap_from_name(name, &value) == 0 && has_capabilities(&value, 1);
 }

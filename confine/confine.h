@@ -44,10 +44,8 @@ _warn_unused_result_ int confine_lookup_user(const char *name, ConfineUser *ret)
 _warn_unused_result_ int confine_check_execute(const ConfineUser *user, const char *path);
 /* Whether this process has the capabilities for confine_private_devices(). */
 bool confine_can_mount(void);
-/* Whether this process may lift the limit on locked memory, which a user without CAP_IPC_LOCK meets. */
-bool confine_can_lock(void);
-/* Lifts RLIMIT_MEMLOCK: 0, or -EPERM where confine_can_lock() says no. */
-_warn_unused_result_ int confine_unlimit_locking(void);
+/* Whether this process has that capability, by its name ("cap_ipc_lock"). */
+bool confine_has_capability(const char *name);
 
 /* Turns the calling process into that user for good, with no supplementary groups. */
 _warn_unused_result_ int confine_become_user(const ConfineUser *user);

@@ -86,18 +86,12 @@ static const char *const system_calls[] = {
 static int try_user(const QemuUser *user, const char *qemu) {
         if (user->devices && !confine_can_mount())
                 return -EPERM;
-        if (user->locks && !confine_can_lock())
-                return -EPERM;
         return confine_check_execute(&(const ConfineUser) { .uid = user->uid, .gid = user->gid }, qemu);
 }
 
 int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret, char **ret_notice,
                 char **reterr) {
-        QemuUser u = {
-                .change = true,
-                .devices = kvm,
-                .locks = kvm && (config->coco == SEV_MODE_SEV || config->coco == SEV_MODE_SEV_ES),
-        };
+        QemuUser u = { .change = true, .devices = kvm };
         ConfineUser user;
         int r;
 
@@ -146,15 +140,17 @@ int run_become_qemu(void *userdata) {
         const QemuUser *u = userdata;
         int r;
 
+        /* Another user may not raise it any more. */
+        r = run_raise_memlock(u);
+        if (r < 0)
+                return r;
         if (u->change) {
                 if (u->devices) {
                         r = confine_private_devices(devices, ELEMENTSOF(devices), u->gid);
                         if (r < 0)
                                 return r;
                 }
-                r = u->locks ? confine_unlimit_locking() : 0;
-                if (r >= 0)
-                        r = confine_become_user(&(const ConfineUser) { .uid = u->uid, .gid = u->gid });
+                r = confine_become_user(&(const ConfineUser) { .uid = u->uid, .gid = u->gid });
                 if (r < 0)
                         return r;
         }

@@ -12,13 +12,19 @@ typedef struct QemuUser {
         uid_t uid;
         gid_t gid;
         bool devices; /* /dev/kvm and /dev/sev as nodes of its group, in a mount namespace of its own */
-        bool locks;   /* SEV and SEV-ES lock all guest memory: no limit on that */
+        uint64_t memlock; /* bytes that it must be allowed to lock; 0: the limit is left as it is */
 } QemuUser;
 
 /* Decides by --qemu-user=, our own user and what is permitted here. Where another user was not possible, *ret_notice (owned) says why in
  * one line. */
 _warn_unused_result_ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret,
                 char **ret_notice, char **reterr);
+/* SEV and SEV-ES: whether the limit of locked memory is enough or can be raised, else -EPERM with a sentence. Where only our own user
+ * may lock that much, QEMU keeps it, and *ret_notice (owned) says so. */
+_warn_unused_result_ int run_choose_memlock(
+                const VmConfig *config, QemuUser *user, char **ret_notice, char **reterr);
+/* Raises it for the calling process: 0 or -errno. */
+_warn_unused_result_ int run_raise_memlock(const QemuUser *user);
 /* In the child, before exec. */
 int run_become_qemu(void *userdata /* const QemuUser * */);
 

@@ -10,3 +10,6 @@
 /* 0, also where there is no ID block; -EBADE with a sentence. */
 _warn_unused_result_ int run_check_id_block(
                 const LaunchInputs *in, const MeasureAnswer *answer, char **reterr);
+/* --id-key=: has the id-block program build and sign the pair for this very launch, which goes to `in`. */
+_warn_unused_result_ int run_build_id_block(
+                const VmConfig *config, const MeasureAnswer *answer, LaunchInputs *in, char **reterr);

@@ -4,8 +4,6 @@
  * open files that QEMU gets. */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,11 +12,8 @@
 #include "error.h"
 #include "fd.h"
 #include "run-measure.h"
-#include "run-programs.h"
 #include "strutil.h"
 
-#define ANSWER_MAX (1024u * 1024u) /* digests of four inputs and a table: some KiB */
-#define ERROR_MAX  (16u * 1024u)
 #define TABLE_SIZE 176u /* QEMU target/i386/sev.c, PaddedSevHashTable */
 
 void measure_answer_done(MeasureAnswer *a) {
@@ -67,92 +62,26 @@ static size_t plan_fds(const LaunchPlan *plan, int fds[static 4]) {
         return n;
 }
 
-static int start(const LaunchPlan *plan, int plan_fd, int out, int err, Process *ret, char **reterr) {
-        _cleanup_free_ char *program = NULL, *option = NULL;
-        int fds[5], r;
+int measure_child_start(const LaunchPlan *plan, ProgramChild *ret, char **reterr) {
+        _cleanup_close_ int plan_fd = plan_memfd(plan);
+        _cleanup_free_ char *option = NULL;
+        int fds[5];
         size_t n;
-
-        r = run_find_program("measure", &program, reterr);
-        if (r < 0)
-                return r;
-        if (asprintf(&option, "--plan-fd=%d", plan_fd) < 0)
-                return -ENOMEM;
-        n = plan_fds(plan, fds);
-        fds[n++] = plan_fd;
-
-        char *const argv[] = { program, option, NULL };
-        const ProcessSpec spec = {
-                .file = program,
-                .argv = argv,
-                .stdin_fd = -EBADF,
-                .stdout_fd = out,
-                .stderr_fd = err,
-                .keep_fds = fds,
-                .n_keep_fds = n,
-                .own_group = true,
-        };
-        return process_spawn(&spec, ret, reterr);
-}
-
-void measure_child_done(MeasureChild *m) {
-        process_done(&m->process);
-        m->out = fd_close(m->out);
-        m->err = fd_close(m->err);
-}
-
-int measure_child_start(const LaunchPlan *plan, MeasureChild *ret, char **reterr) {
-        _cleanup_(measure_child_done) MeasureChild m = MEASURE_CHILD_NONE;
-        _cleanup_close_ int plan_fd = plan_memfd(plan), out_write = -EBADF, err_write = -EBADF;
-        int out[2], err[2], r;
 
         if (plan_fd < 0)
                 return error_set(reterr, plan_fd, "cannot write the launch plan: %s", strerror(-plan_fd));
-        if (pipe2(out, O_CLOEXEC) < 0)
-                return -errno;
-        m.out = out[0];
-        out_write = out[1];
-        if (pipe2(err, O_CLOEXEC) < 0)
-                return -errno;
-        m.err = err[0];
-        err_write = err[1];
-
-        r = start(plan, plan_fd, out_write, err_write, &m.process, reterr);
-        if (r < 0)
-                return r;
-        *ret = TAKE_STRUCT(m, MEASURE_CHILD_NONE);
-        return 0;
-}
-
-/* Both streams are short and the child writes its error only after its answer, so reading one after the other cannot block
- * it for good: a pipe holds more than either limit needs. */
-int measure_child_finish(MeasureChild *m, MeasureAnswer *ret, char **reterr) {
-        _cleanup_free_ char *answer = NULL, *sentence = NULL;
-        siginfo_t si = {};
-        size_t size;
-        int r;
-
-        r = fd_read_all(m->out, ANSWER_MAX, &answer, &size);
-        if (r < 0)
-                return error_set(reterr, r, "cannot read the answer of the measure program: %s",
-                                strerror(-r));
-        r = fd_read_all(m->err, ERROR_MAX, &sentence, NULL);
-        if (r < 0)
-                return r;
-        r = process_wait(&m->process, UINT64_MAX, &si);
-        if (r < 0)
-                return r;
-        if (si.si_code != CLD_EXITED || si.si_status != 0) {
-                sentence[strcspn(sentence, "\n")] = 0;
-                const char *text = startswith(sentence, "cvmspawn measure: ") ?: sentence;
-                return error_set(reterr, -EBADMSG, "%s",
-                                *text ? text : "the measure program failed without a word");
+        if (asprintf(&option, "--plan-fd=%d", plan_fd) < 0) {
+                option = NULL;
+                return -ENOMEM;
         }
-        return js_parse(answer, size, &ret->json, reterr);
+        n = plan_fds(plan, fds);
+        fds[n++] = plan_fd;
+        return program_child_start("measure", (char *const[]) { option, NULL }, fds, n, ret, reterr);
 }
 
 int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr) {
-        _cleanup_(measure_child_done) MeasureChild m = MEASURE_CHILD_NONE;
-        int r = measure_child_start(plan, &m, reterr);
+        _cleanup_(program_child_done) ProgramChild c = PROGRAM_CHILD_NONE;
+        int r = measure_child_start(plan, &c, reterr);
 
-        return r < 0 ? r : measure_child_finish(&m, ret, reterr);
+        return r < 0 ? r : program_child_finish(&c, &ret->json, reterr);
 }

@@ -4,7 +4,7 @@
 /* The measure program as a child that works on the LaunchPlan while QEMU initialises. */
 
 #include "launch.h"
-#include "process.h"
+#include "run-programs.h"
 
 typedef struct MeasureAnswer {
         Json *json; /* owned; the whole answer */
@@ -15,18 +15,8 @@ const char *measure_answer_digest(const MeasureAnswer *a); /* hex, borrowed; NUL
 /* The 176-byte table of kernel hashes as a sealed memfd. */
 _warn_unused_result_ int measure_answer_table_fd(const MeasureAnswer *a, char **reterr);
 
-typedef struct MeasureChild {
-        Process process;
-        int out, err; /* owned; `out` turns readable when the answer comes */
-} MeasureChild;
-
-#define MEASURE_CHILD_NONE ((MeasureChild) { .process = PROCESS_NONE, .out = -EBADF, .err = -EBADF })
-
-/* The descriptors of the plan must be open. */
-_warn_unused_result_ int measure_child_start(const LaunchPlan *plan, MeasureChild *ret, char **reterr);
-/* Waits for the answer and the end of the child. */
-_warn_unused_result_ int measure_child_finish(MeasureChild *m, MeasureAnswer *ret, char **reterr);
-void measure_child_done(MeasureChild *m);
+/* The descriptors of the plan must be open. The answer to program_child_finish() is a MeasureAnswer's. */
+_warn_unused_result_ int measure_child_start(const LaunchPlan *plan, ProgramChild *ret, char **reterr);
 
 /* Both in one. */
 _warn_unused_result_ int run_ask_measure(const LaunchPlan *plan, MeasureAnswer *ret, char **reterr);

@@ -3,13 +3,18 @@
 #include "run-programs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "error.h"
+#include "fd.h"
 #include "strutil.h"
+
+#define ANSWER_MAX (1024u * 1024u) /* digests of four inputs, a table, an ID block: some KiB */
+#define ERROR_MAX  (16u * 1024u)
 
 int run_find_program(const char *name, char **ret, char **reterr) {
         char self[PATH_MAX], *base;
@@ -36,4 +41,97 @@ int run_find_program(const char *name, char **ret, char **reterr) {
                                 path);
         *ret = TAKE_PTR(path);
         return 0;
+}
+
+void program_child_done(ProgramChild *c) {
+        process_done(&c->process);
+        c->out = fd_close(c->out);
+        c->err = fd_close(c->err);
+}
+
+static int start(const ProgramChild *c, char *const *arguments, const int *keep_fds, size_t n_keep_fds,
+                int out, int err, Process *ret, char **reterr) {
+        _cleanup_strv_free_ char **argv = NULL;
+        char *program = NULL;
+        int r;
+
+        r = run_find_program(c->name, &program, reterr);
+        if (r >= 0)
+                r = strv_consume(&argv, program);
+        for (char *const *a = arguments; r >= 0 && *a; a++)
+                r = strv_push(&argv, *a);
+        if (r < 0)
+                return r;
+
+        const ProcessSpec spec = {
+                .file = argv[0],
+                .argv = argv,
+                .stdin_fd = -EBADF,
+                .stdout_fd = out,
+                .stderr_fd = err,
+                .keep_fds = keep_fds,
+                .n_keep_fds = n_keep_fds,
+                .own_group = true, /* the terminal's ^C is for the launcher */
+        };
+        return process_spawn(&spec, ret, reterr);
+}
+
+int program_child_start(const char *name, char *const *arguments, const int *keep_fds, size_t n_keep_fds,
+                ProgramChild *ret, char **reterr) {
+        _cleanup_(program_child_done) ProgramChild c = PROGRAM_CHILD_NONE;
+        _cleanup_close_ int out_write = -EBADF, err_write = -EBADF;
+        int out[2], err[2], r;
+
+        c.name = name;
+        if (pipe2(out, O_CLOEXEC) < 0)
+                return -errno;
+        c.out = out[0];
+        out_write = out[1];
+        if (pipe2(err, O_CLOEXEC) < 0)
+                return -errno;
+        c.err = err[0];
+        err_write = err[1];
+
+        r = start(&c, arguments, keep_fds, n_keep_fds, out_write, err_write, &c.process, reterr);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(c, PROGRAM_CHILD_NONE);
+        return 0;
+}
+
+/* "cvmspawn NAME: sentence": the sentence of its first line. */
+static const char *sentence_of(const ProgramChild *c, char *text) {
+        const char *rest = startswith(text, "cvmspawn ");
+
+        text[strcspn(text, "\n")] = 0;
+        rest = rest ? startswith(rest, c->name) : NULL;
+        rest = rest ? startswith(rest, ": ") : NULL;
+        return rest ?: text;
+}
+
+/* Both streams are short and the child writes its error only after its answer, so reading one after the other cannot block
+ * it for good: a pipe holds more than either limit needs. */
+int program_child_finish(ProgramChild *c, Json **ret, char **reterr) {
+        _cleanup_free_ char *answer = NULL, *text = NULL;
+        const char *sentence;
+        siginfo_t si = {};
+        size_t size;
+        int r;
+
+        r = fd_read_all(c->out, ANSWER_MAX, &answer, &size);
+        if (r < 0)
+                return error_set(reterr, r, "cannot read the answer of the %s program: %s", c->name,
+                                strerror(-r));
+        r = fd_read_all(c->err, ERROR_MAX, &text, NULL);
+        if (r < 0)
+                return r;
+        r = process_wait(&c->process, UINT64_MAX, &si);
+        if (r < 0)
+                return r;
+        if (si.si_code == CLD_EXITED && si.si_status == 0)
+                return js_parse(answer, size, ret, reterr);
+        sentence = sentence_of(c, text);
+        if (*sentence)
+                return error_set(reterr, -EBADMSG, "%s", sentence);
+        return error_set(reterr, -EBADMSG, "the %s program failed without a word", c->name);
 }

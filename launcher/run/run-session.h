@@ -71,7 +71,7 @@ typedef struct Session {
         Forward tpm_stderr;
         LineReader tpm_lines;
         ScanChild scan;
-        MeasureChild measure;
+        ProgramChild measure;
         bool measure_ready;
 
         LoopSource *signals[5];

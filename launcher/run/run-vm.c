@@ -125,7 +125,7 @@ static int check_measure(Session *s, char **reterr) {
                 return r;
         if (!s->measure_ready)
                 return -ECANCELED;
-        r = measure_child_finish(&s->measure, &answer, reterr);
+        r = program_child_finish(&s->measure, &answer.json, reterr);
         if (r < 0)
                 return r;
         return s->request->measured(&answer, s->request->userdata, reterr);
@@ -238,7 +238,7 @@ static void session_done(Session *s) {
         process_done(&s->qemu);
         process_done(&s->swtpm);
         session_end_scan(s);
-        measure_child_done(&s->measure);
+        program_child_done(&s->measure);
         session_end_console(s);
         forward_done(&s->qemu_stderr);
         forward_done(&s->tpm_stderr);
@@ -295,7 +295,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .notify = FORWARD_NONE,
                 .qemu_stderr = FORWARD_NONE,
                 .tpm_stderr = FORWARD_NONE,
-                .measure = MEASURE_CHILD_NONE,
+                .measure = PROGRAM_CHILD_NONE,
                 .scan = { .process = PROCESS_NONE, .fd = -EBADF },
         };
         _cleanup_free_ char *error = NULL;
