@@ -117,7 +117,7 @@ int firmware_image_load(const PlanInput *in, unsigned work, FirmwareImage *ret, 
         if (size > FIRMWARE_IMAGE_SIZE_MAX)
                 return error_set(reterr, -EFBIG, "firmware: %" PRIu64 " bytes are more than %u MiB", size,
                                 FIRMWARE_IMAGE_SIZE_MAX >> 20);
-        f.data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        f.data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
         if (f.data == MAP_FAILED) {
                 f.data = NULL;
                 return -ENOMEM;
