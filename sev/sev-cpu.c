@@ -94,7 +94,7 @@ const SevCpu *sev_cpu_table(size_t *ret_n) {
         return cpus;
 }
 
-int sev_cpu_host(uint32_t *ret) {
+int sev_cpu_host(_unused_ uint32_t *ret) {
 #if defined(__x86_64__) || defined(__i386__)
         unsigned eax, ebx, ecx, edx;
 
