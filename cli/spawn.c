@@ -156,7 +156,7 @@ static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
         return answered(l, reterr);
 }
 
-static int run_once(Launch *l, bool may_fall_back, RunResult *ret, char **reterr) {
+static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
         const RunRequest request = {
                 .config = &l->job->config,
                 .caps = &l->job->caps,
@@ -164,7 +164,7 @@ static int run_once(Launch *l, bool may_fall_back, RunResult *ret, char **reterr
                 .inputs = &l->job->inputs,
                 .events = &l->events,
                 .user = &l->job->user,
-                .may_fall_back = may_fall_back,
+                .may_fall_back = fall_back,
                 .measure = vm_config_confidential(&l->job->config) && !l->job->answer.json,
                 .measured = on_measured,
                 .userdata = l,
@@ -186,11 +186,15 @@ static int planned(Launch *l, char **reterr) {
         return answered(l, reterr);
 }
 
+/* May credentials travel as SMBIOS strings if the initrd cannot import them? The units of --run= need the same systemd that
+ * imports from the initrd. */
+static bool may_fall_back(const VmConfig *config) {
+        return config->credential_transport == TRANSPORT_AUTO && !vm_config_confidential(config) &&
+                        !config->run;
+}
+
 static int launch(Launch *l, RunResult *ret, char **reterr) {
         const VmConfig *config = &l->job->config;
-        /* The units of --run= need the same systemd that imports from the initrd. */
-        bool may_fall_back = config->credential_transport == TRANSPORT_AUTO &&
-                        !vm_config_confidential(config) && !config->run;
         int r;
 
         r = probe(l->job, reterr);
@@ -203,7 +207,7 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         STRV_FOREACH(s, l->job->inputs.notices)
                 log_notice("%s", *s);
 
-        r = run_once(l, may_fall_back, ret, reterr);
+        r = run_once(l, may_fall_back(config), ret, reterr);
         if (r == -ESTALE) {
                 r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
                 if (r >= 0)
@@ -238,6 +242,21 @@ static int launch_with_events(SpawnJob *job, char **reterr) {
         return r < 0 ? r : result.status;
 }
 
+/* What a launch would find out beside QEMU's start: whether the credentials arrive. */
+static int scan_for_print(SpawnJob *job, char **reterr) {
+        _cleanup_free_ char *sentence = NULL;
+
+        if (run_scan_initrd(&job->inputs, job->config.run, &sentence) >= 0)
+                return 0;
+        if (!may_fall_back(&job->config)) {
+                log_warning("%s: such a launch is refused", sentence ?: "the initrd cannot be scanned");
+                return 0;
+        }
+        log_notice("%s; they would be passed as SMBIOS strings instead",
+                        sentence ?: "the initrd cannot be scanned");
+        return spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
+}
+
 static int run(SpawnJob *job, char **reterr) {
         int r;
 
@@ -251,6 +270,8 @@ static int run(SpawnJob *job, char **reterr) {
         r = probe(job, reterr);
         if (r >= 0)
                 r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
+        if (r >= 0)
+                r = scan_for_print(job, reterr);
         return r < 0 ? r : spawn_print(job, reterr);
 }
 

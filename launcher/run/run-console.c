@@ -17,6 +17,8 @@
 #define ESCAPE_KEY   0x1d /* ^], three times within a second ends the guest, as in systemd-vmspawn */
 #define ESCAPE_COUNT 3u
 #define PANIC_TEXT   "Kernel panic - not syncing"
+#define REFUSED_TEXT                                                                                        \
+        "No bootable option" /* OVMF of AmdSev without a table of kernel hashes: edk2, PlatformBootManagerLibGrub */
 
 /* Keeps the last CONSOLE_TAIL bytes. */
 static void keep_tail(ConsoleState *c, const char *data, size_t size) {
@@ -45,6 +47,9 @@ static void on_console_text(const char *data, size_t size, void *userdata) {
         look = MIN(look, c->tail_size);
         if (memmem(c->tail + c->tail_size - look, look, PANIC_TEXT, strlen(PANIC_TEXT)))
                 session_on_panic_text(s);
+        if (s->request->choices->simulated &&
+                        memmem(c->tail + c->tail_size - look, look, REFUSED_TEXT, strlen(REFUSED_TEXT)))
+                session_on_refusal(s);
 }
 
 static uint64_t now_usec(void) {

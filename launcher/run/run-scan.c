@@ -47,21 +47,42 @@ static void judge(const InitrdInfo *info, ScanAnswer *a) {
         }
 }
 
+static void scan(int fd, uint64_t size, ScanAnswer *a) {
+        _cleanup_(initrd_info_done) InitrdInfo info = {};
+        _cleanup_free_ char *error = NULL;
+
+        a->result = initrd_scan(fd, 0, size, INITRD_SCAN_QUICK, &info, &error);
+        if (a->result < 0)
+                (void) snprintf(a->sentence, sizeof(a->sentence), "cannot read the initrd: %s",
+                                error ?: strerror(-a->result));
+        else
+                judge(&info, a);
+}
+
 static int scan_main(void *userdata) {
         const ScanJob *job = userdata;
-        _cleanup_free_ char *error = NULL;
         ScanAnswer a = {};
-        InitrdInfo info = {};
 
         /* Out of reach of the terminal's ^C, as our other children are. */
         (void) setpgid(0, 0);
-        a.result = initrd_scan(job->initrd_fd, 0, job->size, INITRD_SCAN_QUICK, &info, &error);
-        if (a.result < 0)
-                (void) snprintf(a.sentence, sizeof(a.sentence), "cannot read the initrd: %s",
-                                error ?: strerror(-a.result));
-        else
-                judge(&info, &a);
+        scan(job->initrd_fd, job->size, &a);
         return fd_write_all(job->answer_fd, &a, sizeof(a)) < 0;
+}
+
+int run_scan_initrd(const LaunchInputs *in, bool run, char **ret_sentence) {
+        ScanAnswer a = {};
+
+        if (!in->scan)
+                return 0;
+        scan(LAUNCH_FD_INITRD, plan_input_size(&in->plan.initrd), &a);
+        if (a.result == 0 && run && !a.has_sh) {
+                a.result = -ENOEXEC;
+                (void) snprintf(a.sentence, sizeof(a.sentence), SCAN_NO_SHELL);
+        }
+        if (a.result == 0)
+                return 0;
+        *ret_sentence = strdup(a.sentence);
+        return *ret_sentence ? a.result : -ENOMEM;
 }
 
 static int on_answer(_unused_ LoopSource *source, int fd, _unused_ uint32_t events, void *userdata) {

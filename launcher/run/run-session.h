@@ -132,6 +132,7 @@ _warn_unused_result_ int session_watch_refusal(Session *s);
 /* A guest may stop in the very moment that it starts, before `cont` has been seen to succeed. */
 _warn_unused_result_ int session_watch_stop(Session *s);
 void session_on_panic_text(Session *s);
+void session_on_refusal(Session *s);
 
 /* run-notify.c: to our own service manager. */
 void session_notify_manager(Session *s, const char *line);

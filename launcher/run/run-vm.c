@@ -92,8 +92,7 @@ static int check_initrd(Session *s, char **reterr) {
         if (s->scan.result == 0) {
                 if (!q->choices->run || !q->inputs->scan || s->scan.has_sh)
                         return 0;
-                return error_set(reterr, -ENOEXEC,
-                                "--run: the initrd has no /bin/sh to run the command with");
+                return error_set(reterr, -ENOEXEC, SCAN_NO_SHELL);
         }
         if (q->may_fall_back) {
                 log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);

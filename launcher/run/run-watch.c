@@ -77,6 +77,12 @@ void session_on_panic_text(Session *s) {
                 s->panic_timer = NULL;
 }
 
+void session_on_refusal(Session *s) {
+        s->sampler = loop_source_unref(s->sampler);
+        s->facts.refused = true;
+        session_end(s, END_QUIT);
+}
+
 /* A refused boot is recognised by state, not by time: the CPU sits in the firmware's dead loop and the console is silent. A good
  * initrd of many MiB is silent for seconds too while it is hashed, but in another loop. */
 static int on_code(_unused_ QmpClient *c, int error, const QmpCode *code, void *userdata) {
@@ -91,9 +97,7 @@ static int on_code(_unused_ QmpClient *c, int error, const QmpCode *code, void *
         }
         if (!qmp_deadloop_reached(&s->deadloop))
                 return 0;
-        s->sampler = loop_source_unref(s->sampler);
-        s->facts.refused = true;
-        session_end(s, END_QUIT);
+        session_on_refusal(s);
         return 0;
 }
 

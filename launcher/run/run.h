@@ -74,6 +74,14 @@ void run_result_done(RunResult *r);
 /* PURE: the documented exit status of what happened. */
 RunResult run_result(const RunFacts *facts);
 
+/* --- the initrd ----------------------------------------------------------------------------------------------------- */
+
+#define SCAN_NO_SHELL "--run: the initrd has no /bin/sh to run the command with"
+
+/* For --print=, what a launch finds out in a child: can PID 1 in the initrd import the credentials? 0 if so, or if it has none to import;
+ * else -errno with an owned sentence. */
+_warn_unused_result_ int run_scan_initrd(const LaunchInputs *in, bool run, char **ret_sentence);
+
 /* --- the launch ----------------------------------------------------------------------------------------------------- */
 
 typedef struct RunRequest {
