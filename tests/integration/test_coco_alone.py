@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Confidential launches beside each other and on other ground: 32 at once share nothing, users, directories and environments do not
+change the digest, and files that are swapped behind the launcher's back change nothing."""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import pytest
+import sevsim_model as model
+from sevsim_host import SECONDS, build_folder, find_qemu, skip_or_fail
+
+HERE = pathlib.Path(__file__).resolve().parent
+CAPS = {"kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1,
+        "qemu": "/usr/bin/qemu-system-x86_64"}
+INPUTS = {"firmware.fd": model.make_firmware(seed=61), "kernel": model.make_kernel(seed=62), "initrd": model.make_initrd(seed=63),
+          "host.json": json.dumps(CAPS).encode()}
+PROGRAM = build_folder() / "cli/cvmspawn"
+
+
+def write_inputs(folder):
+    for name, content in INPUTS.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def options(folder, *further):
+    return [f"--firmware={folder / 'firmware.fd'}", f"--linux={folder / 'kernel'}", f"--initrd={folder / 'initrd'}",
+            "--ram=256M", *further]
+
+
+def script(path, text):
+    path.write_text("#!/bin/sh\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+# Says what it was given and holds, waits for all the others, and powers off.
+SCENARIO = """
+import json
+held = {}
+for name in os.listdir("/proc/self/fd"):
+    if int(name) >= 100:
+        st = os.fstat(int(name))
+        held[name] = [st.st_dev, st.st_ino]
+place = os.environ["MEETING"]
+with open(f"{place}/.{os.getpid()}", "w") as f:
+    json.dump({"argv": arguments, "held": held, "cwd": os.getcwd()}, f)
+os.rename(f"{place}/.{os.getpid()}", f"{place}/{os.getpid()}.json")
+deadline = time.monotonic() + 90
+while len([n for n in os.listdir(place) if n.endswith(".json")]) < int(os.environ["GUESTS"]):
+    if time.monotonic() > deadline:
+        sys.exit(9)
+    time.sleep(0.05)
+vm.start()
+vm.power_off()
+"""
+
+
+@pytest.mark.parametrize("mode", ["sev-snp"])
+def test_many_at_once(tmp_path, mode, guests=32):
+    write_inputs(tmp_path)
+    (tmp_path / "scenario").write_text(SCENARIO)
+    meeting, scratch = tmp_path / "meeting", tmp_path / "scratch"
+    meeting.mkdir()
+    scratch.mkdir()
+    qemu = script(tmp_path / "qemu", f'exec {sys.executable} {HERE / "fake_qemu.py"} {tmp_path / "scenario"} "$@"\n')
+    argv = [PROGRAM, f"--host-caps={tmp_path / 'host.json'}", f"--qemu={qemu}", f"--qemu-user={os.getuid()}",
+            f"--coco={mode}", "--console=headless", *options(tmp_path)]
+    environment = {**os.environ, "MEETING": str(meeting), "GUESTS": str(guests), "TMPDIR": str(scratch),
+                   "XDG_RUNTIME_DIR": str(scratch)}
+    running = [subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True) for _ in range(guests)]
+    try:
+        ends = [(one.communicate(timeout=SECONDS * 2)[1], one.returncode) for one in running]
+    finally:
+        for one in running:
+            one.kill()
+    assert [status for _, status in ends] == [0] * guests, ends[0][0]
+
+    reports = [json.loads(path.read_text()) for path in meeting.glob("*.json")]
+    assert len(reports) == guests
+    # The same command line each time: what is private are the descriptors behind its fixed numbers.
+    assert all(report["argv"] == reports[0]["argv"] for report in reports)
+    held = [tuple(identity) for report in reports for identity in report["held"].values()]
+    assert len(held) > 4 * guests and len(set(held)) == len(held)
+    assert list(scratch.iterdir()) == []
+
+
+def digest_of(folder, environment, user=None, further=()):
+    """--print=digest from that directory, as that user."""
+    argv = [PROGRAM, "--coco=sev-snp", "--print=digest", "--json=short", "--host-caps=host.json", "--firmware=firmware.fd",
+            "--linux=kernel", "--initrd=initrd", *further]
+    who = {} if user is None else {"user": user, "group": user, "extra_groups": []}
+    done = subprocess.run(argv, cwd=folder, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False, **who)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)["digest"]["digest"]
+
+
+@pytest.mark.parametrize("further", [(), ("--set-credential=a:b", "--cpus=4"), ("--run=true",), ("--console=headless", "--", "x=y")],
+                         ids=["plain", "credential", "run", "words"])
+def test_the_same_digest_elsewhere(further):
+    """Two users, two directories, two environments."""
+    places = [pathlib.Path(tempfile.mkdtemp(prefix=f"cvmspawn-{i}-")) for i in range(2)]
+    environments = [{"PATH": os.environ["PATH"], "TERM": "dumb"},
+                    {"PATH": "/usr/bin:/bin", "TERM": "xterm-256color", "LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo", "HOME": "/",
+                     "COLUMNS": "40", "SYSTEMD_LOG_LEVEL": "debug", "SOURCE_DATE_EPOCH": "1", "XDG_RUNTIME_DIR": "/nowhere"}]
+    users = [None]
+    if os.geteuid() == 0:
+        users.append(65534)
+    try:
+        for place in places:
+            place.chmod(0o755)
+            write_inputs(place)
+            for path in place.iterdir():
+                path.chmod(0o644)
+        os.utime(places[1] / "initrd", (1, 1))
+        if len(users) > 1 and subprocess.run([PROGRAM, "--version"], user=65534, group=65534, extra_groups=[],
+                                             capture_output=True, check=False).returncode != 0:
+            users.pop()
+        digests = {digest_of(place, environment, user, further)
+                   for place in places for environment in environments for user in users}
+        assert len(digests) == 1
+    finally:
+        for place in places:
+            shutil.rmtree(place)
+
+
+@pytest.mark.parametrize("mode", ["sev", "sev-es", "sev-snp"])
+def test_files_swapped_behind_the_launcher(tmp_path, mode):
+    """Between the launcher's reading and QEMU's, every input becomes another one: QEMU still gets, and the processor still
+    measures, what was read."""
+    qemu = find_qemu()
+    if not qemu:
+        skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
+    if os.geteuid() != 0 and mode != "sev-snp":
+        skip_or_fail("SEV and SEV-ES lock guest memory, which needs root")
+    write_inputs(tmp_path)
+    evil = {"firmware.fd": model.make_firmware(seed=71), "kernel": model.make_kernel(seed=72), "initrd": model.make_initrd(seed=73)}
+    for name, content in evil.items():
+        (tmp_path / f"evil-{name}").write_bytes(content)
+    swap = "".join(f"cat {tmp_path}/evil-{name} > {tmp_path}/{name}; mv {tmp_path}/evil-{name} {tmp_path}/{name}\n" for name in evil)
+    wrapper = script(tmp_path / "qemu", swap + f'exec {qemu} "$@"\n')
+
+    def launch(program):
+        argv = [PROGRAM, "sevsim", "--json", "--sev-node=0666", "--", PROGRAM, f"--qemu={program}", f"--coco={mode}",
+                f"--qemu-user={os.getuid()}", *options(tmp_path)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == 0, done.stderr
+        (record,) = json.loads(done.stdout.splitlines()[-1])["launches"]
+        return record["digest"]
+
+    first = launch(qemu)
+    assert launch(wrapper) == first
+    assert all((tmp_path / name).read_bytes() == content for name, content in evil.items())
+    assert launch(qemu) != first
