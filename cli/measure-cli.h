@@ -63,5 +63,7 @@ _warn_unused_result_ int read_other_launcher(CliArguments *a, char **reterr);
 /* --from-vmspawn=: its command line as the launcher's options; *ret is owned. */
 _warn_unused_result_ int vmspawn_launcher_options(
                 const char *text, const char *program, char ***ret, char **reterr);
+/* A copy of argv with the peer's options written out; owned. */
+_warn_unused_result_ int expand_abbreviations(char *const *argv, char ***ret);
 /* vmsa0.bin ... in the working directory. */
 _warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

@@ -532,14 +532,16 @@ static int measure(CliArguments *a, char *const *argv, char **reterr) {
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 
-static int run(int argc, char **argv, char **reterr) {
+static int run(char **argv, char **reterr) {
+        _cleanup_strv_free_ char **words = NULL, **expanded = NULL;
         _cleanup_(arguments_done) CliArguments a = {};
-        _cleanup_strv_free_ char **words = NULL;
         int r;
 
         if (coco_requested(argv))
                 return measure_coco(argv, reterr);
-        r = options_parse(&table, argc, argv, &a, &words, reterr);
+        r = expand_abbreviations(argv, &expanded);
+        if (r >= 0)
+                r = options_parse(&table, (int) strv_length(expanded), expanded, &a, &words, reterr);
         if (r < 0)
                 return r;
         if (a.help) {
@@ -560,7 +562,7 @@ int main(int argc, char **argv) {
         log_open("cvmspawn measure", /* quiet= */ false);
         if (options_dump_requested(&table, argc, argv))
                 return 0;
-        r = run(argc, argv, &error);
+        r = run(argv, &error);
         if (r >= 0 && fflush(stdout) != 0)
                 r = error_set(&error, -EIO, "cannot write the result");
         if (r < 0)

@@ -113,7 +113,9 @@ def test_output_formats(run):
     digest = ok(run(*SNP))
     assert base64.b64decode(ok(run(*SNP, "--output-format", "base64"))).hex() == digest
     assert ok(run(*SNP, "-v")) == "Calculated SEV_SNP guest measurement: " + digest
-    assert ok(run(*SNP, "--out=hex")) == digest  # unambiguous beginnings, as argparse takes them
+    # Unambiguous beginnings, as argparse takes them; our longer names do not make them ambiguous.
+    assert ok(run("--mo", "snp", "--vcpus", 4, "--vcpu-t=EPYC-v4", "--ov", "amdsev.fd", "--out=hex")) == digest
+    assert ok(run(*SNP, "--kern", "kernel", "--ini", "initrd", "--app", "quiet")) == ok(run(*SNP, *BOOT))
 
 
 def test_explanation_ends_in_the_digest(run):
