@@ -298,6 +298,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .scan = { .process = PROCESS_NONE, .fd = -EBADF },
         };
         _cleanup_free_ char *error = NULL;
+        bool early = false;
         int r;
 
         r = loop_new(&s.loop);
@@ -315,12 +316,15 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         if (r < 0 && !interrupted(&s)) {
                 if (!s.qemu_gone)
                         (void) session_fail(&s, r, error ?: strerror(-r));
-                else if (!s.facts.running)
-                        s.error = early_end(&s);
+                else
+                        early = !s.facts.running;
         }
         if (s.facts.failed && !s.qemu_gone)
                 process_done(&s.qemu);
         drain(&s);
+        /* Its last words, when they are understood, are the better explanation. */
+        if (early && !s.qemu_cause)
+                s.error = early_end(&s);
 
         *ret = run_result(&s.facts);
         report(&s, ret);

@@ -53,3 +53,5 @@ def test_only_kvm_is_missing(path, tmp_path):
     said = [line for line in done.stderr.splitlines() if "QEMU: " in line]
     assert done.returncode == 125 and said, done.stderr
     assert all(any(text in line for text in NO_KVM) for line in said), done.stderr
+    # The cause and the remedy, not a guess about the version.
+    assert "of version" not in done.stderr, done.stderr
