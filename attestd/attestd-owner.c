@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What guest owners ask for, and the documents that everybody may read. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "attestd-service.h"
+#include "strutil.h"
+
+int service_read_body(const Request *q, Json **ret, Reply *reply) {
+        _cleanup_free_ char *error = NULL;
+        _cleanup_js_ Json *j = NULL;
+        int r = js_parse(q->body ?: "", q->body_size, &j, &error);
+
+        if (r == -ENOMEM)
+                return r;
+        if (r < 0)
+                return reply_problem(reply, 400, "malformed", "The body is not valid", "%s",
+                                error ?: "not valid JSON");
+        if (!js_is_object(j))
+                return reply_problem(
+                                reply, 400, "malformed", "The body is not valid", "expected a JSON object");
+        *ret = TAKE_PTR(j);
+        return 1;
+}
+
+int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registration *ret, Reply *reply) {
+        _cleanup_(store_vm_done) StoreVm v = {};
+        _cleanup_js_ Json *j = NULL;
+        int r = s->store->ops->vm_get(s->store, q->id, &v);
+
+        if (r == -ENOENT)
+                return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
+                                "there is no registration with this id");
+        if (r >= 0)
+                r = js_parse(v.document, strlen(v.document), &j, NULL);
+        if (r >= 0)
+                r = registration_parse(j, /* with_secrets= */ false, ret, NULL);
+        if (r < 0)
+                return r;
+        *ret_vm = TAKE_STRUCT(v, (StoreVm) {});
+        return 1;
+}
+
+int handle_capabilities(const Service *s, const Request *q, Reply *reply) {
+        Json *j = NULL;
+        int r;
+
+        (void) s;
+        (void) q;
+        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s], s:i, s:i, s:i, s:i}", "service", "cvmspawn-attestd",
+                        "version", CVMSPAWN_VERSION, "protocol", 1, "schemes", "amd-sev", "amd-sev-es",
+                        "body-size-max", (int) BODY_SIZE_MAX, "launches-open-max", (int) LAUNCH_OPEN_MAX,
+                        "launch-seconds", (int) LAUNCH_TTL_SECONDS, "launch-failures",
+                        (int) LAUNCH_FAILURES);
+        return r < 0 ? r : reply_json(reply, 200, j);
+}
+
+int handle_health(const Service *s, const Request *q, Reply *reply) {
+        static const uint8_t nobody[STORE_TOKEN_HASH_SIZE] = {};
+        Json *j = NULL;
+        int64_t owner;
+        int r = s->store->ops->owner_find(s->store, nobody, &owner);
+
+        (void) q;
+        if (r < 0 && r != -ENOENT)
+                return r;
+        r = js_build(&j, "{s:s}", "status", "ok");
+        return r < 0 ? r : reply_json(reply, 200, j);
+}
+
+int handle_register(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_(registration_done) Registration reg = {};
+        _cleanup_(secret_buf_done) SecretBuf table = {};
+        _cleanup_free_ char *error = NULL;
+        _cleanup_js_ Json *j = NULL;
+        StoreVm v = { .id = (char *) q->id, .owner = q->owner, .created = service_now(s) };
+        Json *answer = NULL;
+        int r = service_read_body(q, &j, reply);
+
+        if (r <= 0)
+                return r;
+        r = registration_parse(j, /* with_secrets= */ true, &reg, &error);
+        if (r >= 0)
+                r = registration_table(&reg, &table, &error);
+        if (r == -EINVAL || r == -E2BIG)
+                return reply_problem(reply, 422, "bad-registration", "This cannot be registered", "%s",
+                                error ?: "a member has the wrong type");
+        if (r >= 0)
+                r = registration_document(j, &v.document);
+        if (r >= 0)
+                r = vault_seal(s->vault, "secrets", q->id, strlen(q->id), table.data, table.size, s->random,
+                                s->random_data, &v.sealed, &v.sealed_size);
+        if (r >= 0)
+                r = s->store->ops->vm_add(s->store, &v);
+        free(v.document);
+        free(v.sealed);
+        if (r == -EEXIST)
+                return reply_problem(reply, 409, "exists", "This id is taken",
+                                "there is a registration with this id; delete it first, or take another id");
+        if (r >= 0)
+                r = js_build(&answer, "{s:s, s:I}", "id", q->id, "secret-table-size", (int64_t) table.size);
+        return r < 0 ? r : reply_json(reply, 201, answer);
+}
+
+static int vm_to_json(const StoreVm *v, Json **ret) {
+        _cleanup_js_ Json *j = js_object(), *document = NULL;
+        int r = js_parse(v->document, strlen(v->document), &document, NULL);
+
+        if (r < 0)
+                return r;
+        if (!j || js_set(j, "id", js_string(v->id)) < 0 ||
+                        js_set(j, "created", js_u64((uint64_t) v->created)) < 0 ||
+                        js_set(j, "launches-open", js_u64(v->open)) < 0 ||
+                        js_set(j, "launches-released", js_u64(v->released)) < 0 ||
+                        js_set(j, "registration", TAKE_PTR(document)) < 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(j);
+        return 0;
+}
+
+static int list_one(void *userdata, const StoreVm *v) {
+        Json *j = NULL;
+        int r = vm_to_json(v, &j);
+
+        return r < 0 ? r : js_append(userdata, j);
+}
+
+int handle_list(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_js_ Json *list = js_array();
+        int r;
+
+        if (!list)
+                return -ENOMEM;
+        r = s->store->ops->vm_list(s->store, q->owner, list_one, list);
+        return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
+}
+
+static int unknown(Reply *reply) {
+        return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
+                        "you have no registration with this id");
+}
+
+int handle_show(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_(store_vm_done) StoreVm v = {};
+        Json *j = NULL;
+        int r = s->store->ops->vm_get(s->store, q->id, &v);
+
+        if (r == -ENOENT || (r >= 0 && v.owner != q->owner))
+                return unknown(reply);
+        if (r >= 0)
+                r = vm_to_json(&v, &j);
+        return r < 0 ? r : reply_json(reply, 200, j);
+}
+
+static int event_one(void *userdata, int64_t when, const char *vm, const char *launch, const char *event) {
+        Json *j = NULL;
+        int r = js_build(&j, "{s:I, s:s, s:s, s:s}", "time", when, "vm", vm, "launch-id", launch, "event",
+                        event);
+
+        return r < 0 ? r : js_append(userdata, j);
+}
+
+/* Also of a registration that was deleted: what happened stays. */
+int handle_events(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_js_ Json *list = js_array();
+        int r;
+
+        if (!list)
+                return -ENOMEM;
+        r = s->store->ops->events(s->store, q->owner, q->id, event_one, list);
+        return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
+}
+
+int handle_delete(const Service *s, const Request *q, Reply *reply) {
+        int r = s->store->ops->vm_delete(s->store, q->owner, q->id, service_now(s));
+
+        if (r == -ENOENT)
+                return unknown(reply);
+        if (r < 0)
+                return r;
+        reply->status = 204;
+        return 0;
+}

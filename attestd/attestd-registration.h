@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A registration: what the owner says about one VM or image (cvmspawn-attestation-protocol(7)). Everything a launch is compared with is
+ * named; what may be anything is said to be "any". */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attest-launch.h"
+#include "json.h"
+#include "macro.h"
+#include "secret.h"
+
+#define REGISTRATION_ID_MAX 128u
+#define REGISTRATION_DIGESTS_MAX                                                                            \
+        256u /* vCPU counts times firmware versions; each costs one HMAC a validation */
+#define REGISTRATION_CLOUDS_MAX 64u
+
+typedef uint8_t Digest32[SEV_DIGEST_SIZE];
+
+typedef struct DigestList {
+        Digest32 *items; /* owned */
+        size_t n_items;
+} DigestList;
+
+typedef struct Registration {
+        char *scheme, *kind; /* owned */
+        uint64_t policy;
+        bool allow_debug;
+        DigestList digests,
+                        firmware; /* launch digests; firmware alone, which is a digest without kernel hashes */
+        DigestList clouds;        /* SHA-256 of accepted OCA certificates */
+        bool any_cloud;
+        uint64_t max_instances, instance_window; /* releases in so many seconds */
+        uint64_t min_api_major, min_api_minor, min_build;
+        uint64_t secret_area_size;
+        Json *secrets, *description; /* owned */
+} Registration;
+
+void registration_done(Registration *r);
+/* [A-Za-z0-9._-], 1 to 128 characters, not beginning with a dot. */
+bool registration_id_valid(const char *id);
+/* Reads and checks the members, of a request (with secrets) or of what was stored (without). -EINVAL with a sentence. */
+_warn_unused_result_ int registration_parse(
+                const Json *j, bool with_secrets, Registration *ret, char **reterr);
+/* The members without the secrets, as text to store and to show; owned. */
+_warn_unused_result_ int registration_document(const Json *j, char **ret);
+/* The table that the guest will find. -EINVAL, -E2BIG (larger than the area) with a sentence. */
+_warn_unused_result_ int registration_table(const Registration *r, SecretBuf *ret, char **reterr);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* A request and its answer, without a network: what handlers see. Refusals are problem details (RFC 9457): they tell a host what is
+ * wrong, never what would be right. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "json.h"
+#include "macro.h"
+
+typedef struct Request {
+        const char *method, *path;
+        const char *authorization; /* header, or NULL */
+        const char *body;
+        size_t body_size;
+        /* Filled by the router: */
+        const char *id; /* of the registration in the path, or NULL */
+        int64_t owner;  /* with routes for owners */
+} Request;
+
+typedef struct Reply {
+        unsigned status;
+        Json *body;           /* owned; NULL: none */
+        unsigned retry_after; /* seconds; 0: not said */
+        const char *allow;    /* header, or NULL */
+        int error;            /* why status is 500, for the log */
+} Reply;
+
+void reply_done(Reply *r);
+
+/* Takes the body, NULL is -ENOMEM. */
+_warn_unused_result_ int reply_json(Reply *r, unsigned status, Json *body);
+/* {"type": "urn:cvmspawn:problem:CODE", "title", "status", "code", "detail"}; 0 or -ENOMEM. */
+_warn_unused_result_ int reply_problem(Reply *r, unsigned status, const char *code, const char *title,
+                const char *format, ...) _printf_(5, 6);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "attestd-server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "error.h"
+#include "secret.h"
+#include "strutil.h"
+
+#define CONNECTION_MEMORY (32u * 1024) /* request line, headers, read buffer */
+#define SWEEP_USEC        1000000u
+
+typedef struct Peer Peer;
+
+/* One connection; in a list, so that old ones are found. */
+struct Peer {
+        Server *server;
+        Peer *next, **link;
+        int fd;
+        time_t since; /* when its current request began, or it was accepted */
+        bool told;    /* was ended for its age */
+};
+
+struct Server {
+        const ServerSettings settings;
+        struct MHD_Daemon *daemon;
+        Peer *peers;
+        time_t swept;
+};
+
+/* One request; its body grows as it comes. */
+typedef struct Call {
+        char *body;
+        size_t size, max;
+        bool too_large;
+} Call;
+
+static time_t seconds(void) {
+        struct timespec t;
+
+        return clock_gettime(CLOCK_MONOTONIC, &t) < 0 ? 0 : t.tv_sec;
+}
+
+static void call_free(Call *c) {
+        if (!c)
+                return;
+        if (c->body)
+                erase_memory(c->body, c->size);
+        free(c->body);
+        free(c);
+}
+
+static void on_connection(void *userdata, struct MHD_Connection *connection, void **socket_context,
+                enum MHD_ConnectionNotificationCode code) {
+        const union MHD_ConnectionInfo *info;
+        Server *s = userdata;
+        Peer *p;
+
+        if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+                p = *socket_context;
+                if (p) {
+                        *p->link = p->next;
+                        if (p->next)
+                                p->next->link = p->link;
+                        free(p);
+                }
+                *socket_context = NULL;
+                return;
+        }
+        p = calloc(1, sizeof(Peer));
+        if (!p)
+                return; /* ends by being idle only */
+        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *p = (Peer) {
+                .server = s,
+                .next = s->peers,
+                .link = &s->peers,
+                .fd = info ? info->connect_fd : -EBADF,
+                .since = seconds(),
+        };
+        if (s->peers)
+                s->peers->link = &p->next;
+        s->peers = p;
+        *socket_context = p;
+}
+
+/* A peer that sends a byte now and then is never idle; it ends all the same. */
+static void sweep(Server *s) {
+        time_t now = seconds();
+
+        if (now == s->swept)
+                return;
+        s->swept = now;
+        for (Peer *p = s->peers; p; p = p->next)
+                if (!p->told && p->fd >= 0 && now - p->since > (time_t) SERVER_REQUEST_SECONDS) {
+                        p->told = true;
+                        (void) shutdown(p->fd, SHUT_RDWR);
+                }
+}
+
+static void on_completed(void *userdata, struct MHD_Connection *connection, void **context,
+                enum MHD_RequestTerminationCode code) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        Peer *p = info ? info->socket_context : NULL;
+
+        (void) userdata;
+        (void) code;
+        if (p)
+                p->since = seconds();
+        call_free(*context);
+        *context = NULL;
+}
+
+static bool add_headers(struct MHD_Response *m, const Reply *reply) {
+        char number[16];
+
+        if (reply->body &&
+                        MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                        reply->status >= 400 ? "application/problem+json" : "application/json") != MHD_YES)
+                return false;
+        if (MHD_add_response_header(m, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") != MHD_YES)
+                return false;
+        if (reply->allow && MHD_add_response_header(m, MHD_HTTP_HEADER_ALLOW, reply->allow) != MHD_YES)
+                return false;
+        if (reply->status == 401 && MHD_add_response_header(m, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES)
+                return false;
+        (void) snprintf(number, sizeof(number), "%u", reply->retry_after);
+        return reply->retry_after == 0 || MHD_add_response_header(m, MHD_HTTP_HEADER_RETRY_AFTER, number) == MHD_YES;
+}
+
+static enum MHD_Result send_reply(struct MHD_Connection *connection, const Reply *reply) {
+        _cleanup_free_ char *text = reply->body ? js_text(reply->body, JS_SHORT) : NULL;
+        struct MHD_Response *m;
+        enum MHD_Result r = MHD_NO;
+
+        if (reply->body && !text)
+                return MHD_NO;
+        m = MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_COPY);
+        if (m && add_headers(m, reply))
+                r = MHD_queue_response(connection, reply->status, m);
+        if (m)
+                MHD_destroy_response(m);
+        return r;
+}
+
+static enum MHD_Result refuse_size(struct MHD_Connection *connection, size_t max) {
+        _cleanup_(reply_done) Reply reply = {};
+
+        if (reply_problem(&reply, 413, "too-large", "The body is too large",
+                            "this request may have %zu bytes of body", max) < 0)
+                return MHD_NO;
+        return send_reply(connection, &reply);
+}
+
+/* The path behind the prefix, or something that no route has. */
+static const char *local_path(const Server *s, const char *url) {
+        const char *p = startswith(url, s->settings.prefix);
+
+        return p && *p == '/' ? p : "";
+}
+
+static enum MHD_Result begin(const Server *s, struct MHD_Connection *connection, const char *method, const char *url,
+                void **context) {
+        const char *length = MHD_lookup_connection_value(
+                        connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        Call *c = calloc(1, sizeof(Call));
+        uint64_t n;
+
+        if (!c)
+                return MHD_NO;
+        c->max = service_body_max(method, local_path(s, url));
+        *context = c;
+        /* Before a byte of it is taken: the connection is closed behind this answer. */
+        if (length && (parse_u64(length, &n) < 0 || n > MAX(c->max, (size_t) 1024)))
+                return refuse_size(connection, c->max);
+        return MHD_YES;
+}
+
+static enum MHD_Result take(Call *c, const char *data, size_t *size) {
+        if (c->too_large || *size > c->max - c->size) {
+                c->too_large = true;
+                *size = 0;
+                return MHD_YES;
+        }
+        if (!c->body)
+                c->body = malloc(c->max);
+        if (!c->body)
+                return MHD_NO;
+        memcpy(c->body + c->size, data, *size);
+        c->size += *size;
+        *size = 0;
+        return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
+                const char *method, const char *version, const char *data, size_t *size, void **context) {
+        _cleanup_(reply_done) Reply reply = {};
+        Server *s = userdata;
+        Call *c = *context;
+        Request q = { .method = method };
+
+        (void) version;
+        if (!c)
+                return begin(s, connection, method, url, context);
+        if (*size > 0)
+                return take(c, data, size);
+        if (c->too_large)
+                return refuse_size(connection, c->max);
+        q.path = local_path(s, url);
+        q.authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+        q.body = c->body;
+        q.body_size = c->size;
+        service_handle(s->settings.service, &q, &reply);
+        if (reply.error < 0 && s->settings.failed)
+                s->settings.failed(s->settings.userdata, &q, reply.error);
+        return send_reply(connection, &reply);
+}
+
+/* %2e and its like stay as they are: no id has a percent sign. */
+static size_t keep_escapes(void *userdata, struct MHD_Connection *connection, char *text) {
+        (void) userdata;
+        (void) connection;
+        return strlen(text);
+}
+
+Server *server_free(Server *s) {
+        if (!s)
+                return NULL;
+        if (s->daemon)
+                MHD_stop_daemon(s->daemon);
+        free(s);
+        return NULL;
+}
+
+int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
+        _cleanup_server_ Server *s = calloc(1, sizeof(Server));
+
+        if (!s)
+                return -ENOMEM;
+        memcpy((void *) &s->settings, settings, sizeof(*settings));
+        s->daemon = MHD_start_daemon(MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ITC, 0, NULL, NULL, on_request, s,
+                        MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd, MHD_OPTION_HTTPS_MEM_CERT,
+                        settings->certificate, MHD_OPTION_HTTPS_MEM_KEY, settings->key,
+                        MHD_OPTION_HTTPS_PRIORITIES, "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
+                        MHD_OPTION_CONNECTION_LIMIT, SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                        SERVER_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+                        MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+                        on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        if (!s->daemon)
+                return error_set(reterr, -EINVAL, "cannot start the TLS server: certificate and private key "
+                                                  "must be PEM and belong together");
+        *ret = TAKE_PTR(s);
+        return 0;
+}
+
+int server_fd(const Server *s) {
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+
+        return info ? info->epoll_fd : -EBADF;
+}
+
+int server_run(Server *s, uint64_t *ret_usec) {
+        MHD_UNSIGNED_LONG_LONG msec;
+
+        sweep(s);
+        if (MHD_run(s->daemon) != MHD_YES)
+                return -EIO;
+        *ret_usec = MHD_get_timeout(s->daemon, &msec) == MHD_YES ? MIN((uint64_t) msec * 1000, (uint64_t) SWEEP_USEC)
+                                                                : SWEEP_USEC;
+        return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* HTTP/1.1 over TLS for a Service, through libmicrohttpd, in one thread: its epoll descriptor is one source of the program's
+ * event loop. Limits come first: connections, their memory, their age, the time without a byte, the size of a body. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attestd-service.h"
+#include "macro.h"
+
+#define SERVER_CONNECTIONS_MAX   1024u
+#define SERVER_IDLE_SECONDS      10u /* without a byte, the TLS handshake included */
+#define SERVER_REQUEST_SECONDS   30u /* for a whole request, however slowly it drips */
+
+typedef struct Server Server;
+
+typedef struct ServerSettings {
+        const Service *service; /* borrowed, as is everything here */
+        int listen_fd;
+        const char *certificate, *key; /* PEM */
+        const char *prefix;            /* of all paths, "" or "/attest" */
+        void (*failed)(void *userdata, const Request *q, int error); /* for the log */
+        void *userdata;
+} ServerSettings;
+
+/* -EINVAL with a sentence: the certificate or the key is not usable. */
+_warn_unused_result_ int server_new(const ServerSettings *settings, Server **ret, char **reterr);
+Server *server_free(Server *s);
+DEFINE_TRIVIAL_CLEANUP_FUNC(Server *, server_free);
+#define _cleanup_server_ _cleanup_(server_freep)
+
+/* Readable when there is something to do. */
+int server_fd(const Server *s);
+/* Does what can be done without waiting; *ret_usec is when to call again at the latest. */
+_warn_unused_result_ int server_run(Server *s, uint64_t *ret_usec);

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The service without a network: requests in, replies out, state in the store. Clock, random numbers and what is believed
+ * about platforms are parameters.
+ *
+ *      GET    /, /health                      anybody: what this service offers; that it works
+ *      POST   /vm/ID                          owner: registers
+ *      GET    /vm, /vm/ID, /vm/ID/events      owner: lists, shows without secrets, tells what happened
+ *      DELETE /vm/ID                          owner: forgets, with all launches
+ *      POST   /vm/ID/launch                   host: platform in, session out
+ *      POST   /vm/ID/validate                 host: measurement in, secret packet out
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attest-anchors.h"
+#include "attest-chain.h"
+#include "attestd-registration.h"
+#include "attestd-reply.h"
+#include "attestd-store.h"
+#include "attestd-vault.h"
+#include "crypto-random.h"
+#include "macro.h"
+
+#define BODY_SIZE_MAX      (64u * 1024)
+#define LAUNCH_OPEN_MAX    64u       /* of one registration */
+#define LAUNCH_TTL_SECONDS (15 * 60) /* from session to measurement: a start takes seconds */
+#define LAUNCH_FAILURES    3u
+
+/* AMD's certificates of one generation, which hosts need not send. */
+typedef struct ServiceCollateral {
+        AmdCert ask, ark;
+} ServiceCollateral;
+
+typedef struct Service {
+        Store *store; /* weak, as are the next two */
+        const Vault *vault;
+        const TrustAnchors *anchors;
+        const ServiceCollateral *collateral; /* borrowed */
+        size_t n_collateral;
+        const char *cek_store; /* directory with cek-ID.cert as `cvmspawn cert-chain` keeps them, or NULL */
+        RandomFunction random;
+        void *random_data;
+        int64_t (*now)(void *userdata); /* seconds since 1970 */
+        void *now_data;
+} Service;
+
+/* Always gives a reply: what fails inside is status 500 with reply->error set. */
+void service_handle(const Service *s, Request *request, Reply *ret);
+/* How much body the request may have; 0 if it will be refused anyway. */
+size_t service_body_max(const char *method, const char *path);
+
+/* The handlers: 0, or -errno (status 500). */
+typedef int (*ServiceHandler)(const Service *s, const Request *q, Reply *reply);
+int handle_capabilities(const Service *s, const Request *q, Reply *reply);
+int handle_health(const Service *s, const Request *q, Reply *reply);
+int handle_register(const Service *s, const Request *q, Reply *reply);
+int handle_list(const Service *s, const Request *q, Reply *reply);
+int handle_show(const Service *s, const Request *q, Reply *reply);
+int handle_events(const Service *s, const Request *q, Reply *reply);
+int handle_delete(const Service *s, const Request *q, Reply *reply);
+int handle_launch(const Service *s, const Request *q, Reply *reply);
+int handle_validate(const Service *s, const Request *q, Reply *reply);
+
+/* For the handlers. 1: go on; 0: the reply is made; -errno. */
+_warn_unused_result_ int service_read_body(const Request *q, Json **ret, Reply *reply);
+_warn_unused_result_ int service_load(
+                const Service *s, const Request *q, StoreVm *ret_vm, Registration *ret, Reply *reply);
+/* A member that must be base64, with `min` to `max` bytes; *ret is owned. */
+_warn_unused_result_ int service_base64(const Json *j, const char *name, size_t min, size_t max,
+                uint8_t **ret, size_t *ret_size, Reply *reply);
+/* Is this platform one that the registration accepts? */
+_warn_unused_result_ int service_platform(
+                const Service *s, const Registration *reg, const Json *body, SevCert *ret_pdh, Reply *reply);
+/* SHA-256 of a bearer token, as the store knows it. */
+_warn_unused_result_ int service_token_hash(
+                const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]);
+int64_t service_now(const Service *s);

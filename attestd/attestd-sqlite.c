@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The store in SQLite: one file, write-ahead log, every commit synchronous. Times come from the caller. */
+
+#include "attestd-sqlite.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "error.h"
+
+#define SCHEMA_VERSION 1
+#define BUSY_MSEC      2000 /* another program, `cvmspawn-attestd --add-owner`, may be writing */
+
+static const char schema[] = "BEGIN IMMEDIATE;"
+                             "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token "
+                             "BLOB NOT NULL UNIQUE) STRICT;"
+                             "CREATE TABLE vm (id TEXT PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner "
+                             "(id), created INTEGER NOT NULL,"
+                             "  document TEXT NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+                             "CREATE TABLE launch (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
+                             "  vm TEXT NOT NULL REFERENCES vm (id) ON DELETE CASCADE, state INTEGER NOT "
+                             "NULL, created INTEGER NOT NULL,"
+                             "  policy INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0, keys BLOB, "
+                             "released INTEGER,"
+                             "  measurement BLOB, header BLOB, payload BLOB) STRICT;"
+                             "CREATE INDEX launch_by_vm ON launch (vm, state, created);"
+                             "CREATE TABLE event (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, owner "
+                             "INTEGER, vm TEXT NOT NULL,"
+                             "  launch TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
+                             "CREATE INDEX event_by_vm ON event (vm);"
+                             "PRAGMA user_version = 1;"
+                             "COMMIT;";
+
+static Store *store_close(Store *s) {
+        SqliteStore *store = (SqliteStore *) s;
+
+        (void) sqlite3_close(store->db);
+        free(store);
+        return NULL;
+}
+
+static int owner_add(Store *s, const char *name, const uint8_t hash[static STORE_TOKEN_HASH_SIZE]) {
+        return sqlite_do(s, NULL, "INSERT INTO owner (name, token) VALUES (?1, ?2)", "sb", name, hash,
+                        (size_t) STORE_TOKEN_HASH_SIZE);
+}
+
+static int owner_find(Store *s, const uint8_t hash[static STORE_TOKEN_HASH_SIZE], int64_t *ret) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, "SELECT id FROM owner WHERE token = ?1", "b", hash,
+                        (size_t) STORE_TOKEN_HASH_SIZE);
+
+        if (r >= 0)
+                r = sqlite_row(q);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        *ret = sqlite3_column_int64(q, 0);
+        return 0;
+}
+
+static int vm_add(Store *s, const StoreVm *v) {
+        int r = sqlite_begin(s);
+
+        if (r < 0)
+                return r;
+        r = sqlite_do(s, NULL,
+                        "INSERT INTO vm (id, owner, created, document, sealed) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        "siisb", v->id, v->owner, v->created, v->document, v->sealed, v->sealed_size);
+        if (r >= 0)
+                r = sqlite_event(s, v->created, v->id, NULL, "registered");
+        return sqlite_end(s, r);
+}
+
+#define VM_COLUMNS                                                                                          \
+        "SELECT id, owner, created, document, sealed,"                                                      \
+        " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 0),"                                    \
+        " (SELECT count(*) FROM launch WHERE vm = vm.id AND released IS NOT NULL) FROM vm "
+
+static int read_vm(Query *q, StoreVm *ret) {
+        _cleanup_(store_vm_done) StoreVm v = {
+                .owner = sqlite3_column_int64(q, 1),
+                .created = sqlite3_column_int64(q, 2),
+                .open = (uint64_t) sqlite3_column_int64(q, 5),
+                .released = (uint64_t) sqlite3_column_int64(q, 6),
+        };
+        int r = sqlite_text(q, 0, &v.id);
+
+        if (r >= 0)
+                r = sqlite_text(q, 3, &v.document);
+        if (r >= 0)
+                r = sqlite_bytes(q, 4, &v.sealed, &v.sealed_size);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(v, (StoreVm) {});
+        return 0;
+}
+
+static int vm_get(Store *s, const char *id, StoreVm *ret) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, VM_COLUMNS "WHERE id = ?1", "s", id);
+
+        if (r >= 0)
+                r = sqlite_row(q);
+        return r > 0 ? read_vm(q, ret) : r < 0 ? r : -ENOENT;
+}
+
+static int vm_list(Store *s, int64_t owner, StoreVmFunction f, void *userdata) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, VM_COLUMNS "WHERE owner = ?1 ORDER BY id", "i", owner);
+
+        while (r >= 0 && (r = sqlite_row(q)) > 0) {
+                _cleanup_(store_vm_done) StoreVm v = {};
+
+                r = read_vm(q, &v);
+                if (r >= 0)
+                        r = f(userdata, &v);
+        }
+        return r;
+}
+
+static int vm_delete(Store *s, int64_t owner, const char *id, int64_t now) {
+        uint64_t changes = 0;
+        int r = sqlite_begin(s);
+
+        if (r < 0)
+                return r;
+        r = sqlite_event(s, now, id, NULL, "deleted");
+        if (r >= 0)
+                r = sqlite_do(s, &changes, "DELETE FROM vm WHERE id = ?1 AND owner = ?2", "si", id, owner);
+        if (r >= 0 && changes == 0)
+                r = -ENOENT;
+        return sqlite_end(s, r);
+}
+
+static int events(Store *s, int64_t owner, const char *vm, StoreEventFunction f, void *userdata) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q,
+                        "SELECT time, launch, what FROM event WHERE vm = ?1 AND owner = ?2 "
+                        "ORDER BY number DESC LIMIT 1000",
+                        "si", vm, owner);
+
+        while (r >= 0 && (r = sqlite_row(q)) > 0)
+                r = f(userdata, sqlite3_column_int64(q, 0), vm, (const char *) sqlite3_column_text(q, 1),
+                                (const char *) sqlite3_column_text(q, 2));
+        return r;
+}
+
+static const StoreOps sqlite_ops = {
+        .free = store_close,
+        .owner_add = owner_add,
+        .owner_find = owner_find,
+        .vm_add = vm_add,
+        .vm_get = vm_get,
+        .vm_list = vm_list,
+        .vm_delete = vm_delete,
+        .launch_add = sqlite_launch_add,
+        .launch_get = sqlite_launch_get,
+        .launch_each = sqlite_launch_each,
+        .launch_fail = sqlite_launch_fail,
+        .launch_release = sqlite_launch_release,
+        .events = events,
+};
+
+/* Makes the tables in a new file; another version of them is refused. */
+static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
+        int64_t version;
+        int r;
+
+        {
+                _cleanup_query_ Query *q = NULL;
+
+                r = sqlite_query(&s->store, &q, "PRAGMA user_version", "");
+                if (r >= 0)
+                        r = sqlite_row(q);
+                if (r <= 0)
+                        return error_set(reterr, r < 0 ? r : -EIO, "'%s' is no usable database: %s", path,
+                                        sqlite3_errmsg(s->db));
+                version = sqlite3_column_int64(q, 0);
+        }
+        if (version == SCHEMA_VERSION)
+                return 0;
+        if (version != 0)
+                return error_set(reterr, -EOPNOTSUPP, "'%s' was made by another version of this program",
+                                path);
+        r = sqlite_error(sqlite3_exec(s->db, schema, NULL, NULL, NULL));
+        return r < 0 ? error_set(reterr, r, "cannot make the tables in '%s': %s", path,
+                                       sqlite3_errmsg(s->db))
+                     : 0;
+}
+
+int store_sqlite_open(const char *path, Store **ret, char **reterr) {
+        _cleanup_store_ Store *owned = NULL;
+        SqliteStore *s = calloc(1, sizeof(SqliteStore));
+        mode_t mask;
+        int code, r;
+
+        if (!s)
+                return -ENOMEM;
+        s->store.ops = &sqlite_ops;
+        owned = &s->store;
+        mask = umask(077);
+        code = sqlite3_open_v2(path, &s->db,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
+                                        SQLITE_OPEN_NOFOLLOW,
+                        NULL);
+        if (code == SQLITE_OK) {
+                (void) sqlite3_busy_timeout(s->db, BUSY_MSEC);
+                code = sqlite3_exec(s->db,
+                                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys "
+                                "= ON;"
+                                "PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size "
+                                "= -2048",
+                                NULL, NULL, NULL);
+        }
+        if (code != SQLITE_OK)
+                r = error_set(reterr, sqlite_error(code), "cannot open the database '%s': %s", path,
+                                sqlite3_errmsg(s->db));
+        else
+                r = prepare_schema(s, path, reterr);
+        (void) umask(mask);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(owned);
+        return 0;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the parts of the SQLite store share. */
+
+#include <sqlite3.h>
+
+#include "attestd-store.h"
+
+typedef struct SqliteStore {
+        Store store;
+        sqlite3 *db; /* owned */
+} SqliteStore;
+
+typedef sqlite3_stmt Query;
+
+static inline void query_freep(Query **q) {
+        (void) sqlite3_finalize(*q);
+}
+#define _cleanup_query_ _cleanup_(query_freep)
+
+int sqlite_error(int code); /* -EEXIST, -ENOSPC, -EAGAIN, -ENOMEM, -EIO */
+/* A statement with its parameters by letters: s text (char *), i int64_t, b bytes (const void *, size_t); they are borrowed. */
+_warn_unused_result_ int sqlite_query(Store *s, Query **ret, const char *sql, const char *types, ...);
+_warn_unused_result_ int sqlite_row(Query *q); /* 1 a row, 0 no more, -errno */
+/* The statement to its end, without rows; *ret_changes may be NULL. */
+_warn_unused_result_ int sqlite_do(Store *s, uint64_t *ret_changes, const char *sql, const char *types, ...);
+_warn_unused_result_ int sqlite_text(Query *q, int column, char **ret);
+/* *ret is NULL for no bytes. */
+_warn_unused_result_ int sqlite_bytes(Query *q, int column, uint8_t **ret, size_t *ret_size);
+/* BEGIN IMMEDIATE; and COMMIT if r >= 0, else ROLLBACK: returns r or the error. */
+_warn_unused_result_ int sqlite_begin(Store *s);
+_warn_unused_result_ int sqlite_end(Store *s, int r);
+_warn_unused_result_ int sqlite_event(
+                Store *s, int64_t when, const char *vm, const uint8_t *launch, const char *event);
+
+int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits);
+int sqlite_launch_get(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE], StoreLaunch *ret);
+int sqlite_launch_each(Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
+int sqlite_launch_fail(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
+int sqlite_launch_release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);

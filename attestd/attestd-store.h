@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the service remembers, as an interface: owners, registrations, launches and what happened. Every operation is whole or not
+ * at all, and lasts when it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attest-launch.h"
+#include "attest-secret.h"
+#include "macro.h"
+
+#define LAUNCH_ID_SIZE        16u
+#define LAUNCH_MEASURE_SIZE   48u /* measurement and nonce, as QMP gives it */
+#define STORE_TOKEN_HASH_SIZE 32u
+
+typedef struct StoreVm {
+        char *id; /* owned */
+        int64_t owner, created;
+        char *document;  /* owned: the registration as JSON, without its secrets */
+        uint8_t *sealed; /* owned: the secret table */
+        size_t sealed_size;
+        uint64_t open, released; /* launches; filled by vm_get and vm_list */
+} StoreVm;
+
+typedef enum LaunchState {
+        LAUNCH_OPEN,     /* session given out */
+        LAUNCH_RELEASED, /* secrets given out: the packet is kept, the keys are gone */
+        LAUNCH_BURNED,   /* too many failures */
+        _LAUNCH_STATE_MAX,
+} LaunchState;
+
+typedef struct StoreLaunch {
+        uint8_t id[LAUNCH_ID_SIZE];
+        char *vm; /* owned */
+        LaunchState state;
+        int64_t created;
+        uint32_t policy;
+        uint64_t failures;
+        uint8_t *keys; /* owned: TEK and TIK, sealed; NULL unless open */
+        size_t keys_size;
+        uint8_t measurement[LAUNCH_MEASURE_SIZE]; /* if released, as are the two below */
+        uint8_t header[SECRET_HEADER_SIZE];
+        uint8_t *payload; /* owned */
+        size_t payload_size;
+} StoreLaunch;
+
+/* When a registration's launches end or are too many. */
+typedef struct StoreLimits {
+        int64_t expired;       /* open launches older than this are forgotten */
+        uint64_t open_max;     /* beyond this the oldest open one is forgotten */
+        int64_t window;        /* releases after this time count ... */
+        uint64_t releases_max; /* ... and may not be more than this */
+} StoreLimits;
+
+void store_vm_done(StoreVm *v);
+void store_launch_done(StoreLaunch *l);
+
+typedef struct Store Store;
+typedef int (*StoreVmFunction)(void *userdata, const StoreVm *v);
+typedef int (*StoreLaunchFunction)(void *userdata, const StoreLaunch *l); /* > 0: stop, and return that */
+typedef int (*StoreEventFunction)(
+                void *userdata, int64_t when, const char *vm, const char *launch, const char *event);
+
+typedef struct StoreOps {
+        Store *(*free)(Store *s);
+        int (*owner_add)(Store *s, const char *name,
+                        const uint8_t hash[static STORE_TOKEN_HASH_SIZE]); /* -EEXIST */
+        int (*owner_find)(Store *s, const uint8_t hash[static STORE_TOKEN_HASH_SIZE],
+                        int64_t *ret); /* -ENOENT */
+
+        int (*vm_add)(Store *s, const StoreVm *v);             /* -EEXIST */
+        int (*vm_get)(Store *s, const char *id, StoreVm *ret); /* -ENOENT */
+        int (*vm_list)(Store *s, int64_t owner, StoreVmFunction f, void *userdata);
+        int (*vm_delete)(Store *s, int64_t owner, const char *id,
+                        int64_t now); /* with its launches; -ENOENT */
+
+        int (*launch_add)(Store *s, const StoreLaunch *l, const StoreLimits *limits);
+        int (*launch_get)(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE],
+                        StoreLaunch *ret); /* -ENOENT */
+        int (*launch_each)(
+                        Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
+        /* Counts a failure; with the max-th the launch is burned, its keys and its packet are gone. */
+        int (*launch_fail)(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
+        /* From open to released, once: measurement, header and payload are kept, the keys are gone. -EDQUOT: too many releases;
+         * -ESTALE: it is not open any more. */
+        int (*launch_release)(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+
+        int (*events)(Store *s, int64_t owner, const char *vm, StoreEventFunction f, void *userdata);
+} StoreOps;
+
+struct Store {
+        const StoreOps *ops;
+};
+
+static inline Store *store_free(Store *s) {
+        return s ? s->ops->free(s) : NULL;
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_free);
+#define _cleanup_store_ _cleanup_(store_freep)
+
+/* SQLite in one file, which is made if it is missing. */
+_warn_unused_result_ int store_sqlite_open(const char *path, Store **ret, char **reterr);

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* POST /vm/ID/validate: a measurement in, and if it is one of the registered launches under this launch's key, the packet with the
+ * secrets out. The packet is stored before it is sent: asked again with the same measurement, the service sends the same bytes, so that a
+ * lost answer costs nothing and nothing is released twice. Nothing that the host says is believed but what the measurement covers. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "attest-launch.h"
+#include "attest-secret.h"
+#include "attestd-service.h"
+#include "bytes.h"
+#include "encode.h"
+#include "strutil.h"
+
+#define API_WITH_MEASURE                                                                                    \
+        0x0011u /* 0.17: from here on the packet's MAC covers the measurement (AMD 55766, LAUNCH_SECRET) */
+
+typedef struct Claim {
+        const Service *s;
+        const Registration *reg;
+        bool has_launch_id;
+        uint8_t launch_id[LAUNCH_ID_SIZE];
+        uint8_t api_major, api_minor, build;
+        uint8_t measurement[LAUNCH_MEASURE_SIZE];
+        StoreLaunch found; /* owned */
+        SecretBuf keys;    /* owned: of `found`, if it fits */
+} Claim;
+
+static void claim_done(Claim *c) {
+        store_launch_done(&c->found);
+        secret_buf_done(&c->keys);
+}
+
+static int malformed(Reply *reply, const char *what) {
+        return reply_problem(reply, 400, "malformed", "The body is not valid", "%s", what);
+}
+
+static int read_claim(const Json *j, Claim *c, Reply *reply) {
+        const struct {
+                const char *name;
+                uint8_t *to;
+        } numbers[] = {
+                { "api-major", &c->api_major },
+                { "api-minor", &c->api_minor },
+                { "build-id", &c->build },
+        };
+        _cleanup_free_ uint8_t *data = NULL;
+        const Json *id = js_get(j, "launch-id");
+        size_t size;
+        int r;
+
+        FOREACH_ARRAY(n, numbers, ELEMENTSOF(numbers)) {
+                uint64_t v;
+
+                if (js_u64_value(js_get(j, n->name), &v) < 0 || v > UINT8_MAX)
+                        return reply_problem(reply, 400, "malformed", "The body is not valid",
+                                        "%s: expected a number of 0 to 255", n->name);
+                *n->to = (uint8_t) v;
+        }
+        if (id) {
+                if (!js_string_value(id) ||
+                                hex_decode_exact(js_string_value(id), c->launch_id, LAUNCH_ID_SIZE) < 0)
+                        return malformed(reply, "launch-id: expected 32 hexadecimal digits");
+                c->has_launch_id = true;
+        }
+        r = service_base64(j, "measurement", LAUNCH_MEASURE_SIZE, LAUNCH_MEASURE_SIZE, &data, &size, reply);
+        if (r > 0)
+                memcpy(c->measurement, data, LAUNCH_MEASURE_SIZE);
+        return r;
+}
+
+/* Tries each accepted digest under the launch's key, always all of them. 1 fits, 0 does not. */
+static int claim_fits(Claim *c, const StoreLaunch *l) {
+        const DigestList *lists[] = { &c->reg->digests, &c->reg->firmware };
+        _cleanup_(secret_buf_done) SecretBuf keys = {};
+        SevMeasurement m = {
+                .api_major = c->api_major,
+                .api_minor = c->api_minor,
+                .build = c->build,
+                .policy = l->policy,
+                .nonce_size = SEV_NONCE_SIZE,
+        };
+        bool fits = false;
+        int r = vault_unseal(c->s->vault, "launch", l->id, sizeof(l->id), l->keys, l->keys_size, &keys);
+
+        if (r < 0)
+                return r;
+        if (keys.size != sizeof(SevKeys))
+                return -EBADMSG;
+        memcpy(m.nonce, c->measurement + SEV_MEASURE_SIZE, SEV_NONCE_SIZE);
+        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+                FOREACH_ARRAY(d, lists[i]->items, lists[i]->n_items) {
+                        Verdict v = VERDICT_UNVERIFIED;
+
+                        memcpy(m.digest, *d, sizeof(m.digest));
+                        r = sev_measurement_verify(
+                                        ((const SevKeys *) keys.data)->tik, &m, c->measurement, &v);
+                        if (r < 0)
+                                return r;
+                        fits = fits || v == VERDICT_AUTHENTIC;
+                }
+        if (fits)
+                c->keys = TAKE_STRUCT(keys, (SecretBuf) {});
+        return fits;
+}
+
+/* A copy that outlives the row. */
+static int claim_take(Claim *c, const StoreLaunch *l) {
+        return c->s->store->ops->launch_get(c->s->store, l->vm, l->id, &c->found);
+}
+
+static int same_packet(void *userdata, const StoreLaunch *l) {
+        Claim *c = userdata;
+        int r;
+
+        if (!constant_time_equal(l->measurement, c->measurement, LAUNCH_MEASURE_SIZE))
+                return 0;
+        r = claim_take(c, l);
+        return r < 0 ? r : 1;
+}
+
+static bool expired(const Service *s, const StoreLaunch *l) {
+        return l->state == LAUNCH_OPEN && l->created < service_now(s) - LAUNCH_TTL_SECONDS;
+}
+
+static int open_and_fits(void *userdata, const StoreLaunch *l) {
+        Claim *c = userdata;
+        int r = expired(c->s, l) ? 0 : claim_fits(c, l);
+
+        if (r <= 0)
+                return r;
+        r = claim_take(c, l);
+        return r < 0 ? r : 1;
+}
+
+static int mismatch(Reply *reply, const char *detail) {
+        return reply_problem(reply, 403, "measurement-mismatch", "The launch is not the registered one",
+                        "%s", detail);
+}
+
+static int send_packet(const StoreLaunch *l, Reply *reply) {
+        _cleanup_js_ Json *j = js_object();
+
+        if (!j || js_set(j, "launch-id", js_hex(l->id, sizeof(l->id))) < 0 ||
+                        js_set(j, "secret-header", js_base64(l->header, sizeof(l->header))) < 0 ||
+                        js_set(j, "secret-payload", js_base64(l->payload, l->payload_size)) < 0 ||
+                        js_set(j, "secret-table", js_base64(l->payload, l->payload_size)) < 0)
+                return -ENOMEM;
+        return reply_json(reply, 200, TAKE_PTR(j));
+}
+
+/* Counts against the launch that the host named. */
+static int fail(Claim *c, Reply *reply) {
+        uint64_t left = 0;
+        int r = c->s->store->ops->launch_fail(
+                        c->s->store, &c->found, LAUNCH_FAILURES, service_now(c->s), &left);
+
+        if (r < 0)
+                return r;
+        if (left == 0)
+                return mismatch(reply,
+                                "the measurement is not one of the registered launches; this launch is used "
+                                "up, start again with /launch");
+        return mismatch(reply,
+                        "the measurement is not one of the registered launches under this launch's session: "
+                        "other "
+                        "firmware, kernel, initrd, command line, number or model of CPUs, API version or "
+                        "build; "
+                        "each failure brings the launch nearer to its end");
+}
+
+/* 1: c->found is an open launch that fits, with its keys; else the reply is made. */
+static int find_named(Claim *c, const char *vm, Reply *reply) {
+        int r = c->s->store->ops->launch_get(c->s->store, vm, c->launch_id, &c->found);
+
+        if (r == -ENOENT)
+                return reply_problem(reply, 404, "unknown-launch", "No such launch",
+                                "launch-id: not of this registration, or forgotten: a launch is kept for %d "
+                                "minutes",
+                                LAUNCH_TTL_SECONDS / 60);
+        if (r < 0)
+                return r;
+        if (c->found.state == LAUNCH_BURNED)
+                return reply_problem(reply, 410, "launch-burned", "The launch is used up",
+                                "after %u failures a launch is over; start again with /launch",
+                                LAUNCH_FAILURES);
+        if (c->found.state == LAUNCH_RELEASED) {
+                if (constant_time_equal(c->found.measurement, c->measurement, LAUNCH_MEASURE_SIZE))
+                        return send_packet(&c->found, reply);
+                return fail(c, reply);
+        }
+        if (expired(c->s, &c->found))
+                return reply_problem(reply, 410, "launch-expired", "The launch took too long",
+                                "a launch is open for %d minutes; start again with /launch",
+                                LAUNCH_TTL_SECONDS / 60);
+        r = claim_fits(c, &c->found);
+        return r == 0 ? fail(c, reply) : r;
+}
+
+/* Without a launch-id each open launch is tried. A failure counts against none of them: whoever knows no launch-id must not be
+ * able to end the launches of others. */
+static int find_any(Claim *c, const char *vm, Reply *reply) {
+        const StoreOps *ops = c->s->store->ops;
+        int r = ops->launch_each(c->s->store, vm, LAUNCH_RELEASED, same_packet, c);
+
+        if (r > 0)
+                return send_packet(&c->found, reply);
+        if (r == 0)
+                r = ops->launch_each(c->s->store, vm, LAUNCH_OPEN, open_and_fits, c);
+        return r == 0 ? mismatch(reply, "the measurement fits no open launch of this registration") : r;
+}
+
+static int check_platform(Claim *c, Reply *reply) {
+        unsigned api = (unsigned) c->api_major << 8 | c->api_minor;
+        unsigned min = (unsigned) c->reg->min_api_major << 8 | (unsigned) c->reg->min_api_minor;
+
+        if (api >= min && api >= API_WITH_MEASURE && c->build >= c->reg->min_build)
+                return 1;
+        return reply_problem(reply, 403, "platform-too-old", "The platform is not accepted",
+                        "the secure processor's firmware (API %u.%u, build %u) is older than the owner "
+                        "accepts",
+                        c->api_major, c->api_minor, c->build);
+}
+
+static int release(Claim *c, const StoreVm *v, Reply *reply) {
+        _cleanup_(secret_buf_done) SecretBuf table = {};
+        const Service *s = c->s;
+        int64_t now = service_now(s);
+        const StoreLimits limits = {
+                .window = now - (int64_t) c->reg->instance_window,
+                .releases_max = c->reg->max_instances,
+        };
+        StoreLaunch *l = &c->found;
+        int r;
+
+        r = vault_unseal(s->vault, "secrets", v->id, strlen(v->id), v->sealed, v->sealed_size, &table);
+        if (r < 0)
+                return r;
+        l->payload = malloc(table.size);
+        if (!l->payload)
+                return -ENOMEM;
+        l->payload_size = table.size;
+        memcpy(l->measurement, c->measurement, sizeof(l->measurement));
+        r = secret_packet_seal((const SevKeys *) c->keys.data, c->measurement, &table, s->random,
+                        s->random_data, l->header, l->payload);
+        if (r >= 0)
+                r = s->store->ops->launch_release(s->store, l, &limits, now);
+        if (r == -EDQUOT) {
+                reply->retry_after = (unsigned) MIN(c->reg->instance_window, 3600u);
+                return reply_problem(reply, 429, "too-many-instances", "Not now",
+                                "the owner allows no more instances of this at the moment");
+        }
+        return r < 0 ? r : send_packet(l, reply);
+}
+
+int handle_validate(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_(registration_done) Registration reg = {};
+        _cleanup_(store_vm_done) StoreVm v = {};
+        _cleanup_(claim_done) Claim c = { .s = s, .reg = &reg };
+        _cleanup_js_ Json *body = NULL;
+        uint64_t policy;
+        int r;
+
+        r = service_load(s, q, &v, &reg, reply);
+        if (r > 0)
+                r = service_read_body(q, &body, reply);
+        if (r > 0)
+                r = read_claim(body, &c, reply);
+        if (r <= 0)
+                return r;
+        if (js_get(body, "policy") &&
+                        (js_u64_value(js_get(body, "policy"), &policy) < 0 || policy != reg.policy))
+                return reply_problem(reply, 409, "policy-mismatch", "Registered otherwise",
+                                "policy: this was registered with another one");
+        r = c.has_launch_id ? find_named(&c, q->id, reply) : find_any(&c, q->id, reply);
+        if (r <= 0 || reply->status != 0)
+                return r < 0 ? r : 0;
+        r = check_platform(&c, reply);
+        return r <= 0 ? r : release(&c, &v, reply);
+}

@@ -1,0 +1,616 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The attestation service without a network: routes, store and handlers, with the made-up platform of tests/golden/sev-chain. The
+ * random numbers are recorded, so that the test can play the secure processor with the launch's real keys. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#include "attest-launch.h"
+#include "attest-secret.h"
+#include "attestd-service.h"
+#include "encode.h"
+#include "fd.h"
+
+#define OWNER  "Bearer the-owners-token"
+#define OTHER  "Bearer another-token"
+#define DIGEST "1111111111111111111111111111111111111111111111111111111111111111"
+#define LUKS   "736869e5-84f0-4973-92ec-06879ce3da0b"
+
+typedef struct World {
+        char folder[32], db[64];
+        Vault vault;
+        TrustAnchor anchor;
+        TrustAnchors anchors;
+        ServiceCollateral collateral;
+        Service s;
+        int64_t now;
+        uint8_t draws[64][16]; /* the first 16 bytes of each draw */
+        size_t n_draws;
+        char *pdh, *chain, *signed_cek_chain;
+        Reply reply;
+        int status;
+} World;
+
+static int record(void *userdata, void *buf, size_t n) {
+        World *w = userdata;
+        int r = crypto_random(NULL, buf, n);
+
+        memcpy(w->draws[w->n_draws++ % 64], buf, MIN(n, (size_t) 16));
+        return r;
+}
+
+static int64_t now(void *userdata) {
+        return ((World *) userdata)->now;
+}
+
+static char *load64(const char *const *names, size_t n) {
+        uint8_t all[8 * SEV_CERT_SIZE];
+        size_t size = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                _cleanup_free_ char *path = NULL, *data = NULL;
+                size_t k;
+
+                assert_true(asprintf(&path, "%s/tests/golden/sev-chain/%s.cert", getenv("CVMSPAWN_SOURCE"),
+                                            names[i]) > 0);
+                assert_ok(file_read_all(path, 4096, &data, &k));
+                memcpy(all + size, data, k);
+                size += k;
+        }
+        return base64_encode(all, size);
+}
+
+static void load_anchor(World *w) {
+        _cleanup_free_ char *path = NULL, *text = NULL, *ask = load64((const char *[]) { "ask", "ark" }, 2);
+        _cleanup_free_ SevChain *c = calloc(1, sizeof(SevChain));
+        size_t size;
+
+        assert_true(asprintf(&path, "%s/tests/golden/sev-chain/ark.fingerprint", getenv("CVMSPAWN_SOURCE")) >
+                        0);
+        assert_ok(file_read_all(path, 4096, &text, &size));
+        text[64] = 0;
+        w->anchor.generation = "made-up";
+        assert_ok(hex_decode_exact(text, w->anchor.fingerprint, sizeof(w->anchor.fingerprint)));
+        w->anchors = (TrustAnchors) { &w->anchor, 1 };
+        assert_ok(sev_chain_add(c, ask, strlen(ask), false, NULL));
+        w->collateral = (ServiceCollateral) { c->ask, c->ark };
+}
+
+static void add_owner(World *w, const char *bearer, const char *name) {
+        uint8_t hash[STORE_TOKEN_HASH_SIZE];
+
+        assert_ok(service_token_hash(bearer + 7, strlen(bearer) - 7, hash));
+        assert_ok(w->s.store->ops->owner_add(w->s.store, name, hash));
+        assert_error(w->s.store->ops->owner_add(w->s.store, name, hash), EEXIST);
+}
+
+static int setup(void **state) {
+        World *w = calloc(1, sizeof(World));
+
+        assert_non_null(w);
+        w->now = 1000000;
+        (void) snprintf(w->folder, sizeof(w->folder), "/tmp/test-attestd.XXXXXX");
+        assert_non_null(mkdtemp(w->folder));
+        (void) snprintf(w->db, sizeof(w->db), "%s/state.db", w->folder);
+        assert_ok(secret_buf_alloc(&w->vault.key, VAULT_KEY_SIZE));
+        load_anchor(w);
+        w->s = (Service) {
+                .vault = &w->vault,
+                .anchors = &w->anchors,
+                .collateral = &w->collateral,
+                .n_collateral = 1,
+                .random = record,
+                .random_data = w,
+                .now = now,
+                .now_data = w,
+        };
+        assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
+        add_owner(w, OWNER, "owner");
+        add_owner(w, OTHER, "other");
+        w->pdh = load64((const char *[]) { "pdh" }, 1);
+        w->chain = load64((const char *[]) { "pek", "oca", "cek" }, 3);
+        w->signed_cek_chain = load64((const char *[]) { "pek", "oca", "cek-signed" }, 3);
+        *state = w;
+        return 0;
+}
+
+static int teardown(void **state) {
+        static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm", "key" };
+        World *w = *state;
+
+        store_free(w->s.store);
+        vault_done(&w->vault);
+        reply_done(&w->reply);
+        free(w->pdh);
+        free(w->chain);
+        free(w->signed_cek_chain);
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                char path[96];
+
+                (void) snprintf(path, sizeof(path), "%s/%s", w->folder, files[i]);
+                (void) unlink(path);
+        }
+        assert_int_equal(rmdir(w->folder), 0);
+        free(w);
+        return 0;
+}
+
+static unsigned ask(World *w, const char *method, const char *path, const char *authorization,
+                const char *body) {
+        Request q = {
+                .method = method,
+                .path = path,
+                .authorization = authorization,
+                .body = body,
+                .body_size = body ? strlen(body) : 0,
+        };
+
+        reply_done(&w->reply);
+        service_handle(&w->s, &q, &w->reply);
+        return w->reply.status;
+}
+
+static const char *text(World *w, const char *member) {
+        return js_string_value(js_get(w->reply.body, member));
+}
+
+/* The status, and the problem's code. */
+#define assert_problem(w, expected, problem)                                                                \
+        do {                                                                                                \
+                assert_int_equal((w)->reply.status, expected);                                              \
+                assert_string_equal(text(w, "code"), problem);                                              \
+        } while (0)
+
+static const char good[] =
+                "{\"scheme\":\"amd-sev\",\"policy\":3,\"cloud-cert\":\"any\",\"launch-digests\":[\"" DIGEST
+                "\"],\"secrets\":[{\"type\":\"luks-passphrase\",\"passphrase\":\"sesame\"}]}";
+
+static unsigned launch(World *w) {
+        _cleanup_free_ char *body = NULL;
+
+        assert_true(asprintf(&body, "{\"pdh\":\"%s\",\"cert-chain\":\"%s\"}", w->pdh, w->signed_cek_chain) >
+                        0);
+        w->n_draws = 0;
+        return ask(w, "POST", "/vm/a/launch", NULL, body);
+}
+
+/* sev_session_new() draws private key, nonce, IV, TEK, TIK; a private key above the order is drawn again (once in 2^190). */
+static SevKeys keys_of_last_launch(const World *w) {
+        SevKeys k;
+
+        memcpy(k.tek, w->draws[3], SEV_KEY_SIZE);
+        memcpy(k.tik, w->draws[4], SEV_KEY_SIZE);
+        return k;
+}
+
+typedef struct Measured {
+        char id[33];
+        SevKeys keys;
+        uint8_t blob[48];
+} Measured;
+
+static Measured measured(World *w, uint8_t digest_byte, uint32_t policy) {
+        SevMeasurement m = {
+                .api_major = 1, .api_minor = 55, .build = 21, .policy = policy, .nonce_size = 16
+        };
+        Measured ret = { .keys = keys_of_last_launch(w) };
+
+        (void) snprintf(ret.id, sizeof(ret.id), "%s", text(w, "launch-id") ?: "");
+        memset(m.digest, digest_byte, sizeof(m.digest));
+        memset(m.nonce, 0xA5, sizeof(m.nonce));
+        assert_ok(sev_measurement_compute(ret.keys.tik, &m, ret.blob));
+        memcpy(ret.blob + 32, m.nonce, 16);
+        return ret;
+}
+
+static unsigned validate(World *w, const Measured *m, bool with_id) {
+        _cleanup_free_ char *body = NULL, *b64 = base64_encode(m->blob, sizeof(m->blob));
+
+        assert_true(asprintf(&body,
+                                    "{%s%s%s\"api-major\":1,\"api-minor\":55,\"build-id\":21,"
+                                    "\"measurement\":\"%s\",\"host\":\"h\"}",
+                                    with_id ? "\"launch-id\":\"" : "", with_id ? m->id : "",
+                                    with_id ? "\"," : "", b64) > 0);
+        return ask(w, "POST", "/vm/a/validate", NULL, body);
+}
+
+static void open_packet(World *w, const Measured *m) {
+        _cleanup_free_ uint8_t *header = NULL, *payload = NULL;
+        _cleanup_(secret_buf_done) SecretBuf table = {};
+        _cleanup_(secret_table_done) SecretTable t = {};
+        Verdict v = VERDICT_UNVERIFIED;
+        size_t n, k;
+
+        assert_string_equal(text(w, "secret-payload"), text(w, "secret-table"));
+        assert_ok(base64_decode(text(w, "secret-header"), strlen(text(w, "secret-header")), &header, &n));
+        assert_ok(base64_decode(text(w, "secret-payload"), strlen(text(w, "secret-payload")), &payload, &k));
+        assert_int_equal(n, SECRET_HEADER_SIZE);
+        assert_ok(secret_packet_open(&m->keys, m->blob, header, payload, k, &table, &v));
+        assert_int_equal(v, VERDICT_AUTHENTIC);
+        assert_ok(secret_table_parse(table.data, table.size, &t, NULL));
+        assert_int_equal(t.n_items, 1);
+        assert_memory_equal(t.items[0].value.data, "sesame", 6);
+}
+
+static void paths(void **state) {
+        static const struct {
+                const char *method, *path;
+                unsigned status;
+        } cases[] = {
+                { "GET", "/", 200 },
+                { "GET", "/health", 200 },
+                { "POST", "/", 405 },
+                { "GET", "", 404 },
+                { "GET", "/vm", 401 },
+                { "GET", "/vm/", 404 },
+                { "GET", "/vm/a", 401 },
+                { "PUT", "/vm/a", 405 },
+                { "POST", "/vm/../launch", 404 },
+                { "POST", "/vm/a/../b/launch", 404 },
+                { "POST", "/vm//launch", 404 },
+                { "POST", "/vm/%2e%2e/launch", 404 },
+                { "POST", "/vm/a/launch/", 404 },
+                { "POST", "//vm/a/launch", 404 },
+                { "POST", "/vm/a/launch", 404 },
+                { "GET", "/vm/a/launch", 405 },
+                { "GET", "/vm/a\nb", 404 },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases))
+                if (ask(*state, c->method, c->path, NULL, NULL) != c->status)
+                        fail_msg("%s %s gave %u", c->method, c->path, ((World *) *state)->reply.status);
+        assert_int_equal(service_body_max("POST", "/vm/a/launch"), BODY_SIZE_MAX);
+        assert_int_equal(service_body_max("GET", "/vm/a"), 0);
+        assert_int_equal(service_body_max("POST", "/elsewhere"), 0);
+}
+
+static void owners(void **state) {
+        World *w = *state;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", "Bearer wrong", good), 401);
+        assert_int_equal(ask(w, "POST", "/vm/a", "Basic the-owners-token", good), 401);
+        assert_int_equal(ask(w, "POST", "/vm/a", "Bearer ", good), 401);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 409);
+        assert_int_equal(ask(w, "POST", "/vm/a", OTHER, good), 409);
+        assert_int_equal(ask(w, "GET", "/vm/a", OTHER, NULL), 404);
+        assert_int_equal(ask(w, "DELETE", "/vm/a", OTHER, NULL), 404);
+        assert_int_equal(ask(w, "GET", "/vm", OTHER, NULL), 200);
+        assert_int_equal(js_length(w->reply.body), 0);
+        assert_int_equal(ask(w, "GET", "/vm", OWNER, NULL), 200);
+        assert_int_equal(js_length(w->reply.body), 1);
+        assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
+        {
+                _cleanup_free_ char *shown = js_text(w->reply.body, JS_SHORT);
+
+                assert_non_null(strstr(shown, DIGEST));
+                assert_null(strstr(shown, "sesame"));
+        }
+        assert_int_equal(ask(w, "GET", "/vm/a/events", OWNER, NULL), 200);
+        assert_int_equal(js_length(w->reply.body), 1);
+        assert_int_equal(ask(w, "GET", "/vm/a/events", OTHER, NULL), 200);
+        assert_int_equal(js_length(w->reply.body), 0);
+        assert_int_equal(ask(w, "DELETE", "/vm/a", OWNER, NULL), 204);
+        assert_int_equal(ask(w, "DELETE", "/vm/a", OWNER, NULL), 404);
+}
+
+static void registrations(void **state) {
+        static const struct {
+                const char *from, *to; /* in the good one */
+                const char *detail;
+        } cases[] = {
+                { "amd-sev\"", "amd-sev-snp\"", "scheme" },
+                { "amd-sev\"", "amd-sev-es\"", "policy: bit 2" },
+                { "\"policy\":3", "\"policy\":2", "allow-debug" },
+                { "\"policy\":3", "\"policy\":67", "bits 6 to 15" },
+                { "\"policy\":3", "\"policy\":4294967299", "bits 6 to 15" },
+                { "\"policy\":3,", "", "policy" },
+                { "\"cloud-cert\":\"any\",", "", "cloud-cert" },
+                { "\"any\"", "\"all\"", "cloud-cert" },
+                { "\"any\"", "[]", "accepts no platform" },
+                { "[\"" DIGEST "\"]", "[]", "launch-digests" },
+                { "[\"" DIGEST "\"]", "[\"11\"]", "64 hexadecimal" },
+                { "\"launch-digests\"", "\"kernel-hash\"", "cvmspawn measure" },
+                { "\"launch-digests\"", "\"other\"", "other" },
+                { "\"policy\":3", "\"policy\":3,\"kind\":\"image\"", "max-instances" },
+                { "\"policy\":3", "\"policy\":3,\"kind\":\"x\"", "kind" },
+                { "\"policy\":3", "\"policy\":3,\"max-instances\":0", "max-instances" },
+                { "\"policy\":3", "\"policy\":3,\"min-build\":256", "min-build" },
+                { "\"policy\":3", "\"policy\":3,\"secret-area-size\":32", "32" },
+                { "\"type\":\"luks-passphrase\",", "", "passphrase" },
+                { "\"passphrase\":\"sesame\"", "\"data\":\"c2VzYW1l\"", "unknown member" },
+                { "{\"type\":\"luks-passphrase\",\"passphrase\":\"sesame\"}", "", "not empty" },
+                { "{\"type\":\"luks-passphrase\",\"passphrase\":\"sesame\"}",
+                                "{\"guid\":\"" LUKS "\",\"data\":\"!\"}", "base64" },
+                { "\"sesame\"}", "\"sesame\"},{\"guid\":\"" LUKS "\",\"data\":\"AA==\"}", "given before" },
+        };
+        World *w = *state;
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_free_ char *body = NULL;
+                const char *at = strstr(good, c->from);
+
+                assert_non_null(at);
+                assert_true(asprintf(&body, "%.*s%s%s", (int) (at - good), good, c->to,
+                                            at + strlen(c->from)) > 0);
+                if (ask(w, "POST", "/vm/a", OWNER, body) != 422 || !strstr(text(w, "detail"), c->detail))
+                        fail_msg("%s: %u %s", body, w->reply.status, text(w, "detail"));
+        }
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, "{\"scheme\":"), 400);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, "[]"), 400);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, "{\"a\":1,\"a\":2}"), 400);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, NULL), 400);
+        assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 404);
+}
+
+static void whole_way(void **state) {
+        _cleanup_free_ char *first = NULL, *second = NULL;
+        World *w = *state;
+        Measured m, n;
+
+        assert_int_equal(launch(w), 404);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(launch(w), 200);
+        assert_int_equal(strlen(text(w, "session")), 172);
+        assert_int_equal(strlen(text(w, "owner-cert")), 2780);
+        m = measured(w, 0x11, 3);
+        assert_int_equal(validate(w, &m, true), 200);
+        open_packet(w, &m);
+        first = js_text(w->reply.body, JS_SHORT);
+
+        /* the same question, the same bytes; by whatever way */
+        assert_int_equal(validate(w, &m, true), 200);
+        second = js_text(w->reply.body, JS_SHORT);
+        assert_string_equal(first, second);
+        assert_int_equal(validate(w, &m, false), 200);
+
+        /* one instance in an hour: the next start is not refused its session, but its secrets */
+        assert_int_equal(launch(w), 200);
+        n = measured(w, 0x11, 3);
+        validate(w, &n, true);
+        assert_problem(w, 429, "too-many-instances");
+        assert_true(w->reply.retry_after > 0);
+        w->now += 3601;
+        assert_int_equal(launch(w), 200);
+        n = measured(w, 0x11, 3);
+        assert_int_equal(validate(w, &n, false), 200);
+        open_packet(w, &n);
+        assert_memory_not_equal(m.keys.tek, n.keys.tek, 16);
+        assert_string_not_equal(m.id, n.id);
+
+        /* another measurement for a launch that had its secrets; in the end even the packet is gone */
+        m.blob[0] ^= 1;
+        for (unsigned i = 0; i < LAUNCH_FAILURES; i++) {
+                validate(w, &m, true);
+                assert_problem(w, 403, "measurement-mismatch");
+        }
+        m.blob[0] ^= 1;
+        validate(w, &m, true);
+        assert_problem(w, 410, "launch-burned");
+        assert_int_equal(ask(w, "GET", "/vm/a/events", OWNER, NULL), 200);
+        assert_int_equal(js_length(w->reply.body), 6); /* registered, 2 released, 2 refused, burned */
+}
+
+static void refusals(void **state) {
+        World *w = *state;
+        Measured m, wrong;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(launch(w), 200);
+        m = measured(w, 0x11, 3);
+        wrong = measured(w, 0x12, 3);
+        for (unsigned i = 0; i < 2; i++) {
+                validate(w, &wrong, true);
+                assert_problem(w, 403, "measurement-mismatch");
+                assert_null(strstr(text(w, "detail"), DIGEST));
+        }
+        for (unsigned i = 0; i < 9; i++) { /* these count against nobody */
+                validate(w, &wrong, false);
+                assert_problem(w, 403, "measurement-mismatch");
+        }
+        wrong = measured(w, 0x11, 1); /* launched with another policy */
+        memcpy(wrong.id, m.id, sizeof(m.id));
+        validate(w, &wrong, true);
+        assert_problem(w, 403, "measurement-mismatch");
+        validate(w, &m, true);
+        assert_problem(w, 410, "launch-burned");
+
+        /* the keys of one launch do not open another */
+        assert_int_equal(launch(w), 200);
+        wrong = measured(w, 0x11, 3);
+        assert_int_equal(launch(w), 200);
+        m = measured(w, 0x11, 3);
+        memcpy(wrong.id, m.id, sizeof(m.id));
+        validate(w, &wrong, true);
+        assert_problem(w, 403, "measurement-mismatch");
+        m.id[0] = m.id[0] == '0' ? '1' : '0';
+        validate(w, &m, true);
+        assert_problem(w, 404, "unknown-launch");
+        m.id[0] = 'x';
+        assert_int_equal(validate(w, &m, true), 400);
+
+        /* stale */
+        assert_int_equal(launch(w), 200);
+        m = measured(w, 0x11, 3);
+        w->now += LAUNCH_TTL_SECONDS + 1;
+        validate(w, &m, true);
+        assert_problem(w, 410, "launch-expired");
+        assert_int_equal(validate(w, &m, false), 403);
+        assert_int_equal(launch(w), 200);
+        validate(w, &m, true);
+        assert_problem(w, 404, "unknown-launch");
+}
+
+static void launches(void **state) {
+        static const char *const bodies[] = {
+                "",
+                "{",
+                "{}",
+                "{\"pdh\":1}",
+                "{\"pdh\":\"AAAA\"}",
+                "{\"pdh\":\"*\",\"cert-chain\":\"\"}",
+                "null",
+        };
+        _cleanup_free_ char *unsigned_cek = NULL, *no_pdh = NULL, *other_policy = NULL;
+        World *w = *state;
+        Measured first;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        FOREACH_ARRAY(b, bodies, ELEMENTSOF(bodies)) {
+                ask(w, "POST", "/vm/a/launch", NULL, *b);
+                assert_problem(w, 400, "malformed");
+        }
+        assert_true(asprintf(&unsigned_cek, "{\"pdh\":\"%s\",\"cert-chain\":\"%s\",\"cpu-id\":\"AAAA\"}",
+                                    w->pdh, w->chain) > 0);
+        ask(w, "POST", "/vm/a/launch", NULL, unsigned_cek);
+        assert_problem(w, 424, "cek-unsigned");
+        assert_true(asprintf(&other_policy, "{\"policy\":1,\"pdh\":\"%s\",\"cert-chain\":\"%s\"}", w->pdh,
+                                    w->signed_cek_chain) > 0);
+        ask(w, "POST", "/vm/a/launch", NULL, other_policy);
+        assert_problem(w, 409, "policy-mismatch");
+
+        /* each open launch keeps its keys, up to the limit; then the oldest goes */
+        assert_int_equal(launch(w), 200);
+        first = measured(w, 0x11, 3);
+        for (unsigned i = 1; i < LAUNCH_OPEN_MAX; i++)
+                assert_int_equal(launch(w), 200);
+        assert_int_equal(validate(w, &first, true), 200);
+        assert_int_equal(launch(w), 200);
+        first = measured(w, 0x11, 3);
+        for (unsigned i = 0; i < LAUNCH_OPEN_MAX; i++)
+                assert_int_equal(launch(w), 200);
+        validate(w, &first, true);
+        assert_problem(w, 404, "unknown-launch");
+        assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
+        {
+                uint64_t n;
+
+                assert_ok(js_u64_value(js_get(w->reply.body, "launches-open"), &n));
+                assert_int_equal(n, LAUNCH_OPEN_MAX);
+        }
+}
+
+static void platforms(void **state) {
+        _cleanup_free_ char *pinned = NULL;
+        World *w = *state;
+        TrustAnchor nobody = { .generation = "nobody" };
+
+        assert_true(asprintf(&pinned,
+                                    "{\"scheme\":\"amd-sev\",\"policy\":3,\"cloud-cert\":\"%064d\",\"launch-"
+                                    "digests\":[\"" DIGEST "\"],\"secrets\":[{\"guid\":\"" LUKS
+                                    "\",\"data\":\"c2VzYW1l\"}]}",
+                                    0) > 0);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, pinned), 201);
+        launch(w);
+        assert_problem(w, 403, "platform-owner-not-accepted");
+        assert_int_equal(ask(w, "DELETE", "/vm/a", OWNER, NULL), 204);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(launch(w), 200);
+        /* every certificate that the host sends counts: a changed byte in a key, in a signature */
+        for (size_t at = 40; at < 2084; at += 511) {
+                char c = w->signed_cek_chain[at * 4];
+
+                w->signed_cek_chain[at * 4] = c == 'A' ? 'B' : 'A';
+                assert_int_not_equal(launch(w), 200);
+                assert_int_not_equal(w->reply.status, 500);
+                w->signed_cek_chain[at * 4] = c;
+        }
+        w->anchors.items = &nobody;
+        launch(w);
+        assert_problem(w, 403, "platform-not-authentic");
+        w->anchors.items = &w->anchor;
+        w->s.n_collateral = 0;
+        launch(w);
+        assert_problem(w, 424, "collateral-missing");
+}
+
+/* What was answered is on the disk: another process, started after a crash, goes on from there. */
+static void lasting(void **state) {
+        World *w = *state;
+        Measured m;
+        struct stat st;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(launch(w), 200);
+        m = measured(w, 0x11, 3);
+        w->s.store = store_free(w->s.store);
+        assert_int_equal(stat(w->db, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        {
+                _cleanup_free_ char *data = NULL;
+                size_t size;
+
+                assert_ok(file_read_all(w->db, 1 << 20, &data, &size));
+                assert_null(memmem(data, size, "sesame", 6));
+                assert_null(memmem(data, size, m.keys.tek, 16));
+                assert_null(memmem(data, size, m.keys.tik, 16));
+                assert_null(memmem(data, size, OWNER + 7, strlen(OWNER) - 7));
+        }
+        assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
+        assert_int_equal(validate(w, &m, true), 200);
+        open_packet(w, &m);
+
+        /* with another key the secrets stay closed, and nothing is said */
+        w->now += 3601;
+        assert_int_equal(launch(w), 200);
+        m = measured(w, 0x11, 3);
+        w->vault.key.data[0] ^= 1;
+        assert_int_equal(validate(w, &m, true), 500);
+        assert_int_equal(w->reply.error, -EKEYREJECTED);
+        w->vault.key.data[0] ^= 1;
+        assert_int_equal(validate(w, &m, true), 200);
+}
+
+static void vault(void **state) {
+        World *w = *state;
+        _cleanup_(secret_buf_done) SecretBuf plain = {};
+        _cleanup_(vault_done) Vault v = {}, again = {};
+        _cleanup_free_ uint8_t *record_bytes = NULL;
+        char path[96];
+        size_t n;
+
+        (void) snprintf(path, sizeof(path), "%s/key", w->folder);
+        assert_error(vault_open(path, false, &v, NULL), ENOENT);
+        assert_ok(vault_open(path, true, &v, NULL));
+        assert_ok(vault_open(path, true, &again, NULL));
+        assert_memory_equal(v.key.data, again.key.data, VAULT_KEY_SIZE);
+        vault_done(&again);
+        assert_int_equal(chmod(path, 0644), 0);
+        assert_error(vault_open(path, true, &again, NULL), EPERM);
+
+        assert_ok(vault_seal(&v, "secrets", "a", 1, "data", 4, crypto_random, NULL, &record_bytes, &n));
+        assert_int_equal(n, 4 + VAULT_OVERHEAD);
+        assert_ok(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain));
+        assert_memory_equal(plain.data, "data", 4);
+        secret_buf_done(&plain);
+        assert_error(vault_unseal(&v, "secrets", "b", 1, record_bytes, n, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, "launch", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n - 1, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, 3, &plain), EKEYREJECTED);
+        for (size_t at = 0; at < n; at++) {
+                record_bytes[at] ^= 1;
+                assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
+                record_bytes[at] ^= 1;
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test_setup_teardown(paths, setup, teardown),
+                cmocka_unit_test_setup_teardown(owners, setup, teardown),
+                cmocka_unit_test_setup_teardown(registrations, setup, teardown),
+                cmocka_unit_test_setup_teardown(whole_way, setup, teardown),
+                cmocka_unit_test_setup_teardown(refusals, setup, teardown),
+                cmocka_unit_test_setup_teardown(launches, setup, teardown),
+                cmocka_unit_test_setup_teardown(platforms, setup, teardown),
+                cmocka_unit_test_setup_teardown(lasting, setup, teardown),
+                cmocka_unit_test_setup_teardown(vault, setup, teardown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
