@@ -13,7 +13,9 @@
 #include "secret.h"
 #include "strutil.h"
 
-#define CONNECTION_MEMORY (32u * 1024) /* request line, headers, read buffer */
+#define CONNECTION_MEMORY (16u * 1024)        /* request line, headers, read buffer */
+#define BODIES_MAX        (16u * 1024 * 1024) /* of all connections together */
+#define DROPPED_MAX       1024u               /* body that is read although the request takes none */
 #define SWEEP_USEC        1000000u
 
 typedef struct Peer Peer;
@@ -32,12 +34,14 @@ struct Server {
         struct MHD_Daemon *daemon;
         Peer *peers;
         time_t swept;
+        size_t bodies; /* bytes held in all calls */
 };
 
 /* One request; its body grows as it comes. */
 typedef struct Call {
+        Server *server;
         char *body;
-        size_t size, max;
+        size_t size, room, max;
         bool too_large;
 } Call;
 
@@ -52,6 +56,7 @@ static void call_free(Call *c) {
                 return;
         if (c->body)
                 erase_memory(c->body, c->size);
+        c->server->bodies -= c->room;
         free(c->body);
         free(c);
 }
@@ -123,16 +128,19 @@ static bool add_headers(struct MHD_Response *m, const Reply *reply) {
 
         if (reply->body &&
                         MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE,
-                                        reply->status >= 400 ? "application/problem+json" : "application/json") != MHD_YES)
+                                        reply->status >= 400 ? "application/problem+json"
+                                                             : "application/json") != MHD_YES)
                 return false;
         if (MHD_add_response_header(m, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") != MHD_YES)
                 return false;
         if (reply->allow && MHD_add_response_header(m, MHD_HTTP_HEADER_ALLOW, reply->allow) != MHD_YES)
                 return false;
-        if (reply->status == 401 && MHD_add_response_header(m, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES)
+        if (reply->status == 401 &&
+                        MHD_add_response_header(m, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES)
                 return false;
         (void) snprintf(number, sizeof(number), "%u", reply->retry_after);
-        return reply->retry_after == 0 || MHD_add_response_header(m, MHD_HTTP_HEADER_RETRY_AFTER, number) == MHD_YES;
+        return reply->retry_after == 0 ||
+                        MHD_add_response_header(m, MHD_HTTP_HEADER_RETRY_AFTER, number) == MHD_YES;
 }
 
 static enum MHD_Result send_reply(struct MHD_Connection *connection, const Reply *reply) {
@@ -166,8 +174,8 @@ static const char *local_path(const Server *s, const char *url) {
         return p && *p == '/' ? p : "";
 }
 
-static enum MHD_Result begin(const Server *s, struct MHD_Connection *connection, const char *method, const char *url,
-                void **context) {
+static enum MHD_Result begin(Server *s, struct MHD_Connection *connection, const char *method,
+                const char *url, void **context) {
         const char *length = MHD_lookup_connection_value(
                         connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
         Call *c = calloc(1, sizeof(Call));
@@ -175,26 +183,46 @@ static enum MHD_Result begin(const Server *s, struct MHD_Connection *connection,
 
         if (!c)
                 return MHD_NO;
+        c->server = s;
         c->max = service_body_max(method, local_path(s, url));
         *context = c;
         /* Before a byte of it is taken: the connection is closed behind this answer. */
-        if (length && (parse_u64(length, &n) < 0 || n > MAX(c->max, (size_t) 1024)))
+        if (length && (parse_u64(length, &n) < 0 || n > MAX(c->max, (size_t) DROPPED_MAX)))
                 return refuse_size(connection, c->max);
         return MHD_YES;
 }
 
-static enum MHD_Result take(Call *c, const char *data, size_t *size) {
-        if (c->too_large || *size > c->max - c->size) {
-                c->too_large = true;
-                *size = 0;
-                return MHD_YES;
+static int grow(Call *c, size_t need) {
+        size_t twice = MIN(c->room * 2, c->max), room = MAX(need, twice);
+        char *p;
+
+        if (need <= c->room)
+                return 0;
+        if (room - c->room > BODIES_MAX - c->server->bodies)
+                return -ENOBUFS;
+        p = malloc(room);
+        if (!p)
+                return -ENOMEM;
+        if (c->body) {
+                memcpy(p, c->body, c->size);
+                erase_memory(c->body, c->size);
+                free(c->body);
         }
-        if (!c->body)
-                c->body = malloc(c->max);
-        if (!c->body)
-                return MHD_NO;
-        memcpy(c->body + c->size, data, *size);
-        c->size += *size;
+        c->server->bodies += room - c->room;
+        c->body = p;
+        c->room = room;
+        return 0;
+}
+
+static enum MHD_Result take(Call *c, const char *data, size_t *size) {
+        if (*size > MAX(c->max, (size_t) DROPPED_MAX) - c->size)
+                c->too_large = true;
+        if (!c->too_large) {
+                if (grow(c, c->size + *size) < 0)
+                        return MHD_NO;
+                memcpy(c->body + c->size, data, *size);
+                c->size += *size;
+        }
         *size = 0;
         return MHD_YES;
 }
@@ -214,7 +242,8 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         if (c->too_large)
                 return refuse_size(connection, c->max);
         q.path = local_path(s, url);
-        q.authorization = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+        q.authorization = MHD_lookup_connection_value(
+                        connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
         q.body = c->body;
         q.body_size = c->size;
         service_handle(s->settings.service, &q, &reply);
@@ -246,17 +275,19 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
                 return -ENOMEM;
         memcpy((void *) &s->settings, settings, sizeof(*settings));
         s->daemon = MHD_start_daemon(MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ITC, 0, NULL, NULL, on_request, s,
-                        MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd, MHD_OPTION_HTTPS_MEM_CERT,
-                        settings->certificate, MHD_OPTION_HTTPS_MEM_KEY, settings->key,
-                        MHD_OPTION_HTTPS_PRIORITIES, "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2",
-                        MHD_OPTION_CONNECTION_LIMIT, SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
-                        SERVER_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+                        MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd,
+                        MHD_OPTION_HTTPS_MEM_CERT, settings->certificate, MHD_OPTION_HTTPS_MEM_KEY,
+                        settings->key, MHD_OPTION_HTTPS_PRIORITIES,
+                        "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_CONNECTION_LIMIT,
+                        SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
+                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
                         on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
         if (!s->daemon)
-                return error_set(reterr, -EINVAL, "cannot start the TLS server: certificate and private key "
-                                                  "must be PEM and belong together");
+                return error_set(reterr, -EINVAL,
+                                "cannot start the TLS server: certificate and private key "
+                                "must be PEM and belong together");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -273,7 +304,8 @@ int server_run(Server *s, uint64_t *ret_usec) {
         sweep(s);
         if (MHD_run(s->daemon) != MHD_YES)
                 return -EIO;
-        *ret_usec = MHD_get_timeout(s->daemon, &msec) == MHD_YES ? MIN((uint64_t) msec * 1000, (uint64_t) SWEEP_USEC)
-                                                                : SWEEP_USEC;
+        *ret_usec = MHD_get_timeout(s->daemon, &msec) == MHD_YES
+                        ? MIN((uint64_t) msec * 1000, (uint64_t) SWEEP_USEC)
+                        : SWEEP_USEC;
         return 0;
 }

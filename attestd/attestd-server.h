@@ -11,17 +11,17 @@
 #include "attestd-service.h"
 #include "macro.h"
 
-#define SERVER_CONNECTIONS_MAX   1024u
-#define SERVER_IDLE_SECONDS      10u /* without a byte, the TLS handshake included */
-#define SERVER_REQUEST_SECONDS   30u /* for a whole request, however slowly it drips */
+#define SERVER_CONNECTIONS_MAX 1024u
+#define SERVER_IDLE_SECONDS    10u /* without a byte, the TLS handshake included */
+#define SERVER_REQUEST_SECONDS 20u /* for a whole request, however slowly it drips */
 
 typedef struct Server Server;
 
 typedef struct ServerSettings {
         const Service *service; /* borrowed, as is everything here */
         int listen_fd;
-        const char *certificate, *key; /* PEM */
-        const char *prefix;            /* of all paths, "" or "/attest" */
+        const char *certificate, *key;                               /* PEM */
+        const char *prefix;                                          /* of all paths, "" or "/attest" */
         void (*failed)(void *userdata, const Request *q, int error); /* for the log */
         void *userdata;
 } ServerSettings;

@@ -62,8 +62,7 @@ int platform_load(const PlatformArgs *a, char *const *files, SevChain *ret, char
         return 0;
 }
 
-/* The anchor that --insecure-root names: the key of any certificate in AMD's format. */
-static int load_root(const char *path, TrustAnchor *ret, char **reterr) {
+int platform_load_root(const char *path, TrustAnchor *ret, char **reterr) {
         _cleanup_free_ char *data = NULL;
         _cleanup_rsa_key_ RsaKey *key = NULL;
         _cleanup_free_ AmdCert *c = calloc(1, sizeof(AmdCert));
@@ -119,7 +118,7 @@ int platform_verify(const PlatformArgs *a, SevChain *chain, SevChainReport *ret,
         int r;
 
         if (a->insecure_root) {
-                r = load_root(a->insecure_root, &root, reterr);
+                r = platform_load_root(a->insecure_root, &root, reterr);
                 if (r < 0)
                         return r;
                 policy.anchors = &own;

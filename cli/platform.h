@@ -63,6 +63,8 @@ void platform_args_done(PlatformArgs *a);
                                 option_set_string, PLATFORM_AT(type, insecure_root), 0                      \
         }
 
+/* The anchor that --insecure-root names: the key of any certificate in AMD's format. */
+_warn_unused_result_ int platform_load_root(const char *path, TrustAnchor *ret, char **reterr);
 /* Reads the files (NULL-terminated list) and those of --certs. */
 _warn_unused_result_ int platform_load(
                 const PlatformArgs *a, char *const *files, SevChain *ret, char **reterr);

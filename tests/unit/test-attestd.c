@@ -120,7 +120,7 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-        static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm", "key" };
+        static const char *const files[] = { "state.db", "state.db-wal", "state.db-shm" };
         World *w = *state;
 
         store_free(w->s.store);
@@ -566,39 +566,6 @@ static void lasting(void **state) {
         assert_int_equal(validate(w, &m, true), 200);
 }
 
-static void vault(void **state) {
-        World *w = *state;
-        _cleanup_(secret_buf_done) SecretBuf plain = {};
-        _cleanup_(vault_done) Vault v = {}, again = {};
-        _cleanup_free_ uint8_t *record_bytes = NULL;
-        char path[96];
-        size_t n;
-
-        (void) snprintf(path, sizeof(path), "%s/key", w->folder);
-        assert_error(vault_open(path, false, &v, NULL), ENOENT);
-        assert_ok(vault_open(path, true, &v, NULL));
-        assert_ok(vault_open(path, true, &again, NULL));
-        assert_memory_equal(v.key.data, again.key.data, VAULT_KEY_SIZE);
-        vault_done(&again);
-        assert_int_equal(chmod(path, 0644), 0);
-        assert_error(vault_open(path, true, &again, NULL), EPERM);
-
-        assert_ok(vault_seal(&v, "secrets", "a", 1, "data", 4, crypto_random, NULL, &record_bytes, &n));
-        assert_int_equal(n, 4 + VAULT_OVERHEAD);
-        assert_ok(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain));
-        assert_memory_equal(plain.data, "data", 4);
-        secret_buf_done(&plain);
-        assert_error(vault_unseal(&v, "secrets", "b", 1, record_bytes, n, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "launch", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n - 1, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, 3, &plain), EKEYREJECTED);
-        for (size_t at = 0; at < n; at++) {
-                record_bytes[at] ^= 1;
-                assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
-                record_bytes[at] ^= 1;
-        }
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(paths, setup, teardown),
@@ -609,7 +576,6 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(launches, setup, teardown),
                 cmocka_unit_test_setup_teardown(platforms, setup, teardown),
                 cmocka_unit_test_setup_teardown(lasting, setup, teardown),
-                cmocka_unit_test_setup_teardown(vault, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The daemon's socket and its word to the service manager (sd_listen_fds(3), sd_notify(3)). */
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "attestd.h"
+#include "error.h"
+#include "fd.h"
+#include "strutil.h"
+
+#define LISTEN_FDS_START 3
+#define BACKLOG          256
+
+/* 1 if the manager passed exactly one socket. */
+static int passed_socket(int *ret, char **reterr) {
+        const char *pid = getenv("LISTEN_PID"), *n = getenv("LISTEN_FDS");
+        uint64_t p;
+
+        if (!pid || !n || parse_u64(pid, &p) < 0 || p != (uint64_t) getpid())
+                return 0;
+        if (!streq(n, "1"))
+                return error_set(reterr, -EINVAL, "the service manager passed %s sockets, expected one", n);
+        *ret = LISTEN_FDS_START;
+        return 1;
+}
+
+static int split_address(const char *address, char **ret_host, char **ret_port, char **reterr) {
+        const char *colon = strrchr(address, ':');
+        size_t n = colon ? (size_t) (colon - address) : 0;
+        char *host, *port;
+
+        if (!colon || n == 0 || !colon[1])
+                return error_set(reterr, -EINVAL, "--listen: expected ADDRESS:PORT, not '%s'", address);
+        if (address[0] == '[' && address[n - 1] == ']')
+                host = strndup(address + 1, n - 2);
+        else
+                host = strndup(address, n);
+        port = strdup(colon + 1);
+        if (!host || !port) {
+                free(host);
+                free(port);
+                return -ENOMEM;
+        }
+        *ret_host = host;
+        *ret_port = port;
+        return 0;
+}
+
+static int new_socket(const char *address, int *ret, char **reterr) {
+        const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
+                .ai_socktype = SOCK_STREAM };
+        _cleanup_free_ char *host = NULL, *port = NULL;
+        _cleanup_close_ int fd = -EBADF;
+        struct addrinfo *found = NULL;
+        static const int one = 1;
+        int r;
+
+        r = split_address(address, &host, &port, reterr);
+        if (r < 0)
+                return r;
+        if (getaddrinfo(host, port, &hints, &found) != 0)
+                return error_set(reterr, -EINVAL, "--listen: '%s' is no numeric address with a port",
+                                address);
+        fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        r = fd < 0 ? -errno : 0;
+        if (r >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0)
+                r = -errno;
+        if (r >= 0 && (bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0))
+                r = -errno;
+        freeaddrinfo(found);
+        if (r < 0)
+                return error_set(reterr, r, "cannot listen on %s: %s", address, strerror(-r));
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int address_of(int fd, char **ret) {
+        char host[NI_MAXHOST], port[NI_MAXSERV];
+        struct sockaddr_storage a;
+        socklen_t n = sizeof(a);
+
+        if (getsockname(fd, (struct sockaddr *) &a, &n) < 0)
+                return -errno;
+        if (getnameinfo((struct sockaddr *) &a, n, host, sizeof(host), port, sizeof(port),
+                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                return -EINVAL;
+        if (asprintf(ret, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr) {
+        _cleanup_close_ int fd = -EBADF;
+        int r = passed_socket(&fd, reterr);
+
+        if (r == 0)
+                r = new_socket(address, &fd, reterr);
+        if (r < 0)
+                return r;
+        r = address_of(fd, ret_address);
+        if (r < 0)
+                return error_set(reterr, r, "cannot listen on this kind of socket");
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+void attestd_notify(const char *line) {
+        const char *path = getenv("NOTIFY_SOCKET");
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -EBADF;
+        size_t n = path ? strlen(path) : 0;
+
+        if (n < 2 || n >= sizeof(a.sun_path) || (path[0] != '/' && path[0] != '@'))
+                return;
+        memcpy(a.sun_path, path, n);
+        if (path[0] == '@')
+                a.sun_path[0] = 0;
+        fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0)
+                (void) sendto(fd, line, strlen(line), MSG_NOSIGNAL, (struct sockaddr *) &a,
+                                (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n + (path[0] == '/')));
+}

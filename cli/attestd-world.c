@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* What the daemon stands on: state directory, database, keys, AMD's certificates. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "atomic-file.h"
+#include "attestd.h"
+#include "crypto-random.h"
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "platform.h"
+#include "strutil.h"
+
+#define TOKEN_BYTES   32u
+#define PEM_SIZE_MAX  (64u * 1024)
+#define STATE_DEFAULT "/var/lib/cvmspawn-attestd"
+#define DEV_TEMPLATE  "/tmp/cvmspawn-attestd-XXXXXX"
+
+void attestd_world_done(AttestdWorld *w) {
+        store_free(w->store);
+        vault_done(&w->vault);
+        free(w->collateral);
+        free(w->state);
+        throwaway_server_done(&w->tls);
+        *w = (AttestdWorld) {};
+}
+
+static int64_t clock_now(void *userdata) {
+        (void) userdata;
+        return (int64_t) time(NULL);
+}
+
+static int in_state(const AttestdWorld *w, const char *name, char **ret) {
+        if (asprintf(ret, "%s/%s", w->state, name) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
+static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        const char *given = a->state ?: getenv("STATE_DIRECTORY");
+        int r = 0;
+
+        w->state = strdup(given ? given : a->dev ? DEV_TEMPLATE : STATE_DEFAULT);
+        if (!w->state)
+                return -ENOMEM;
+        if (!given && a->dev) {
+                if (!mkdtemp(w->state))
+                        r = -errno;
+        } else if (mkdir(w->state, 0700) < 0 && errno != EEXIST)
+                r = -errno;
+        return r < 0 ? error_set(reterr, r, "cannot make the state directory '%s': %s", w->state,
+                                       strerror(-r))
+                     : 0;
+}
+
+static int open_vault(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (a->secrets_key)
+                return vault_open(a->secrets_key, /* create= */ false, &w->vault, reterr);
+        if (credentials) {
+                if (asprintf(&path, "%s/secrets-key", credentials) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                r = vault_open(path, /* create= */ false, &w->vault, NULL);
+                if (r != -ENOENT)
+                        return r < 0 ? error_set(reterr, r,
+                                                       "the credential secrets-key is not usable: 32 bytes")
+                                     : 0;
+                free(TAKE_PTR(path));
+        }
+        r = in_state(w, "secrets.key", &path);
+        return r < 0 ? r : vault_open(path, /* create= */ true, &w->vault, reterr);
+}
+
+/* Each file is one generation: an ASK and an ARK. */
+static int load_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        size_t n = strv_length(a->certs);
+
+        w->collateral = calloc(MAX(n, (size_t) 1), sizeof(ServiceCollateral));
+        if (!w->collateral)
+                return -ENOMEM;
+        STRV_FOREACH(path, a->certs) {
+                _cleanup_free_ SevChain *c = calloc(1, sizeof(SevChain));
+                const PlatformArgs none = {};
+                char *const one[] = { *path, NULL };
+                int r;
+
+                if (!c)
+                        return -ENOMEM;
+                r = platform_load(&none, one, c, reterr);
+                if (r < 0)
+                        return r;
+                if (!c->has_ask || !c->has_ark)
+                        return error_set(reterr, -EINVAL,
+                                        "'%s' is no file with an ASK and an ARK (AMD's ask_ark files)",
+                                        *path);
+                w->collateral[w->n_collateral++] = (ServiceCollateral) { c->ask, c->ark };
+        }
+        return 0;
+}
+
+int attestd_add_owner(AttestdWorld *w, const char *name, const char *token_file, char **reterr) {
+        uint8_t raw[TOKEN_BYTES], hash[STORE_TOKEN_HASH_SIZE];
+        char *token = NULL;
+        int r = crypto_random(NULL, raw, sizeof(raw));
+
+        if (r < 0)
+                return r;
+        token = hex_encode(raw, sizeof(raw));
+        erase_memory(raw, sizeof(raw));
+        if (!token)
+                return -ENOMEM;
+        r = service_token_hash(token, strlen(token), hash);
+        if (r >= 0) {
+                r = file_write_atomic(token_file, token, strlen(token), 0600, ATOMIC_FILE_EXACT_MODE);
+                if (r < 0)
+                        (void) error_set(reterr, r, "cannot write the token to '%s': %s", token_file,
+                                        strerror(-r));
+        }
+        erase_string_free(token);
+        if (r < 0)
+                return r;
+        r = w->store->ops->owner_add(w->store, name, hash);
+        if (r < 0) {
+                (void) remove(token_file);
+                return error_set(reterr, r, "cannot add the owner '%s': %s", name,
+                                r == -EEXIST ? "there is one of this name" : strerror(-r));
+        }
+        return 0;
+}
+
+/* The owner "dev" with its token in the state directory, made once. */
+static int add_dev_owner(AttestdWorld *w, char **reterr) {
+        _cleanup_free_ char *path = NULL;
+        struct stat st;
+        int r = in_state(w, "token", &path);
+
+        if (r < 0)
+                return r;
+        return stat(path, &st) >= 0 ? 0 : attestd_add_owner(w, "dev", path, reterr);
+}
+
+int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_free_ char *db = NULL;
+        int r;
+
+        r = open_state(a, w, reterr);
+        if (r >= 0)
+                r = in_state(w, "state.db", &db);
+        if (r >= 0)
+                r = store_sqlite_open(db, &w->store, reterr);
+        if (r >= 0)
+                r = open_vault(a, w, reterr);
+        if (r >= 0)
+                r = load_collateral(a, w, reterr);
+        if (r >= 0 && a->dev)
+                r = add_dev_owner(w, reterr);
+        if (r >= 0 && a->insecure_root)
+                r = platform_load_root(a->insecure_root, &w->root, reterr);
+        if (r < 0)
+                return r;
+        w->own = (TrustAnchors) { &w->root, 1 };
+        w->service = (Service) {
+                .store = w->store,
+                .vault = &w->vault,
+                .anchors = a->insecure_root ? &w->own : trust_anchors_amd(),
+                .collateral = w->collateral,
+                .n_collateral = w->n_collateral,
+                .cek_store = a->cek_store,
+                .random = crypto_random,
+                .now = clock_now,
+        };
+        return 0;
+}
+
+static int read_pem(const char *option, const char *path, char **ret, char **reterr) {
+        size_t size;
+        int r;
+
+        if (!path)
+                return error_set(reterr, -EINVAL,
+                                "%s=FILE is needed (or --dev, for a trial on this machine)", option);
+        r = file_read_all(path, PEM_SIZE_MAX, ret, &size);
+        return r < 0 ? error_set(reterr, r, "%s: cannot read '%s': %s", option, path, strerror(-r)) : 0;
+}
+
+int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_free_ char *path = NULL;
+        int r;
+
+        if (a->tls_cert || !a->dev) {
+                r = read_pem("--tls-cert", a->tls_cert, &w->tls.certificate, reterr);
+                return r < 0 ? r : read_pem("--tls-key", a->tls_key, &w->tls.key, reterr);
+        }
+        r = throwaway_server_new(&w->tls);
+        if (r >= 0)
+                r = in_state(w, "ca.pem", &path);
+        if (r < 0)
+                return r;
+        r = file_write_atomic(path, w->tls.ca, strlen(w->tls.ca), 0644, ATOMIC_FILE_REPLACE);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn-attestd`: the guest owner's service. Hosts ask it for sessions and for secrets; it answers from what owners registered. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attestd.h"
+#include "confine.h"
+#include "error.h"
+#include "fd.h"
+#include "json.h"
+#include "log.h"
+#include "loop.h"
+#include "options.h"
+#include "strutil.h"
+
+#define LISTEN_DEFAULT "127.0.0.1:8443"
+
+#define AT(member) offsetof(AttestdArgs, member)
+
+static const OptionRow rows[] = {
+        { "listen", 'l', OPTION_REQUIRED, "ADDRESS:PORT", "Service",
+                        "numeric address (" LISTEN_DEFAULT "); a socket of the service\nmanager goes before",
+                        NULL, option_set_string, AT(listen), 0 },
+        { "tls-cert", 0, OPTION_REQUIRED, "FILE", NULL, "certificate chain of the server, PEM", "@file",
+                        option_set_string, AT(tls_cert), 0 },
+        { "tls-key", 0, OPTION_REQUIRED, "FILE", NULL, "its private key, PEM", "@file", option_set_string,
+                        AT(tls_key), 0 },
+        { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "what all paths begin with, as in /attest", NULL,
+                        option_set_string, AT(prefix), 0 },
+        { "state", 's', OPTION_REQUIRED, "DIR", "State",
+                        "where the database lies (/var/lib/cvmspawn-attestd)", "@dir", option_set_string,
+                        AT(state), 0 },
+        { "secrets-key", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "32 bytes that secrets are encrypted with (the credential\nsecrets-key, or "
+                        "secrets.key in the state)",
+                        "@file", option_set_string, AT(secrets_key), 0 },
+        { "add-owner", 0, OPTION_REQUIRED, "NAME", NULL, "add a guest owner, and end", NULL,
+                        option_set_string, AT(add_owner), 0 },
+        { "token-file", 0, OPTION_REQUIRED, "FILE", NULL, "with --add-owner: the new file for the token",
+                        "@file", option_set_string, AT(token_file), 0 },
+        { "certs", 0, OPTION_REQUIRED, "FILE", "Platforms",
+                        "AMD's ask_ark file of a generation, for hosts that do not\nsend it; repeatable",
+                        "@file", option_append, AT(certs), 0 },
+        { "cek-store", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "signed CEKs as cek-ID.cert, as 'cvmspawn cert-chain' keeps\nthem", "@dir",
+                        option_set_string, AT(cek_store), 0 },
+        { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
+                        "trust this ARK instead of AMD's, for simulated platforms", "@file",
+                        option_set_string, AT(insecure_root), 0 },
+        { "dev", 0, OPTION_NONE, NULL, NULL,
+                        "a trial on this machine: throw-away certificate authority\nand an owner's token in "
+                        "the state "
+                        "directory",
+                        NULL, option_set_true, AT(dev), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn-attestd",
+        .summary = "Releases secrets to SEV and SEV-ES guests whose launch is the registered one.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 ended by a signal, or the owner was added; 1 usage or failure.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+};
+
+static void arguments_done(AttestdArgs *a) {
+        char *strings[] = { a->listen, a->state, a->secrets_key, a->tls_cert, a->tls_key, a->cek_store,
+                a->insecure_root, a->prefix, a->add_owner, a->token_file };
+
+        FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
+                free(*s);
+        strv_free(a->certs);
+}
+
+typedef struct Daemon {
+        Server *server;
+        Loop *loop;
+        LoopSource *timer;
+} Daemon;
+
+static int turn(Daemon *d) {
+        uint64_t usec = 0;
+        int r = server_run(d->server, &usec);
+
+        return r < 0 ? r : loop_source_rearm(d->timer, usec);
+}
+
+static int on_io(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        return turn(userdata);
+}
+
+static int on_timer(_unused_ LoopSource *s, _unused_ uint64_t usec, void *userdata) {
+        return turn(userdata);
+}
+
+static int on_signal(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
+        return loop_exit(((Daemon *) userdata)->loop, 0);
+}
+
+/* Once for each request that failed inside; never with what was in it. */
+static void on_failure(_unused_ void *userdata, const Request *q, int error) {
+        log_error("%s %s: %s", q->method, q->path,
+                        error == -EKEYREJECTED ? "a stored secret does not open with this key"
+                                               : strerror(-error));
+}
+
+static int announce(const AttestdArgs *a, const AttestdWorld *w, const char *address) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = NULL;
+        char url[160];
+        int r;
+
+        attestd_notify("READY=1");
+        if (!a->dev) {
+                log_notice("listening on %s", address);
+                return 0;
+        }
+        (void) snprintf(url, sizeof(url), "https://%s%s", address, a->prefix ?: "");
+        r = js_build(&j, "{s:s, s:s}", "url", url, "state", w->state);
+        text = r >= 0 ? js_text(j, JS_SHORT) : NULL;
+        if (!text)
+                return -ENOMEM;
+        (void) printf("%s\n", text);
+        return fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+static int confine(char **reterr) {
+        int r = confine_no_new_privileges();
+
+        if (r >= 0)
+                r = confine_capabilities(NULL, 0);
+        return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
+}
+
+static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_(loop_source_unrefp) LoopSource *io = NULL, *term = NULL, *interrupt = NULL;
+        _cleanup_free_ char *address = NULL;
+        ServerSettings settings = {
+                .service = &w->service, .listen_fd = -EBADF, .prefix = a->prefix ?: "", .failed = on_failure
+        };
+        int r;
+
+        r = attestd_load_tls(a, w, reterr);
+        if (r >= 0)
+                r = attestd_listen(a->listen ?: LISTEN_DEFAULT, &settings.listen_fd, &address, reterr);
+        if (r >= 0)
+                r = confine(reterr);
+        settings.certificate = w->tls.certificate;
+        settings.key = w->tls.key;
+        if (r >= 0) /* takes the socket */
+                r = server_new(&settings, &d->server, reterr);
+        if (r >= 0)
+                r = loop_new(&d->loop);
+        if (r >= 0)
+                r = loop_add_signal(d->loop, SIGTERM, on_signal, d, &term);
+        if (r >= 0)
+                r = loop_add_signal(d->loop, SIGINT, on_signal, d, &interrupt);
+        if (r >= 0)
+                r = loop_add_io(d->loop, server_fd(d->server), EPOLLIN, on_io, d, &io);
+        if (r >= 0)
+                r = loop_add_timer(d->loop, 0, on_timer, d, &d->timer);
+        if (r >= 0)
+                r = announce(a, w, address);
+        if (r >= 0)
+                r = loop_run(d->loop);
+        attestd_notify("STOPPING=1");
+        return r;
+}
+
+static void daemon_done(Daemon *d) {
+        server_free(d->server);
+        loop_source_unref(d->timer);
+        loop_unref(d->loop);
+}
+
+static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
+        _cleanup_(attestd_world_done) AttestdWorld w = {};
+        _cleanup_(daemon_done) Daemon d = {};
+        _cleanup_strv_free_ char **words = NULL;
+        int r;
+
+        r = options_parse(&table, argc, argv, a, &words, reterr);
+        if (r < 0)
+                return r;
+        if (a->help) {
+                options_help(&table, stdout);
+                return 0;
+        }
+        if (strv_length(words) > 0)
+                return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
+        if (!!a->add_owner != !!a->token_file)
+                return error_set(reterr, -EINVAL, "--add-owner= and --token-file= belong together");
+        if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
+                return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
+                                a->prefix);
+        r = attestd_world_open(a, &w, reterr);
+        if (r < 0)
+                return r;
+        if (a->add_owner)
+                return attestd_add_owner(&w, a->add_owner, a->token_file, reterr);
+        if (a->insecure_root)
+                log_warning("trusting '%s' instead of AMD: whoever has its key can read the secrets",
+                                a->insecure_root);
+        return serve(&d, a, &w, reterr);
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(arguments_done) AttestdArgs a = {};
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        secret_forbid_core();
+        log_open("cvmspawn-attestd", /* quiet= */ false);
+        if (options_dump_requested(&table, argc, argv))
+                return 0;
+        (void) signal(SIGPIPE, SIG_IGN);
+        r = run(argc, argv, &a, &error);
+        if (r < 0)
+                return (void) log_failure(r, error), 1;
+        return fflush(stdout) != 0 ? 1 : 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The daemon cvmspawn-attestd: its arguments, and the parts that its main file puts together. */
+
+#include <stdbool.h>
+
+#include "attestd-server.h"
+#include "crypto-throwaway.h"
+#include "macro.h"
+
+typedef struct AttestdArgs {
+        char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *insecure_root, *prefix;
+        char *add_owner, *token_file;
+        char **certs;
+        bool dev, help;
+} AttestdArgs;
+
+/* Everything the service stands on. */
+typedef struct AttestdWorld {
+        char *state; /* owned; directory */
+        Store *store;
+        Vault vault;
+        TrustAnchor root;
+        TrustAnchors own;
+        ServiceCollateral *collateral; /* owned */
+        size_t n_collateral;
+        ThrowawayServer tls; /* certificate and key, throw-away or not */
+        Service service;
+} AttestdWorld;
+
+void attestd_world_done(AttestdWorld *w);
+/* State directory, database, key, AMD's certificates; with --dev an owner with a token in a file. */
+_warn_unused_result_ int attestd_world_open(const AttestdArgs *a, AttestdWorld *ret, char **reterr);
+_warn_unused_result_ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* A new owner, whose token goes into a new file, for its reader only. */
+_warn_unused_result_ int attestd_add_owner(
+                AttestdWorld *w, const char *name, const char *token_file, char **reterr);
+
+/* The socket that the service manager passed, or a new one. *ret_address is "host:port" (owned). */
+_warn_unused_result_ int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr);
+/* "READY=1" to the service manager, if there is one. */
+void attestd_notify(const char *line);

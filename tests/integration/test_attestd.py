@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The attestation service end to end: service, curl and an unmodified QEMU on the simulated SEV host as processes of their own, over TLS on
+the loopback; and what hosts and strangers may try."""
+
+import base64
+import os
+import resource
+import shutil
+import socket
+import ssl
+import subprocess
+import time
+
+import pytest
+import sevsim_model as model
+from attestd_service import Service
+from sevsim_host import build_folder, skip_or_fail, text64
+
+LUKS = "736869e5-84f0-4973-92ec-06879ce3da0b"
+FIRMWARE = model.make_firmware(seed=41)
+KERNEL, OTHER_KERNEL = model.make_kernel(seed=42), model.make_kernel(seed=44)
+INITRD = model.make_initrd(seed=43)
+WORDS = "console=ttyS0"
+VCPUS = 2
+
+
+@pytest.fixture
+def lockable():
+    if os.geteuid() != 0 and resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        pytest.skip("SEV locks guest memory: needs root or an unlimited RLIMIT_MEMLOCK")
+
+
+@pytest.fixture
+def service(tmp_path, platform):
+    if not shutil.which("curl"):
+        skip_or_fail("curl is not installed")
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "amd").write_bytes((platform / "ask.cert").read_bytes() + (platform / "ark.cert").read_bytes())
+    s = Service(folder, f"--certs={folder}/amd", f"--insecure-root={platform}/ark.cert")
+    yield s
+    s.stop()
+
+
+def digest(folder, mode):
+    """What the owner computes from the files that are to be launched."""
+    for name, data in {"fw": FIRMWARE, "kernel": KERNEL, "initrd": INITRD}.items():
+        (folder / name).write_bytes(data)
+    argv = [build_folder() / "cli/cvmspawn", "measure", "--mode", mode, "--ovmf", "fw", "--kernel", "kernel", "--initrd", "initrd", "--append", WORDS]
+    if mode == "seves":
+        argv += ["--vcpus", str(VCPUS), "--vcpu-type", "EPYC-v4", "--vmm-type", "QEMU"]
+    return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def registration(mode, digests, **more):
+    return {"scheme": "amd-sev-es" if mode == "seves" else "amd-sev", "policy": 7 if mode == "seves" else 3, "cloud-cert": "any",
+            "launch-digests": digests, "secrets": [{"type": "luks-passphrase", "passphrase": "open sesame"}], **more}  # fmt: skip
+
+
+class Host:
+    """Who runs the guest: knows the service's URL and nothing of the owner."""
+
+    def __init__(self, sim, platform, service):
+        self.sim, self.platform, self.service = sim, platform, service
+        sim.identity(platform)
+
+    def chain(self):
+        process, qmp = self.sim.paused(self.sim.arguments("sev", FIRMWARE, policy=3))
+        caps = qmp.execute("query-sev-capabilities")
+        qmp.execute("quit")
+        assert process.wait(60) == 0
+        # as exported the CEK lacks AMD's signature, which a host fetches once and for all
+        parts = base64.b64decode(caps["cert-chain"])
+        signed = parts[: 2 * 2084] + (self.platform / "cek-signed.cert").read_bytes()
+        return {"pdh": caps["pdh"], "cert-chain": text64(signed), "cpu-id": caps["cpu0-id"]}
+
+    def start(self, answer, kernel=KERNEL):
+        """QEMU, paused before its first instruction: (process, monitor, what validate wants)."""
+        files = {}
+        for name, key in (("dh-cert-file", "owner-cert"), ("session-file", "session")):
+            path = self.sim.folder / name
+            path.write_text(answer[key])
+            files[name] = str(path)
+        argv = self.sim.arguments("sev", FIRMWARE, vcpus=VCPUS, policy=answer["policy"], kernel=kernel, initrd=INITRD, words=WORDS,
+                                  **{"legacy-vm-type": "off"}, **files)  # fmt: skip
+        process, qmp = self.sim.paused(argv)
+        info = qmp.execute("query-sev")
+        said = {"launch-id": answer["launch-id"], "measurement": qmp.execute("query-sev-launch-measure")["data"], "qemu-version": "10.0"}
+        return process, qmp, {**said, **{k: info[k] for k in ("api-major", "api-minor", "build-id", "policy")}}
+
+
+@pytest.mark.parametrize("mode", ["sev", "seves"])
+def test_register_launch_validate(sim, platform, service, tmp_path, lockable, mode):
+    host = Host(sim, platform, service)
+    status, answer = service.post("/vm/web-1", registration(mode, [digest(tmp_path, mode)]), *service.owner())
+    assert status == 201, answer
+    chain = host.chain()
+    status, answer = service.post("/vm/web-1/launch", chain)
+    assert status == 200, answer
+    process, qmp, said = host.start(answer)
+    # a crash of the service between the two calls loses nothing
+    service.kill()
+    service.start()
+    status, packet = service.post("/vm/web-1/validate", said)
+    assert status == 200, packet
+    assert packet["secret-table"] == packet["secret-payload"]
+    assert service.post("/vm/web-1/validate", said) == (200, packet)
+    service.kill()
+    service.start()
+    assert service.post("/vm/web-1/validate", said) == (200, packet)
+    qmp.execute("sev-inject-launch-secret", **{"packet-header": packet["secret-header"], "secret": packet["secret-payload"]})
+    qmp.execute("cont")
+    assert process.wait(60) == 0
+    line = sim.last().commands("LAUNCH_SECRET")[0]
+    assert (line["secret_0"], line["secret_0_size"], line["table_complete"]) == (LUKS, 11, True)
+    assert sim.last().refused == []
+    # one instance an hour unless the owner says more
+    status, answer = service.post("/vm/web-1/launch", chain)
+    process, qmp, said = host.start(answer)
+    assert service.post("/vm/web-1/validate", said)[0] == 429
+    qmp.execute("quit")
+    process.wait(60)
+    assert "sesame" not in service.text()
+    assert b"sesame" not in b"".join(p.read_bytes() for p in (service.folder / "state").iterdir())
+
+
+def test_a_changed_kernel_gets_nothing(sim, platform, service, tmp_path, lockable):
+    host = Host(sim, platform, service)
+    assert service.post("/vm/a", registration("seves", [digest(tmp_path, "seves")]), *service.owner())[0] == 201
+    status, answer = service.post("/vm/a/launch", host.chain())
+    assert status == 200
+    process, qmp, said = host.start(answer, kernel=OTHER_KERNEL)
+    for n in range(3):
+        status, problem = service.post("/vm/a/validate", said)
+        assert (status, problem["code"]) == (403, "measurement-mismatch"), n
+    assert service.post("/vm/a/validate", said)[1]["code"] == "launch-burned"
+    qmp.execute("quit")
+    process.wait(60)
+    status, events = service.curl(*service.owner(), f"{service.url}/vm/a/events")
+    assert [e["event"] for e in events] == ["burned", "refused", "refused", "registered"]
+
+
+def test_replays_and_stale_ids(sim, platform, service, tmp_path, lockable):
+    host = Host(sim, platform, service)
+    for name in ("a", "b"):
+        body = registration("sev", [digest(tmp_path, "sev")], **{"max-instances": 5})
+        assert service.post(f"/vm/{name}", body, *service.owner())[0] == 201
+    chain = host.chain()
+    first, second = (service.post("/vm/a/launch", chain)[1] for _ in range(2))
+    assert first["session"] != second["session"] and first["owner-cert"] != second["owner-cert"]
+    process, qmp, said = host.start(first)
+    qmp.execute("quit")
+    process.wait(60)
+    # the first launch's measurement for the second launch, for another registration, with another API
+    assert service.post("/vm/a/validate", {**said, "launch-id": second["launch-id"]})[1]["code"] == "measurement-mismatch"
+    assert service.post("/vm/b/validate", said)[1]["code"] == "unknown-launch"
+    assert service.post("/vm/a/validate", {**said, "api-minor": said["api-minor"] ^ 1})[1]["code"] == "measurement-mismatch"
+    assert service.post("/vm/a/validate", {**said, "policy": 1})[1]["code"] == "policy-mismatch"
+    assert service.post("/vm/a/validate", {k: v for k, v in said.items() if k != "launch-id"})[0] == 200
+    assert service.post("/vm/a/validate", said)[0] == 200
+    # what is deleted is gone
+    assert service.curl("-X", "DELETE", *service.owner(), f"{service.url}/vm/a") == (204, None)
+    assert service.post("/vm/a/validate", said)[1]["code"] == "unknown-vm"
+
+
+def test_platforms(sim, platform, service, lockable):
+    host = Host(sim, platform, service)
+    body = registration("sev", ["11" * 32])
+    assert service.post("/vm/a", body, *service.owner())[0] == 201
+    assert service.post("/vm/b", {**body, "cloud-cert": "22" * 32}, *service.owner())[0] == 201
+    chain = host.chain()
+    assert service.post("/vm/b/launch", chain)[1]["code"] == "platform-owner-not-accepted"
+    raw = base64.b64decode(chain["cert-chain"])
+    unsigned = raw[: 2 * 2084] + (platform / "cek.cert").read_bytes()
+    assert service.post("/vm/a/launch", {**chain, "cert-chain": text64(unsigned)})[1]["code"] == "cek-unsigned"
+    forged = bytearray(raw)
+    forged[2084 * 2 + 0x41C + 100] ^= 1  # in AMD's signature
+    assert service.post("/vm/a/launch", {**chain, "cert-chain": text64(bytes(forged))})[1]["code"] == "platform-not-authentic"
+
+
+def test_bad_bodies(service):
+    body = registration("sev", ["11" * 32])
+    assert service.post("/vm/a", body)[0] == 401
+    assert service.post("/vm/a", body, "-H", "Authorization: Bearer " + "0" * 64)[0] == 401
+    assert service.post("/vm/a", body, *service.owner())[0] == 201
+    for data in (b"", b"{", b"[]", b"\xff\xfe", b'{"a":1,"a":1}', b"[" * 30000, b'{"pdh":"' + b"A" * 60000 + b'"}', b"\0" * 65536):
+        assert service.post("/vm/a/launch", data)[0] == 400, data[:20]
+        assert service.post("/vm/a/validate", data)[0] == 400, data[:20]
+    assert service.post("/vm/a/launch", b"{" * 65537)[0] == 413
+    assert service.post("/vm/a/launch", b"{" * 65537, "-H", "Transfer-Encoding: chunked")[0] == 413
+    for path in ("/vm/../../etc/passwd", "/vm/%2e%2e/launch", "/vm/a%2flaunch", "/vm//launch", "/vm/" + "a" * 129 + "/launch", "/vm/a/launch?x"):
+        assert service.post(path, b"{}")[0] == (400 if path.endswith("?x") else 404), path
+    assert service.curl(f"{service.url}/health") == (200, {"status": "ok"})
+
+
+def test_crowds_and_slow_clients(service):
+    """Connections that say nothing, or drip, do not keep a good client out, and do not cost much."""
+    host, port = service.url.removeprefix("https://").split(":")
+    crowd = [socket.create_connection((host, int(port))) for _ in range(300)]
+    context = ssl.create_default_context(cafile=service.folder / "state/ca.pem")
+    slow = [context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host) for _ in range(30)]
+    for s in slow:
+        s.sendall(b"POST /vm/a/launch HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"{" * 100)
+    begin = time.monotonic()
+    assert service.curl(f"{service.url}/health") == (200, {"status": "ok"})
+    assert time.monotonic() - begin < 5
+    status = open(f"/proc/{service.process.pid}/status").read()
+    assert int(status.split("VmHWM:")[1].split()[0]) < 96 * 1024
+    # who says nothing is sent away, and who drips as well
+    crowd[0].settimeout(30)
+    while crowd[0].recv(100):  # TLS says goodbye first
+        pass
+    begin = time.monotonic()
+    with pytest.raises(OSError):
+        while time.monotonic() - begin < 30:
+            slow[0].sendall(b"{")
+            time.sleep(0.5)
+    for s in crowd + slow:
+        s.close()
+    assert service.curl(f"{service.url}/health")[0] == 200
