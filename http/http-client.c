@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "error.h"
@@ -116,42 +117,79 @@ static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
         return n;
 }
 
-static bool set_options(HttpClient *c, const char *url, unsigned timeout_seconds, Transfer *t) {
-        bool plain = strncmp(url, "http://", 7) == 0;
+static bool set_basics(HttpClient *c, const HttpRequest *q, Transfer *t) {
+        bool plain = strncmp(q->url, "http://", 7) == 0;
 
         c->easy_reset(c->easy);
         if (c->easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https") != CURLE_OK &&
                         c->easy_setopt(c->easy, PROTOCOLS_NUMBER,
                                         plain ? (long) CURLPROTO_HTTP : (long) CURLPROTO_HTTPS) != CURLE_OK)
                 return false;
-        return c->easy_setopt(c->easy, CURLOPT_URL, url) == CURLE_OK &&
+        return c->easy_setopt(c->easy, CURLOPT_URL, q->url) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT_SECONDS) ==
                         CURLE_OK &&
-                        c->easy_setopt(c->easy, CURLOPT_TIMEOUT, (long) timeout_seconds) == CURLE_OK &&
+                        c->easy_setopt(c->easy, CURLOPT_TIMEOUT, (long) q->timeout_seconds) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_USERAGENT, USER_AGENT) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_WRITEFUNCTION, on_data) == CURLE_OK &&
                         c->easy_setopt(c->easy, CURLOPT_WRITEDATA, t) == CURLE_OK;
 }
 
+/* The list of headers is the caller's: libcurl only reads it, and so keeps no copy of a token in it. */
+static bool set_options(HttpClient *c, const HttpRequest *q, struct curl_slist *headers, Transfer *t) {
+        if (!set_basics(c, q, t))
+                return false;
+        if (q->ca_file && c->easy_setopt(c->easy, CURLOPT_CAINFO, q->ca_file) != CURLE_OK)
+                return false;
+        if (headers && c->easy_setopt(c->easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
+                return false;
+        if (q->body &&
+                        (c->easy_setopt(c->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) q->body_size) !=
+                                                        CURLE_OK ||
+                                        c->easy_setopt(c->easy, CURLOPT_POSTFIELDS, q->body) != CURLE_OK))
+                return false;
+        return (strcmp(q->method, "GET") == 0 && !q->body) ||
+                        c->easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, q->method) == CURLE_OK;
+}
+
 int http_client_get(HttpClient *c, const char *url, size_t max, unsigned timeout_seconds, HttpAnswer *ret,
                 char **reterr) {
+        const HttpRequest q = { .method = "GET", .url = url, .timeout_seconds = timeout_seconds };
+
+        return http_client_request(c, &q, max, ret, reterr);
+}
+
+int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr) {
+        _cleanup_free_ char *type = NULL;
+        struct curl_slist lines[2] = {}, *headers = NULL;
         Transfer t = { .max = max };
         curl_off_t retry_after = 0;
         long status = 0;
         CURLcode code;
 
-        if (!set_options(c, url, timeout_seconds, &t))
-                return error_set(reterr, -EINVAL, "'%s' is no URL that libcurl can use", url);
+        if (q->content_type) {
+                if (asprintf(&type, "Content-Type: %s", q->content_type) < 0) {
+                        type = NULL;
+                        return -ENOMEM;
+                }
+                lines[0] = (struct curl_slist) { type, headers };
+                headers = &lines[0];
+        }
+        if (q->authorization) {
+                lines[1] = (struct curl_slist) { (char *) q->authorization, headers };
+                headers = &lines[1];
+        }
+        if (!set_options(c, q, headers, &t))
+                return error_set(reterr, -EINVAL, "'%s' is no URL that libcurl can use", q->url);
         code = c->easy_perform(c->easy);
         if (code != CURLE_OK) {
                 free(t.body);
                 if (t.error < 0)
-                        return error_set(reterr, t.error, "%s: %s", url,
+                        return error_set(reterr, t.error, "%s: %s", q->url,
                                         t.error == -E2BIG ? "the answer is too large" : "out of memory");
                 return error_set(reterr, code == CURLE_OPERATION_TIMEDOUT ? -ETIMEDOUT : -EHOSTUNREACH,
-                                "%s: %s", url, c->easy_strerror(code));
+                                "%s: %s", q->url, c->easy_strerror(code));
         }
         (void) c->easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
         (void) c->easy_getinfo(c->easy, CURLINFO_RETRY_AFTER, &retry_after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* One GET at a time through libcurl, which is loaded on first use: programs that never ask the network neither link nor load
+/* One request at a time through libcurl, which is loaded on first use: programs that never ask the network neither link nor load
  * it. No redirects, no cookies, no credentials; certificates are checked against the system's store. */
 
 #include <stddef.h>
@@ -26,6 +26,19 @@ HttpClient *http_client_free(HttpClient *c); /* takes NULL; returns NULL */
 DEFINE_TRIVIAL_CLEANUP_FUNC(HttpClient *, http_client_free);
 #define _cleanup_http_client_ _cleanup_(http_client_freep)
 
+typedef struct HttpRequest {
+        const char *method, *url; /* borrowed, as is everything here */
+        const void *body;         /* NULL: none */
+        size_t body_size;
+        const char *content_type;  /* of the body */
+        const char *authorization; /* whole header line, a secret: "Authorization: Bearer ..."; or NULL */
+        const char *ca_file;       /* whom to trust instead of the system's store, or NULL */
+        unsigned timeout_seconds;
+} HttpRequest;
+
+/* As http_client_get(), with any method. */
+_warn_unused_result_ int http_client_request(
+                HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr);
 /* https://..., or http://... if the caller's URL says so. 0 with whatever status the server gave; -EHOSTUNREACH with a sentence if there
  * was no answer, -E2BIG over `max` bytes, -ETIMEDOUT. */
 _warn_unused_result_ int http_client_get(HttpClient *c, const char *url, size_t max,

@@ -3,6 +3,7 @@
 the loopback; and what hosts and strangers may try."""
 
 import base64
+import json
 import os
 import resource
 import shutil
@@ -218,3 +219,31 @@ def test_crowds_and_slow_clients(service):
     for s in crowd + slow:
         s.close()
     assert service.curl(f"{service.url}/health")[0] == 200
+
+
+def test_the_owners_program(service, tmp_path):
+    def owner(*words, status=0, stdin=None):
+        argv = [build_folder() / "cli/cvmspawn", "owner", f"--service={service.url}", f"--ca={service.folder}/state/ca.pem",
+                f"--token-file={service.folder}/state/token", *words]  # fmt: skip
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, input=stdin, check=False)
+        assert done.returncode == status, done
+        return done.stderr if status else json.loads(done.stdout or "null")
+
+    body = json.dumps(registration("sev", ["11" * 32]))
+    (tmp_path / "a.json").write_text(body)
+    assert owner("register", "a", tmp_path / "a.json")["id"] == "a"
+    assert owner("register", "b", "-", stdin=body)["id"] == "b"
+    assert "409 exists" in owner("register", "a", "-", stdin=body, status=3)
+    assert "422 bad-registration" in owner("register", "c", "-", stdin='{"scheme":"amd-sev"}', status=3)
+    assert [v["id"] for v in owner("list")] == ["a", "b"]
+    shown = owner("show", "a")
+    assert shown["registration"]["launch-digests"] == ["11" * 32] and "sesame" not in json.dumps(shown)
+    assert owner("delete", "a") is None
+    assert [e["event"] for e in owner("events", "a")] == ["deleted", "registered"]
+    assert "404" in owner("show", "a", status=3)
+    owner("show", "a/b", status=1)
+    owner("register", "d", tmp_path / "missing", status=1)
+    (tmp_path / "token").write_text("0" * 64 + "\n")
+    assert "401 unauthorized" in owner(f"--token-file={tmp_path}/token", "list", status=3)
+    owner(f"--ca={tmp_path}/a.json", "list", status=4)
+    owner("--service=https://127.0.0.1:1", "list", status=4)
