@@ -60,7 +60,8 @@ int vault_open(const char *path, bool create, Vault *ret, char **reterr) {
                 return error_set(reterr, fd, "cannot open the key file '%s': %s", path, strerror(-fd));
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (st.st_mode & 077)
+        /* The service manager opens credentials to a service by an ACL, which looks like a readable group. */
+        if (st.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO))
                 return error_set(reterr, -EPERM,
                                 "the key file '%s' is accessible to others: chmod 600 or 400 it", path);
         r = secret_buf_read_fd(&v.key, fd, VAULT_KEY_SIZE);

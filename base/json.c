@@ -4,14 +4,26 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "encode.h"
 #include "error.h"
+#include "secret.h"
 #include "strutil.h"
 
 #define JS_DEPTH_MAX 32 /* nothing we read nests deeper than 6; jansson itself allows 2048 */
+
+static void erase_free(void *p) {
+        if (p)
+                erase_memory(p, malloc_usable_size(p));
+        free(p);
+}
+
+void js_erase_memory(void) {
+        json_set_alloc_funcs(malloc, erase_free);
+}
 
 Json *js_unref(Json *j) {
         json_decref(j);

@@ -17,6 +17,10 @@ typedef enum JsStyle {
         JS_PRETTY, /* indented, keys in the order they were set, for people */
 } JsStyle;
 
+/* From now on the memory of all values is erased when it is given back: for programs whose JSON holds secrets. To be called before any
+ * other function here. */
+void js_erase_memory(void);
+
 Json *js_unref(Json *j); /* returns NULL */
 Json *js_ref(Json *j);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Json *, js_unref);

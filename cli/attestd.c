@@ -218,6 +218,7 @@ int main(int argc, char **argv) {
         log_open("cvmspawn-attestd", /* quiet= */ false);
         if (options_dump_requested(&table, argc, argv))
                 return 0;
+        js_erase_memory();
         (void) signal(SIGPIPE, SIG_IGN);
         r = run(argc, argv, &a, &error);
         if (r < 0)
