@@ -456,7 +456,7 @@ static void launches(void **state) {
                 "{\"pdh\":\"*\",\"cert-chain\":\"\"}",
                 "null",
         };
-        _cleanup_free_ char *unsigned_cek = NULL, *no_pdh = NULL, *other_policy = NULL;
+        _cleanup_free_ char *unsigned_cek = NULL, *other_policy = NULL;
         World *w = *state;
         Measured first;
 
@@ -549,7 +549,7 @@ static void lasting(void **state) {
                 assert_null(memmem(data, size, "sesame", 6));
                 assert_null(memmem(data, size, m.keys.tek, 16));
                 assert_null(memmem(data, size, m.keys.tik, 16));
-                assert_null(memmem(data, size, OWNER + 7, strlen(OWNER) - 7));
+                assert_null(memmem(data, size, &OWNER[7], strlen(OWNER) - 7));
         }
         assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
         assert_int_equal(validate(w, &m, true), 200);
