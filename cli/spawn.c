@@ -30,7 +30,7 @@ void spawn_job_done(SpawnJob *job) {
 static int add_table(SpawnJob *job, char **reterr) {
         int fd;
 
-        if (!job->config.simulate)
+        if (!job->config.simulate || !job->inputs.plan.kernel_hashes)
                 return 0;
         fd = measure_answer_table_fd(&job->answer, reterr);
         if (fd < 0)
@@ -100,9 +100,9 @@ static void banner(const SpawnJob *job, const EventSink *events) {
                             job->config.simulate ? "simulated: nothing here is confidential" : NULL) >= 0)
                 event_emit(events, "digest", data);
         if (job->config.simulate)
-                log_notice("SIMULATED %s: the firmware checks the kernel hashes, but nothing is encrypted "
-                           "or confidential",
-                                mode);
+                log_notice("SIMULATED %s: %s nothing is encrypted or confidential", mode,
+                                job->inputs.plan.kernel_hashes ? "the firmware checks the kernel hashes, but"
+                                                               : "the firmware boots what it finds, and");
         if (digest)
                 log_notice("%s launch digest%s: %s", mode,
                                 job->config.simulate ? " that hardware would report" : "", digest);

@@ -34,3 +34,11 @@
 /* File system GUID of a firmware volume that holds UEFI variables: MdeModulePkg, gEfiSystemNvDataFvGuid. */
 #define GUID_SYSTEM_NV_DATA_FV                                                                              \
         GUID_INIT(0xfff12b8d, 0x7696, 0x4c8b, 0xa9, 0x85, 0x27, 0x47, 0x07, 0x5b, 0x4f, 0x50)
+/* File systems of firmware volumes: UEFI PI specification 1.7, volume 3, 3.2.2; the second one knows files over 16 MiB. */
+#define GUID_FFS2 GUID_INIT(0x8c8ce578, 0x8a3d, 0x4f1c, 0x99, 0x35, 0x89, 0x61, 0x85, 0xc3, 0x2d, 0xd3)
+#define GUID_FFS3 GUID_INIT(0x5473c07a, 0x3dcb, 0x4dca, 0xbd, 0x6f, 0x1e, 0x96, 0x89, 0xe7, 0x34, 0x9a)
+/* A compressed section: MdeModulePkg, gLzmaCustomDecompressGuid. */
+#define GUID_SECTION_LZMA                                                                                   \
+        GUID_INIT(0xee4e5898, 0x3914, 0x4259, 0x9d, 0x6e, 0xdc, 0x7b, 0xd7, 0x94, 0x03, 0xcf)
+/* The boot loader inside the firmware: OvmfPkg/AmdSev/Grub/Grub.inf. */
+#define GUID_FILE_GRUB GUID_INIT(0xb5ae312c, 0xbc8a, 0x43b1, 0x9c, 0x62, 0xeb, 0xb8, 0x26, 0xdd, 0x5d, 0x07)

@@ -77,8 +77,13 @@ static bool simulate_without_coco(const VmConfig *c) {
         return c->simulate && !vm_config_confidential(c);
 }
 
+/* For the other modes the firmware decides: launcher/resolve looks for a boot loader in it. */
 static bool coco_without_kernel(const VmConfig *c) {
-        return vm_config_confidential(c) && !c->linux_path;
+        return c->coco == SEV_MODE_SEV_SNP && !c->linux_path;
+}
+
+static bool coco_credentials_without_kernel(const VmConfig *c) {
+        return vm_config_confidential(c) && !c->linux_path && c->n_credentials > 0;
 }
 
 static bool coco_without_kvm(const VmConfig *c) {
@@ -199,8 +204,11 @@ static const ConfigRule rules[] = {
                         "--coco= needs an OVMF firmware built for it: remove --firmware=bios or none, "
                         "install ovmf-amdsev or give --firmware=PATH" },
         { coco_without_kernel,
-                        "--coco= needs --linux=: without direct kernel boot the launch digest would cover "
-                        "the firmware only" },
+                        "--coco=sev-snp needs --linux=: without direct kernel boot the launch digest would "
+                        "cover the firmware only" },
+        { coco_credentials_without_kernel,
+                        "credentials under --coco= go with --linux=: without it there is no initrd that "
+                        "could carry them, and a confidential guest discards what comes by SMBIOS" },
         { coco_smbios11,
                         "--smbios11= does nothing under --coco=: a confidential guest discards SMBIOS "
                         "strings from the host; use --set-credential=" },

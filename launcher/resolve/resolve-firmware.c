@@ -33,8 +33,8 @@ static const char *coco_feature(SevMode mode) {
         }
 }
 
-static unsigned coco_needs(const VmConfig *config) {
-        unsigned needs = OVMF_NEED_HASH_TABLE;
+static unsigned coco_needs(const VmConfig *config, const ResolveOptions *options) {
+        unsigned needs = config->linux_path || options->with_kernel ? OVMF_NEED_HASH_TABLE : 0;
 
         if (config->coco != SEV_MODE_SEV)
                 needs |= OVMF_NEED_RESET;
@@ -44,8 +44,8 @@ static unsigned coco_needs(const VmConfig *config) {
 }
 
 /* Reads the image's own tables: is it a build that this launch can use, and where does the table of hashes go? */
-static int inspect_image(const VmConfig *config, const char *path, int fd, uint64_t size, LaunchInputs *in,
-                char **reterr) {
+static int inspect_image(const VmConfig *config, const ResolveOptions *options, const char *path, int fd,
+                uint64_t size, LaunchInputs *in, char **reterr) {
         OvmfInfo info;
         void *p;
         int r;
@@ -61,7 +61,7 @@ static int inspect_image(const VmConfig *config, const char *path, int fd, uint6
 
         r = ovmf_parse(p, size, &info, reterr);
         if (r >= 0)
-                r = ovmf_require(&info, coco_needs(config), reterr);
+                r = ovmf_require(&info, coco_needs(config, options), reterr);
         (void) munmap(p, size);
         if (r < 0)
                 return error_prefix(reterr, r, "--firmware: '%s'", path);
@@ -94,7 +94,7 @@ static int take_image(const VmConfig *config, const ResolveOptions *options, con
                 }
         }
         if (vm_config_confidential(config)) {
-                r = inspect_image(config, path, fd, size, in, reterr);
+                r = inspect_image(config, options, path, fd, size, in, reterr);
                 if (r < 0)
                         return r;
         }
@@ -253,5 +253,8 @@ int resolve_firmware_alone(
 
 int resolve_firmware_for(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
-        return resolve_firmware(config, options, in, reterr);
+        ResolveOptions with_kernel = *options;
+
+        with_kernel.with_kernel = true;
+        return resolve_firmware(config, &with_kernel, in, reterr);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "resolve-loader.h"
 #include "resolve-parts.h"
 #include "resolve-uki.h"
 #include "strutil.h"
@@ -82,11 +83,6 @@ static int resolve_here(const VmConfig *config, const ResolveOptions *options,
         r = resolve_words(config, options, credentials, in, reterr);
         if (r < 0)
                 return r;
-        if (config->image && !config->linux_path) {
-                r = resolve_image(config, options, in, /* words= */ NULL, reterr);
-                if (r < 0)
-                        return r;
-        }
         return resolve_initrd(config, options, credentials, in, reterr);
 }
 
@@ -153,6 +149,8 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         in.n_credentials = credentials.n_items;
 
         r = resolve_inputs(config, &with_uki, &credentials, &in, reterr);
+        if (r >= 0 && vm_config_confidential(config) && !config->linux_path)
+                r = resolve_loader(options, &in, reterr);
         if (r < 0)
                 return r;
         r = resolve_blobs(config, &in, reterr);

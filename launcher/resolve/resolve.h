@@ -15,6 +15,8 @@ typedef struct ResolveOptions {
         CredentialTransport transport;
         /* Where firmware descriptors are looked for, most specific first; NULL: the usual directories. */
         char *const *firmware_dirs;
+        /* resolve_firmware_for()'s own: the question is about launches with a kernel, whatever the config says. */
+        bool with_kernel;
         const Uki *uki; /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;
 

@@ -3,6 +3,7 @@
 than the launcher looks at."""
 
 import json
+import lzma
 import struct
 import uuid
 
@@ -100,6 +101,35 @@ def ovmf(hash_table=0x810C00, metadata=True):
     return bytes(image)
 
 
+def volume(size, files):
+    """A firmware volume with an FFS2 file system: UEFI PI specification 1.7, volume 3, 3.2."""
+    guid = uuid.UUID("8c8ce578-8a3d-4f1c-9935-896185c32dd3").bytes_le
+    header = bytes(16) + guid + struct.pack("<Q4sIHHHBBIIQ", size, b"_FVH", 0x800, 72, 0, 0, 0, 2, 1, size, 0)
+    checksum = -sum(struct.unpack("<36H", header)) & 0xFFFF
+    image = bytearray(header[:50] + struct.pack("<H", checksum) + header[52:])
+    for name, kind, content in files:
+        start = uuid.UUID(name).bytes_le + b"\0\0" + bytes([kind, 0]) + (24 + len(content)).to_bytes(3, "little") + b"\0"
+        image += b"\xff" * (-len(image) % 8)
+        image += start[:16] + bytes([-sum(start) & 0xFF, 0xAA]) + start[18:23] + b"\xf8" + content
+    return bytes(image.ljust(size, b"\xff"))
+
+
+def section(kind, content):
+    return ((4 + len(content)).to_bytes(3, "little") + bytes([kind]) + content).ljust(-(-(4 + len(content)) // 4) * 4, b"\0")
+
+
+def ovmf_with(loader, name="b5ae312c-bc8a-43b1-9c62-ebb826dd5d07"):
+    """An AmdSev image whose inner volume, compressed as edk2 does it, has the file for GRUB."""
+    inner = section(0x17, volume(32 * KIB, [(name, 9, section(0x10, loader) + section(0x15, b"G\0r\0\0\0"))]))
+    packed = lzma.compress(inner, format=lzma.FORMAT_ALONE, preset=6)
+    packed = packed[:5] + struct.pack("<Q", len(inner)) + packed[13:]  # edk2 names the size
+    guided = uuid.UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le + struct.pack("<HH", 24, 1) + packed
+    plain = ovmf()
+    image = bytearray(volume(64 * KIB, [("9e21fd93-9c72-4c15-8c4b-e77f1db2d792", 0xB, section(2, guided))]))
+    image[-2 * KIB :] = plain[-2 * KIB :]
+    return bytes(image)
+
+
 def descriptor(image, features, template=None):
     """QEMU docs/interop/firmware.json."""
     mapping = {"device": "memory", "filename": image}
@@ -158,6 +188,10 @@ def files(directory):
         "OVMF.amdsev.fd": ovmf(),
         "OVMF.no-table.fd": ovmf(hash_table=None),
         "OVMF.no-metadata.fd": ovmf(metadata=False),
+        "OVMF.grub.fd": ovmf_with(portable_executable(".text")),
+        "OVMF.grub-empty.fd": ovmf_with(b""),
+        "OVMF.grub-none.fd": ovmf_with(portable_executable(".text"), str(uuid.UUID(int=1))),
+        "OVMF.grub-elf.fd": ovmf_with(b"\x7fELF" + bytes(range(64))),
         "OVMF.plain.fd": bytes(64 * KIB),
         "OVMF.odd.fd": bytes(1000),
         "OVMF_CODE.fd": bytes(64 * KIB),

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Without a kernel to hash, the chain of trust of SEV goes on in the firmware alone: a build of edk2's AmdSevX64 with GRUB in it, which
+ * opens an encrypted disk with a passphrase from the secret table and boots nothing else. Where the file for GRUB is empty, the
+ * firmware would boot whatever the disk says, or nothing. */
+
+#include "resolve-loader.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "error.h"
+#include "firmware-guids.h"
+#include "firmware-volume.h"
+#include "lzma-unpack.h"
+#include "strutil.h"
+
+#define REMEDY                                                                                              \
+        "add --linux=, or give --firmware= an image of edk2's OvmfPkg/AmdSev build that was made with GRUB"
+
+static int unpack(const uint8_t *data, size_t n, uint8_t **ret, size_t *ret_size, _unused_ void *userdata,
+                char **reterr) {
+        return lzma_unpack(data, n, FIRMWARE_VOLUME_SIZE_MAX, ret, ret_size, reterr);
+}
+
+static const char *why_not(FirmwareFile file) {
+        switch (file) {
+        case FIRMWARE_FILE_ABSENT:
+                return "the firmware has no boot loader (GRUB) inside";
+        case FIRMWARE_FILE_HIDDEN:
+                return "no boot loader (GRUB) can be seen in the firmware, parts of which are packed in an "
+                       "unknown way";
+        case FIRMWARE_FILE_EMPTY:
+                return "the file for the boot loader (GRUB) in the firmware is empty, as in Debian's "
+                       "OVMF.amdsev.fd";
+        default:
+                return "the file for the boot loader (GRUB) in the firmware holds no PE image";
+        }
+}
+
+static int find_loader(const PlanPart *image, FirmwareFile *ret, char **reterr) {
+        static const Guid grub = GUID_FILE_GRUB;
+        void *p = mmap(NULL, image->length, PROT_READ, MAP_PRIVATE, image->fd, (off_t) image->offset);
+        int r;
+
+        if (p == MAP_FAILED)
+                return error_set(reterr, -errno, "cannot read it: %m");
+        r = firmware_volume_find(p, image->length, &grub, unpack, NULL, ret, reterr);
+        (void) munmap(p, image->length);
+        return r;
+}
+
+int resolve_loader(const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        const PlanInput *firmware = &in->plan.firmware;
+        _cleanup_free_ char *error = NULL, *sentence = NULL;
+        FirmwareFile file;
+        Text text = {};
+        int r;
+
+        assert(firmware->n_parts == 1);
+
+        r = find_loader(&firmware->parts[0], &file, &error);
+        if (r >= 0 && file == FIRMWARE_FILE_PE)
+                return strv_push(&in->notices,
+                                "the launch digest covers the firmware only: what it boots is on the disk, "
+                                "whose passphrase it takes from the secret table");
+        if (r < 0)
+                text_putf(&text,
+                                "--coco= without --linux=: cannot look for a boot loader in '%s': "
+                                "%s; " REMEDY,
+                                firmware->parts[0].label, error ?: strerror(-r));
+        else
+                text_putf(&text, "--coco= without --linux=: '%s' does not do: %s; " REMEDY,
+                                firmware->parts[0].label, why_not(file));
+        r = text_finish(&text, &sentence);
+        if (r < 0)
+                return r;
+        if (!options->for_launch)
+                return strv_push(&in->notices, sentence);
+        return error_set(reterr, -EPERM, "%s", sentence);
+}
