@@ -26,13 +26,17 @@ static int verify(const IdBlockFiles *f, SnpIdBlock *ret_block, SnpIdAuth *ret_a
 static void what_is_built_verifies(_unused_ void **state) {
         for (unsigned author = 0; author < 2; author++) {
                 SnpIdBlock b = some_block(), b2;
-                uint8_t again[SNP_ID_AUTH_SIZE];
+                uint8_t block[SNP_ID_BLOCK_SIZE], again[SNP_ID_AUTH_SIZE];
                 IdBlockFiles f;
                 SnpIdAuth a;
 
                 assert_ok(id_block_build(&b, id_key, author ? author_key : NULL, &f, NULL));
                 assert_ok(verify(&f, &b2, &a));
-                assert_memory_equal(&b, &b2, sizeof(b));
+                /* Not the structures: what pads them is anything. */
+                snp_id_block_encode(&b, block);
+                assert_memory_equal(block, f.block, sizeof(block));
+                snp_id_block_encode(&b2, block);
+                assert_memory_equal(block, f.block, sizeof(block));
                 assert_int_equal(a.has_author, author);
                 snp_id_auth_encode(&a, again);
                 assert_memory_equal(again, f.auth, sizeof(again));
