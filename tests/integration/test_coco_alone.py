@@ -102,6 +102,14 @@ def digest_of(folder, environment, user=None, further=()):
     return json.loads(done.stdout)["digest"]["digest"]
 
 
+def reachable(user):
+    try:
+        return subprocess.run([PROGRAM, "--version"], user=user, group=user, extra_groups=[], capture_output=True,
+                              check=False).returncode == 0
+    except PermissionError:
+        return False
+
+
 @pytest.mark.parametrize("further", [(), ("--set-credential=a:b", "--cpus=4"), ("--run=true",), ("--console=headless", "--", "x=y")],
                          ids=["plain", "credential", "run", "words"])
 def test_the_same_digest_elsewhere(further):
@@ -120,8 +128,8 @@ def test_the_same_digest_elsewhere(further):
             for path in place.iterdir():
                 path.chmod(0o644)
         os.utime(places[1] / "initrd", (1, 1))
-        if len(users) > 1 and subprocess.run([PROGRAM, "--version"], user=65534, group=65534, extra_groups=[],
-                                             capture_output=True, check=False).returncode != 0:
+        # A build below a directory like /root cannot be reached by anybody else.
+        if len(users) > 1 and not reachable(65534):
             users.pop()
         digests = {digest_of(place, environment, user, further)
                    for place in places for environment in environments for user in users}
