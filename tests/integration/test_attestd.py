@@ -187,8 +187,10 @@ def test_bad_bodies(service):
     for data in (b"", b"{", b"[]", b"\xff\xfe", b'{"a":1,"a":1}', b"[" * 30000, b'{"pdh":"' + b"A" * 60000 + b'"}', b"\0" * 65536):
         assert service.post("/vm/a/launch", data)[0] == 400, data[:20]
         assert service.post("/vm/a/validate", data)[0] == 400, data[:20]
-    assert service.post("/vm/a/launch", b"{" * 65537)[0] == 413
-    assert service.post("/vm/a/launch", b"{" * 65537, "-H", "Transfer-Encoding: chunked")[0] == 413
+    # Asked first, the service says no; to one that just sends it may end the connection before all has arrived.
+    assert service.post("/vm/a/launch", b"{" * 65537, "-H", "Expect: 100-continue")[0] == 413
+    assert service.post("/vm/a/launch", b"{" * 65537, may_break=True)[0] in (413, 0)
+    assert service.post("/vm/a/launch", b"{" * 65537, "-H", "Transfer-Encoding: chunked", may_break=True)[0] in (413, 0)
     for path in ("/vm/../../etc/passwd", "/vm/%2e%2e/launch", "/vm/a%2flaunch", "/vm//launch", "/vm/" + "a" * 129 + "/launch", "/vm/a/launch?x"):
         assert service.post(path, b"{}")[0] == (400 if path.endswith("?x") else 404), path
     assert service.curl(f"{service.url}/health") == (200, {"status": "ok"})
