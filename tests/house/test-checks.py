@@ -109,6 +109,31 @@ class Checks(unittest.TestCase):
         self.finds('spdx', {'a.c': LICENCE + 'int a; \n'}, 'trailing blank')
         self.finds('spdx', {'a.c': LICENCE + 'int a;'}, 'no newline')
 
+    def test_requirements(self):
+        files = {'tests/a.py': 'def test_x(a):\n    pass\n', 'tests/b.c': 'cmocka_unit_test_setup(whole, setup)\nvoid other(void **s)\n'}
+        rows = [f'| R{i} | a wish | tests/a.py::test_x, tests/b.c::whole |' for i in range(1, 34)]
+        rows[5] = '| R6 | a wish | later: it has to wait |'
+
+        def table(*changed):
+            return files | {'docs/requirements.md': '\n'.join(['| | requirement | shown by |', '|---|---|---|', *changed]) + '\n'}
+
+        self.passes('requirements', table(*rows))
+        for rest, words in [
+            (rows[1:], 'R1: has no row'),
+            (rows + rows[:1], 'R1: there twice'),
+            (rows + [rows[0].replace('R1', 'R34')], 'R34: nobody required'),
+            (rows[:-1] + ['| R33 | a wish | tests/a.py::test_y |'], 'no test tests/a.py::test_y'),
+            (rows[:-1] + ['| R33 | a wish | tests/c.py::test_x |'], 'no test tests/c.py::test_x'),
+            (rows[:-1] + ['| R33 | a wish | tests/b.c::other |'], 'no test tests/b.c::other'),
+            (rows[:-1] + ['| R33 | a wish | tests/a.py |'], "neither file::test"),
+            (rows[:-1] + ['| R33 | a wish | |'], 'neither file::test'),
+            (rows[:-1] + ['| R33 | a wish | later: |'], 'no reason'),
+            (rows[:-1] + ['| R33 | | tests/a.py::test_x |'], 'says nothing'),
+            (rows[:-1] + ['| R33 a wish tests/a.py::test_x |'], 'a row that is none'),
+        ]:
+            with self.subTest(words):
+                self.finds('requirements', table(*rest), words)
+
     def needed(self, rows):
         return run('needed', {'needed.txt': rows}, '@/needed.txt', str(BUILD / 'cli'))
 
