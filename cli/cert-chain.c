@@ -257,6 +257,8 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
         if (strv_length(words) < 2)
                 return error_set(reterr, -EINVAL,
                                 "expected show, verify or split, and files with certificates");
+        if (!streq(words[0], "show") && !streq(words[0], "verify") && !streq(words[0], "split"))
+                return error_set(reterr, -EINVAL, "expected show, verify or split, not '%s'", words[0]);
         r = platform_load(&a->platform, words + 1, chain, reterr);
         if (r < 0) {
                 /* what is no certificate at all is not authentic, either; a file that cannot be read decides nothing */
@@ -268,8 +270,6 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
                 return show(a, chain);
         if (streq(words[0], "split"))
                 return split(a, chain, reterr);
-        if (!streq(words[0], "verify"))
-                return error_set(reterr, -EINVAL, "expected show, verify or split, not '%s'", words[0]);
         *ret = VERDICT_UNVERIFIED;
         return verify(a, chain, ret, reterr);
 }

@@ -33,7 +33,67 @@ static int read_file(const char *path, char **ret, size_t *ret_size, char **rete
         return r < 0 ? error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r)) : 0;
 }
 
-static int add_file(const PlatformArgs *a, SevChain *chain, const char *path, char **reterr) {
+int platform_add_fact(PlatformArgs *a, SevChain *chain, const char *name, const char *value, size_t n,
+                char **reterr) {
+        int r;
+
+        if (streq(name, "pdh") || streq(name, "cert-chain")) {
+                r = sev_chain_add(chain, value, n, a->unsigned_naples, reterr);
+                return r < 0 ? error_prefix(reterr, r, "%s", name) : 0;
+        }
+        if (streq(name, "cpu0-id") && !a->cek_id) {
+                a->cek_id = strndup(value, n);
+                return a->cek_id ? 0 : -ENOMEM;
+        }
+        return 0;
+}
+
+/* `virsh nodesevinfo`: a line a fact, "NAME : VALUE". 0: it is none of that. */
+static int add_lines(PlatformArgs *a, SevChain *chain, const char *data, char **reterr) {
+        _cleanup_strv_free_ char **lines = NULL;
+        int r, found = 0;
+
+        r = strv_split(data, '\n', &lines);
+        STRV_FOREACH(l, lines) {
+                const char *colon = strchr(*l, ':'), *value;
+
+                if (r < 0)
+                        return r;
+                if (!colon)
+                        continue;
+                value = colon + 1 + strspn(colon + 1, " \t");
+                (*l)[strcspn(*l, " \t:")] = 0;
+                found |= streq(*l, "pdh");
+                r = platform_add_fact(a, chain, *l, value, strcspn(value, " \t\r"), reterr);
+        }
+        return r < 0 ? r : found;
+}
+
+/* QMP's answer to query-sev-capabilities, with or without its "return". 0: it is none of that. */
+static int add_json(PlatformArgs *a, SevChain *chain, const char *data, size_t size, char **reterr) {
+        static const char *const names[] = { "pdh", "cert-chain", "cpu0-id" };
+        _cleanup_js_ Json *j = NULL;
+        const Json *facts;
+
+        if (js_parse(data, size, &j, NULL) < 0)
+                return 0;
+        facts = js_get(j, "return") ?: j;
+        if (!js_string_value(js_get(facts, "pdh")))
+                return 0;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                const Json *value = js_get(facts, names[i]);
+                int r = 0;
+
+                if (js_string_value(value))
+                        r = platform_add_fact(a, chain, names[i], js_string_value(value),
+                                        js_string_length(value), reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 1;
+}
+
+static int add_file(PlatformArgs *a, SevChain *chain, const char *path, char **reterr) {
         _cleanup_free_ char *data = NULL;
         size_t size;
         int r;
@@ -41,11 +101,17 @@ static int add_file(const PlatformArgs *a, SevChain *chain, const char *path, ch
         r = read_file(path, &data, &size, reterr);
         if (r < 0)
                 return r;
-        r = sev_chain_add(chain, data, size, a->unsigned_naples, reterr);
+        /* Certificates begin with their version, a small number; as base64 they hold no colon. */
+        r = data[0] == '{' ? add_json(a, chain, data, size, reterr)
+                        : strchr(data, ':') && (unsigned char) data[0] >= ' '
+                        ? add_lines(a, chain, data, reterr)
+                        : 0;
+        if (r == 0)
+                r = sev_chain_add(chain, data, size, a->unsigned_naples, reterr);
         return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 0;
 }
 
-int platform_load(const PlatformArgs *a, char *const *files, SevChain *ret, char **reterr) {
+int platform_load(PlatformArgs *a, char *const *files, SevChain *ret, char **reterr) {
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
 
         if (!chain)

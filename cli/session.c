@@ -13,6 +13,7 @@
 #include "crypto-random.h"
 #include "encode.h"
 #include "error.h"
+#include "libvirt-client.h"
 #include "log.h"
 #include "platform.h"
 #include "secret.h"
@@ -21,8 +22,8 @@
 typedef struct Arguments {
         PlatformArgs platform;
         char **policy;
-        char *coco, *name, *output, *json;
-        bool unverified, help;
+        char *coco, *name, *output, *json, *connect;
+        bool unverified, xml, help;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -40,6 +41,11 @@ static const OptionRow rows[] = {
                         option_set_string, AT(name), 0 },
         { "output", 'o', OPTION_REQUIRED, "DIR", NULL, "where the files go (.)", "@dir", option_set_string,
                         AT(output), 0 },
+        { "connect", 'c', OPTION_REQUIRED, "URI", NULL,
+                        "ask the libvirt there for its platform, in place of a PDH-FILE", NULL,
+                        option_set_string, AT(connect), 0 },
+        { "xml", 0, OPTION_NONE, NULL, NULL, "print <launchSecurity> for a libvirt domain in place of names",
+                        NULL, option_set_true, AT(xml), 0 },
         { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off; never holds keys",
                         "pretty short off", option_set_string, AT(json), 0 },
         { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
@@ -68,6 +74,7 @@ static void arguments_done(Arguments *a) {
         free(a->name);
         free(a->output);
         free(a->json);
+        free(a->connect);
 }
 
 /* The option is called --policy here; the words and their sentences belong to launcher/config. */
@@ -172,6 +179,12 @@ static int print_result(
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
 
+        if (a->xml) {
+                (void) printf("<launchSecurity type='sev'>\n  <policy>0x%04x</policy>\n"
+                              "  <dhCert>%s</dhCert>\n  <session>%s</session>\n</launchSecurity>\n",
+                                policy, (const char *) files[2].data, (const char *) files[3].data);
+                return 0;
+        }
         if (!a->json || streq(a->json, "off")) {
                 for (size_t i = 0; i < ELEMENTSOF(keys); i++)
                         (void) printf("%s\n", files[i].path);
@@ -227,7 +240,7 @@ static int take_policy_word(Arguments *a, char **words) {
         uint64_t number;
         int r;
 
-        if (a->policy || n < 2 || parse_u64(words[n - 1], &number) < 0)
+        if (a->policy || n < (a->connect ? 1 : 2) || parse_u64(words[n - 1], &number) < 0)
                 return 0;
         r = strv_push(&a->policy, words[n - 1]);
         if (r < 0)
@@ -235,6 +248,41 @@ static int take_policy_word(Arguments *a, char **words) {
         free(words[n - 1]);
         words[n - 1] = NULL;
         return 0;
+}
+
+/* What the libvirt at --connect= says of its host. It is the host's word; the chain is verified as any other. */
+static int ask_libvirt(Arguments *a, SevChain *chain, char **reterr) {
+        _cleanup_(libvirt_platform_done) LibvirtPlatform p = {};
+        LibvirtConnection *c = NULL;
+        int r;
+
+        r = libvirt_open(a->connect, &c, reterr);
+        if (r >= 0)
+                r = libvirt_platform(c, &p, reterr);
+        libvirt_close(c);
+        if (r >= 0)
+                r = platform_add_fact(&a->platform, chain, "pdh", p.pdh, strlen(p.pdh), reterr);
+        if (r >= 0)
+                r = platform_add_fact(&a->platform, chain, "cert-chain", p.cert_chain, strlen(p.cert_chain),
+                                reterr);
+        if (r >= 0 && p.cpu0_id)
+                r = platform_add_fact(&a->platform, chain, "cpu0-id", p.cpu0_id, strlen(p.cpu0_id), reterr);
+        return r < 0 ? error_prefix(reterr, r, "--connect='%s'", a->connect) : 0;
+}
+
+static int load_platform(Arguments *a, char *const *words, SevChain *chain, char **reterr) {
+        int r;
+
+        if (strv_length(words) == 0 && !a->connect)
+                return error_set(reterr, -EINVAL,
+                                "expected the platform's PDH: a file with its certificates, or "
+                                "--connect=URI");
+        r = platform_load(&a->platform, words, chain, reterr);
+        if (r >= 0 && a->connect)
+                r = ask_libvirt(a, chain, reterr);
+        if (r >= 0 && !chain->has_pdh)
+                r = error_set(reterr, -EINVAL, "there is no PDH among the certificates");
+        return r;
 }
 
 static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
@@ -260,14 +308,9 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
         r = take_policy_word(a, words);
         if (r < 0)
                 return r;
-        if (strv_length(words) == 0)
-                return error_set(reterr, -EINVAL,
-                                "expected the platform's PDH: a file with its certificates");
         r = resolve_policy(a, &policy, reterr);
         if (r >= 0)
-                r = platform_load(&a->platform, words, chain, reterr);
-        if (r >= 0 && !chain->has_pdh)
-                r = error_set(reterr, -EINVAL, "there is no PDH among the certificates");
+                r = load_platform(a, words, chain, reterr);
         if (r < 0)
                 return r;
         if (a->unverified)

@@ -23,6 +23,12 @@ enum {
         VIR_TYPED_PARAM_STRING = 7,
 };
 
+enum {
+        VIR_DOMAIN_START_PAUSED = 1 << 0,
+        VIR_DOMAIN_XML_SECURE = 1 << 0, /* with passwords of its displays */
+        VIR_DOMAIN_XML_INACTIVE = 1 << 1,
+};
+
 #define VIR_TYPED_PARAM_FIELD_LENGTH 80
 
 typedef struct virTypedParameter {

@@ -16,6 +16,8 @@
         FUNCTION(int, virConnectClose, (virConnectPtr))                                                     \
         FUNCTION(char *, virConnectGetHostname, (virConnectPtr))                                            \
         FUNCTION(char *, virConnectGetCapabilities, (virConnectPtr))                                        \
+        FUNCTION(int, virNodeGetSEVInfo, (virConnectPtr, virTypedParameter **, int *, unsigned) )           \
+        FUNCTION(virDomainPtr, virDomainCreateXML, (virConnectPtr, const char *, unsigned) )                \
         FUNCTION(virDomainPtr, virDomainLookupByID, (virConnectPtr, int) )                                  \
         FUNCTION(virDomainPtr, virDomainLookupByUUIDString, (virConnectPtr, const char *) )                 \
         FUNCTION(virDomainPtr, virDomainLookupByName, (virConnectPtr, const char *) )                       \
@@ -30,6 +32,7 @@
                         (virDomainPtr, virTypedParameter **, int *, unsigned) )                             \
         FUNCTION(int, virDomainSetLaunchSecurityState, (virDomainPtr, virTypedParameter *, int, unsigned) ) \
         FUNCTION(int, virDomainResume, (virDomainPtr))                                                      \
+        FUNCTION(int, virDomainDestroy, (virDomainPtr))                                                     \
         FUNCTION(void, virTypedParamsFree, (virTypedParameter *, int) )                                     \
         FUNCTION(void, virSetErrorFunc, (void *, void (*)(void *, void *)))                                 \
         FUNCTION(const char *, virGetLastErrorMessage, (void) )
@@ -126,6 +129,57 @@ int libvirt_capabilities(LibvirtConnection *c, char **ret, char **reterr) {
         return take_text(lib.virConnectGetCapabilities(c->connection), ret, reterr);
 }
 
+void libvirt_platform_done(LibvirtPlatform *p) {
+        free(p->pdh);
+        free(p->cert_chain);
+        free(p->cpu0_id);
+        *p = (LibvirtPlatform) {};
+}
+
+int libvirt_platform(LibvirtConnection *c, LibvirtPlatform *ret, char **reterr) {
+        _cleanup_(libvirt_platform_done) LibvirtPlatform p = {};
+        const struct {
+                const char *name;
+                char **value;
+        } texts[] = {
+                { "pdh", &p.pdh },
+                { "cert-chain", &p.cert_chain },
+                { "cpu0-id", &p.cpu0_id },
+        };
+        virTypedParameter *params = NULL;
+        int n = 0, r = 0;
+
+        if (lib.virNodeGetSEVInfo(c->connection, &params, &n, 0) < 0)
+                return fail(reterr);
+        for (int i = 0; i < n && r >= 0; i++)
+                FOREACH_ARRAY(t, texts, ELEMENTSOF(texts))
+                        if (params[i].type == VIR_TYPED_PARAM_STRING && streq(params[i].field, t->name) &&
+                                        params[i].value.s && !*t->value) {
+                                *t->value = strdup(params[i].value.s);
+                                r = *t->value ? r : -ENOMEM;
+                        }
+        lib.virTypedParamsFree(params, n);
+        if (r < 0)
+                return r;
+        if (!p.pdh || !p.cert_chain)
+                return error_set(reterr, -EREMOTEIO, "libvirt tells no %s of this host",
+                                p.pdh ? "certificate chain" : "PDH");
+        *ret = TAKE_STRUCT(p, (LibvirtPlatform) {});
+        return 0;
+}
+
+int libvirt_start_paused(LibvirtConnection *c, const char *xml, LibvirtDomain **ret, char **reterr) {
+        _cleanup_free_ LibvirtDomain *d = calloc(1, sizeof(*d));
+
+        if (!d)
+                return -ENOMEM;
+        d->domain = lib.virDomainCreateXML(c->connection, xml, VIR_DOMAIN_START_PAUSED);
+        if (!d->domain)
+                return fail(reterr);
+        *ret = TAKE_PTR(d);
+        return 0;
+}
+
 int libvirt_lookup(LibvirtConnection *c, LibvirtLookup how, const char *what, LibvirtDomain **ret,
                 char **reterr) {
         _cleanup_free_ LibvirtDomain *d = calloc(1, sizeof(*d));
@@ -193,6 +247,11 @@ int libvirt_domain_xml(LibvirtDomain *d, char **ret, char **reterr) {
         return take_text(lib.virDomainGetXMLDesc(d->domain, 0), ret, reterr);
 }
 
+int libvirt_domain_xml_to_start(LibvirtDomain *d, char **ret, char **reterr) {
+        return take_text(lib.virDomainGetXMLDesc(d->domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE),
+                        ret, reterr);
+}
+
 void libvirt_launch_done(LibvirtLaunch *l) {
         free(l->measurement);
         *l = (LibvirtLaunch) {};
@@ -252,4 +311,8 @@ int libvirt_domain_inject(LibvirtDomain *d, const char *header, const char *payl
 
 int libvirt_domain_resume(LibvirtDomain *d, char **reterr) {
         return lib.virDomainResume(d->domain) < 0 ? fail(reterr) : 0;
+}
+
+int libvirt_domain_destroy(LibvirtDomain *d, char **reterr) {
+        return lib.virDomainDestroy(d->domain) < 0 ? fail(reterr) : 0;
 }

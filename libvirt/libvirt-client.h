@@ -18,6 +18,15 @@ LibvirtConnection *libvirt_close(LibvirtConnection *c); /* takes NULL; returns N
 _warn_unused_result_ int libvirt_hostname(LibvirtConnection *c, char **ret, char **reterr);
 _warn_unused_result_ int libvirt_capabilities(LibvirtConnection *c, char **ret, char **reterr);
 
+/* What the host says about its secure processor (virNodeGetSEVInfo, `virsh nodesevinfo`), as base64 text. */
+typedef struct LibvirtPlatform {
+        char *pdh, *cert_chain; /* owned */
+        char *cpu0_id;          /* owned; NULL: libvirt before 8.4 */
+} LibvirtPlatform;
+
+void libvirt_platform_done(LibvirtPlatform *p);
+_warn_unused_result_ int libvirt_platform(LibvirtConnection *c, LibvirtPlatform *ret, char **reterr);
+
 typedef enum LibvirtLookup {
         LIBVIRT_BY_ID,
         LIBVIRT_BY_UUID,
@@ -28,6 +37,10 @@ typedef enum LibvirtLookup {
 /* The connection must outlive the domain. */
 _warn_unused_result_ int libvirt_lookup(LibvirtConnection *c, LibvirtLookup how, const char *what,
                 LibvirtDomain **ret, char **reterr);
+/* Starts a domain from XML, its CPUs stopped. A persistent domain of the same name and UUID keeps its configuration: the XML is
+ * for this start only. */
+_warn_unused_result_ int libvirt_start_paused(
+                LibvirtConnection *c, const char *xml, LibvirtDomain **ret, char **reterr);
 LibvirtDomain *libvirt_domain_free(LibvirtDomain *d); /* takes NULL; returns NULL */
 
 #define LIBVIRT_STATE_PAUSED 3u
@@ -43,6 +56,8 @@ typedef struct LibvirtDomainInfo {
 void libvirt_domain_info_done(LibvirtDomainInfo *i);
 _warn_unused_result_ int libvirt_domain_info(LibvirtDomain *d, LibvirtDomainInfo *ret, char **reterr);
 _warn_unused_result_ int libvirt_domain_xml(LibvirtDomain *d, char **ret, char **reterr);
+/* What to start it from: the configuration, with what libvirt keeps out of other answers. */
+_warn_unused_result_ int libvirt_domain_xml_to_start(LibvirtDomain *d, char **ret, char **reterr);
 
 /* What the host says about the launch; has_* because libvirt leaves out what does not apply. */
 typedef struct LibvirtLaunch {
@@ -57,6 +72,7 @@ _warn_unused_result_ int libvirt_domain_launch(LibvirtDomain *d, LibvirtLaunch *
 _warn_unused_result_ int libvirt_domain_inject(
                 LibvirtDomain *d, const char *header, const char *payload, char **reterr);
 _warn_unused_result_ int libvirt_domain_resume(LibvirtDomain *d, char **reterr);
+_warn_unused_result_ int libvirt_domain_destroy(LibvirtDomain *d, char **reterr);
 
 /* This machine's name as it calls itself, and as the resolver calls it: the first name with a dot, else the first. Libvirt
  * reports one or the other, so that both must be asked to tell a remote host from this one. */

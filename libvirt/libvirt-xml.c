@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "strutil.h"
 
 #define XML_PARSE_NOERROR   32
 #define XML_PARSE_NOWARNING 64
@@ -23,7 +24,15 @@
         FUNCTION(void *, xmlXPathEvalExpression, (const unsigned char *, void *) )                          \
         FUNCTION(void, xmlXPathFreeObject, (void *) )                                                       \
         FUNCTION(double, xmlXPathCastToNumber, (void *) )                                                   \
-        FUNCTION(unsigned char *, xmlXPathCastToString, (void *) )
+        FUNCTION(unsigned char *, xmlXPathCastToString, (void *) )                                          \
+        FUNCTION(void *, xmlDocGetRootElement, (void *) )                                                   \
+        FUNCTION(void *, xmlFirstElementChild, (void *) )                                                   \
+        FUNCTION(void *, xmlNextElementSibling, (void *) )                                                  \
+        FUNCTION(unsigned char *, xmlGetNodePath, (void *) )                                                \
+        FUNCTION(void, xmlUnlinkNode, (void *) )                                                            \
+        FUNCTION(void, xmlFreeNode, (void *) )                                                              \
+        FUNCTION(void *, xmlNewTextChild, (void *, void *, const unsigned char *, const unsigned char *) )  \
+        FUNCTION(void, xmlDocDumpMemory, (void *, unsigned char **, int *) )
 
 static struct {
         void *handle; /* stays for the process */
@@ -155,4 +164,93 @@ int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret) {
                 return r;
         *ret = copy;
         return 0;
+}
+
+#define SESSION_PARENT "/domain/launchSecurity"
+
+/* Whether the element's path is this one. Structures of libxml2 are not used, so that its functions must tell. */
+static int node_is(void *node, const char *path) {
+        unsigned char *found = lib.xmlGetNodePath(node);
+        int r;
+
+        if (!found)
+                return -ENOMEM;
+        r = streq((const char *) found, path);
+        (*lib.free_function)(found);
+        return r;
+}
+
+/* The first child with this path, which names no other; NULL: there is none. */
+static int find_child(void *parent, const char *path, void **ret) {
+        *ret = NULL;
+        for (void *c = lib.xmlFirstElementChild(parent); c; c = lib.xmlNextElementSibling(c)) {
+                int r = node_is(c, path);
+
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        *ret = c;
+                        return 0;
+                }
+        }
+        return 0;
+}
+
+static int replace_child(LibvirtXml *x, void *parent, const char *name, const char *value) {
+        char path[128];
+        size_t n;
+        void *old;
+        int r;
+
+        (void) snprintf(path, sizeof(path), SESSION_PARENT "/%s", name);
+        r = libvirt_xml_count(x, path, &n);
+        if (r >= 0 && n > 1)
+                r = -EINVAL;
+        if (r >= 0)
+                r = find_child(parent, path, &old);
+        if (r < 0)
+                return r;
+        if (old) {
+                lib.xmlUnlinkNode(old);
+                lib.xmlFreeNode(old);
+        }
+        return lib.xmlNewTextChild(parent, NULL, (const unsigned char *) name, (const unsigned char *) value)
+                        ? 0
+                        : -ENOMEM;
+}
+
+int libvirt_xml_set_session(
+                const char *text, const char *dh_cert, const char *session, char **ret, char **reterr) {
+        _cleanup_libvirt_xml_ LibvirtXml *x = NULL;
+        unsigned char *dump = NULL;
+        void *parent = NULL;
+        size_t n, all;
+        int r, size = 0;
+
+        r = libvirt_xml_parse(text, &x, reterr);
+        if (r >= 0)
+                r = libvirt_xml_count(x, SESSION_PARENT, &all);
+        if (r >= 0)
+                r = libvirt_xml_count(x, SESSION_PARENT "[@type='sev']", &n);
+        if (r < 0)
+                return r;
+        if (n != 1 || all != 1)
+                return error_set(reterr, -EINVAL, "the domain has no <launchSecurity type='sev'>");
+        r = find_child(lib.xmlDocGetRootElement(x->document), SESSION_PARENT, &parent);
+        if (r >= 0 && !parent)
+                r = -EINVAL;
+        if (r >= 0)
+                r = replace_child(x, parent, "dhCert", dh_cert);
+        if (r >= 0)
+                r = replace_child(x, parent, "session", session);
+        if (r == -EINVAL)
+                return error_set(reterr, r, "<launchSecurity> has more than one dhCert or session");
+        if (r < 0)
+                return r;
+        lib.xmlDocDumpMemory(x->document, &dump, &size);
+        if (!dump)
+                return -ENOMEM;
+        *ret = strndup((const char *) dump, (size_t) size);
+        (*lib.free_function)(dump);
+        return *ret ? 0 : -ENOMEM;
 }

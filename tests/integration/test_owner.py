@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import threading
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,59 @@ def test_session_never_replaces_a_key(tmp_path):
     cvmspawn(tmp_path, "session", chain, "--name=b", ROOT)
     cvmspawn(tmp_path, "session", chain, "--name=c", ROOT)
     assert (tmp_path / "b_tik.bin").read_bytes() != (tmp_path / "c_tik.bin").read_bytes()
+
+
+def b64(*names):
+    return base64.b64encode(b"".join((GOLDEN / f"{n}.cert").read_bytes() for n in names)).decode()
+
+
+def sev_facts():
+    """What libvirt and QEMU tell of a host."""
+    chain = b64("pek", "oca", "cek-signed")
+    return {"pdh": b64("pdh"), "cert-chain": chain, "cpu0-id": base64.b64encode(bytes(64)).decode(), "cbitpos": 51}
+
+
+def test_session_from_what_virsh_and_qmp_print(tmp_path):
+    facts = sev_facts()
+    certs = f"--certs={chain_file(tmp_path, 'ask', 'ark')}"
+    # virsh nodesevinfo prints "%-18s: %s"
+    (tmp_path / "virsh").write_text("".join(f"{k:<18s}: {v}\n" for k, v in facts.items()))
+    (tmp_path / "qmp").write_text(json.dumps({"return": facts}))
+    (tmp_path / "bare").write_text(json.dumps(facts))
+    for name in ("virsh", "qmp", "bare"):
+        cvmspawn(tmp_path, "session", name, certs, ROOT, f"--name={name}", "7")
+        assert (tmp_path / f"{name}_session.b64").exists()
+    (tmp_path / "broken").write_text((tmp_path / "virsh").read_text().replace(facts["pdh"], facts["pdh"][:-8]))
+    done = cvmspawn(tmp_path, "session", "broken", certs, ROOT, "--name=x", status=1)
+    assert "'broken'" in done.stderr and "pdh" in done.stderr
+    # the facts are the host's word: a PDH of another platform is found out
+    other = bytearray(base64.b64decode(facts["pdh"]))
+    other[0x20] ^= 1
+    (tmp_path / "other").write_text((tmp_path / "virsh").read_text().replace(facts["pdh"], base64.b64encode(other).decode()))
+    cvmspawn(tmp_path, "session", "other", certs, ROOT, "--name=x", status=2)
+    assert not list(tmp_path.glob("x_*"))
+
+
+def test_session_for_a_libvirt_domain(tmp_path):
+    """--connect asks libvirt (here the stand-in with its ABI), --xml prints what goes into the domain."""
+    standin = BUILD / "tests/interop"
+    if not (standin / "libvirt.so.0").exists():
+        pytest.skip("the stand-in for libvirt.so.0 is not built")
+    certs = f"--certs={chain_file(tmp_path, 'ask', 'ark')}"
+    host = {"hostname": "h", "capabilities": "", "sev": sev_facts(), "domains": []}
+    (tmp_path / "host").write_text(json.dumps(host))
+    env = {"STANDIN_LIBVIRT": str(tmp_path / "host"), "LD_LIBRARY_PATH": str(standin)}
+    done = cvmspawn(tmp_path, "session", "--connect=qemu:///system", certs, ROOT, "--xml", "--name=w", "5", **env)
+    xml = ElementTree.fromstring(done.stdout)
+    assert (xml.tag, xml.get("type"), xml.findtext("policy")) == ("launchSecurity", "sev", "0x0005")
+    assert xml.findtext("dhCert") == (tmp_path / "w_godh.b64").read_text()
+    assert xml.findtext("session") == (tmp_path / "w_session.b64").read_text()
+    done = cvmspawn(tmp_path, "session", "--connect=nowhere:///", certs, ROOT, status=1, **env)
+    assert "no connection driver" in done.stderr
+    del host["sev"]["pdh"]
+    (tmp_path / "host").write_text(json.dumps(host))
+    done = cvmspawn(tmp_path, "session", "--connect=qemu:///system", certs, ROOT, "--name=y", status=1, **env)
+    assert "no PDH" in done.stderr
 
 
 def test_session_wants_a_verified_platform(tmp_path):

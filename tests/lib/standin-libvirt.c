@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A stand-in for libvirt.so.0, for tests only: the functions that cvmspawn loads, answered from the JSON file that STANDIN_LIBVIRT names:
- * {"hostname", "capabilities", "domains": [{"id", "name", "uuid", "active", "state", "vcpus", "xml", "launch": {...}}]}. What is
- * injected and resumed is appended to that file's name with ".log". It proves nothing about libvirt itself. */
+ * {"hostname", "capabilities", "sev": {...}, "refuse": ["inject", ...], "domains": [{"id", "name", "uuid", "active", "state",
+ * "vcpus", "xml", "launch": {...}}]}. What is injected, resumed and destroyed is appended to that file's name with ".log". A domain
+ * is started by the program that STANDIN_START names, which gets the XML on standard input and puts the launch into that file, as a
+ * host would; without one, nothing starts. It proves nothing about libvirt itself. */
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,17 +44,30 @@ static Json *host;
                 value;                                                                                      \
         })
 
-EXPORT void *virConnectOpen(const char *uri);
-EXPORT void *virConnectOpen(const char *uri) {
+static int read_host(void) {
         _cleanup_free_ char *text = NULL;
         const char *path = getenv("STANDIN_LIBVIRT");
         size_t size;
 
+        if (!path || file_read_all(path, 1024 * 1024, &text, &size) < 0 || js_parse(text, size, &host, NULL) < 0)
+                return FAIL(-1, "STANDIN_LIBVIRT names no readable file");
+        return 0;
+}
+
+static bool refused(const char *what) {
+        const Json *list = js_get(host, "refuse");
+
+        for (size_t i = 0; i < js_length(list); i++)
+                if (streq_ptr(js_string_value(js_at(list, i)), what))
+                        return FAIL(true, "Operation not supported: the stand-in refuses to %s", what);
+        return false;
+}
+
+EXPORT void *virConnectOpen(const char *uri);
+EXPORT void *virConnectOpen(const char *uri) {
         if (startswith(uri, "nowhere"))
                 return FAIL(NULL, "no connection driver available for %s", uri);
-        if (!path || file_read_all(path, 1024 * 1024, &text, &size) < 0 || js_parse(text, size, &host, NULL) < 0)
-                return FAIL(NULL, "STANDIN_LIBVIRT names no readable file");
-        return host;
+        return read_host() < 0 ? NULL : host;
 }
 
 EXPORT int virConnectClose(void *c);
@@ -158,14 +173,13 @@ EXPORT char *virDomainGetXMLDesc(void *d, _unused_ unsigned flags) {
         return copy(d, "xml");
 }
 
-EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, unsigned flags);
-EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, _unused_ unsigned flags) {
-        const Json *launch = js_get(d, "launch");
+/* The members of an object as libvirt's parameters. */
+static int give_parameters(const Json *launch, const char *complaint, Parameter **params, int *n) {
         Parameter *list = calloc(16, sizeof(*list));
 
         if (!launch || !list) {
                 free(list);
-                return FAIL(-1, "launch security information is not available");
+                return FAIL(-1, "%s", complaint);
         }
         *n = 0;
         for (void *i = js_iter(launch); i && *n < 16; i = js_iter_next(launch, i), (*n)++) {
@@ -181,6 +195,16 @@ EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, _
         }
         *params = list;
         return 0;
+}
+
+EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, unsigned flags);
+EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, _unused_ unsigned flags) {
+        return give_parameters(js_get(d, "launch"), "launch security information is not available", params, n);
+}
+
+EXPORT int virNodeGetSEVInfo(void *c, Parameter **params, int *n, unsigned flags);
+EXPORT int virNodeGetSEVInfo(void *c, Parameter **params, int *n, _unused_ unsigned flags) {
+        return give_parameters(js_get(c, "sev"), "unsupported configuration: QEMU does not support SEV guest", params, n);
 }
 
 EXPORT void virTypedParamsFree(Parameter *params, int n);
@@ -207,6 +231,9 @@ EXPORT int virDomainSetLaunchSecurityState(void *d, Parameter *params, int n, un
 EXPORT int virDomainSetLaunchSecurityState(_unused_ void *d, Parameter *params, int n, _unused_ unsigned flags) {
         const char *header = NULL, *payload = NULL;
 
+        if (refused("inject"))
+                return -1;
+
         for (int i = 0; i < n; i++) {
                 if (streq(params[i].field, "sev-secret-header"))
                         header = params[i].value.s;
@@ -219,8 +246,41 @@ EXPORT int virDomainSetLaunchSecurityState(_unused_ void *d, Parameter *params, 
 
 EXPORT int virDomainResume(void *d);
 EXPORT int virDomainResume(_unused_ void *d) {
+        if (refused("resume"))
+                return -1;
         write_log("resume", NULL, NULL);
         return 0;
+}
+
+EXPORT int virDomainDestroy(void *d);
+EXPORT int virDomainDestroy(_unused_ void *d) {
+        if (refused("destroy"))
+                return -1;
+        write_log("destroy", NULL, NULL);
+        return 0;
+}
+
+/* Starts what the XML says, and reads the host anew: the domain is the one with this name. */
+EXPORT const void *virDomainCreateXML(void *c, const char *xml, unsigned flags);
+EXPORT const void *virDomainCreateXML(_unused_ void *c, const char *xml, unsigned flags) {
+        const char *program = getenv("STANDIN_START"), *name = strstr(xml, "<name>"), *end = strstr(xml, "</name>");
+        _cleanup_free_ char *text = NULL, *who = NULL;
+        FILE *f;
+
+        if (refused("start"))
+                return NULL;
+        if (flags != 1 || !program || !name || !end || end < name)
+                return FAIL(NULL, "the stand-in cannot start this");
+        f = popen(program, "we");
+        if (!f || fputs(xml, f) < 0 || pclose(f) != 0)
+                return FAIL(NULL, "internal error: process exited while connecting to monitor");
+        js_unref(host);
+        host = NULL;
+        who = strndup(name + 6, (size_t) (end - name - 6));
+        if (!who || read_host() < 0)
+                return FAIL(NULL, "the stand-in's host is gone");
+        write_log("start", NULL, NULL);
+        return find("name", who);
 }
 
 EXPORT void virSetErrorFunc(void *userdata, void *function);
