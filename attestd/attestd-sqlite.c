@@ -193,11 +193,13 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
         _cleanup_store_ Store *owned = NULL;
         SqliteStore *s = calloc(1, sizeof(SqliteStore));
         mode_t mask;
+        uint8_t seed;
         int code, r;
 
         if (!s)
                 return -ENOMEM;
         s->store.ops = &sqlite_ops;
+        sqlite3_randomness(sizeof(seed), &seed); /* SQLite seeds itself now: later there may be no /dev/urandom */
         owned = &s->store;
         mask = umask(077);
         code = sqlite3_open_v2(path, &s->db,

@@ -113,19 +113,27 @@ int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **
         return 0;
 }
 
-void attestd_notify(const char *line) {
+int attestd_notify_open(void) {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un a = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -EBADF;
         size_t n = path ? strlen(path) : 0;
 
         if (n < 2 || n >= sizeof(a.sun_path) || (path[0] != '/' && path[0] != '@'))
-                return;
+                return -EBADF;
         memcpy(a.sun_path, path, n);
         if (path[0] == '@')
                 a.sun_path[0] = 0;
         fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 ||
+                        connect(fd, (struct sockaddr *) &a,
+                                        (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n +
+                                                        (path[0] == '/'))) < 0)
+                return -EBADF;
+        return TAKE_FD(fd);
+}
+
+void attestd_notify(int fd, const char *line) {
         if (fd >= 0)
-                (void) sendto(fd, line, strlen(line), MSG_NOSIGNAL, (struct sockaddr *) &a,
-                                (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n + (path[0] == '/')));
+                (void) send(fd, line, strlen(line), MSG_NOSIGNAL);
 }

@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "attestd.h"
-#include "confine.h"
 #include "error.h"
 #include "fd.h"
 #include "json.h"
@@ -81,6 +80,7 @@ typedef struct Daemon {
         Server *server;
         Loop *loop;
         LoopSource *timer;
+        int notify_fd; /* owned */
 } Daemon;
 
 static int turn(Daemon *d) {
@@ -109,13 +109,13 @@ static void on_failure(_unused_ void *userdata, const Request *q, int error) {
                                                : strerror(-error));
 }
 
-static int announce(const AttestdArgs *a, const AttestdWorld *w, const char *address) {
+static int announce(const AttestdArgs *a, const Daemon *d, const AttestdWorld *w, const char *address) {
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
         char url[160];
         int r;
 
-        attestd_notify("READY=1");
+        attestd_notify(d->notify_fd, "READY=1");
         if (!a->dev) {
                 log_notice("listening on %s", address);
                 return 0;
@@ -129,14 +129,6 @@ static int announce(const AttestdArgs *a, const AttestdWorld *w, const char *add
         return fflush(stdout) == 0 ? 0 : -EIO;
 }
 
-static int confine(char **reterr) {
-        int r = confine_no_new_privileges();
-
-        if (r >= 0)
-                r = confine_capabilities(NULL, 0);
-        return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
-}
-
 static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_(loop_source_unrefp) LoopSource *io = NULL, *term = NULL, *interrupt = NULL;
         _cleanup_free_ char *address = NULL;
@@ -145,11 +137,10 @@ static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr
         };
         int r;
 
+        d->notify_fd = attestd_notify_open();
         r = attestd_load_tls(a, w, reterr);
         if (r >= 0)
                 r = attestd_listen(a->listen ?: LISTEN_DEFAULT, &settings.listen_fd, &address, reterr);
-        if (r >= 0)
-                r = confine(reterr);
         settings.certificate = w->tls.certificate;
         settings.key = w->tls.key;
         if (r >= 0) /* takes the socket */
@@ -165,10 +156,12 @@ static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr
         if (r >= 0)
                 r = loop_add_timer(d->loop, 0, on_timer, d, &d->timer);
         if (r >= 0)
-                r = announce(a, w, address);
+                r = attestd_confine(a, w, reterr);
+        if (r >= 0)
+                r = announce(a, d, w, address);
         if (r >= 0)
                 r = loop_run(d->loop);
-        attestd_notify("STOPPING=1");
+        attestd_notify(d->notify_fd, "STOPPING=1");
         return r;
 }
 
@@ -176,11 +169,12 @@ static void daemon_done(Daemon *d) {
         server_free(d->server);
         loop_source_unref(d->timer);
         loop_unref(d->loop);
+        (void) fd_close(d->notify_fd);
 }
 
 static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
-        _cleanup_(daemon_done) Daemon d = {};
+        _cleanup_(daemon_done) Daemon d = { .notify_fd = -EBADF };
         _cleanup_strv_free_ char **words = NULL;
         int r;
 

@@ -39,5 +39,9 @@ _warn_unused_result_ int attestd_add_owner(
 
 /* The socket that the service manager passed, or a new one. *ret_address is "host:port" (owned). */
 _warn_unused_result_ int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr);
+/* Gives up everything that serving does not need; for good. */
+_warn_unused_result_ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr);
+/* A socket to the service manager, opened before confinement; -EBADF if there is none. */
+int attestd_notify_open(void);
 /* "READY=1" to the service manager, if there is one. */
-void attestd_notify(const char *line);
+void attestd_notify(int fd, const char *line);

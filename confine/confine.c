@@ -3,17 +3,23 @@
 #include "confine.h"
 
 #include <errno.h>
-#include <linux/landlock.h>
 #include <seccomp.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#include "fd.h"
+#ifndef PR_SET_MDWE /* Linux 6.3 */
+#define PR_SET_MDWE              65
+#define PR_MDWE_REFUSE_EXEC_GAIN 1
+#endif
 
 int confine_no_new_privileges(void) {
         return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+}
+
+int confine_memory(void) {
+        if (prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) >= 0)
+                return 0;
+        return errno == EINVAL ? -EOPNOTSUPP : -errno;
 }
 
 static int drop_bounding(const cap_value_t *keep, size_t n) {
@@ -70,28 +76,6 @@ bool confine_has_capabilities(void) {
         (void) cap_free(now);
         (void) cap_free(none);
         return has;
-}
-
-/* Every right that the running kernel knows, none of it granted anywhere. */
-int confine_files(void) {
-        struct landlock_ruleset_attr attr = {};
-        _cleanup_close_ int fd = -EBADF;
-        long version;
-
-        version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-        if (version < 0)
-                return errno == ENOSYS || errno == EOPNOTSUPP ? -EOPNOTSUPP : -errno;
-
-        /* Rights of version 1 are bits 0 to 12; 2 added 13 (refer), 3 added 14 (truncate), 5 added 15 (ioctl on devices). */
-        attr.handled_access_fs = (UINT64_C(1) << 13) - 1;
-        if (version >= 2)
-                attr.handled_access_fs |= UINT64_C(1) << 13;
-        if (version >= 3)
-                attr.handled_access_fs |= UINT64_C(1) << 14;
-        fd = (int) syscall(SYS_landlock_create_ruleset, &attr, sizeof(attr), 0);
-        if (fd < 0)
-                return -errno;
-        return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
 }
 
 int confine_system_calls(const char *const *names, size_t n) {

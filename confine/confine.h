@@ -24,6 +24,19 @@ bool confine_has_capabilities(void);
  * Landlock. Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_files(void);
 
+typedef struct ConfinePath {
+        const char *path; /* a file, or a directory with everything below it */
+        bool write;       /* also made, changed, removed; else read only */
+} ConfinePath;
+
+/* Only these can be opened from here on, and nothing can be executed. Where the kernel knows how, no TCP connection can be opened
+ * or waited for by a new socket (6.7), and nobody outside can be reached by signals or abstract sockets (6.12). -EOPNOTSUPP: this
+ * kernel has no Landlock. Needs confine_no_new_privileges(). */
+_warn_unused_result_ int confine_to_paths(const ConfinePath *paths, size_t n);
+
+/* No memory becomes executable any more. -EOPNOTSUPP: this kernel (before 6.3) cannot. */
+_warn_unused_result_ int confine_memory(void);
+
 /* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are passed over.
  * Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_system_calls(const char *const *names, size_t n);

@@ -2,6 +2,7 @@
 """The attestation service as a process of its own on the loopback, and curl as its client."""
 
 import json
+import os
 import signal
 import subprocess
 
@@ -11,14 +12,15 @@ from sevsim_host import build_folder
 class Service:
     """cvmspawn-attestd --dev; state stays over kill() and start()."""
 
-    def __init__(self, folder, *options):
+    def __init__(self, folder, *options, env=None):
         self.folder, self.options = folder, options
+        self.env = {**os.environ, **(env or {})}
         self.start()
 
     def start(self):
         argv = [build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={self.folder}/state", "--listen=127.0.0.1:0", *self.options]
         self.log = open(self.folder / "log", "ab")
-        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self.log, text=True)
+        self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env)
         self.url = json.loads(self.process.stdout.readline())["url"]
         self.token = (self.folder / "state/token").read_text()
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +52,40 @@ static int break_out_of_files(void) {
         if (errno != EACCES)
                 return 6;
         return 0;
+}
+
+static char folder[] = "/tmp/test-confine.XXXXXX";
+
+static int break_out_of_paths(void) {
+        static const ConfinePath nowhere[] = { { "/no/such/path", false } };
+        const ConfinePath paths[] = { { folder, true }, { "/etc/passwd", false } };
+        char inside[64];
+
+        (void) snprintf(inside, sizeof(inside), "%s/file", folder);
+        if (confine_no_new_privileges() < 0)
+                return 1;
+        if (confine_to_paths(nowhere, 1) != -ENOENT)
+                return 2;
+        if (confine_to_paths(paths, ELEMENTSOF(paths)) < 0)
+                return 3;
+        if (fd_open(inside, O_RDWR | O_CREAT, 0600) < 0 || fd_open("/etc/passwd", O_RDONLY, 0) < 0)
+                return 4;
+        if (fd_open("/etc/passwd", O_RDWR, 0) != -EACCES || fd_open("/etc/group", O_RDONLY, 0) != -EACCES)
+                return 5;
+        (void) execl("/bin/true", "true", NULL);
+        if (errno != EACCES || unlink(inside) < 0)
+                return 6;
+        return rmdir(folder) == 0 ? 7 : 0; /* of /tmp it may not take anything away */
+}
+
+static int break_out_of_memory(void) {
+        int r = confine_memory();
+        void *p;
+
+        if (r == -EOPNOTSUPP)
+                return SKIPPED;
+        p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        return r < 0 || p == MAP_FAILED || mprotect(p, 4096, PROT_READ | PROT_EXEC) == 0;
 }
 
 static int break_out_of_system_calls(void) {
@@ -113,6 +149,11 @@ static int use_own_devices(void) {
 static void files_are_out_of_reach(_unused_ void **state) {
         int status = in_child(break_out_of_files);
 
+        if (status == 0) {
+                assert_non_null(mkdtemp(folder));
+                status = in_child(break_out_of_paths);
+                assert_int_equal(rmdir(folder), 0);
+        }
         if (status == SKIPPED) {
                 print_message("this kernel has no Landlock, so the confinement to no files cannot be "
                               "tried\n");
@@ -128,6 +169,16 @@ static void system_calls_are_refused(_unused_ void **state) {
         skip();
 #endif
         assert_int_equal(in_child(break_out_of_system_calls), 0);
+}
+
+static void memory_stays_data(_unused_ void **state) {
+        int status = in_child(break_out_of_memory);
+
+        if (status == SKIPPED) {
+                print_message("this kernel cannot refuse memory that becomes executable\n");
+                skip();
+        }
+        assert_int_equal(status, 0);
 }
 
 static void capabilities_are_gone(_unused_ void **state) {
@@ -152,6 +203,7 @@ static void devices_are_its_own(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(files_are_out_of_reach),
+                cmocka_unit_test(memory_stays_data),
                 cmocka_unit_test(system_calls_are_refused),
                 cmocka_unit_test(capabilities_are_gone),
                 cmocka_unit_test(devices_are_its_own),
