@@ -93,7 +93,7 @@ static int load_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr)
                 return -ENOMEM;
         STRV_FOREACH(path, a->certs) {
                 _cleanup_free_ SevChain *c = calloc(1, sizeof(SevChain));
-                _cleanup_(platform_args_done) PlatformArgs none = {};
+                const PlatformArgs none = {};
                 char *const one[] = { *path, NULL };
                 int r;
 

@@ -259,7 +259,7 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
                                 "expected show, verify or split, and files with certificates");
         if (!streq(words[0], "show") && !streq(words[0], "verify") && !streq(words[0], "split"))
                 return error_set(reterr, -EINVAL, "expected show, verify or split, not '%s'", words[0]);
-        r = platform_load(&a->platform, words + 1, chain, reterr);
+        r = platform_load_facts(&a->platform, words + 1, chain, reterr);
         if (r < 0) {
                 /* what is no certificate at all is not authentic, either; a file that cannot be read decides nothing */
                 *ret = r == -EBADMSG || r == -EEXIST || r == -EOPNOTSUPP ? VERDICT_NOT_AUTHENTIC

@@ -33,23 +33,24 @@ static int read_file(const char *path, char **ret, size_t *ret_size, char **rete
         return r < 0 ? error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r)) : 0;
 }
 
-int platform_add_fact(PlatformArgs *a, SevChain *chain, const char *name, const char *value, size_t n,
-                char **reterr) {
+int platform_add_fact(const PlatformArgs *a, SevChain *chain, char **cek_id, const char *name,
+                const char *value, size_t n, char **reterr) {
         int r;
 
         if (streq(name, "pdh") || streq(name, "cert-chain")) {
                 r = sev_chain_add(chain, value, n, a->unsigned_naples, reterr);
                 return r < 0 ? error_prefix(reterr, r, "%s", name) : 0;
         }
-        if (streq(name, "cpu0-id") && !a->cek_id) {
-                a->cek_id = strndup(value, n);
-                return a->cek_id ? 0 : -ENOMEM;
+        if (streq(name, "cpu0-id") && cek_id && !*cek_id) {
+                *cek_id = strndup(value, n);
+                return *cek_id ? 0 : -ENOMEM;
         }
         return 0;
 }
 
 /* `virsh nodesevinfo`: a line a fact, "NAME : VALUE". 0: it is none of that. */
-static int add_lines(PlatformArgs *a, SevChain *chain, const char *data, char **reterr) {
+static int add_lines(
+                const PlatformArgs *a, SevChain *chain, char **cek_id, const char *data, char **reterr) {
         _cleanup_strv_free_ char **lines = NULL;
         int r, found = 0;
 
@@ -64,13 +65,14 @@ static int add_lines(PlatformArgs *a, SevChain *chain, const char *data, char **
                 value = colon + 1 + strspn(colon + 1, " \t");
                 (*l)[strcspn(*l, " \t:")] = 0;
                 found |= streq(*l, "pdh");
-                r = platform_add_fact(a, chain, *l, value, strcspn(value, " \t\r"), reterr);
+                r = platform_add_fact(a, chain, cek_id, *l, value, strcspn(value, " \t\r"), reterr);
         }
         return r < 0 ? r : found;
 }
 
 /* QMP's answer to query-sev-capabilities, with or without its "return". 0: it is none of that. */
-static int add_json(PlatformArgs *a, SevChain *chain, const char *data, size_t size, char **reterr) {
+static int add_json(const PlatformArgs *a, SevChain *chain, char **cek_id, const char *data, size_t size,
+                char **reterr) {
         static const char *const names[] = { "pdh", "cert-chain", "cpu0-id" };
         _cleanup_js_ Json *j = NULL;
         const Json *facts;
@@ -85,7 +87,7 @@ static int add_json(PlatformArgs *a, SevChain *chain, const char *data, size_t s
                 int r = 0;
 
                 if (js_string_value(value))
-                        r = platform_add_fact(a, chain, names[i], js_string_value(value),
+                        r = platform_add_fact(a, chain, cek_id, names[i], js_string_value(value),
                                         js_string_length(value), reterr);
                 if (r < 0)
                         return r;
@@ -93,7 +95,7 @@ static int add_json(PlatformArgs *a, SevChain *chain, const char *data, size_t s
         return 1;
 }
 
-static int add_file(PlatformArgs *a, SevChain *chain, const char *path, char **reterr) {
+static int add_file(const PlatformArgs *a, SevChain *chain, char **cek_id, const char *path, char **reterr) {
         _cleanup_free_ char *data = NULL;
         size_t size;
         int r;
@@ -102,16 +104,17 @@ static int add_file(PlatformArgs *a, SevChain *chain, const char *path, char **r
         if (r < 0)
                 return r;
         /* Certificates begin with their version, a small number; as base64 they hold no colon. */
-        r = data[0] == '{' ? add_json(a, chain, data, size, reterr)
+        r = data[0] == '{' ? add_json(a, chain, cek_id, data, size, reterr)
                         : strchr(data, ':') && (unsigned char) data[0] >= ' '
-                        ? add_lines(a, chain, data, reterr)
+                        ? add_lines(a, chain, cek_id, data, reterr)
                         : 0;
         if (r == 0)
                 r = sev_chain_add(chain, data, size, a->unsigned_naples, reterr);
         return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 0;
 }
 
-int platform_load(PlatformArgs *a, char *const *files, SevChain *ret, char **reterr) {
+static int load_files(
+                const PlatformArgs *a, char *const *files, char **cek_id, SevChain *ret, char **reterr) {
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
 
         if (!chain)
@@ -119,13 +122,21 @@ int platform_load(PlatformArgs *a, char *const *files, SevChain *ret, char **ret
         char *const *const lists[] = { files, a->certs };
         FOREACH_ARRAY(l, lists, ELEMENTSOF(lists))
                 STRV_FOREACH(path, *l) {
-                        int r = add_file(a, chain, *path, reterr);
+                        int r = add_file(a, chain, cek_id, *path, reterr);
 
                         if (r < 0)
                                 return r;
                 }
         *ret = *chain;
         return 0;
+}
+
+int platform_load(const PlatformArgs *a, char *const *files, SevChain *ret, char **reterr) {
+        return load_files(a, files, NULL, ret, reterr);
+}
+
+int platform_load_facts(PlatformArgs *a, char *const *files, SevChain *ret, char **reterr) {
+        return load_files(a, files, &a->cek_id, ret, reterr);
 }
 
 int platform_load_root(const char *path, TrustAnchor *ret, char **reterr) {

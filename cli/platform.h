@@ -66,12 +66,16 @@ void platform_args_done(PlatformArgs *a);
 /* The anchor that --insecure-root names: the key of any certificate in AMD's format. */
 _warn_unused_result_ int platform_load_root(const char *path, TrustAnchor *ret, char **reterr);
 /* One of the facts that libvirt and QEMU tell of a host, by their common names: pdh and cert-chain (base64) go to the chain, cpu0-id
- * becomes --cek-id unless that was given, others are nothing to us. */
-_warn_unused_result_ int platform_add_fact(PlatformArgs *a, SevChain *chain, const char *name,
-                const char *value, size_t n, char **reterr);
+ * to *cek_id unless something is there (owned; cek_id may be NULL), others are nothing to us. */
+_warn_unused_result_ int platform_add_fact(const PlatformArgs *a, SevChain *chain, char **cek_id,
+                const char *name, const char *value, size_t n, char **reterr);
 /* Reads the files (NULL-terminated list) and those of --certs: certificates, what `virsh nodesevinfo` prints, or QMP's answer to
  * query-sev-capabilities. */
-_warn_unused_result_ int platform_load(PlatformArgs *a, char *const *files, SevChain *ret, char **reterr);
+_warn_unused_result_ int platform_load(
+                const PlatformArgs *a, char *const *files, SevChain *ret, char **reterr);
+/* The same, and the cpu0-id among these becomes --cek-id unless that was given. */
+_warn_unused_result_ int platform_load_facts(
+                PlatformArgs *a, char *const *files, SevChain *ret, char **reterr);
 /* Verifies; what is missing is looked for in the cache and, with --online, fetched, and then added to *chain. */
 _warn_unused_result_ int platform_verify(
                 const PlatformArgs *a, SevChain *chain, SevChainReport *ret, char **reterr);

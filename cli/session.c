@@ -260,13 +260,13 @@ static int ask_libvirt(Arguments *a, SevChain *chain, char **reterr) {
         if (r >= 0)
                 r = libvirt_platform(c, &p, reterr);
         libvirt_close(c);
-        if (r >= 0)
-                r = platform_add_fact(&a->platform, chain, "pdh", p.pdh, strlen(p.pdh), reterr);
-        if (r >= 0)
-                r = platform_add_fact(&a->platform, chain, "cert-chain", p.cert_chain, strlen(p.cert_chain),
-                                reterr);
-        if (r >= 0 && p.cpu0_id)
-                r = platform_add_fact(&a->platform, chain, "cpu0-id", p.cpu0_id, strlen(p.cpu0_id), reterr);
+        const struct {
+                const char *name, *value;
+        } facts[] = { { "pdh", p.pdh }, { "cert-chain", p.cert_chain }, { "cpu0-id", p.cpu0_id } };
+        FOREACH_ARRAY(f, facts, ELEMENTSOF(facts))
+                if (r >= 0 && f->value)
+                        r = platform_add_fact(&a->platform, chain, &a->platform.cek_id, f->name, f->value,
+                                        strlen(f->value), reterr);
         return r < 0 ? error_prefix(reterr, r, "--connect='%s'", a->connect) : 0;
 }
 
@@ -277,7 +277,7 @@ static int load_platform(Arguments *a, char *const *words, SevChain *chain, char
                 return error_set(reterr, -EINVAL,
                                 "expected the platform's PDH: a file with its certificates, or "
                                 "--connect=URI");
-        r = platform_load(&a->platform, words, chain, reterr);
+        r = platform_load_facts(&a->platform, words, chain, reterr);
         if (r >= 0 && a->connect)
                 r = ask_libvirt(a, chain, reterr);
         if (r >= 0 && !chain->has_pdh)
