@@ -33,6 +33,7 @@ static int store_launch(const Service *s, const Request *q, const SevSession *se
                 .open_max = LAUNCH_OPEN_MAX,
                 .window = l.created - (int64_t) reg->instance_window,
                 .releases_max = reg->max_instances,
+                .hold_expired = l.created - (int64_t) reg->hold_seconds,
         };
         int r = s->random(s->random_data, l.id, sizeof(l.id));
 

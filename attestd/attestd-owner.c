@@ -70,38 +70,105 @@ int handle_health(const Service *s, const Request *q, Reply *reply) {
         return r < 0 ? r : reply_json(reply, 200, j);
 }
 
-int handle_register(const Service *s, const Request *q, Reply *reply) {
+/* What a body says: 1, or the reply is made. Without secrets in it, which `keep` permits, *table stays empty. */
+static int read_registration(const Request *q, bool keep, Registration *ret, Json **ret_body,
+                SecretBuf *table, Reply *reply) {
         _cleanup_(registration_done) Registration reg = {};
-        _cleanup_(secret_buf_done) SecretBuf table = {};
         _cleanup_free_ char *error = NULL;
         _cleanup_js_ Json *j = NULL;
-        StoreVm v = { .id = (char *) q->id, .owner = q->owner, .created = service_now(s) };
-        Json *answer = NULL;
         int r = service_read_body(q, &j, reply);
 
         if (r <= 0)
                 return r;
-        r = registration_parse(j, /* with_secrets= */ true, &reg, &error);
-        if (r >= 0)
-                r = registration_table(&reg, &table, &error);
+        r = registration_parse(j, !keep || js_get(j, "secrets"), &reg, &error);
+        if (r >= 0 && reg.secrets)
+                r = registration_table(&reg, table, &error);
         if (r == -EINVAL || r == -E2BIG)
                 return reply_problem(reply, 422, "bad-registration", "This cannot be registered", "%s",
                                 error ?: "a member has the wrong type");
-        if (r >= 0)
-                r = registration_document(j, &v.document);
-        if (r >= 0)
-                r = vault_seal(s->vault, "secrets", q->id, strlen(q->id), table.data, table.size, s->random,
-                                s->random_data, &v.sealed, &v.sealed_size);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(reg, (Registration) {});
+        *ret_body = TAKE_PTR(j);
+        return 1;
+}
+
+/* Document and sealed table of what was read; both are freed with *v. */
+static int fill_vm(
+                const Service *s, const Request *q, const Json *body, const SecretBuf *table, StoreVm *v) {
+        int r;
+
+        v->id = strdup(q->id);
+        v->owner = q->owner;
+        v->created = service_now(s);
+        if (!v->id)
+                return -ENOMEM;
+        r = registration_document(body, &v->document);
+        if (r < 0 || table->size == 0)
+                return r;
+        return vault_seal(s->vault, "secrets", q->id, strlen(q->id), table->data, table->size, s->random,
+                        s->random_data, &v->sealed, &v->sealed_size);
+}
+
+int handle_register(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_(registration_done) Registration reg = {};
+        _cleanup_(secret_buf_done) SecretBuf table = {};
+        _cleanup_(store_vm_done) StoreVm v = {};
+        _cleanup_js_ Json *j = NULL;
+        Json *answer = NULL;
+        int r = read_registration(q, /* keep= */ false, &reg, &j, &table, reply);
+
+        if (r <= 0)
+                return r;
+        r = fill_vm(s, q, j, &table, &v);
         if (r >= 0)
                 r = s->store->ops->vm_add(s->store, &v);
-        free(v.document);
-        free(v.sealed);
         if (r == -EEXIST)
                 return reply_problem(reply, 409, "exists", "This id is taken",
-                                "there is a registration with this id; delete it first, or take another id");
+                                "there is a registration with this id: update it with PUT, delete it first, "
+                                "or take "
+                                "another id");
         if (r >= 0)
                 r = js_build(&answer, "{s:s, s:I}", "id", q->id, "secret-table-size", (int64_t) table.size);
         return r < 0 ? r : reply_json(reply, 201, answer);
+}
+
+static int unknown(Reply *reply) {
+        return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
+                        "you have no registration with this id");
+}
+
+int handle_update(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_(registration_done) Registration reg = {};
+        _cleanup_(secret_buf_done) SecretBuf table = {};
+        _cleanup_(store_vm_done) StoreVm v = {}, old = {};
+        _cleanup_js_ Json *j = NULL;
+        Json *answer = NULL;
+        uint64_t ended = 0, size;
+        int r = s->store->ops->vm_get(s->store, q->id, &old);
+
+        if (r == -ENOENT || (r >= 0 && old.owner != q->owner))
+                return unknown(reply);
+        if (r < 0)
+                return r;
+        r = read_registration(q, /* keep= */ true, &reg, &j, &table, reply);
+        if (r <= 0)
+                return r;
+        /* Secrets that stay were checked against the area as it was. */
+        size = table.size > 0 ? table.size : old.sealed_size - VAULT_OVERHEAD;
+        if (size > reg.secret_area_size)
+                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
+                                "secret-area-size: the registered secrets need %llu bytes",
+                                (unsigned long long) size);
+        r = fill_vm(s, q, j, &table, &v);
+        if (r >= 0)
+                r = s->store->ops->vm_update(s->store, &v, v.created, &ended);
+        if (r == -ENOENT)
+                return unknown(reply);
+        if (r >= 0)
+                r = js_build(&answer, "{s:s, s:I, s:I}", "id", q->id, "secret-table-size", (int64_t) size,
+                                "launches-ended", (int64_t) ended);
+        return r < 0 ? r : reply_json(reply, 200, answer);
 }
 
 static int vm_to_json(const StoreVm *v, Json **ret) {
@@ -113,6 +180,7 @@ static int vm_to_json(const StoreVm *v, Json **ret) {
         if (!j || js_set(j, "id", js_string(v->id)) < 0 ||
                         js_set(j, "created", js_u64((uint64_t) v->created)) < 0 ||
                         js_set(j, "launches-open", js_u64(v->open)) < 0 ||
+                        js_set(j, "launches-held", js_u64(v->held)) < 0 ||
                         js_set(j, "launches-released", js_u64(v->released)) < 0 ||
                         js_set(j, "registration", TAKE_PTR(document)) < 0)
                 return -ENOMEM;
@@ -135,11 +203,6 @@ int handle_list(const Service *s, const Request *q, Reply *reply) {
                 return -ENOMEM;
         r = s->store->ops->vm_list(s->store, q->owner, list_one, list);
         return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
-}
-
-static int unknown(Reply *reply) {
-        return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
-                        "you have no registration with this id");
 }
 
 int handle_show(const Service *s, const Request *q, Reply *reply) {

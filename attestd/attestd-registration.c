@@ -17,12 +17,16 @@
 #define POLICY_RESERVED    0xffc0u
 #define WINDOW_DEFAULT     3600u
 #define WINDOW_MAX         (366u * 24 * 3600)
+#define HOLD_DEFAULT       3600u
+#define HOLD_MIN           60u
+#define HOLD_MAX           (7u * 24 * 3600)
 #define AREA_SIZE_DEFAULT  3072u /* OVMF: edk2 OvmfPkg/Include/Fdf/MemFd.fdf.inc */
 #define FINGERPRINT_DIGITS 64u
 
 void registration_done(Registration *r) {
         free(r->scheme);
         free(r->kind);
+        free(r->over_limit);
         free(r->digests.items);
         free(r->firmware.items);
         free(r->clouds.items);
@@ -148,6 +152,8 @@ static const JsField fields[] = {
         CUSTOM("cloud-cert", clouds, true, parse_clouds),
         FIELD("max-instances", JS_FIELD_U64, max_instances, false),
         FIELD("instance-window", JS_FIELD_U64, instance_window, false),
+        FIELD("over-limit", JS_FIELD_STRING, over_limit, false),
+        FIELD("hold-seconds", JS_FIELD_U64, hold_seconds, false),
         FIELD("min-api-major", JS_FIELD_U64, min_api_major, false),
         FIELD("min-api-minor", JS_FIELD_U64, min_api_minor, false),
         FIELD("min-build", JS_FIELD_U64, min_build, false),
@@ -174,6 +180,26 @@ static int check_policy(const Registration *r, bool es, char **reterr) {
         return 0;
 }
 
+static int check_limits(Registration *r, const Json *j, bool image, char **reterr) {
+        if (image && !js_get(j, "max-instances"))
+                return error_set(reterr, -EINVAL, "max-instances: an image needs an explicit number");
+        if (!js_get(j, "max-instances"))
+                r->max_instances = 1;
+        if (!js_get(j, "instance-window"))
+                r->instance_window = WINDOW_DEFAULT;
+        if (!js_get(j, "hold-seconds"))
+                r->hold_seconds = HOLD_DEFAULT;
+        if (r->max_instances == 0 || r->max_instances > 1000000)
+                return error_set(reterr, -EINVAL, "max-instances: expected 1 to 1000000");
+        if (r->instance_window == 0 || r->instance_window > WINDOW_MAX)
+                return error_set(reterr, -EINVAL, "instance-window: expected 1 to %u seconds", WINDOW_MAX);
+        if (r->over_limit && !streq(r->over_limit, "refuse") && !streq(r->over_limit, "hold"))
+                return error_set(reterr, -EINVAL, "over-limit: expected refuse or hold");
+        if (r->hold_seconds < HOLD_MIN || r->hold_seconds > HOLD_MAX)
+                return error_set(reterr, -EINVAL, "hold-seconds: expected %u to %u", HOLD_MIN, HOLD_MAX);
+        return 0;
+}
+
 static int check(Registration *r, const Json *j, bool with_secrets, char **reterr) {
         bool es = streq(r->scheme, "amd-sev-es"), image = streq_ptr(r->kind, "image");
         int k;
@@ -192,18 +218,11 @@ static int check(Registration *r, const Json *j, bool with_secrets, char **reter
                                 "launch-digests, one for each vCPU count");
         if (r->digests.n_items + r->firmware.n_items == 0)
                 return error_set(reterr, -EINVAL, "launch-digests: missing; nothing would be accepted");
-        if (image && !js_get(j, "max-instances"))
-                return error_set(reterr, -EINVAL, "max-instances: an image needs an explicit number");
-        if (!js_get(j, "max-instances"))
-                r->max_instances = 1;
-        if (!js_get(j, "instance-window"))
-                r->instance_window = WINDOW_DEFAULT;
+        k = check_limits(r, j, image, reterr);
+        if (k < 0)
+                return k;
         if (!js_get(j, "secret-area-size"))
                 r->secret_area_size = AREA_SIZE_DEFAULT;
-        if (r->max_instances == 0 || r->max_instances > 1000000)
-                return error_set(reterr, -EINVAL, "max-instances: expected 1 to 1000000");
-        if (r->instance_window == 0 || r->instance_window > WINDOW_MAX)
-                return error_set(reterr, -EINVAL, "instance-window: expected 1 to %u seconds", WINDOW_MAX);
         if (r->min_api_major > 255 || r->min_api_minor > 255 || r->min_build > 255)
                 return error_set(reterr, -EINVAL,
                                 "min-api-major, min-api-minor, min-build: expected 0 to 255");

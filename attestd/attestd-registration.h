@@ -34,6 +34,8 @@ typedef struct Registration {
         DigestList clouds;        /* SHA-256 of accepted OCA certificates */
         bool any_cloud;
         uint64_t max_instances, instance_window; /* releases in so many seconds */
+        char *over_limit;                        /* owned: what happens to more, "refuse" or "hold" */
+        uint64_t hold_seconds;                   /* how long a held launch waits for its owner */
         uint64_t min_api_major, min_api_minor, min_build;
         uint64_t secret_area_size;
         Json *secrets, *description; /* owned */

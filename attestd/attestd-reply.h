@@ -16,8 +16,9 @@ typedef struct Request {
         const char *body;
         size_t body_size;
         /* Filled by the router: */
-        const char *id; /* of the registration in the path, or NULL */
-        int64_t owner;  /* with routes for owners */
+        const char *id;     /* of the registration in the path, or NULL */
+        const char *launch; /* the launch-id in the path, or NULL */
+        int64_t owner;      /* with routes for owners */
 } Request;
 
 typedef struct Reply {

@@ -11,7 +11,7 @@
 #define TOKEN_MAX       256u
 
 typedef struct Route {
-        const char *method, *path; /* "*" stands for one registration's id */
+        const char *method, *path; /* "*" stands for an id: of a registration, then of a launch */
         size_t max_body;
         bool for_owner;
         ServiceHandler handler;
@@ -23,45 +23,63 @@ static const Route routes[] = {
         { "GET", "/vm", 0, true, handle_list },
         { "POST", "/vm/*", BODY_SIZE_MAX, true, handle_register },
         { "GET", "/vm/*", 0, true, handle_show },
+        { "PUT", "/vm/*", BODY_SIZE_MAX, true, handle_update },
         { "DELETE", "/vm/*", 0, true, handle_delete },
         { "GET", "/vm/*/events", 0, true, handle_events },
+        { "GET", "/vm/*/launches", 0, true, handle_launches },
+        { "POST", "/vm/*/launches/*/confirm", BODY_SIZE_MAX, true, handle_confirm },
+        { "DELETE", "/vm/*/launches/*", 0, true, handle_reject },
         { "POST", "/vm/*/launch", BODY_SIZE_MAX, false, handle_launch },
         { "POST", "/vm/*/validate", BODY_SIZE_MAX, false, handle_validate },
 };
 
-/* Whether the path has this shape; then *ret_id is the id in it (owned, NULL without one). No escapes are decoded: an id has
- * none. 1, 0 or -ENOMEM. */
-static int path_match(const char *pattern, const char *path, char **ret_id) {
-        const char *star = strchr(pattern, '*'), *end;
-        char *id;
+/* What the stars of a pattern stand for. */
+typedef struct PathIds {
+        char *items[2]; /* owned: registration, launch */
+        size_t n;
+} PathIds;
+
+static void path_ids_done(PathIds *p) {
+        FOREACH_ARRAY(item, p->items, ELEMENTSOF(p->items))
+                free(*item);
+        *p = (PathIds) {};
+}
+
+/* Whether the path has this shape. No escapes are decoded: an id has none. 1, 0 or -ENOMEM. */
+static int path_match(const char *pattern, const char *path, PathIds *ret) {
+        _cleanup_(path_ids_done) PathIds ids = {};
 
         if (strlen(path) > PATH_MAX_LENGTH)
                 return 0;
-        if (!star)
-                return streq(pattern, path);
-        if (strncmp(pattern, path, (size_t) (star - pattern)) != 0)
-                return 0;
-        path += star - pattern;
-        end = strchrnul(path, '/');
-        if (!streq(star + 1, end))
-                return 0;
-        id = strndup(path, (size_t) (end - path));
-        if (!id)
-                return -ENOMEM;
-        if (!registration_id_valid(id)) {
-                free(id);
-                return 0;
+        while (*pattern) {
+                const char *end = strchrnul(path, '/');
+
+                if (*pattern != '*') {
+                        if (*pattern++ != *path++)
+                                return 0;
+                        continue;
+                }
+                assert(ids.n < ELEMENTSOF(ids.items));
+                ids.items[ids.n] = strndup(path, (size_t) (end - path));
+                if (!ids.items[ids.n])
+                        return -ENOMEM;
+                if (!registration_id_valid(ids.items[ids.n++]))
+                        return 0;
+                path = end;
+                pattern++;
         }
-        *ret_id = id;
+        if (*path)
+                return 0;
+        *ret = TAKE_STRUCT(ids, (PathIds) {});
         return 1;
 }
 
 /* 1 found; 0 not, and *ret_allow is the first method that this path has, if any. */
-static int find_route(const char *method, const char *path, const Route **ret, char **ret_id,
+static int find_route(const char *method, const char *path, const Route **ret, PathIds *ret_ids,
                 const char **ret_allow) {
         FOREACH_ARRAY(route, routes, ELEMENTSOF(routes)) {
-                _cleanup_free_ char *id = NULL;
-                int r = path_match(route->path, path, &id);
+                _cleanup_(path_ids_done) PathIds ids = {};
+                int r = path_match(route->path, path, &ids);
 
                 if (r < 0)
                         return r;
@@ -69,7 +87,7 @@ static int find_route(const char *method, const char *path, const Route **ret, c
                         continue;
                 if (streq(route->method, method)) {
                         *ret = route;
-                        *ret_id = TAKE_PTR(id);
+                        *ret_ids = TAKE_STRUCT(ids, (PathIds) {});
                         return 1;
                 }
                 if (!*ret_allow)
@@ -79,11 +97,11 @@ static int find_route(const char *method, const char *path, const Route **ret, c
 }
 
 size_t service_body_max(const char *method, const char *path) {
-        _cleanup_free_ char *id = NULL;
+        _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
         const Route *route;
 
-        return find_route(method, path, &route, &id, &allow) > 0 ? route->max_body : 0;
+        return find_route(method, path, &route, &ids, &allow) > 0 ? route->max_body : 0;
 }
 
 int service_token_hash(const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]) {
@@ -115,10 +133,10 @@ static int authorize(const Service *s, Request *q, Reply *reply) {
 }
 
 static int handle(const Service *s, Request *q, Reply *reply) {
-        _cleanup_free_ char *id = NULL;
+        _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
         const Route *route;
-        int r = find_route(q->method, q->path, &route, &id, &allow);
+        int r = find_route(q->method, q->path, &route, &ids, &allow);
 
         if (r < 0)
                 return r;
@@ -139,9 +157,10 @@ static int handle(const Service *s, Request *q, Reply *reply) {
                 if (r <= 0)
                         return r;
         }
-        q->id = id;
+        q->id = ids.items[0];
+        q->launch = ids.items[1];
         r = route->handler(s, q, reply);
-        q->id = NULL;
+        q->id = q->launch = NULL;
         return r;
 }
 

@@ -7,7 +7,11 @@
  *      GET    /, /health                      anybody: what this service offers; that it works
  *      POST   /vm/ID                          owner: registers
  *      GET    /vm, /vm/ID, /vm/ID/events      owner: lists, shows without secrets, tells what happened
+ *      PUT    /vm/ID                          owner: says anew
  *      DELETE /vm/ID                          owner: forgets, with all launches
+ *      GET    /vm/ID/launches                 owner: lists them
+ *      POST   /vm/ID/launches/LAUNCH/confirm  owner: lets a held launch have its secrets
+ *      DELETE /vm/ID/launches/LAUNCH          owner: ends one that has not got them
  *      POST   /vm/ID/launch                   host: platform in, session out
  *      POST   /vm/ID/validate                 host: measurement in, secret packet out
  */
@@ -28,6 +32,7 @@
 #define LAUNCH_OPEN_MAX    64u       /* of one registration */
 #define LAUNCH_TTL_SECONDS (15 * 60) /* from session to measurement: a start takes seconds */
 #define LAUNCH_FAILURES    3u
+#define LAUNCH_HELD_MAX    64u /* of one registration */
 
 /* AMD's certificates of one generation, which hosts need not send. */
 typedef struct ServiceCollateral {
@@ -60,6 +65,10 @@ int handle_register(const Service *s, const Request *q, Reply *reply);
 int handle_list(const Service *s, const Request *q, Reply *reply);
 int handle_show(const Service *s, const Request *q, Reply *reply);
 int handle_events(const Service *s, const Request *q, Reply *reply);
+int handle_update(const Service *s, const Request *q, Reply *reply);
+int handle_launches(const Service *s, const Request *q, Reply *reply);
+int handle_confirm(const Service *s, const Request *q, Reply *reply);
+int handle_reject(const Service *s, const Request *q, Reply *reply);
 int handle_delete(const Service *s, const Request *q, Reply *reply);
 int handle_launch(const Service *s, const Request *q, Reply *reply);
 int handle_validate(const Service *s, const Request *q, Reply *reply);
@@ -74,6 +83,11 @@ _warn_unused_result_ int service_base64(const Json *j, const char *name, size_t 
 /* Is this platform one that the registration accepts? */
 _warn_unused_result_ int service_platform(
                 const Service *s, const Registration *reg, const Json *body, SevCert *ret_pdh, Reply *reply);
+/* Lets a proven launch wait for its owner: 202, or 429 if too many wait. 0 or -errno. */
+_warn_unused_result_ int service_hold(
+                const Service *s, const Registration *reg, const StoreLaunch *l, Reply *reply);
+/* Has it waited too long, for its measurement or its owner? */
+bool service_launch_expired(const Service *s, const Registration *reg, const StoreLaunch *l);
 /* SHA-256 of a bearer token, as the store knows it. */
 _warn_unused_result_ int service_token_hash(
                 const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]);

@@ -6,7 +6,8 @@
 #include "attestd-sqlite.h"
 
 #define LAUNCH_COLUMNS                                                                                      \
-        "SELECT id, vm, state, created, policy, failures, keys, measurement, header, payload FROM launch "
+        "SELECT id, vm, state, created, policy, failures, keys, measurement, header, payload, held FROM "   \
+        "launch "
 
 static int read_launch(Query *q, StoreLaunch *ret) {
         _cleanup_(store_launch_done) StoreLaunch l = {
@@ -14,6 +15,7 @@ static int read_launch(Query *q, StoreLaunch *ret) {
                 .created = sqlite3_column_int64(q, 3),
                 .policy = (uint32_t) sqlite3_column_int64(q, 4),
                 .failures = (uint64_t) sqlite3_column_int64(q, 5),
+                .held = sqlite3_column_int64(q, 10),
         };
         const struct {
                 int column;
@@ -53,6 +55,16 @@ int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits)
         /* What is too old, and the oldest of this registration beyond its share: an attacker who opens launches cannot keep
          * others out for longer than it takes to open as many again. */
         r = sqlite_do(s, NULL, "DELETE FROM launch WHERE state = 0 AND created < ?1", "i", limits->expired);
+        if (r >= 0)
+                r = sqlite_do(s, NULL,
+                                "INSERT INTO event (time, owner, vm, launch, what) "
+                                "SELECT ?1, (SELECT owner FROM vm WHERE id = ?2), ?2, lower(hex(id)), "
+                                "'expired' FROM launch "
+                                "WHERE vm = ?2 AND state IN (3, 4) AND held < ?3",
+                                "isi", l->created, l->vm, limits->hold_expired);
+        if (r >= 0)
+                r = sqlite_do(s, NULL, "DELETE FROM launch WHERE vm = ?1 AND state IN (3, 4) AND held < ?2",
+                                "si", l->vm, limits->hold_expired);
         if (r >= 0)
                 r = sqlite_do(s, NULL,
                                 "DELETE FROM launch WHERE number IN (SELECT number FROM launch WHERE vm = "
@@ -131,24 +143,86 @@ int sqlite_launch_fail(Store *s, const StoreLaunch *l, uint64_t max, int64_t now
         return 0;
 }
 
-static int release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now) {
+static int count_launches(Store *s, const char *sql, const char *vm, int64_t value, uint64_t *ret) {
         _cleanup_query_ Query *q = NULL;
-        uint64_t changes = 0;
-        int r = sqlite_query(s, &q, "SELECT count(*) FROM launch WHERE vm = ?1 AND released > ?2", "si",
-                        l->vm, limits->window);
+        int r = sqlite_query(s, &q, sql, "si", vm, value);
 
         if (r >= 0)
                 r = sqlite_row(q);
         if (r <= 0)
                 return r < 0 ? r : -EIO;
-        if ((uint64_t) sqlite3_column_int64(q, 0) >= limits->releases_max)
+        *ret = (uint64_t) sqlite3_column_int64(q, 0);
+        return 0;
+}
+
+/* A change of state with its event, or -ESTALE. */
+static int move(Store *s, const StoreLaunch *l, int64_t now, const char *sql, const char *event) {
+        uint64_t changes = 0;
+        int r = sqlite_do(s, &changes, sql, "bi", l->id, sizeof(l->id), now);
+
+        if (r >= 0 && changes != 1)
+                return -ESTALE;
+        return r < 0 ? r : sqlite_event(s, now, l->vm, l->id, event);
+}
+
+static int hold(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now) {
+        uint64_t held;
+        int r = count_launches(s, "SELECT count(*) FROM launch WHERE vm = ?1 AND state = ?2", l->vm,
+                        (int64_t) LAUNCH_HELD, &held);
+
+        if (r < 0)
+                return r;
+        if (held >= limits->held_max)
+                return -EDQUOT;
+        return move(s, l, now, "UPDATE launch SET state = 3, held = ?2 WHERE id = ?1 AND state = 0", "held");
+}
+
+int sqlite_launch_hold(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now) {
+        int r;
+
+        if (l->state == LAUNCH_HELD)
+                return 0;
+        r = sqlite_begin(s);
+        return r < 0 ? r : sqlite_end(s, hold(s, l, limits, now));
+}
+
+int sqlite_launch_confirm(Store *s, const StoreLaunch *l, int64_t now) {
+        int r = sqlite_begin(s);
+
+        return r < 0 ? r
+                     : sqlite_end(s,
+                                       move(s, l, now,
+                                                       "UPDATE launch SET state = 4, held = ?2 WHERE id = "
+                                                       "?1 AND state = 3",
+                                                       "confirmed"));
+}
+
+int sqlite_launch_reject(Store *s, const StoreLaunch *l, int64_t now) {
+        int r = sqlite_begin(s);
+
+        return r < 0 ? r
+                     : sqlite_end(s,
+                                       move(s, l, now,
+                                                       "UPDATE launch SET state = 2, held = ?2, keys = NULL "
+                                                       "WHERE id = ?1 AND state IN (0, 3, 4)",
+                                                       "rejected"));
+}
+
+static int release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now) {
+        uint64_t released, changes = 0;
+        int r = count_launches(s, "SELECT count(*) FROM launch WHERE vm = ?1 AND released > ?2", l->vm,
+                        limits->window, &released);
+
+        if (r < 0)
+                return r;
+        if (l->state != LAUNCH_CONFIRMED && released >= limits->releases_max)
                 return -EDQUOT;
         r = sqlite_do(s, &changes,
                         "UPDATE launch SET state = 1, released = ?1, keys = NULL, measurement = ?2, header "
                         "= ?3, payload = ?4 "
-                        "WHERE id = ?5 AND state = 0",
-                        "ibbbb", now, l->measurement, sizeof(l->measurement), l->header, sizeof(l->header),
-                        l->payload, l->payload_size, l->id, sizeof(l->id));
+                        "WHERE id = ?5 AND state = ?6",
+                        "ibbbbi", now, l->measurement, sizeof(l->measurement), l->header, sizeof(l->header),
+                        l->payload, l->payload_size, l->id, sizeof(l->id), (int64_t) l->state);
         if (r >= 0 && changes != 1)
                 return -ESTALE;
         return r < 0 ? r : sqlite_event(s, now, l->vm, l->id, "released");

@@ -5,33 +5,34 @@
 #include "attestd-sqlite.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "error.h"
 
-#define SCHEMA_VERSION 1
-#define BUSY_MSEC      2000 /* another program, `cvmspawn-attestd --add-owner`, may be writing */
+#define BUSY_MSEC 2000 /* another program, `cvmspawn-attestd --add-owner`, may be writing */
 
-static const char schema[] = "BEGIN IMMEDIATE;"
-                             "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token "
-                             "BLOB NOT NULL UNIQUE) STRICT;"
-                             "CREATE TABLE vm (id TEXT PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner "
-                             "(id), created INTEGER NOT NULL,"
-                             "  document TEXT NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;"
-                             "CREATE TABLE launch (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
-                             "  vm TEXT NOT NULL REFERENCES vm (id) ON DELETE CASCADE, state INTEGER NOT "
-                             "NULL, created INTEGER NOT NULL,"
-                             "  policy INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0, keys BLOB, "
-                             "released INTEGER,"
-                             "  measurement BLOB, header BLOB, payload BLOB) STRICT;"
-                             "CREATE INDEX launch_by_vm ON launch (vm, state, created);"
-                             "CREATE TABLE event (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, owner "
-                             "INTEGER, vm TEXT NOT NULL,"
-                             "  launch TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
-                             "CREATE INDEX event_by_vm ON event (vm);"
-                             "PRAGMA user_version = 1;"
-                             "COMMIT;";
+/* From version to version; PRAGMA user_version tells how many were done. Done ones never change. */
+static const char *const schema[] = {
+        "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token "
+        "BLOB NOT NULL UNIQUE) STRICT;"
+        "CREATE TABLE vm (id TEXT PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner "
+        "(id), created INTEGER NOT NULL,"
+        "  document TEXT NOT NULL, sealed BLOB NOT NULL) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE launch (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE,"
+        "  vm TEXT NOT NULL REFERENCES vm (id) ON DELETE CASCADE, state INTEGER NOT "
+        "NULL, created INTEGER NOT NULL,"
+        "  policy INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0, keys BLOB, "
+        "released INTEGER,"
+        "  measurement BLOB, header BLOB, payload BLOB) STRICT;"
+        "CREATE INDEX launch_by_vm ON launch (vm, state, created);"
+        "CREATE TABLE event (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, owner "
+        "INTEGER, vm TEXT NOT NULL,"
+        "  launch TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
+        "CREATE INDEX event_by_vm ON event (vm);",
+        "ALTER TABLE launch ADD COLUMN held INTEGER;",
+};
 
 static Store *store_close(Store *s) {
         SqliteStore *store = (SqliteStore *) s;
@@ -75,6 +76,7 @@ static int vm_add(Store *s, const StoreVm *v) {
 #define VM_COLUMNS                                                                                          \
         "SELECT id, owner, created, document, sealed,"                                                      \
         " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 0),"                                    \
+        " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 3),"                                    \
         " (SELECT count(*) FROM launch WHERE vm = vm.id AND released IS NOT NULL) FROM vm "
 
 static int read_vm(Query *q, StoreVm *ret) {
@@ -82,7 +84,8 @@ static int read_vm(Query *q, StoreVm *ret) {
                 .owner = sqlite3_column_int64(q, 1),
                 .created = sqlite3_column_int64(q, 2),
                 .open = (uint64_t) sqlite3_column_int64(q, 5),
-                .released = (uint64_t) sqlite3_column_int64(q, 6),
+                .held = (uint64_t) sqlite3_column_int64(q, 6),
+                .released = (uint64_t) sqlite3_column_int64(q, 7),
         };
         int r = sqlite_text(q, 0, &v.id);
 
@@ -119,6 +122,27 @@ static int vm_list(Store *s, int64_t owner, StoreVmFunction f, void *userdata) {
         return r;
 }
 
+static int update(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended) {
+        uint64_t changes = 0;
+        int r = sqlite_do(s, &changes,
+                        "UPDATE vm SET document = ?3, sealed = coalesce(?4, sealed) WHERE id = ?1 AND owner "
+                        "= ?2",
+                        "sisb", v->id, v->owner, v->document, v->sealed, v->sealed_size);
+
+        if (r >= 0 && changes == 0)
+                return -ENOENT;
+        if (r >= 0)
+                r = sqlite_do(s, ret_ended, "DELETE FROM launch WHERE vm = ?1 AND state IN (0, 3, 4)", "s",
+                                v->id);
+        return r < 0 ? r : sqlite_event(s, now, v->id, NULL, "updated");
+}
+
+static int vm_update(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended) {
+        int r = sqlite_begin(s);
+
+        return r < 0 ? r : sqlite_end(s, update(s, v, now, ret_ended));
+}
+
 static int vm_delete(Store *s, int64_t owner, const char *id, int64_t now) {
         uint64_t changes = 0;
         int r = sqlite_begin(s);
@@ -151,6 +175,7 @@ static const StoreOps sqlite_ops = {
         .owner_add = owner_add,
         .owner_find = owner_find,
         .vm_add = vm_add,
+        .vm_update = vm_update,
         .vm_get = vm_get,
         .vm_list = vm_list,
         .vm_delete = vm_delete,
@@ -158,11 +183,28 @@ static const StoreOps sqlite_ops = {
         .launch_get = sqlite_launch_get,
         .launch_each = sqlite_launch_each,
         .launch_fail = sqlite_launch_fail,
+        .launch_hold = sqlite_launch_hold,
+        .launch_confirm = sqlite_launch_confirm,
+        .launch_reject = sqlite_launch_reject,
         .launch_release = sqlite_launch_release,
         .events = events,
 };
 
-/* Makes the tables in a new file; another version of them is refused. */
+static int schema_step(Store *s, size_t i) {
+        char version[48];
+        int r;
+
+        (void) snprintf(version, sizeof(version), "PRAGMA user_version = %zu", i + 1);
+        r = sqlite_begin(s);
+        if (r < 0)
+                return r;
+        r = sqlite_error(sqlite3_exec(((SqliteStore *) s)->db, schema[i], NULL, NULL, NULL));
+        if (r >= 0)
+                r = sqlite_do(s, NULL, version, "");
+        return sqlite_end(s, r);
+}
+
+/* Makes the tables in a new file and brings older ones up to date; newer ones are refused. */
 static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
         int64_t version;
         int r;
@@ -178,15 +220,16 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                                         sqlite3_errmsg(s->db));
                 version = sqlite3_column_int64(q, 0);
         }
-        if (version == SCHEMA_VERSION)
-                return 0;
-        if (version != 0)
-                return error_set(reterr, -EOPNOTSUPP, "'%s' was made by another version of this program",
+        if (version < 0 || version > (int64_t) ELEMENTSOF(schema))
+                return error_set(reterr, -EOPNOTSUPP, "'%s' was made by a newer version of this program",
                                 path);
-        r = sqlite_error(sqlite3_exec(s->db, schema, NULL, NULL, NULL));
-        return r < 0 ? error_set(reterr, r, "cannot make the tables in '%s': %s", path,
-                                       sqlite3_errmsg(s->db))
-                     : 0;
+        for (size_t i = (size_t) version; i < ELEMENTSOF(schema); i++) {
+                r = schema_step(&s->store, i);
+                if (r < 0)
+                        return error_set(reterr, r, "cannot make the tables in '%s': %s", path,
+                                        sqlite3_errmsg(s->db));
+        }
+        return 0;
 }
 
 int store_sqlite_open(const char *path, Store **ret, char **reterr) {

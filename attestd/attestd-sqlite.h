@@ -38,4 +38,7 @@ int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits)
 int sqlite_launch_get(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE], StoreLaunch *ret);
 int sqlite_launch_each(Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
 int sqlite_launch_fail(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
+int sqlite_launch_hold(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+int sqlite_launch_confirm(Store *s, const StoreLaunch *l, int64_t now);
+int sqlite_launch_reject(Store *s, const StoreLaunch *l, int64_t now);
 int sqlite_launch_release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);

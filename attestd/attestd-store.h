@@ -21,13 +21,15 @@ typedef struct StoreVm {
         char *document;  /* owned: the registration as JSON, without its secrets */
         uint8_t *sealed; /* owned: the secret table */
         size_t sealed_size;
-        uint64_t open, released; /* launches; filled by vm_get and vm_list */
+        uint64_t open, held, released; /* launches; filled by vm_get and vm_list */
 } StoreVm;
 
 typedef enum LaunchState {
-        LAUNCH_OPEN,     /* session given out */
-        LAUNCH_RELEASED, /* secrets given out: the packet is kept, the keys are gone */
-        LAUNCH_BURNED,   /* too many failures */
+        LAUNCH_OPEN,      /* session given out */
+        LAUNCH_RELEASED,  /* secrets given out: the packet is kept, the keys are gone */
+        LAUNCH_BURNED,    /* too many failures, or refused by the owner */
+        LAUNCH_HELD,      /* proven, but beyond the limit: waits for the owner */
+        LAUNCH_CONFIRMED, /* by the owner: may have its secrets */
         _LAUNCH_STATE_MAX,
 } LaunchState;
 
@@ -36,9 +38,10 @@ typedef struct StoreLaunch {
         char *vm; /* owned */
         LaunchState state;
         int64_t created;
+        int64_t held; /* since when, or confirmed when; 0: never */
         uint32_t policy;
         uint64_t failures;
-        uint8_t *keys; /* owned: TEK and TIK, sealed; NULL unless open */
+        uint8_t *keys; /* owned: TEK and TIK, sealed; NULL when released or burned */
         size_t keys_size;
         uint8_t measurement[LAUNCH_MEASURE_SIZE]; /* if released, as are the two below */
         uint8_t header[SECRET_HEADER_SIZE];
@@ -52,6 +55,8 @@ typedef struct StoreLimits {
         uint64_t open_max;     /* beyond this the oldest open one is forgotten */
         int64_t window;        /* releases after this time count ... */
         uint64_t releases_max; /* ... and may not be more than this */
+        int64_t hold_expired;  /* launches that wait since before this are forgotten */
+        uint64_t held_max;     /* so many may wait */
 } StoreLimits;
 
 void store_vm_done(StoreVm *v);
@@ -70,7 +75,10 @@ typedef struct StoreOps {
         int (*owner_find)(Store *s, const uint8_t hash[static STORE_TOKEN_HASH_SIZE],
                         int64_t *ret); /* -ENOENT */
 
-        int (*vm_add)(Store *s, const StoreVm *v);             /* -EEXIST */
+        int (*vm_add)(Store *s, const StoreVm *v); /* -EEXIST */
+        /* Document and, unless it is NULL, the sealed table anew. Launches that have not got their secrets are forgotten: they began
+         * under what was said before. -ENOENT */
+        int (*vm_update)(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended);
         int (*vm_get)(Store *s, const char *id, StoreVm *ret); /* -ENOENT */
         int (*vm_list)(Store *s, int64_t owner, StoreVmFunction f, void *userdata);
         int (*vm_delete)(Store *s, int64_t owner, const char *id,
@@ -83,9 +91,15 @@ typedef struct StoreOps {
                         Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
         /* Counts a failure; with the max-th the launch is burned, its keys and its packet are gone. */
         int (*launch_fail)(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
-        /* From open to released, once: measurement, header and payload are kept, the keys are gone. -EDQUOT: too many releases;
-         * -ESTALE: it is not open any more. */
+        /* From open, held or confirmed (as *l says) to released, once: measurement, header and payload are kept, the keys are gone.
+         * -EDQUOT: too many releases, unless it was confirmed; -ESTALE: it is not in that state any more. */
         int (*launch_release)(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+
+        /* From open to held; nothing if it is held already. -EDQUOT: too many wait; -ESTALE */
+        int (*launch_hold)(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+        int (*launch_confirm)(Store *s, const StoreLaunch *l, int64_t now); /* from held; -ESTALE */
+        int (*launch_reject)(Store *s, const StoreLaunch *l,
+                        int64_t now); /* without its secrets to burned; -ESTALE */
 
         int (*events)(Store *s, int64_t owner, const char *vm, StoreEventFunction f, void *userdata);
 } StoreOps;

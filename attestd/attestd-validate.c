@@ -121,13 +121,9 @@ static int same_packet(void *userdata, const StoreLaunch *l) {
         return r < 0 ? r : 1;
 }
 
-static bool expired(const Service *s, const StoreLaunch *l) {
-        return l->state == LAUNCH_OPEN && l->created < service_now(s) - LAUNCH_TTL_SECONDS;
-}
-
-static int open_and_fits(void *userdata, const StoreLaunch *l) {
+static int waits_and_fits(void *userdata, const StoreLaunch *l) {
         Claim *c = userdata;
-        int r = expired(c->s, l) ? 0 : claim_fits(c, l);
+        int r = service_launch_expired(c->s, c->reg, l) ? 0 : claim_fits(c, l);
 
         if (r <= 0)
                 return r;
@@ -171,7 +167,7 @@ static int fail(Claim *c, Reply *reply) {
                         "each failure brings the launch nearer to its end");
 }
 
-/* 1: c->found is an open launch that fits, with its keys; else the reply is made. */
+/* 1: c->found is a launch that may have its secrets and fits, with its keys; else the reply is made. */
 static int find_named(Claim *c, const char *vm, Reply *reply) {
         int r = c->s->store->ops->launch_get(c->s->store, vm, c->launch_id, &c->found);
 
@@ -184,16 +180,18 @@ static int find_named(Claim *c, const char *vm, Reply *reply) {
                 return r;
         if (c->found.state == LAUNCH_BURNED)
                 return reply_problem(reply, 410, "launch-burned", "The launch is used up",
-                                "after %u failures a launch is over; start again with /launch",
+                                "it had %u failures, or its owner has refused it; start again with /launch",
                                 LAUNCH_FAILURES);
         if (c->found.state == LAUNCH_RELEASED) {
                 if (constant_time_equal(c->found.measurement, c->measurement, LAUNCH_MEASURE_SIZE))
                         return send_packet(&c->found, reply);
                 return fail(c, reply);
         }
-        if (expired(c->s, &c->found))
+        if (service_launch_expired(c->s, c->reg, &c->found))
                 return reply_problem(reply, 410, "launch-expired", "The launch took too long",
-                                "a launch is open for %d minutes; start again with /launch",
+                                "a launch is open for %d minutes, or as long as its owner may take to "
+                                "confirm it; "
+                                "start again with /launch",
                                 LAUNCH_TTL_SECONDS / 60);
         r = claim_fits(c, &c->found);
         return r == 0 ? fail(c, reply) : r;
@@ -202,13 +200,14 @@ static int find_named(Claim *c, const char *vm, Reply *reply) {
 /* Without a launch-id each open launch is tried. A failure counts against none of them: whoever knows no launch-id must not be
  * able to end the launches of others. */
 static int find_any(Claim *c, const char *vm, Reply *reply) {
+        static const LaunchState waiting[] = { LAUNCH_OPEN, LAUNCH_CONFIRMED, LAUNCH_HELD };
         const StoreOps *ops = c->s->store->ops;
         int r = ops->launch_each(c->s->store, vm, LAUNCH_RELEASED, same_packet, c);
 
         if (r > 0)
                 return send_packet(&c->found, reply);
-        if (r == 0)
-                r = ops->launch_each(c->s->store, vm, LAUNCH_OPEN, open_and_fits, c);
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(waiting); i++)
+                r = ops->launch_each(c->s->store, vm, waiting[i], waits_and_fits, c);
         return r == 0 ? mismatch(reply, "the measurement fits no open launch of this registration") : r;
 }
 
@@ -247,6 +246,8 @@ static int release(Claim *c, const StoreVm *v, Reply *reply) {
                         s->random_data, l->header, l->payload);
         if (r >= 0)
                 r = s->store->ops->launch_release(s->store, l, &limits, now);
+        if (r == -EDQUOT && streq_ptr(c->reg->over_limit, "hold"))
+                return service_hold(s, c->reg, l, reply);
         if (r == -EDQUOT) {
                 reply->retry_after = (unsigned) MIN(c->reg->instance_window, 3600u);
                 return reply_problem(reply, 429, "too-many-instances", "Not now",
