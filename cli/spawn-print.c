@@ -10,6 +10,7 @@
 
 #include "compose.h"
 #include "error.h"
+#include "log.h"
 #include "resolve.h"
 #include "run-id-block.h"
 #include "run-lock.h"
@@ -135,11 +136,11 @@ static void words_argv(const Json *argv) {
         }
 }
 
-static void words_digest(const Json *answer, bool simulated) {
+static void words_digest(const Json *answer, const SpawnJob *job) {
         const char *digest = js_string_value(js_get(answer, "digest"));
 
-        printf("digest: %s%s\n", digest ?: "none",
-                        simulated ? " (prediction for hardware; this launch is simulated)" : "");
+        printf("digest: %s%s%s\n", digest ?: "none", job->config.linux_path ? "" : " (of the firmware only)",
+                        job->config.simulate ? " (prediction for hardware; this launch is simulated)" : "");
 }
 
 static int print_words(const SpawnJob *job, const Json *out) {
@@ -152,8 +153,8 @@ static int print_words(const SpawnJob *job, const Json *out) {
                 else if (streq(key, "argv"))
                         words_argv(value);
                 else if (streq(key, "digest"))
-                        words_digest(value, job->config.simulate);
-                else {
+                        words_digest(value, job);
+                else if (!streq(key, "notices")) {
                         _cleanup_free_ char *text = js_text(value, JS_PRETTY);
 
                         if (!text)
@@ -162,6 +163,15 @@ static int print_words(const SpawnJob *job, const Json *out) {
                 }
         }
         return 0;
+}
+
+/* What a launch would say before it starts: to a person beside the answer, to a program within it. */
+static int print_notices(const SpawnJob *job, Json *out) {
+        if (!job->inputs.notices)
+                return 0;
+        STRV_FOREACH(s, job->inputs.notices)
+                log_notice("%s", *s);
+        return js_set(out, "notices", js_strv(job->inputs.notices));
 }
 
 int spawn_print(const SpawnJob *job, char **reterr) {
@@ -181,6 +191,8 @@ int spawn_print(const SpawnJob *job, char **reterr) {
                 r = print_digest(job, out, reterr);
         if (r >= 0 && what & PRINT_CONFINEMENT)
                 r = print_confinement(job, out);
+        if (r >= 0)
+                r = print_notices(job, out);
         if (r < 0)
                 return r;
 

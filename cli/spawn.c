@@ -95,7 +95,10 @@ static void banner(const SpawnJob *job, const EventSink *events) {
         const char *mode = sev_mode_to_string(job->config.coco);
         Json *data = NULL;
 
-        if (js_build(&data, "{s:s, s:s?, s:b, s:s?}", "mode", mode, "digest", digest, "simulated",
+        bool firmware_only = !job->config.linux_path;
+
+        if (js_build(&data, "{s:s, s:s?, s:s, s:b, s:s?}", "mode", mode, "digest", digest, "covers",
+                            firmware_only ? "firmware" : "firmware, kernel, initrd and words", "simulated",
                             job->config.simulate, "warning",
                             job->config.simulate ? "simulated: nothing here is confidential" : NULL) >= 0)
                 event_emit(events, "digest", data);
@@ -104,7 +107,7 @@ static void banner(const SpawnJob *job, const EventSink *events) {
                                 job->inputs.plan.kernel_hashes ? "the firmware checks the kernel hashes, but"
                                                                : "the firmware boots what it finds, and");
         if (digest)
-                log_notice("%s launch digest%s: %s", mode,
+                log_notice("%s launch digest%s%s: %s", mode, firmware_only ? " of the firmware only" : "",
                                 job->config.simulate ? " that hardware would report" : "", digest);
 }
 
@@ -197,7 +200,9 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         const VmConfig *config = &l->job->config;
         int r;
 
-        r = probe(l->job, reterr);
+        r = vm_config_check(config, reterr);
+        if (r >= 0)
+                r = probe(l->job, reterr);
         if (r >= 0)
                 r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
         if (r >= 0)
@@ -262,12 +267,11 @@ static int run(SpawnJob *job, char **reterr) {
 
         if (job->config.firmware == FIRMWARE_LIST || job->config.firmware == FIRMWARE_DESCRIBE)
                 return spawn_firmware(&job->config, reterr);
-        r = vm_config_check(&job->config, reterr);
-        if (r < 0)
-                return r;
         if (job->config.print == 0)
                 return launch_with_events(job, reterr);
-        r = probe(job, reterr);
+        r = vm_config_check(&job->config, reterr);
+        if (r >= 0)
+                r = probe(job, reterr);
         if (r >= 0)
                 r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
         if (r >= 0)

@@ -59,6 +59,7 @@ typedef struct LaunchInputs {
         char *initrd;
         char *words;         /* joined by blanks; NULL: none */
         uint64_t hashes_gpa; /* simulated launch: where the table belongs in guest memory */
+        bool secret_area;    /* the firmware has a place for secrets that are injected */
         ImageFormat image_format;
 
         /* For the secure processor; owned base64 as QEMU takes it, NULL: none. */

@@ -51,7 +51,27 @@ static int find_loader(const PlanPart *image, FirmwareFile *ret, char **reterr) 
         return r;
 }
 
-int resolve_loader(const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+/* The loader can open the disk only with a passphrase that is injected. Whoever gives a session means to. */
+static int check_secret_area(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        const char *firmware = in->plan.firmware.parts[0].label;
+
+        if (in->secret_area)
+                return 0;
+        if (config->session && options->for_launch)
+                return error_set(reterr, -EPERM,
+                                "--session= without --linux=: '%s' has no area for secrets, so that its "
+                                "boot "
+                                "loader could not take the disk's passphrase: give --firmware= a build of "
+                                "edk2's OvmfPkg/AmdSev, which has one",
+                                firmware);
+        return strv_pushf(&in->notices,
+                        "'%s' has no area for secrets: its boot loader cannot take a passphrase for the "
+                        "disk",
+                        firmware);
+}
+
+int resolve_loader(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         const PlanInput *firmware = &in->plan.firmware;
         _cleanup_free_ char *error = NULL, *sentence = NULL;
         FirmwareFile file;
@@ -61,10 +81,12 @@ int resolve_loader(const ResolveOptions *options, LaunchInputs *in, char **reter
         assert(firmware->n_parts == 1);
 
         r = find_loader(&firmware->parts[0], &file, &error);
-        if (r >= 0 && file == FIRMWARE_FILE_PE)
-                return strv_push(&in->notices,
+        if (r >= 0 && file == FIRMWARE_FILE_PE) {
+                r = strv_push(&in->notices,
                                 "the launch digest covers the firmware only: what it boots is on the disk, "
                                 "whose passphrase it takes from the secret table");
+                return r < 0 ? r : check_secret_area(config, options, in, reterr);
+        }
         if (r < 0)
                 text_putf(&text,
                                 "--coco= without --linux=: cannot look for a boot loader in '%s': "

@@ -6,4 +6,5 @@
 #include "resolve.h"
 
 /* Looks into the firmware that was resolved. A launch is refused if there is no loader, a question is answered with a notice. */
-_warn_unused_result_ int resolve_loader(const ResolveOptions *options, LaunchInputs *in, char **reterr);
+_warn_unused_result_ int resolve_loader(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);

@@ -71,6 +71,7 @@ static void take_beside(LaunchInputs *in, LaunchInputs *part) {
         in->firmware_descriptor = TAKE_PTR(part->firmware_descriptor);
         in->kernel = TAKE_PTR(part->kernel);
         in->hashes_gpa = part->hashes_gpa;
+        in->secret_area = part->secret_area;
         for (size_t i = 0; i < part->n_fds; i++)
                 in->fds[in->n_fds++] = part->fds[i];
         part->n_fds = 0;
@@ -150,10 +151,16 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
 
         r = resolve_inputs(config, &with_uki, &credentials, &in, reterr);
         if (r >= 0 && vm_config_confidential(config) && !config->linux_path)
-                r = resolve_loader(options, &in, reterr);
+                r = resolve_loader(config, options, &in, reterr);
         if (r < 0)
                 return r;
         r = resolve_blobs(config, &in, reterr);
+        if (r >= 0 && config->session && config->linux_path && !in.secret_area)
+                r = strv_pushf(&in.notices,
+                                "'%s' has no area for secrets: --session= can prove this launch, but "
+                                "nothing "
+                                "can be injected into it",
+                                in.plan.firmware.parts[0].label);
         if (r < 0)
                 return r;
         r = resolve_strings(&credentials, &in, reterr);

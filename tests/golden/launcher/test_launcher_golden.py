@@ -90,7 +90,9 @@ def test_every_rule_has_its_golden_message():
     for predicate, sentence in found.items():
         expected = HERE.parent / "rules" / f"{predicate}.expected"
         assert expected.exists(), f"tests/golden/rules/{predicate}.args is missing"
-        assert expected.read_text() == f"stderr: cvmspawn: {sentence}\nstatus: 125\n"
+        # Where events were asked for, the last one says the same.
+        said = "".join(line for line in expected.read_text().splitlines(keepends=True) if not line.startswith('{"cause"'))
+        assert said == f"stderr: cvmspawn: {sentence}\nstatus: 125\n"
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: f"{path.parent.name}/{path.stem}")

@@ -72,7 +72,7 @@ def verity(*types, algorithm=b"sha256", signature=b"verity"):
     return bytes(image)
 
 
-def ovmf(hash_table=0x810C00, metadata=True):
+def ovmf(hash_table=0x810C00, metadata=True, secret=True):
     """An image with the GUID table of edk2's AmdSevX64 build at its end, and its SEV metadata."""
     size, entries = 64 * KIB, b""
     sections = [
@@ -87,7 +87,8 @@ def ovmf(hash_table=0x810C00, metadata=True):
         entries += entry("dc886566-984a-4798-a75e-5585a7bf67cc", struct.pack("<I", 2 * KIB))
     if hash_table:
         entries += entry("7255371f-3a3b-4b04-927b-1da6efa8d454", struct.pack("<II", hash_table, 0x400))
-    entries += entry("4c2eb361-7d9b-4cc3-8081-127c90d3d294", struct.pack("<II", 0x810000, 0xC00))
+    if secret:
+        entries += entry("4c2eb361-7d9b-4cc3-8081-127c90d3d294", struct.pack("<II", 0x810000, 0xC00))
     entries += entry("00f771de-1a7e-4fcb-890e-68c77e2fb44e", struct.pack("<I", 0x80B004))
     table = entries + struct.pack("<H", len(entries) + 18)
     table += uuid.UUID("96b582de-1fb2-45f7-baea-a366c55a082d").bytes_le
@@ -118,13 +119,13 @@ def section(kind, content):
     return ((4 + len(content)).to_bytes(3, "little") + bytes([kind]) + content).ljust(-(-(4 + len(content)) // 4) * 4, b"\0")
 
 
-def ovmf_with(loader, name="b5ae312c-bc8a-43b1-9c62-ebb826dd5d07"):
+def ovmf_with(loader, name="b5ae312c-bc8a-43b1-9c62-ebb826dd5d07", **parts):
     """An AmdSev image whose inner volume, compressed as edk2 does it, has the file for GRUB."""
     inner = section(0x17, volume(32 * KIB, [(name, 9, section(0x10, loader) + section(0x15, b"G\0r\0\0\0"))]))
     packed = lzma.compress(inner, format=lzma.FORMAT_ALONE, preset=6)
     packed = packed[:5] + struct.pack("<Q", len(inner)) + packed[13:]  # edk2 names the size
     guided = uuid.UUID("ee4e5898-3914-4259-9d6e-dc7bd79403cf").bytes_le + struct.pack("<HH", 24, 1) + packed
-    plain = ovmf()
+    plain = ovmf(**parts)
     image = bytearray(volume(64 * KIB, [("9e21fd93-9c72-4c15-8c4b-e77f1db2d792", 0xB, section(2, guided))]))
     image[-2 * KIB :] = plain[-2 * KIB :]
     return bytes(image)
@@ -192,6 +193,8 @@ def files(directory):
         "OVMF.grub-empty.fd": ovmf_with(b""),
         "OVMF.grub-none.fd": ovmf_with(portable_executable(".text"), str(uuid.UUID(int=1))),
         "OVMF.grub-elf.fd": ovmf_with(b"\x7fELF" + bytes(range(64))),
+        "OVMF.grub-no-secret.fd": ovmf_with(portable_executable(".text"), secret=False),
+        "OVMF.no-secret.fd": ovmf(secret=False),
         "OVMF.plain.fd": bytes(64 * KIB),
         "OVMF.odd.fd": bytes(1000),
         "OVMF_CODE.fd": bytes(64 * KIB),
