@@ -17,6 +17,7 @@
 #include "log.h"
 #include "options.h"
 #include "secret-file.h"
+#include "secret-spec.h"
 #include "strutil.h"
 
 #define FIRMWARE_SIZE_MAX (256u * 1024 * 1024)
@@ -110,33 +111,6 @@ static int read_measurement(const Arguments *a, uint8_t ret[static SEV_MEASURE_S
         return 0;
 }
 
-static int add_secret(SecretTable *t, const char *spec, char **reterr) {
-        const char *colon = strchr(spec, ':');
-        _cleanup_(secret_buf_done) SecretBuf value = {};
-        _cleanup_free_ char *name = NULL;
-        Guid guid;
-        int r;
-
-        if (!colon)
-                return error_set(reterr, -EINVAL, "--inject-secret: expected ALIAS-OR-GUID:FILE, not '%s'",
-                                spec);
-        name = strndup(spec, (size_t) (colon - spec));
-        if (!name)
-                return -ENOMEM;
-        if (guid_parse(name, &guid) < 0 && secret_guid_from_alias(name, &guid) < 0)
-                return error_set(reterr, -EINVAL,
-                                "--inject-secret: '%s' is neither a GUID nor a known alias (luks-key)",
-                                name);
-        r = secret_buf_read_path(&value, colon + 1, SECRET_PACKET_SIZE_MAX);
-        if (r == -E2BIG)
-                return error_set(reterr, r, "'%s' is larger than the %u bytes that a launch can take",
-                                colon + 1, SECRET_PACKET_SIZE_MAX);
-        if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", colon + 1, strerror(-r));
-        r = secret_table_add(t, &guid, &value);
-        return r == -EEXIST ? error_set(reterr, r, "--inject-secret: '%s' was given before", name) : r;
-}
-
 static int check_size(const Arguments *a, size_t size, char **reterr) {
         _cleanup_free_ OvmfInfo *info = NULL;
         _cleanup_free_ char *image = NULL;
@@ -186,7 +160,7 @@ static int build(const Arguments *a, const SevKeys *keys, const uint8_t *measure
         if (!a->secrets)
                 return error_set(reterr, -EINVAL, "--inject-secret is missing: there is nothing to inject");
         STRV_FOREACH(s, a->secrets) {
-                r = add_secret(&t, *s, reterr);
+                r = secret_spec_add(&t, *s, reterr);
                 if (r < 0)
                         return r;
         }

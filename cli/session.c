@@ -5,9 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "atomic-file.h"
 #include "attest-session.h"
 #include "config.h"
 #include "crypto-random.h"
@@ -17,6 +15,7 @@
 #include "log.h"
 #include "platform.h"
 #include "secret.h"
+#include "session-files.h"
 #include "strutil.h"
 
 typedef struct Arguments {
@@ -135,69 +134,56 @@ static int resolve_policy(const Arguments *a, uint32_t *ret, char **reterr) {
         return 0;
 }
 
-typedef struct OutputFile {
-        const char *suffix;
-        const void *data;
-        size_t size;
-        char *path; /* owned */
-} OutputFile;
-
-static void output_files_done(OutputFile (*files)[4]) {
-        FOREACH_ARRAY(f, *files, ELEMENTSOF(*files))
-                free(f->path);
+static const char *folder(const Arguments *a) {
+        return a->output ?: ".";
 }
 
-/* All four or none; what was there before stays. */
-static int write_files(const Arguments *a, OutputFile *files, size_t n, char **reterr) {
-        for (size_t i = 0; i < n; i++) {
-                int r;
+static const char *name(const Arguments *a) {
+        return a->name ?: "vm";
+}
 
-                if (asprintf(&files[i].path, "%s/%s%s", a->output ?: ".", a->name ?: "vm", files[i].suffix) <
-                                0) {
-                        files[i].path = NULL;
-                        return -ENOMEM;
-                }
-                r = file_write_atomic(
-                                files[i].path, files[i].data, files[i].size, 0600, ATOMIC_FILE_EXACT_MODE);
-                if (r < 0) {
-                        for (size_t k = 0; k < i; k++)
-                                (void) unlink(files[k].path);
-                        if (r == -EEXIST)
-                                return error_set(reterr, r,
-                                                "'%s' exists and is not replaced: every launch needs keys "
-                                                "of its own, choose another --name",
-                                                files[i].path);
-                        return error_set(reterr, r, "cannot write '%s': %s", files[i].path, strerror(-r));
-                }
-        }
+static int add_session(const SevSession *session, uint32_t policy, const SevChainReport *report, Json *j) {
+        if (js_set(j, "policy", js_u64(policy)) < 0 ||
+                        js_set(j, "dh-cert", js_base64(session->godh, sizeof(session->godh))) < 0 ||
+                        js_set(j, "session-blob", js_base64(session->blob, sizeof(session->blob))) < 0 ||
+                        js_set(j, "platform", js_string(verdict_to_string(report->verdict))) < 0 ||
+                        js_set(j, "root", js_string(report->generation)) < 0)
+                return -ENOMEM;
         return 0;
 }
 
-static int print_result(
-                const Arguments *a, const OutputFile *files, uint32_t policy, const SevChainReport *report) {
-        static const char *const keys[] = { "tik", "tek", "godh", "session" };
-        _cleanup_free_ char *text = NULL;
-        _cleanup_js_ Json *j = NULL;
+static int print_xml(const SevSession *session, uint32_t policy) {
+        _cleanup_free_ char *godh = base64_encode(session->godh, sizeof(session->godh));
+        _cleanup_free_ char *blob = base64_encode(session->blob, sizeof(session->blob));
 
-        if (a->xml) {
-                (void) printf("<launchSecurity type='sev'>\n  <policy>0x%04x</policy>\n"
-                              "  <dhCert>%s</dhCert>\n  <session>%s</session>\n</launchSecurity>\n",
-                                policy, (const char *) files[2].data, (const char *) files[3].data);
-                return 0;
-        }
-        if (!a->json || streq(a->json, "off")) {
-                for (size_t i = 0; i < ELEMENTSOF(keys); i++)
-                        (void) printf("%s\n", files[i].path);
-                return 0;
-        }
-        j = js_object();
-        for (size_t i = 0; i < ELEMENTSOF(keys); i++)
-                if (js_set(j, keys[i], js_string(files[i].path)) < 0)
+        if (!godh || !blob)
+                return -ENOMEM;
+        (void) printf("<launchSecurity type='sev'>\n  <policy>0x%04x</policy>\n"
+                      "  <dhCert>%s</dhCert>\n  <session>%s</session>\n</launchSecurity>\n",
+                        policy, godh, blob);
+        return 0;
+}
+
+static int print_result(const Arguments *a, const SevSession *session, uint32_t policy,
+                const SevChainReport *report) {
+        static const char *const keys[_SESSION_FILE_MAX] = { "tik", "tek", "godh", "session" };
+        bool json = a->json && !streq(a->json, "off");
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = js_object();
+
+        if (a->xml)
+                return print_xml(session, policy);
+        for (SessionFile f = 0; f < _SESSION_FILE_MAX; f++) {
+                _cleanup_free_ char *path = session_file_path(folder(a), name(a), f);
+
+                if (!path || js_set(j, keys[f], js_string(path)) < 0)
                         return -ENOMEM;
-        if (js_set(j, "policy", js_u64(policy)) < 0 || js_set(j, "dh-cert", js_string(files[2].data)) < 0 ||
-                        js_set(j, "session-blob", js_string(files[3].data)) < 0 ||
-                        js_set(j, "platform", js_string(verdict_to_string(report->verdict))) < 0 ||
-                        js_set(j, "root", js_string(report->generation)) < 0)
+                if (!json)
+                        (void) printf("%s\n", path);
+        }
+        if (!json)
+                return 0;
+        if (add_session(session, policy, report, j) < 0)
                 return -ENOMEM;
         text = js_text(j, streq(a->json, "short") ? JS_SHORT : JS_PRETTY);
         if (!text)
@@ -208,7 +194,6 @@ static int print_result(
 
 static int make(const Arguments *a, const SevChain *chain, uint32_t policy, const SevChainReport *report,
                 char **reterr) {
-        _cleanup_free_ char *godh = NULL, *blob = NULL;
         _cleanup_(secret_buf_done) SecretBuf memory = {};
         SevSession *s;
         int r;
@@ -218,20 +203,9 @@ static int make(const Arguments *a, const SevChain *chain, uint32_t policy, cons
                 return r;
         s = (SevSession *) memory.data;
         r = sev_session_new(&chain->pdh, policy, crypto_random, NULL, s, reterr);
-        if (r < 0)
-                return r;
-        godh = base64_encode(s->godh, sizeof(s->godh));
-        blob = base64_encode(s->blob, sizeof(s->blob));
-        if (!godh || !blob)
-                return -ENOMEM;
-        _cleanup_(output_files_done) OutputFile files[4] = {
-                { "_tik.bin", s->keys.tik, SEV_KEY_SIZE, NULL },
-                { "_tek.bin", s->keys.tek, SEV_KEY_SIZE, NULL },
-                { "_godh.b64", godh, strlen(godh), NULL },
-                { "_session.b64", blob, strlen(blob), NULL },
-        };
-        r = write_files(a, files, ELEMENTSOF(files), reterr);
-        return r < 0 ? r : print_result(a, files, policy, report);
+        if (r >= 0)
+                r = session_files_write(folder(a), name(a), s, "choose another --name", reterr);
+        return r < 0 ? r : print_result(a, s, policy, report);
 }
 
 /* As sevctl takes it: the last word may be the policy. */
