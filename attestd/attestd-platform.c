@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Is the platform that asks for a session genuine, and one that the owner accepts? Only certificates that are here decide: nothing is
- * fetched while a host waits. */
+/* Is the platform that asks for a session genuine, and one that the owner accepts? Only certificates that are here decide: if one
+ * is fetched, the host is told to ask again. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +14,8 @@
 #include "secret.h"
 #include "strutil.h"
 
-#define CPU_ID_MAX 64u
+#define CPU_ID_MAX        64u
+#define CEK_FETCH_SECONDS 2u
 
 int service_base64(const Json *j, const char *name, size_t min, size_t max, uint8_t **ret, size_t *ret_size,
                 Reply *reply) {
@@ -65,22 +66,30 @@ static int read_chain(const Json *body, SevChain *chain, Reply *reply) {
         return 1;
 }
 
-/* AMD's signature on this chip's CEK from the store, if it is there. */
-static int add_stored_cek(const Service *s, const Json *body, SevChain *chain, Reply *reply) {
-        _cleanup_free_ char *hex = NULL, *path = NULL, *data = NULL;
+/* The chip's id as the store names it: *ret is owned, NULL if the host does not say. 1, or the reply is made. */
+static int read_cpu_id(const Json *body, char **ret, Reply *reply) {
         _cleanup_free_ uint8_t *id = NULL;
-        size_t id_size, size;
+        size_t size;
         int r;
 
         if (!js_get(body, "cpu-id"))
                 return 1;
-        r = service_base64(body, "cpu-id", 1, CPU_ID_MAX, &id, &id_size, reply);
-        if (r <= 0 || !s->cek_store)
+        r = service_base64(body, "cpu-id", 1, CPU_ID_MAX, &id, &size, reply);
+        if (r <= 0)
                 return r;
-        hex = hex_encode(id, id_size);
-        if (!hex)
-                return -ENOMEM;
-        if (asprintf(&path, "%s/cek-%s.cert", s->cek_store, hex) < 0) {
+        *ret = hex_encode(id, size);
+        return *ret ? 1 : -ENOMEM;
+}
+
+/* AMD's signature on this chip's CEK from the store, if it is there. */
+static int add_stored_cek(const Service *s, const char *cpu_id, SevChain *chain, Reply *reply) {
+        _cleanup_free_ char *path = NULL, *data = NULL;
+        size_t size;
+        int r;
+
+        if (!cpu_id || !s->cek_store)
+                return 1;
+        if (asprintf(&path, "%s/cek-%s.cert", s->cek_store, cpu_id) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
@@ -128,12 +137,24 @@ static int verify(const Service *s, const SevChain *chain, SevChainReport *ret) 
         return 0;
 }
 
-static int refuse(const SevChainReport *report, Reply *reply) {
+static int refuse(const Service *s, const SevChainReport *report, const char *cpu_id, Reply *reply) {
         const SevChainStep *p = sev_chain_report_problem(report);
+        bool is_cek = p && streq(p->subject, "CEK");
 
+        if (report->verdict == VERDICT_COLLATERAL_UNAVAILABLE && is_cek && cpu_id && s->cek_fetch) {
+                int r = s->cek_fetch(s->cek_fetch_data, cpu_id);
+
+                if (r < 0)
+                        return r;
+                if (r > 0) {
+                        reply->retry_after = CEK_FETCH_SECONDS;
+                        return reply_problem(reply, 503, "cek-pending", "A certificate is being fetched",
+                                        "AMD's signature on this chip's CEK is on its way: ask again with "
+                                        "the same body");
+                }
+        }
         if (report->verdict == VERDICT_COLLATERAL_UNAVAILABLE)
-                return reply_problem(reply, 424,
-                                p && streq(p->subject, "CEK") ? "cek-unsigned" : "collateral-missing",
+                return reply_problem(reply, 424, is_cek ? "cek-unsigned" : "collateral-missing",
                                 "A certificate is missing",
                                 "%s, %s: send the chain with AMD's signature on the CEK and with ASK and "
                                 "ARK ('cvmspawn "
@@ -149,6 +170,7 @@ int service_platform(const Service *s, const Registration *reg, const Json *body
                 Reply *reply) {
         _cleanup_(sev_chain_report_done) SevChainReport report = {};
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
+        _cleanup_free_ char *cpu_id = NULL;
         bool accepted = reg->any_cloud;
         Digest32 oca;
         int r;
@@ -157,14 +179,16 @@ int service_platform(const Service *s, const Registration *reg, const Json *body
                 return -ENOMEM;
         r = read_chain(body, chain, reply);
         if (r > 0)
-                r = add_stored_cek(s, body, chain, reply);
+                r = read_cpu_id(body, &cpu_id, reply);
+        if (r > 0)
+                r = add_stored_cek(s, cpu_id, chain, reply);
         if (r <= 0)
                 return r;
         r = verify(s, chain, &report);
         if (r < 0)
                 return r;
         if (report.verdict != VERDICT_AUTHENTIC)
-                return refuse(&report, reply);
+                return refuse(s, &report, cpu_id, reply);
         r = hash_digest(HASH_SHA256, chain->oca.raw, SEV_CERT_SIZE, oca);
         if (r < 0)
                 return r;

@@ -46,6 +46,10 @@ typedef struct Service {
         const ServiceCollateral *collateral; /* borrowed */
         size_t n_collateral;
         const char *cek_store; /* directory with cek-ID.cert as `cvmspawn cert-chain` keeps them, or NULL */
+        /* Asks for the certificate of a chip (hexadecimal) to be put into cek_store, without waiting: 1 it may come, 0 it is not to
+         * be had. NULL: nobody fetches. */
+        int (*cek_fetch)(void *userdata, const char *id);
+        void *cek_fetch_data;
         RandomFunction random;
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */

@@ -47,6 +47,11 @@ static const OptionRow rows[] = {
         { "cek-store", 0, OPTION_REQUIRED, "DIR", NULL,
                         "signed CEKs as cek-ID.cert, as 'cvmspawn cert-chain' keeps\nthem", "@dir",
                         option_set_string, AT(cek_store), 0 },
+        { "online", 0, OPTION_NONE, NULL, NULL,
+                        "fetch what the store lacks from AMD, without keeping anybody\nwaiting", NULL,
+                        option_set_true, AT(online), 0 },
+        { "kds", 0, OPTION_REQUIRED, "URL", NULL, "AMD's key service (https://kdsintf.amd.com)", NULL,
+                        option_set_string, AT(kds_url), 0 },
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
                         "trust this ARK instead of AMD's, for simulated platforms", "@file",
                         option_set_string, AT(insecure_root), 0 },
@@ -69,7 +74,7 @@ static const OptionTable table = {
 
 static void arguments_done(AttestdArgs *a) {
         char *strings[] = { a->listen, a->state, a->secrets_key, a->tls_cert, a->tls_key, a->cek_store,
-                a->insecure_root, a->prefix, a->add_owner, a->token_file };
+                a->kds_url, a->insecure_root, a->prefix, a->add_owner, a->token_file };
 
         FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
                 free(*s);
@@ -174,6 +179,7 @@ static void daemon_done(Daemon *d) {
 
 static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
+        _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
         _cleanup_(daemon_done) Daemon d = { .notify_fd = -EBADF };
         _cleanup_strv_free_ char **words = NULL;
         int r;
@@ -192,6 +198,14 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
                 return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
                                 a->prefix);
+        if (a->online && !a->cek_store)
+                return error_set(reterr, -EINVAL,
+                                "--online needs --cek-store=DIR, where what was fetched is kept");
+        if (a->online && !a->add_owner) {
+                r = attestd_fetch_start(a, &fetch, reterr);
+                if (r < 0)
+                        return r;
+        }
         r = attestd_world_open(a, &w, reterr);
         if (r < 0)
                 return r;
@@ -200,6 +214,10 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         if (a->insecure_root)
                 log_warning("trusting '%s' instead of AMD: whoever has its key can read the secrets",
                                 a->insecure_root);
+        if (fetch.fd >= 0) {
+                w.service.cek_fetch = attestd_fetch_ask;
+                w.service.cek_fetch_data = &fetch;
+        }
         return serve(&d, a, &w, reterr);
 }
 

@@ -8,13 +8,33 @@
 #include "attestd-server.h"
 #include "crypto-throwaway.h"
 #include "macro.h"
+#include "process.h"
 
 typedef struct AttestdArgs {
-        char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *insecure_root, *prefix;
+        char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
+                        *prefix;
         char *add_owner, *token_file;
         char **certs;
-        bool dev, help;
+        bool dev, online, help;
 } AttestdArgs;
+
+#define FETCH_ID_MAX  128u /* digits */
+#define FETCH_ENTRIES 64u
+
+typedef struct FetchEntry {
+        char id[FETCH_ID_MAX + 1]; /* of a chip, hexadecimal; "": none */
+        int64_t failed;            /* when; 0: not answered yet */
+} FetchEntry;
+
+/* The child that fetches AMD's signatures (attestd-fetch.c). */
+typedef struct AttestdFetch {
+        Process process;
+        int fd; /* owned */
+        FetchEntry entries[FETCH_ENTRIES];
+        size_t n_pending;
+} AttestdFetch;
+
+#define ATTESTD_FETCH_NONE ((AttestdFetch) { .process = PROCESS_NONE, .fd = -EBADF })
 
 /* Everything the service stands on. */
 typedef struct AttestdWorld {
@@ -39,6 +59,11 @@ _warn_unused_result_ int attestd_add_owner(
 
 /* The socket that the service manager passed, or a new one. *ret_address is "host:port" (owned). */
 _warn_unused_result_ int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr);
+/* Before anything secret is read: the child keeps what is in memory now. */
+_warn_unused_result_ int attestd_fetch_start(const AttestdArgs *a, AttestdFetch *f, char **reterr);
+void attestd_fetch_done(AttestdFetch *f);
+/* As Service.cek_fetch. Never waits. */
+int attestd_fetch_ask(void *userdata, const char *id);
 /* Gives up everything that serving does not need; for good. */
 _warn_unused_result_ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr);
 /* A socket to the service manager, opened before confinement; -EBADF if there is none. */

@@ -4,6 +4,8 @@
 
 #include "attestd-world.h"
 
+#include "atomic-file.h"
+
 static void paths(void **state) {
         static const struct {
                 const char *method, *path;
@@ -307,6 +309,71 @@ static void platforms(void **state) {
         assert_problem(w, 424, "collateral-missing");
 }
 
+typedef struct Fetcher {
+        int answer;
+        unsigned asked;
+        char id[129];
+} Fetcher;
+
+static int fetcher(void *userdata, const char *id) {
+        Fetcher *f = userdata;
+
+        f->asked++;
+        (void) snprintf(f->id, sizeof(f->id), "%s", id);
+        return f->answer;
+}
+
+static unsigned launch_on_chip(World *w, const char *chain, const char *cpu_id) {
+        _cleanup_free_ char *body = NULL;
+
+        assert_true(asprintf(&body, "{\"pdh\":\"%s\",\"cert-chain\":\"%s\",\"cpu-id\":\"%s\"}", w->pdh,
+                                    chain, cpu_id) > 0);
+        return ask(w, "POST", "/vm/a/launch", NULL, body);
+}
+
+/* A CEK without AMD's signature: from the store, from who fetches, or the host's own affair. */
+static void unsigned_ceks(void **state) {
+        _cleanup_free_ char *path = NULL, *signed_cek = load64((const char *[]) { "cek-signed" }, 1),
+                            *other = load64((const char *[]) { "oca" }, 1);
+        World *w = *state;
+        Fetcher f = { .answer = 1 };
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        launch_on_chip(w, w->chain, "qrs=");
+        assert_problem(w, 424, "cek-unsigned");
+        w->s.cek_store = w->folder;
+        w->s.cek_fetch = fetcher;
+        w->s.cek_fetch_data = &f;
+        launch_on_chip(w, w->chain, "qrs=");
+        assert_problem(w, 503, "cek-pending");
+        assert_true(w->reply.retry_after > 0);
+        assert_int_equal(w->reply.error, 0);
+        assert_string_equal(f.id, "aabb");
+        f.answer = 0;
+        launch_on_chip(w, w->chain, "qrs=");
+        assert_problem(w, 424, "cek-unsigned");
+        assert_int_equal(f.asked, 2);
+
+        /* nobody is asked about what is complete, hopeless, or without a chip's id */
+        assert_int_equal(launch_on_chip(w, w->signed_cek_chain, "qrs="), 200);
+        w->chain[40 * 4] ^= 1;
+        assert_int_not_equal(launch_on_chip(w, w->chain, "qrs="), 200);
+        w->chain[40 * 4] ^= 1;
+        assert_int_equal(launch_on_chip(w, w->chain, "../../etc/passwd"), 400);
+        assert_int_equal(launch_on_chip(w, w->chain, ""), 400);
+        assert_int_equal(f.asked, 2);
+
+        assert_true(asprintf(&path, "%s/cek-aabb.cert", w->folder) > 0);
+        assert_ok(file_write_atomic(path, signed_cek, strlen(signed_cek), 0600, 0));
+        assert_int_equal(launch_on_chip(w, w->chain, "qrs="), 200);
+        assert_int_equal(launch_on_chip(w, w->chain, "qrw="), 424);
+        assert_int_equal(f.asked, 3);
+        /* what lies there is of another kind, or of no kind: not a reason to believe */
+        assert_ok(file_write_atomic(path, other, strlen(other), 0600, ATOMIC_FILE_REPLACE));
+        assert_int_not_equal(launch_on_chip(w, w->chain, "qrs="), 200);
+        assert_int_equal(unlink(path), 0);
+}
+
 /* What was answered is on the disk: another process, started after a crash, goes on from there. */
 static void lasting(void **state) {
         World *w = *state;
@@ -353,6 +420,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(refusals, setup, teardown),
                 cmocka_unit_test_setup_teardown(launches, setup, teardown),
                 cmocka_unit_test_setup_teardown(platforms, setup, teardown),
+                cmocka_unit_test_setup_teardown(unsigned_ceks, setup, teardown),
                 cmocka_unit_test_setup_teardown(lasting, setup, teardown),
         };
 
