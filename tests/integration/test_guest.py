@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The guest itself, booted without cvmspawn: what the other tests rely on."""
 
+import hashlib
 import json
 import socket
 import subprocess
@@ -101,3 +102,14 @@ def test_the_same_packages_give_the_same_bytes(artifacts, tmp_path):
         sums.append(subprocess.run(["sha256sum", "--", *(f.name for f in files)], cwd=tmp_path / build,
                                    check=True, capture_output=True, text=True).stdout)
     assert sums[0] == sums[1]
+
+
+@pytest.mark.full
+def test_the_same_program_gives_the_same_bytes(artifacts, tmp_path):
+    """Wherever it is built; and it is what the artifacts' guest has."""
+    guest, sums = artifacts["INITRD"].parent, {}
+    for build in (tmp_path / "first", tmp_path / "other/place/second"):
+        build.mkdir(parents=True)
+        subprocess.run([SOURCE / "tools/build-guest-program", guest.with_name(guest.name.partition("-")[0]), build], check=True)
+        sums[build] = hashlib.sha256((build / "initrd.cpio.zst").read_bytes()).hexdigest()
+    assert set(sums.values()) == {hashlib.sha256(artifacts["INITRD"].read_bytes()).hexdigest()}

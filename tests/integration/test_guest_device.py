@@ -46,8 +46,7 @@ class Steps:
 
 @pytest.fixture
 def device(platform, tmp_path):
-    program = build_folder() / "cli/cvmspawn-guest"
-    return GuestDevice(platform, tmp_path, {"usr/bin/cvmspawn-guest": program.read_bytes()})
+    return GuestDevice(platform, tmp_path)
 
 
 def verify(report, platform, *words):

@@ -120,8 +120,10 @@ def test_real_initrd(initrd, tmp_path):
     plain = subprocess.run(["zstd", "-dc"], input=data, capture_output=True, check=True, timeout=SECONDS).stdout
     scan = Scan(data, tmp_path)
     assert scan.error is None
-    assert scan.parts == [(0, len(data), "zstd")]
-    assert scan.members == cpio_list(plain)
+    # The guest, and right behind it our program.
+    (at, size, kind), (behind, rest, second) = scan.parts
+    assert (at, kind, behind, second, behind + rest) == (0, "zstd", size, "zstd", len(data))
+    assert scan.members == [*cpio_list(plain), "usr/bin/cvmspawn-guest"]
 
 
 def test_credentials_unpack(tmp_path):
