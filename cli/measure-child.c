@@ -35,14 +35,14 @@ static int find_measure(char ret[static PATH_MAX], char **reterr) {
         return error_set(reterr, -ENOENT, "the program 'cvmspawn measure' is not installed beside this one");
 }
 
-int measure_child(char *const *arguments, char **ret, int *ret_status, char **reterr) {
+int measure_child_with(char *const *arguments, int input, char **ret, int *ret_status, char **reterr) {
         _cleanup_close_ int out = memfd_new("measurement");
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *text = NULL;
         Process p = PROCESS_NONE;
         char path[PATH_MAX];
         siginfo_t status;
-        ProcessSpec spec = { .file = path, .stdin_fd = -EBADF, .stdout_fd = out, .stderr_fd = -EBADF };
+        ProcessSpec spec = { .file = path, .stdin_fd = input, .stdout_fd = out, .stderr_fd = -EBADF };
         size_t n;
         int r;
 
@@ -74,4 +74,8 @@ int measure_child(char *const *arguments, char **ret, int *ret_status, char **re
         *ret = TAKE_PTR(text);
         *ret_status = status.si_status;
         return 0;
+}
+
+int measure_child(char *const *arguments, char **ret, int *ret_status, char **reterr) {
+        return measure_child_with(arguments, -EBADF, ret, ret_status, reterr);
 }

@@ -7,3 +7,6 @@
 
 /* Runs `cvmspawn measure ARGUMENTS` and takes what it prints (owned, without the last newline) and its exit status. stderr is inherited. */
 _warn_unused_result_ int measure_child(char *const *arguments, char **ret, int *ret_status, char **reterr);
+/* The same, with a file as its standard input (/dev/stdin), at whatever position it has. */
+_warn_unused_result_ int measure_child_with(
+                char *const *arguments, int input, char **ret, int *ret_status, char **reterr);

@@ -345,7 +345,7 @@ int validate_inject(Validate *v) {
         r = validate_seal_secrets(v, &header, &payload);
         if (r < 0)
                 return r;
-        r = libvirt_domain_inject(v->domain->domain, header, payload, &error);
+        r = libvirt_domain_inject(v->domain->domain, header, payload, NULL, &error);
         if (r >= 0)
                 r = libvirt_domain_resume(v->domain->domain, &error);
         return r < 0 ? fail_libvirt(v, r, error) : 0;

@@ -20,6 +20,7 @@ typedef struct virDomainInfo {
 enum {
         VIR_TYPED_PARAM_INT = 1,
         VIR_TYPED_PARAM_UINT = 2,
+        VIR_TYPED_PARAM_ULLONG = 4,
         VIR_TYPED_PARAM_STRING = 7,
 };
 

@@ -298,13 +298,18 @@ int libvirt_domain_launch(LibvirtDomain *d, LibvirtLaunch *ret, char **reterr) {
         return 0;
 }
 
-int libvirt_domain_inject(LibvirtDomain *d, const char *header, const char *payload, char **reterr) {
-        virTypedParameter params[2] = {
+int libvirt_domain_inject(LibvirtDomain *d, const char *header, const char *payload, const uint64_t *address,
+                char **reterr) {
+        virTypedParameter params[] = {
                 { .field = "sev-secret", .type = VIR_TYPED_PARAM_STRING, .value.s = (char *) payload },
                 { .field = "sev-secret-header", .type = VIR_TYPED_PARAM_STRING, .value.s = (char *) header },
+                { .field = "sev-secret-set-address",
+                                .type = VIR_TYPED_PARAM_ULLONG,
+                                .value.ul = address ? *address : 0 },
         };
+        int n = address ? ELEMENTSOF(params) : ELEMENTSOF(params) - 1;
 
-        if (lib.virDomainSetLaunchSecurityState(d->domain, params, ELEMENTSOF(params), 0) < 0)
+        if (lib.virDomainSetLaunchSecurityState(d->domain, params, n, 0) < 0)
                 return fail(reterr);
         return 0;
 }

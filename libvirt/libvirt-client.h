@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "macro.h"
 
@@ -68,9 +69,9 @@ typedef struct LibvirtLaunch {
 
 void libvirt_launch_done(LibvirtLaunch *l);
 _warn_unused_result_ int libvirt_domain_launch(LibvirtDomain *d, LibvirtLaunch *ret, char **reterr);
-/* Gives the packet (base64) to the guest. */
-_warn_unused_result_ int libvirt_domain_inject(
-                LibvirtDomain *d, const char *header, const char *payload, char **reterr);
+/* Gives the packet (base64) to the guest; address NULL: the firmware's area for secrets. */
+_warn_unused_result_ int libvirt_domain_inject(LibvirtDomain *d, const char *header, const char *payload,
+                const uint64_t *address, char **reterr);
 _warn_unused_result_ int libvirt_domain_resume(LibvirtDomain *d, char **reterr);
 _warn_unused_result_ int libvirt_domain_destroy(LibvirtDomain *d, char **reterr);
 

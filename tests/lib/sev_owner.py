@@ -59,6 +59,7 @@ def firmware(entries, body=b"firmware" * 64, footer="96b582de-1fb2-45f7-baea-a36
 
 
 RESET_BLOCK = "00f771de-1a7e-4fcb-890e-68c77e2fb44e"
+HASHES_BLOCK = "7255371f-3a3b-4b04-927b-1da6efa8d454"
 SECRET_BLOCK = "4c2eb361-7d9b-4cc3-8081-127c90d3d294"
 
 
@@ -82,3 +83,21 @@ def vmsa(signature, reset=None, fpu=False, features=0):
         put(0x408, 4, 0x1F80)
         put(0x410, 2, 0x37F)
     return bytes(page)
+
+
+def open_session(pdh_key, godh, session, policy):
+    """(TEK, TIK) as the platform with this PDH finds them (AMD 55766, LAUNCH_START); raises ValueError if it would refuse."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    def kdf(key, label, context=b""):
+        return hmac.digest(key, struct.pack("<I", 1) + label + b"\0" + context + struct.pack("<I", 128), "sha256")[:16]
+
+    x, y = (int.from_bytes(godh[at : at + 72], "little") for at in (20, 92))
+    shared = pdh_key.exchange(ec.ECDH(), ec.EllipticCurvePublicNumbers(x, y, ec.SECP384R1()).public_key())
+    master = kdf(shared, b"sev-master-secret", session[:16])
+    if hmac.digest(kdf(master, b"sev-kik"), session[16:48], "sha256") != session[64:96]:
+        raise ValueError("the session was made for another platform, or is damaged")
+    keys = aes_ctr(kdf(master, b"sev-kek"), session[48:64], session[16:48])
+    if hmac.digest(keys[16:], struct.pack("<I", policy), "sha256") != session[96:]:
+        raise ValueError("the session was made for another policy")
+    return keys[:16], keys[16:]
