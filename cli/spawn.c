@@ -160,7 +160,7 @@ static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
 }
 
 static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
-        const RunRequest request = {
+        RunRequest request = {
                 .config = &l->job->config,
                 .caps = &l->job->caps,
                 .choices = &l->job->choices,
@@ -173,6 +173,12 @@ static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
                 .userdata = l,
         };
 
+        int r = run_vm(&request, ret, reterr);
+
+        if (r != -ENOPROTOOPT)
+                return r;
+        l->job->caps.monitor_object = true;
+        request.measure = request.measure && !l->job->answer.json;
         return run_vm(&request, ret, reterr);
 }
 

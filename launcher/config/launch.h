@@ -92,6 +92,7 @@ typedef struct HostCaps {
         unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
         char *qemu;                          /* owned path, or NULL */
         char *swtpm;                         /* owned path, or NULL */
+        bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
 
 void host_caps_done(HostCaps *caps);

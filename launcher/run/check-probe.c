@@ -234,6 +234,7 @@ static void probe_qemu(const VmConfig *config, HostFacts *f) {
                 return;
         f->qemu_snp = strstr(objects, "sev-snp-guest") ? KNOWN_YES : KNOWN_NO;
         f->qemu_sev = strstr(objects, "sev-guest") ? KNOWN_YES : KNOWN_NO;
+        f->caps.monitor_object = strstr(objects, "monitor-qmp");
 }
 
 static int probe_firmware(const VmConfig *config, HostFacts *f) {

@@ -22,6 +22,8 @@ static const Explanation explanations[] = {
         { "failed to initialize kvm: Operation not permitted", NULL, EXPLAIN_MISLEADING, NULL },
         { "vm-type (null) not supported by KVM", NULL, EXPLAIN_MISLEADING, NULL },
         { "Migration is not implemented", NULL, EXPLAIN_MISLEADING, NULL },
+        { "'-mon' is deprecated", NULL, EXPLAIN_MISLEADING, NULL },
+        { QEMU_WITHOUT_MON, NULL, EXPLAIN_MISLEADING, NULL }, /* started again in another way */
         /* the host cannot */
         { "vm-type SEV-SNP not supported by KVM", NULL, EXPLAIN_CAUSE,
                         "this host's KVM makes no SEV-SNP machines: 'cvmspawn check-host --coco=sev-snp' "

@@ -8,6 +8,9 @@
 
 #include "macro.h"
 
+/* What a QEMU says that no longer has the option. */
+#define QEMU_WITHOUT_MON "-mon: invalid option"
+
 typedef enum ExplainRank {
         EXPLAIN_NOTHING,    /* not known */
         EXPLAIN_MISLEADING, /* a consequence of something else, or noise: never the cause */

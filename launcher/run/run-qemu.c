@@ -28,6 +28,9 @@ static void on_qemu_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *text = line;
 
+        if (strstr(line, QEMU_WITHOUT_MON))
+                s->without_mon = true;
+
         ExplainRank rank = EXPLAIN_NOTHING;
         _cleanup_free_ char *sentence = NULL;
 

@@ -56,7 +56,8 @@ typedef struct Session {
         Process qemu;
         LoopSource *qemu_source;
         bool qemu_gone;
-        bool qmp_lost; /* the monitor's socket is closed or unusable */
+        bool qmp_lost;    /* the monitor's socket is closed or unusable */
+        bool without_mon; /* this QEMU does not know the option for the monitor */
         QmpClient *qmp;
         Forward qemu_stderr;
         LineReader qemu_lines;

@@ -322,6 +322,8 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         if (s.facts.failed && !s.qemu_gone)
                 process_done(&s.qemu);
         drain(&s);
+        if (early && s.without_mon && !request->caps->monitor_object)
+                return -ENOPROTOOPT;
         /* Its last words, when they are understood, are the better explanation. */
         if (early && !s.qemu_cause)
                 s.error = early_end(&s);

@@ -98,6 +98,7 @@ typedef struct RunRequest {
         void *userdata;
 } RunRequest;
 
-/* Runs the guest to its end. 0 with the result; -ESTALE: nothing ran, start again with another transport; other -errno only
+/* Runs the guest to its end. 0 with the result; -ESTALE: nothing ran, start again with another transport; -ENOPROTOOPT: nothing ran,
+ * start again with the monitor as an object (caps->monitor_object); other -errno only
  * when not even the loop could be set up. */
 _warn_unused_result_ int run_vm(const RunRequest *request, RunResult *ret, char **reterr);

@@ -1,57 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A real QEMU accepts every composed line of the three modes, up to the point where KVM is asked for a confidential machine: each golden
-command line is launched for real on a host that has no SEV, and the one complaint is about that."""
-
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+"""The QEMU that is here accepts every composed line of the three modes; tests/interop has the same for the QEMU of Debian sid."""
 
 import pytest
-from sevsim_host import SECONDS, build_folder, find_qemu, skip_or_fail
-
-GOLDEN = Path(__file__).resolve().parents[1] / "golden/launcher"
-sys.path.insert(0, str(GOLDEN))
-import world  # noqa: E402
-
-CASES = sorted(path for path in (GOLDEN / "argv").glob("coco-*.args"))
-# QEMU's words for a host without KVM, and for a KVM without this kind of machine. Any other word is a failure.
-NO_KVM = ["Could not access KVM kernel module", "failed to initialize kvm", "VM type", "vm-type SEV-SNP not supported by KVM",
-          "cbitpos check failed, host '0'"]
-
-
-def arguments(path):
-    """The golden launch's own, with what would end it for another reason left out: a TPM's program may be missing here."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(("#", "--host-caps=", "--tpm"))]
-    return [line for line in lines if not line.startswith("--print")]
+from golden_launches import CASES, only_kvm_is_missing
+from sevsim_host import find_qemu, skip_or_fail
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_only_kvm_is_missing(path, tmp_path):
-    qemu = find_qemu()
-    if not qemu:
-        skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
-    if Path("/sys/module/kvm_amd/parameters/sev").exists():
-        pytest.skip("this host may have SEV: the launches would go further than this test looks")
-    world.build(tmp_path)
-    caps = {"kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1, "qemu": qemu}
-    (tmp_path / "caps.json").write_text(json.dumps(caps))
-    words = arguments(path)
-    if any(word.startswith("--id-block=") for word in words):
-        # The golden pair is for no launch at all; one for this very launch has the same arguments.
-        subprocess.run(["openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", tmp_path / "key.pem"],
-                       check=True, capture_output=True)
-        words = ["--id-key=key.pem", "--author-key=key.pem",
-                 *(word for word in words if not word.startswith(("--id-block=", "--id-auth=")))]
-    argv = [build_folder() / "cli/cvmspawn", "--host-caps=caps.json", "--ram=64M", f"--qemu={qemu}", *words]
-    if "--" in argv:
-        end = argv.index("--")
-        argv[end:end] = ["--ram=64M"]
-    done = subprocess.run(argv, cwd=tmp_path, env={**os.environ, "XDG_DATA_DIRS": str(tmp_path / "firmware")},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS, check=False)
-    said = [line for line in done.stderr.splitlines() if "QEMU: " in line]
-    assert done.returncode == 125 and said, done.stderr
-    assert all(any(text in line for text in NO_KVM) for line in said), done.stderr
-    # The cause and the remedy, not a guess about the version.
-    assert "of version" not in done.stderr, done.stderr
+    only_kvm_is_missing(path, tmp_path, find_qemu() or skip_or_fail("no QEMU of version 9.1 or later: set CVMSPAWN_QEMU to its program"))

@@ -138,6 +138,40 @@ def test_known_messages_are_explained(fake):
     assert result.status == 125
 
 
+OLD_OR_NEW = """
+    with open({log!r}, "a") as log:
+        log.write(" ".join(arguments) + "\\n")
+    if "-mon" in arguments and {without_mon}:
+        sys.stderr.write("qemu-system-x86_64: -mon: invalid option\\n")
+        sys.exit(1)
+    sys.stderr.write("qemu-system-x86_64: -mon chardev=qmp,mode=control: warning: '-mon' is deprecated, use '-object' with "
+                     "'monitor-hmp' or 'monitor-qmp' types instead\\n")
+    sys.stderr.flush()
+    vm.start()
+    vm.power_off()
+"""
+
+
+@pytest.mark.parametrize("without_mon", [False, True])
+def test_the_option_for_the_monitor(fake, tmp_path, without_mon):
+    """A QEMU that calls it deprecated is used as it is; one that has it no more is started again with the object. Neither is news."""
+    log = tmp_path / "log"
+    result = fake.run(OLD_OR_NEW.format(log=str(log), without_mon=without_mon), "--json=short")
+    assert result.status == 0 and said(result) == []
+    assert [event["event"] for event in events(result)] == ["plan", "started", "ready", "exit"]
+    starts = log.read_text().splitlines()
+    assert ["-mon" in line for line in starts] == ([True, False] if without_mon else [True])
+    assert ('"qom-type":"monitor-qmp"' in starts[-1]) is without_mon
+    assert result.leftovers == []
+
+
+def test_no_monitor_in_either_way(fake):
+    """There is no third attempt."""
+    result = fake.run("sys.stderr.write('qemu-system-x86_64: -mon: invalid option\\n'); sys.exit(1)")
+    assert result.status == 125
+    assert len(said(result)) == 1 and "QEMU ended with status 1 while it was set up" in said(result)[0]
+
+
 # --- the initrd's verdict --------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,10 @@
 """What the peer suites share. A peer is another program with the same job; it is fetched into the cache, never installed, and
 its version is printed, for it moves on. With MUST_WORK=1 a peer that cannot be had is a failure, else a skip."""
 
+import fcntl
 import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -57,3 +60,31 @@ def program():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def sid_qemu(tmp_path_factory):
+    """QEMU with all that it links, its own C library included, run by its own dynamic linker: as one program."""
+    if os.uname().machine != "x86_64":
+        skip_or_fail("Debian's QEMU is fetched as a program for x86-64 only")
+    folder = cache_folder("peers") / "qemu-sid"
+    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            private_apt("sid", "closure", folder, "qemu-system-x86", "seabios")
+            private_apt("sid", "unpack", folder, "libc6")
+            (folder / "complete").touch()
+    libraries = folder / "usr/lib/x86_64-linux-gnu"
+    argv = [folder / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, folder / "usr/bin/qemu-system-x86_64",
+            "-L", folder / "usr/share/qemu", "-L", folder / "usr/share/seabios"]
+    program = tmp_path_factory.mktemp("sid") / "qemu-system-x86_64"
+    program.write_text(f"#!/bin/sh\nQEMU_MODULE_DIR={shlex.quote(f'{libraries}/qemu')} "
+                       f'exec {shlex.join(map(str, argv))} "$@"\n')
+    program.chmod(0o755)
+    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=180)
+    if version.returncode != 0:
+        skip_or_fail(f"QEMU of Debian sid does not run here: {version.stderr.strip()}")
+    print(version.stdout.splitlines()[0])
+    return program

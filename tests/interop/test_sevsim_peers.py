@@ -4,16 +4,14 @@ sid's own QEMU under our launcher. The digest that is recorded is the one that `
 
 A simulation: nothing here says anything about a machine with an AMD processor."""
 
-import fcntl
 import json
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 
 import pytest
-from conftest import BUILD, SOURCE, cache_folder, private_apt, skip_or_fail
+from conftest import BUILD, SOURCE, skip_or_fail
 from test_vmspawn_cpio import peer  # noqa: F401
 
 sys.path.insert(0, str(SOURCE / "tests/integration"))
@@ -158,34 +156,6 @@ def test_libvirt_style(files, mode, kind, policy, cpu, cpus):
 
 
 # --- QEMU of sid -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="session")
-def sid_qemu(tmp_path_factory):
-    """QEMU with all that it links, its own C library included, run by its own dynamic linker: as one program."""
-    if os.uname().machine != "x86_64":
-        skip_or_fail("Debian's QEMU is fetched as a program for x86-64 only")
-    folder = cache_folder("peers") / "qemu-sid"
-    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            private_apt("sid", "closure", folder, "qemu-system-x86", "seabios")
-            private_apt("sid", "unpack", folder, "libc6")
-            (folder / "complete").touch()
-    libraries = folder / "usr/lib/x86_64-linux-gnu"
-    argv = [folder / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, folder / "usr/bin/qemu-system-x86_64",
-            "-L", folder / "usr/share/qemu", "-L", folder / "usr/share/seabios"]
-    program = tmp_path_factory.mktemp("sid") / "qemu-system-x86_64"
-    program.write_text(f"#!/bin/sh\nQEMU_MODULE_DIR={shlex.quote(f'{libraries}/qemu')} "
-                       f'exec {shlex.join(map(str, argv))} "$@"\n')
-    program.chmod(0o755)
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=SECONDS)
-    if version.returncode != 0:
-        skip_or_fail(f"QEMU of Debian sid does not run here: {version.stderr.strip()}")
-    print(version.stdout.splitlines()[0])
-    return program
 
 
 @pytest.mark.parametrize("options", [["--cpus=1"], ["--cpus=3", "--cpu=EPYC-Genoa", "--ram=3G"]], ids=["plain", "larger"])

@@ -213,6 +213,7 @@ def files(directory):
         "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU shows neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
         "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None),
+        "host-11.json": host(**{"monitor-object": True}),
         "host-broken.json": '{"kvm": true, "sev": 1}',
         "host-garbage.json": "kvm: yes\n",
         "secret": b"sesame\0open",
