@@ -12,6 +12,7 @@
 #include "macro.h"
 #include "snp-collateral.h"
 #include "snp-report.h"
+#include "snp-verify.h"
 
 #define SNP_KDS_URL         "https://kdsintf.amd.com"
 #define SNP_KDS_ANSWER_MAX  (1024u * 1024u)
@@ -59,3 +60,8 @@ _warn_unused_result_ int snp_kds_fetch(
 /* The bytes alone. */
 _warn_unused_result_ int snp_kds_fetch_bytes(
                 const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr);
+
+/* What a verification lacked (its verdict is COLLATERAL_UNAVAILABLE), into the pool: then verify again. `stated` is the generation that the
+ * caller knows, or _INVALID. -ENOENT with a sentence: not to be had now. */
+_warn_unused_result_ int snp_kds_complete(const SnpKds *k, const SnpResult *result, SnpGeneration stated,
+                SnpCollateral *pool, char **reterr);

@@ -12,7 +12,7 @@
 #include "strutil.h"
 
 /* What the host believes to launch must not differ from what was registered; it need not say. */
-static int check_wishes(const Registration *reg, const Json *body, Reply *reply) {
+int service_check_wishes(const Registration *reg, const Json *body, Reply *reply) {
         const Json *scheme = js_get(body, "scheme"), *policy = js_get(body, "policy");
         uint64_t v;
 
@@ -25,9 +25,10 @@ static int check_wishes(const Registration *reg, const Json *body, Reply *reply)
         return 1;
 }
 
-static int store_launch(const Service *s, const Request *q, const SevSession *session, uint32_t policy,
-                const Registration *reg, StoreLaunch *ret) {
-        _cleanup_(store_launch_done) StoreLaunch l = { .created = service_now(s), .policy = policy };
+int service_store_launch(const Service *s, const Request *q, const Registration *reg, const void *keys,
+                size_t keys_size, StoreLaunch *ret) {
+        _cleanup_(store_launch_done)
+                        StoreLaunch l = { .created = service_now(s), .policy = (uint32_t) reg->policy };
         const StoreLimits limits = {
                 .expired = l.created - LAUNCH_TTL_SECONDS,
                 .open_max = LAUNCH_OPEN_MAX,
@@ -42,8 +43,8 @@ static int store_launch(const Service *s, const Request *q, const SevSession *se
         l.vm = strdup(q->id);
         if (!l.vm)
                 return -ENOMEM;
-        r = vault_seal(s->vault, "launch", l.id, sizeof(l.id), &session->keys, sizeof(session->keys),
-                        s->random, s->random_data, &l.keys, &l.keys_size);
+        r = vault_seal(s->vault, "launch", l.id, sizeof(l.id), keys, keys_size, s->random, s->random_data,
+                        &l.keys, &l.keys_size);
         if (r >= 0)
                 r = s->store->ops->launch_add(s->store, &l, &limits);
         if (r < 0)
@@ -66,9 +67,11 @@ int handle_launch(const Service *s, const Request *q, Reply *reply) {
         if (r > 0)
                 r = service_read_body(q, &body, reply);
         if (r > 0)
-                r = check_wishes(&reg, body, reply);
+                r = service_check_wishes(&reg, body, reply);
         if (r <= 0)
                 return r;
+        if (reg.snp)
+                return service_launch_snp(s, q, &reg, reply);
         pdh = malloc(sizeof(SevCert));
         if (!pdh || !answer)
                 return -ENOMEM;
@@ -81,7 +84,7 @@ int handle_launch(const Service *s, const Request *q, Reply *reply) {
         session = (SevSession *) memory.data;
         r = sev_session_new(pdh, (uint32_t) reg.policy, s->random, s->random_data, session, NULL);
         if (r >= 0)
-                r = store_launch(s, q, session, (uint32_t) reg.policy, &reg, &launch);
+                r = service_store_launch(s, q, &reg, &session->keys, sizeof(session->keys), &launch);
         if (r < 0)
                 return r;
         if (js_set(answer, "launch-id", js_hex(launch.id, sizeof(launch.id))) < 0 ||

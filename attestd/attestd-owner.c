@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attestd-service.h"
+#include "snp-packet.h"
 #include "strutil.h"
 
 int service_read_body(const Request *q, Json **ret, Reply *reply) {
@@ -44,16 +45,21 @@ int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registrati
 }
 
 int handle_capabilities(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_ec_key_ EcKey *signer = NULL;
+        _cleanup_free_ char *key = NULL;
         Json *j = NULL;
-        int r;
+        int r = vault_signer(s->vault, &signer);
 
-        (void) s;
         (void) q;
-        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s], s:i, s:i, s:i, s:i}", "service", "cvmspawn-attestd",
-                        "version", CVMSPAWN_VERSION, "protocol", 1, "schemes", "amd-sev", "amd-sev-es",
-                        "body-size-max", (int) BODY_SIZE_MAX, "launches-open-max", (int) LAUNCH_OPEN_MAX,
-                        "launch-seconds", (int) LAUNCH_TTL_SECONDS, "launch-failures",
-                        (int) LAUNCH_FAILURES);
+        if (r >= 0)
+                r = snp_packet_signer_text(signer, &key);
+        if (r < 0)
+                return r;
+        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s, s], s:s, s:i, s:i, s:i, s:i}", "service",
+                        "cvmspawn-attestd", "version", CVMSPAWN_VERSION, "protocol", 1, "schemes", "amd-sev",
+                        "amd-sev-es", "amd-sev-snp", "packet-key", key, "body-size-max", (int) BODY_SIZE_MAX,
+                        "launches-open-max", (int) LAUNCH_OPEN_MAX, "launch-seconds",
+                        (int) LAUNCH_TTL_SECONDS, "launch-failures", (int) LAUNCH_FAILURES);
         return r < 0 ? r : reply_json(reply, 200, j);
 }
 
@@ -138,6 +144,17 @@ static int unknown(Reply *reply) {
                         "you have no registration with this id");
 }
 
+/* Secrets are kept in the form of their scheme. */
+static bool same_scheme(const StoreVm *old, const Registration *reg) {
+        _cleanup_js_ Json *j = NULL;
+        bool snp;
+
+        if (js_parse(old->document, strlen(old->document), &j, NULL) < 0)
+                return false;
+        snp = streq_ptr(js_string_value(js_get(j, "scheme")), "amd-sev-snp");
+        return snp == !!reg->snp;
+}
+
 int handle_update(const Service *s, const Request *q, Reply *reply) {
         _cleanup_(registration_done) Registration reg = {};
         _cleanup_(secret_buf_done) SecretBuf table = {};
@@ -154,6 +171,9 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
         r = read_registration(q, /* keep= */ true, &reg, &j, &table, reply);
         if (r <= 0)
                 return r;
+        if (table.size == 0 && !same_scheme(&old, &reg))
+                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
+                                "scheme: another one needs its secrets anew");
         /* Secrets that stay were checked against the area as it was. */
         size = table.size > 0 ? table.size : old.sealed_size - VAULT_OVERHEAD;
         if (size > reg.secret_area_size)

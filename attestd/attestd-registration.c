@@ -30,6 +30,9 @@ void registration_done(Registration *r) {
         free(r->digests.items);
         free(r->firmware.items);
         free(r->clouds.items);
+        if (r->snp)
+                snp_policy_done(r->snp);
+        free(r->snp);
         js_unref(r->secrets);
         js_unref(r->description);
         *r = (Registration) {};
@@ -180,7 +183,11 @@ static int check_policy(const Registration *r, bool es, char **reterr) {
         return 0;
 }
 
-static int check_limits(Registration *r, const Json *j, bool image, char **reterr) {
+int registration_check_limits(Registration *r, const Json *j, char **reterr) {
+        bool image = streq_ptr(r->kind, "image");
+
+        if (r->kind && !image && !streq(r->kind, "vm"))
+                return error_set(reterr, -EINVAL, "kind: expected vm or image");
         if (image && !js_get(j, "max-instances"))
                 return error_set(reterr, -EINVAL, "max-instances: an image needs an explicit number");
         if (!js_get(j, "max-instances"))
@@ -201,13 +208,12 @@ static int check_limits(Registration *r, const Json *j, bool image, char **reter
 }
 
 static int check(Registration *r, const Json *j, bool with_secrets, char **reterr) {
-        bool es = streq(r->scheme, "amd-sev-es"), image = streq_ptr(r->kind, "image");
+        bool es = streq(r->scheme, "amd-sev-es");
         int k;
 
         if (!es && !streq(r->scheme, "amd-sev"))
-                return error_set(reterr, -EINVAL, "scheme: this service knows amd-sev and amd-sev-es");
-        if (r->kind && !image && !streq(r->kind, "vm"))
-                return error_set(reterr, -EINVAL, "kind: expected vm or image");
+                return error_set(reterr, -EINVAL,
+                                "scheme: this service knows amd-sev, amd-sev-es and amd-sev-snp");
         k = check_policy(r, es, reterr);
         if (k < 0)
                 return k;
@@ -218,7 +224,7 @@ static int check(Registration *r, const Json *j, bool with_secrets, char **reter
                                 "launch-digests, one for each vCPU count");
         if (r->digests.n_items + r->firmware.n_items == 0)
                 return error_set(reterr, -EINVAL, "launch-digests: missing; nothing would be accepted");
-        k = check_limits(r, j, image, reterr);
+        k = registration_check_limits(r, j, reterr);
         if (k < 0)
                 return k;
         if (!js_get(j, "secret-area-size"))
@@ -237,6 +243,8 @@ int registration_parse(const Json *j, bool with_secrets, Registration *ret, char
 
         if (!js_is_object(j))
                 return error_set(reterr, -EINVAL, "expected a JSON object");
+        if (streq_ptr(js_string_value(js_get(j, "scheme")), "amd-sev-snp"))
+                return registration_parse_snp(j, with_secrets, ret, reterr);
         r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ false, &reg, reterr);
         if (r >= 0)
                 r = check(&reg, j, with_secrets, reterr);
@@ -304,6 +312,8 @@ int registration_table(const Registration *reg, SecretBuf *ret, char **reterr) {
         _cleanup_(secret_buf_done) SecretBuf built = {};
         int r;
 
+        if (reg->snp)
+                return registration_table_snp(reg, ret, reterr);
         if (!js_is_array(reg->secrets) || js_length(reg->secrets) == 0)
                 return error_set(reterr, -EINVAL, "secrets: expected a list that is not empty");
         for (size_t i = 0; i < js_length(reg->secrets); i++) {

@@ -12,6 +12,7 @@
 #include "json.h"
 #include "macro.h"
 #include "secret.h"
+#include "snp-policy.h"
 
 #define REGISTRATION_ID_MAX 128u
 #define REGISTRATION_DIGESTS_MAX                                                                            \
@@ -38,6 +39,7 @@ typedef struct Registration {
         uint64_t hold_seconds;                   /* how long a held launch waits for its owner */
         uint64_t min_api_major, min_api_minor, min_build;
         uint64_t secret_area_size;
+        SnpPolicy *snp; /* owned; amd-sev-snp: what a report must say, but for the report data */
         Json *secrets, *description; /* owned */
 } Registration;
 
@@ -47,7 +49,13 @@ bool registration_id_valid(const char *id);
 /* Reads and checks the members, of a request (with secrets) or of what was stored (without). -EINVAL with a sentence. */
 _warn_unused_result_ int registration_parse(
                 const Json *j, bool with_secrets, Registration *ret, char **reterr);
+/* Its parts for amd-sev-snp (attestd-registration-snp.c). */
+_warn_unused_result_ int registration_parse_snp(
+                const Json *j, bool with_secrets, Registration *ret, char **reterr);
+_warn_unused_result_ int registration_table_snp(const Registration *r, SecretBuf *ret, char **reterr);
+/* Instances and waiting, the same for all schemes. */
+_warn_unused_result_ int registration_check_limits(Registration *r, const Json *j, char **reterr);
 /* The members without the secrets, as text to store and to show; owned. */
 _warn_unused_result_ int registration_document(const Json *j, char **ret);
-/* The table that the guest will find. -EINVAL, -E2BIG (larger than the area) with a sentence. */
+/* The table that the guest will find; for amd-sev-snp the JSON that is sealed to it. -EINVAL, -E2BIG (larger than the area) with a sentence. */
 _warn_unused_result_ int registration_table(const Registration *r, SecretBuf *ret, char **reterr);

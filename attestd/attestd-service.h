@@ -27,6 +27,7 @@
 #include "attestd-vault.h"
 #include "crypto-random.h"
 #include "macro.h"
+#include "snp-trust.h"
 
 #define BODY_SIZE_MAX      (64u * 1024)
 #define LAUNCH_OPEN_MAX    64u       /* of one registration */
@@ -39,6 +40,12 @@ typedef struct ServiceCollateral {
         AmdCert ask, ark;
 } ServiceCollateral;
 
+typedef struct ServiceFile {
+        const char *name;
+        const void *data; /* borrowed */
+        size_t size;
+} ServiceFile;
+
 typedef struct Service {
         Store *store; /* weak, as are the next two */
         const Vault *vault;
@@ -50,6 +57,12 @@ typedef struct Service {
          * be had. NULL: nobody fetches. */
         int (*cek_fetch)(void *userdata, const char *id);
         void *cek_fetch_data;
+        /* SNP: trust anchors, which keep what they have seen; certificates at hand (PEM, DER); the directory where `cvmspawn report
+         * --cache=` keeps those of AMD's key service, or NULL. */
+        SnpTrust *snp_trust;
+        const ServiceFile *snp_files; /* borrowed */
+        size_t n_snp_files;
+        const char *kds_cache;
         RandomFunction random;
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
@@ -92,6 +105,25 @@ _warn_unused_result_ int service_hold(
                 const Service *s, const Registration *reg, const StoreLaunch *l, Reply *reply);
 /* Has it waited too long, for its measurement or its owner? */
 bool service_launch_expired(const Service *s, const Registration *reg, const StoreLaunch *l);
+/* What the host believes to launch must not differ from what was registered. 1, or the reply is made. */
+_warn_unused_result_ int service_check_wishes(const Registration *reg, const Json *body, Reply *reply);
+/* A new launch with its keys, which are sealed here. */
+_warn_unused_result_ int service_store_launch(const Service *s, const Request *q, const Registration *reg,
+                const void *keys, size_t keys_size, StoreLaunch *ret);
+/* The launch that a host names. 1: it waits for its secrets; 2: it has given them to other evidence, which is a failure; 0: the reply is
+ * made, maybe with the stored packet. */
+_warn_unused_result_ int service_find_launch(const Service *s, const Registration *reg, const char *vm,
+                const uint8_t id[static LAUNCH_ID_SIZE], const uint8_t evidence[static LAUNCH_MEASURE_SIZE],
+                StoreLaunch *ret, Reply *reply);
+/* Stores evidence, header and payload of *l, once, and sends them; or holds, or refuses as too many. 0 or -errno. */
+_warn_unused_result_ int service_release(
+                const Service *s, const Registration *reg, StoreLaunch *l, Reply *reply);
+_warn_unused_result_ int service_send_packet(const Registration *reg, const StoreLaunch *l, Reply *reply);
+/* The two requests for a registration that is SNP's: the reply is made, or -errno. */
+_warn_unused_result_ int service_launch_snp(
+                const Service *s, const Request *q, const Registration *reg, Reply *reply);
+_warn_unused_result_ int service_validate_snp(const Service *s, const Request *q, const StoreVm *v,
+                const Registration *reg, const Json *body, Reply *reply);
 /* SHA-256 of a bearer token, as the store knows it. */
 _warn_unused_result_ int service_token_hash(
                 const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]);

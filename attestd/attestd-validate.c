@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* POST /vm/ID/validate: a measurement in, and if it is one of the registered launches under this launch's key, the packet with the
+/* POST /vm/ID/validate, for SEV and SEV-ES: a measurement in, and if it is one of the registered launches under this launch's key, the packet with the
  * secrets out. The packet is stored before it is sent: asked again with the same measurement, the service sends the same bytes, so that a
  * lost answer costs nothing and nothing is released twice. Nothing that the host says is believed but what the measurement covers. */
 
@@ -136,17 +136,6 @@ static int mismatch(Reply *reply, const char *detail) {
                         "%s", detail);
 }
 
-static int send_packet(const StoreLaunch *l, Reply *reply) {
-        _cleanup_js_ Json *j = js_object();
-
-        if (!j || js_set(j, "launch-id", js_hex(l->id, sizeof(l->id))) < 0 ||
-                        js_set(j, "secret-header", js_base64(l->header, sizeof(l->header))) < 0 ||
-                        js_set(j, "secret-payload", js_base64(l->payload, l->payload_size)) < 0 ||
-                        js_set(j, "secret-table", js_base64(l->payload, l->payload_size)) < 0)
-                return -ENOMEM;
-        return reply_json(reply, 200, TAKE_PTR(j));
-}
-
 /* Counts against the launch that the host named. */
 static int fail(Claim *c, Reply *reply) {
         uint64_t left = 0;
@@ -169,30 +158,10 @@ static int fail(Claim *c, Reply *reply) {
 
 /* 1: c->found is a launch that may have its secrets and fits, with its keys; else the reply is made. */
 static int find_named(Claim *c, const char *vm, Reply *reply) {
-        int r = c->s->store->ops->launch_get(c->s->store, vm, c->launch_id, &c->found);
+        int r = service_find_launch(c->s, c->reg, vm, c->launch_id, c->measurement, &c->found, reply);
 
-        if (r == -ENOENT)
-                return reply_problem(reply, 404, "unknown-launch", "No such launch",
-                                "launch-id: not of this registration, or forgotten: a launch is kept for %d "
-                                "minutes",
-                                LAUNCH_TTL_SECONDS / 60);
-        if (r < 0)
-                return r;
-        if (c->found.state == LAUNCH_BURNED)
-                return reply_problem(reply, 410, "launch-burned", "The launch is used up",
-                                "it had %u failures, or its owner has refused it; start again with /launch",
-                                LAUNCH_FAILURES);
-        if (c->found.state == LAUNCH_RELEASED) {
-                if (constant_time_equal(c->found.measurement, c->measurement, LAUNCH_MEASURE_SIZE))
-                        return send_packet(&c->found, reply);
-                return fail(c, reply);
-        }
-        if (service_launch_expired(c->s, c->reg, &c->found))
-                return reply_problem(reply, 410, "launch-expired", "The launch took too long",
-                                "a launch is open for %d minutes, or as long as its owner may take to "
-                                "confirm it; "
-                                "start again with /launch",
-                                LAUNCH_TTL_SECONDS / 60);
+        if (r != 1)
+                return r > 1 ? fail(c, reply) : r;
         r = claim_fits(c, &c->found);
         return r == 0 ? fail(c, reply) : r;
 }
@@ -205,7 +174,7 @@ static int find_any(Claim *c, const char *vm, Reply *reply) {
         int r = ops->launch_each(c->s->store, vm, LAUNCH_RELEASED, same_packet, c);
 
         if (r > 0)
-                return send_packet(&c->found, reply);
+                return service_send_packet(c->reg, &c->found, reply);
         for (size_t i = 0; r == 0 && i < ELEMENTSOF(waiting); i++)
                 r = ops->launch_each(c->s->store, vm, waiting[i], waits_and_fits, c);
         return r == 0 ? mismatch(reply, "the measurement fits no open launch of this registration") : r;
@@ -226,11 +195,6 @@ static int check_platform(Claim *c, Reply *reply) {
 static int release(Claim *c, const StoreVm *v, Reply *reply) {
         _cleanup_(secret_buf_done) SecretBuf table = {};
         const Service *s = c->s;
-        int64_t now = service_now(s);
-        const StoreLimits limits = {
-                .window = now - (int64_t) c->reg->instance_window,
-                .releases_max = c->reg->max_instances,
-        };
         StoreLaunch *l = &c->found;
         int r;
 
@@ -244,16 +208,7 @@ static int release(Claim *c, const StoreVm *v, Reply *reply) {
         memcpy(l->measurement, c->measurement, sizeof(l->measurement));
         r = secret_packet_seal((const SevKeys *) c->keys.data, c->measurement, &table, s->random,
                         s->random_data, l->header, l->payload);
-        if (r >= 0)
-                r = s->store->ops->launch_release(s->store, l, &limits, now);
-        if (r == -EDQUOT && streq_ptr(c->reg->over_limit, "hold"))
-                return service_hold(s, c->reg, l, reply);
-        if (r == -EDQUOT) {
-                reply->retry_after = (unsigned) MIN(c->reg->instance_window, 3600u);
-                return reply_problem(reply, 429, "too-many-instances", "Not now",
-                                "the owner allows no more instances of this at the moment");
-        }
-        return r < 0 ? r : send_packet(l, reply);
+        return r < 0 ? r : service_release(s, c->reg, l, reply);
 }
 
 int handle_validate(const Service *s, const Request *q, Reply *reply) {
@@ -267,6 +222,8 @@ int handle_validate(const Service *s, const Request *q, Reply *reply) {
         r = service_load(s, q, &v, &reg, reply);
         if (r > 0)
                 r = service_read_body(q, &body, reply);
+        if (r > 0 && reg.snp)
+                return service_validate_snp(s, q, &v, &reg, body, reply);
         if (r > 0)
                 r = read_claim(body, &c, reply);
         if (r <= 0)

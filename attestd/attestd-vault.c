@@ -144,3 +144,14 @@ int vault_unseal(const Vault *v, const char *purpose, const void *context, size_
         *ret = TAKE_STRUCT(plain, (SecretBuf) {});
         return 0;
 }
+
+int vault_signer(const Vault *v, EcKey **ret) {
+        uint8_t scalar[P384_SIZE];
+        int r = crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-signer-v1", NULL, 0,
+                        scalar, sizeof(scalar));
+
+        if (r >= 0)
+                r = ec_key_from_scalar(scalar, ret); /* fails for one in 2^190 keys */
+        erase_memory(scalar, sizeof(scalar));
+        return r;
+}

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "crypto-ec.h"
 #include "crypto-random.h"
 #include "macro.h"
 #include "secret.h"
@@ -36,3 +37,6 @@ _warn_unused_result_ int vault_seal(const Vault *v, const char *purpose, const v
 /* -EKEYREJECTED: another key, another place, or changed bytes. */
 _warn_unused_result_ int vault_unseal(const Vault *v, const char *purpose, const void *context,
                 size_t context_size, const void *record, size_t size, SecretBuf *ret);
+
+/* The key that this service signs packets for SNP guests with: a P-384 key, the same as long as the vault's key is. */
+_warn_unused_result_ int vault_signer(const Vault *v, EcKey **ret);

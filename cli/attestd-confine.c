@@ -104,12 +104,14 @@ static int no_landlock(int r) {
 }
 
 int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) {
-        ConfinePath paths[2] = { { w->state, true } };
+        ConfinePath paths[3] = { { w->state, true } };
         size_t n = 1;
         int r;
 
         if (a->cek_store)
                 paths[n++] = (ConfinePath) { a->cek_store, false };
+        if (a->kds_cache)
+                paths[n++] = (ConfinePath) { a->kds_cache, false };
         /* Other processes of this user cannot look into this one. */
         r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : confine_no_new_privileges();
         if (r >= 0)

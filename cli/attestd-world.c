@@ -26,6 +26,7 @@ void attestd_world_done(AttestdWorld *w) {
         store_free(w->store);
         vault_done(&w->vault);
         free(w->collateral);
+        attestd_snp_done(w);
         free(w->state);
         throwaway_server_done(&w->tls);
         *w = (AttestdWorld) {};
@@ -169,6 +170,8 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = add_dev_owner(w, reterr);
         if (r >= 0 && a->insecure_root)
                 r = platform_load_root(a->insecure_root, &w->root, reterr);
+        if (r >= 0)
+                r = attestd_load_snp(a, w, reterr);
         if (r < 0)
                 return r;
         w->own = (TrustAnchors) { &w->root, 1 };
@@ -179,6 +182,10 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .collateral = w->collateral,
                 .n_collateral = w->n_collateral,
                 .cek_store = a->cek_store,
+                .snp_trust = &w->snp_trust,
+                .snp_files = w->snp_files,
+                .n_snp_files = w->n_snp_files,
+                .kds_cache = a->kds_cache,
                 .random = crypto_random,
                 .now = clock_now,
         };

@@ -52,9 +52,18 @@ static const OptionRow rows[] = {
                         option_set_true, AT(online), 0 },
         { "kds", 0, OPTION_REQUIRED, "URL", NULL, "AMD's key service (https://kdsintf.amd.com)", NULL,
                         option_set_string, AT(kds_url), 0 },
+        { "snp-certs", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "for SNP: X.509 certificates of AMD (ASK, ARK, VCEK; PEM or\nDER) that guests need "
+                        "not send; repeatable",
+                        "@file", option_append, AT(snp_certs), 0 },
+        { "kds-cache", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "for SNP: certificates as 'cvmspawn report --cache=' keeps\nthem", "@dir",
+                        option_set_string, AT(kds_cache), 0 },
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
                         "trust this ARK instead of AMD's, for simulated platforms", "@file",
                         option_set_string, AT(insecure_root), 0 },
+        { "insecure-snp-root", 0, OPTION_REQUIRED, "FILE", NULL, "likewise for SNP: an X.509 ARK", "@file",
+                        option_set_string, AT(insecure_snp_root), 0 },
         { "dev", 0, OPTION_NONE, NULL, NULL,
                         "a trial on this machine: throw-away certificate authority\nand an owner's token in "
                         "the state "
@@ -65,7 +74,7 @@ static const OptionRow rows[] = {
 
 static const OptionTable table = {
         .program = "cvmspawn-attestd",
-        .summary = "Releases secrets to SEV and SEV-ES guests whose launch is the registered one.",
+        .summary = "Releases secrets to SEV, SEV-ES and SNP guests whose launch is the registered one.",
         .zone = "verifier",
         .epilog = "Exit status: 0 ended by a signal, or the owner was added; 1 usage or failure.",
         .rows = rows,
@@ -74,11 +83,13 @@ static const OptionTable table = {
 
 static void arguments_done(AttestdArgs *a) {
         char *strings[] = { a->listen, a->state, a->secrets_key, a->tls_cert, a->tls_key, a->cek_store,
-                a->kds_url, a->insecure_root, a->prefix, a->add_owner, a->token_file };
+                a->kds_url, a->insecure_root, a->prefix, a->add_owner, a->token_file, a->kds_cache,
+                a->insecure_snp_root };
 
         FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
                 free(*s);
         strv_free(a->certs);
+        strv_free(a->snp_certs);
 }
 
 typedef struct Daemon {
@@ -214,6 +225,9 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         if (a->insecure_root)
                 log_warning("trusting '%s' instead of AMD: whoever has its key can read the secrets",
                                 a->insecure_root);
+        if (a->insecure_snp_root)
+                log_warning("trusting '%s' instead of AMD: whoever has its key can read the secrets",
+                                a->insecure_snp_root);
         if (fetch.fd >= 0) {
                 w.service.cek_fetch = attestd_fetch_ask;
                 w.service.cek_fetch_data = &fetch;

@@ -14,7 +14,8 @@ typedef struct AttestdArgs {
         char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
                         *prefix;
         char *add_owner, *token_file;
-        char **certs;
+        char *kds_cache, *insecure_snp_root;
+        char **certs, **snp_certs;
         bool dev, online, help;
 } AttestdArgs;
 
@@ -45,6 +46,9 @@ typedef struct AttestdWorld {
         TrustAnchors own;
         ServiceCollateral *collateral; /* owned */
         size_t n_collateral;
+        SnpTrust snp_trust;
+        ServiceFile *snp_files; /* owned, with their data */
+        size_t n_snp_files;
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         Service service;
 } AttestdWorld;
@@ -52,6 +56,9 @@ typedef struct AttestdWorld {
 void attestd_world_done(AttestdWorld *w);
 /* State directory, database, key, AMD's certificates; with --dev an owner with a token in a file. */
 _warn_unused_result_ int attestd_world_open(const AttestdArgs *a, AttestdWorld *ret, char **reterr);
+/* Trust anchors and certificates for SNP, as the options say. */
+_warn_unused_result_ int attestd_load_snp(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+void attestd_snp_done(AttestdWorld *w);
 _warn_unused_result_ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 /* A new owner, whose token goes into a new file, for its reader only. */
 _warn_unused_result_ int attestd_add_owner(

@@ -216,34 +216,9 @@ int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now,
 
 int report_network_complete(ReportNetwork *n, const ReportArguments *a, const SnpResult *result,
                 SnpCollateral *pool, char **reterr) {
-        bool vlek = result->report.signing_key == SNP_SIGNING_KEY_VLEK;
-        SnpKdsItem item = { .generation = result->generation, .report = &result->report };
-        int r;
-
-        if (item.generation < 0 && a->generation)
-                item.generation = snp_generation_from_string(a->generation);
-        if (item.generation < 0)
-                return error_set(reterr, -ENOENT,
-                                "a version 2 report does not say its processor, so that AMD's key service "
-                                "cannot be asked; "
-                                "state --generation");
-        if (result->step == SNP_STEP_REVOCATION) {
-                item.kind = vlek ? SNP_KDS_VLEK_CRL : SNP_KDS_VCEK_CRL;
-                return snp_kds_fetch(&n->kds, &item, pool, reterr);
-        }
-        if (!result->leaf) {
-                if (vlek)
-                        return error_set(reterr, -ENOENT,
-                                        "VLEK certificates come from the cloud provider, not from AMD's key "
-                                        "service; give it "
-                                        "with --leaf");
-                item.kind = SNP_KDS_VCEK;
-                r = snp_kds_fetch(&n->kds, &item, pool, reterr);
-                if (r < 0)
-                        return r;
-        }
-        item.kind = vlek ? SNP_KDS_VLEK_CHAIN : SNP_KDS_VCEK_CHAIN;
-        return snp_kds_fetch(&n->kds, &item, pool, reterr);
+        return snp_kds_complete(&n->kds, result,
+                        a->generation ? snp_generation_from_string(a->generation) : _SNP_GENERATION_INVALID,
+                        pool, reterr);
 }
 
 int report_time(const char *text, int64_t *ret, char **reterr) {

@@ -81,7 +81,7 @@ static void registrations(void **state) {
                 const char *from, *to; /* in the good one */
                 const char *detail;
         } cases[] = {
-                { "amd-sev\"", "amd-sev-snp\"", "scheme" },
+                { "amd-sev\"", "amd-sev-x\"", "scheme" },
                 { "amd-sev\"", "amd-sev-es\"", "policy: bit 2" },
                 { "\"policy\":3", "\"policy\":2", "allow-debug" },
                 { "\"policy\":3", "\"policy\":67", "bits 6 to 15" },
