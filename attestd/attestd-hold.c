@@ -33,13 +33,20 @@ int service_hold(const Service *s, const Registration *reg, const StoreLaunch *l
         return reply_json(reply, 202, j);
 }
 
+/* Also if the clock went back: that must not make a session live longer than twice its time. */
+static bool too_far(int64_t age, int64_t limit) {
+        return age > limit || age < -limit;
+}
+
 bool service_launch_expired(const Service *s, const Registration *reg, const StoreLaunch *l) {
+        int64_t now = service_now(s);
+
         switch (l->state) {
         case LAUNCH_OPEN:
-                return l->created < service_now(s) - LAUNCH_TTL_SECONDS;
+                return too_far(now - l->created, LAUNCH_TTL_SECONDS);
         case LAUNCH_HELD:
         case LAUNCH_CONFIRMED:
-                return l->held < service_now(s) - (int64_t) reg->hold_seconds;
+                return too_far(now - l->held, (int64_t) reg->hold_seconds);
         default:
                 return false;
         }

@@ -34,6 +34,13 @@ int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registrati
         if (r == -ENOENT)
                 return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
                                 "there is no registration with this id");
+        /* The path names the registration and what is asked for; whoever floods one keeps nobody from the others. */
+        if (r >= 0 && s->rate && !rate_take(s->rate, q->path)) {
+                reply->retry_after = 1;
+                return reply_problem(reply, 429, "too-many-requests", "Not so fast",
+                                "this is asked for more often than the service answers it; try again in a "
+                                "second");
+        }
         if (r >= 0)
                 r = js_parse(v.document, strlen(v.document), &j, NULL);
         if (r >= 0)

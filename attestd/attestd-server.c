@@ -20,19 +20,20 @@
 
 typedef struct Peer Peer;
 
-/* One connection; in a list, so that old ones are found. */
+/* One connection; in a list, the longest without an answer first. */
 struct Peer {
         Server *server;
         Peer *next, **link;
         int fd;
-        time_t since; /* when its current request began, or it was accepted */
+        time_t since; /* when it was answered last, or accepted */
         bool told;    /* was ended for its age */
 };
 
 struct Server {
         const ServerSettings settings;
         struct MHD_Daemon *daemon;
-        Peer *peers;
+        Peer *peers, **last;
+        size_t n_peers;
         time_t swept;
         size_t bodies; /* bytes held in all calls */
 };
@@ -61,6 +62,42 @@ static void call_free(Call *c) {
         free(c);
 }
 
+static void peer_link(Peer *p) {
+        Server *s = p->server;
+
+        p->since = seconds();
+        p->next = NULL;
+        p->link = s->last;
+        *s->last = p;
+        s->last = &p->next;
+}
+
+static void peer_unlink(Peer *p) {
+        *p->link = p->next;
+        if (p->next)
+                p->next->link = p->link;
+        else
+                p->server->last = p->link;
+}
+
+static void peer_end(Peer *p) {
+        p->told = true;
+        if (p->fd >= 0)
+                (void) shutdown(p->fd, SHUT_RDWR);
+}
+
+/* Before there is no room: who has waited longest without a whole request goes, so that a crowd of silent or slow clients cannot keep out
+ * one that asks and is answered at once. */
+static void make_room(Server *s) {
+        if (s->n_peers <= SERVER_CONNECTIONS_MAX - SERVER_CONNECTIONS_SPARE)
+                return;
+        for (Peer *p = s->peers; p; p = p->next)
+                if (!p->told) {
+                        peer_end(p);
+                        return;
+                }
+}
+
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **socket_context,
                 enum MHD_ConnectionNotificationCode code) {
         const union MHD_ConnectionInfo *info;
@@ -70,9 +107,8 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
         if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
                 p = *socket_context;
                 if (p) {
-                        *p->link = p->next;
-                        if (p->next)
-                                p->next->link = p->link;
+                        peer_unlink(p);
+                        s->n_peers--;
                         free(p);
                 }
                 *socket_context = NULL;
@@ -82,17 +118,11 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
         if (!p)
                 return; /* ends by being idle only */
         info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *p = (Peer) {
-                .server = s,
-                .next = s->peers,
-                .link = &s->peers,
-                .fd = info ? info->connect_fd : -EBADF,
-                .since = seconds(),
-        };
-        if (s->peers)
-                s->peers->link = &p->next;
-        s->peers = p;
+        *p = (Peer) { .server = s, .fd = info ? info->connect_fd : -EBADF };
+        peer_link(p);
+        s->n_peers++;
         *socket_context = p;
+        make_room(s);
 }
 
 /* A peer that sends a byte now and then is never idle; it ends all the same. */
@@ -102,11 +132,9 @@ static void sweep(Server *s) {
         if (now == s->swept)
                 return;
         s->swept = now;
-        for (Peer *p = s->peers; p; p = p->next)
-                if (!p->told && p->fd >= 0 && now - p->since > (time_t) SERVER_REQUEST_SECONDS) {
-                        p->told = true;
-                        (void) shutdown(p->fd, SHUT_RDWR);
-                }
+        for (Peer *p = s->peers; p && now - p->since > (time_t) SERVER_REQUEST_SECONDS; p = p->next)
+                if (!p->told)
+                        peer_end(p);
 }
 
 static void on_completed(void *userdata, struct MHD_Connection *connection, void **context,
@@ -117,8 +145,10 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
         (void) userdata;
         (void) code;
-        if (p)
-                p->since = seconds();
+        if (p) {
+                peer_unlink(p);
+                peer_link(p);
+        }
         call_free(*context);
         *context = NULL;
 }
@@ -273,6 +303,7 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
 
         if (!s)
                 return -ENOMEM;
+        s->last = &s->peers;
         memcpy((void *) &s->settings, settings, sizeof(*settings));
         s->daemon = MHD_start_daemon(MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ITC, 0, NULL, NULL, on_request, s,
                         MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd,

@@ -11,9 +11,10 @@
 #include "attestd-service.h"
 #include "macro.h"
 
-#define SERVER_CONNECTIONS_MAX 1024u
-#define SERVER_IDLE_SECONDS    10u /* without a byte, the TLS handshake included */
-#define SERVER_REQUEST_SECONDS 20u /* for a whole request, however slowly it drips */
+#define SERVER_CONNECTIONS_MAX   1024u
+#define SERVER_CONNECTIONS_SPARE 64u /* from here on the oldest without an answer make room */
+#define SERVER_IDLE_SECONDS      10u /* without a byte, the TLS handshake included */
+#define SERVER_REQUEST_SECONDS   20u /* for a whole request, however slowly it drips */
 
 typedef struct Server Server;
 

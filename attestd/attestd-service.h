@@ -21,6 +21,7 @@
 
 #include "attest-anchors.h"
 #include "attest-chain.h"
+#include "attestd-rate.h"
 #include "attestd-registration.h"
 #include "attestd-reply.h"
 #include "attestd-store.h"
@@ -67,6 +68,7 @@ typedef struct Service {
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
         void *now_data;
+        RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
 } Service;
 
 /* Always gives a reply: what fails inside is status 500 with reply->error set. */

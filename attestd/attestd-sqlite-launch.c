@@ -54,7 +54,8 @@ int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits)
                 return r;
         /* What is too old, and the oldest of this registration beyond its share: an attacker who opens launches cannot keep
          * others out for longer than it takes to open as many again. */
-        r = sqlite_do(s, NULL, "DELETE FROM launch WHERE state = 0 AND created < ?1", "i", limits->expired);
+        r = sqlite_do(s, NULL, "DELETE FROM launch WHERE state IN (0, 2) AND created < ?1", "i",
+                        limits->expired);
         if (r >= 0)
                 r = sqlite_do(s, NULL,
                                 "INSERT INTO event (time, owner, vm, launch, what) "

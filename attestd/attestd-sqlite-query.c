@@ -6,6 +6,9 @@
 
 #include "attestd-sqlite.h"
 #include "encode.h"
+#include "strutil.h"
+
+#define REFUSALS_KEPT 300u /* of one registration */
 
 int sqlite_error(int code) {
         switch (code & 0xff) {
@@ -132,13 +135,28 @@ int sqlite_end(Store *s, int r) {
         return r;
 }
 
+/* What hosts can make happen as often as they like must not fill the disk, nor push out what counts: of these the last ones are
+ * kept. */
+static int forget_refusals(Store *s, const char *vm) {
+        return sqlite_do(s, NULL,
+                        "DELETE FROM event WHERE number IN (SELECT number FROM event WHERE vm = ?1 AND "
+                        "what IN ('refused', 'burned', 'held', 'expired') ORDER BY number DESC LIMIT -1 "
+                        "OFFSET ?2)",
+                        "si", vm, (int64_t) REFUSALS_KEPT);
+}
+
 int sqlite_event(Store *s, int64_t when, const char *vm, const uint8_t *launch, const char *event) {
         _cleanup_free_ char *id = launch ? hex_encode(launch, LAUNCH_ID_SIZE) : strdup("");
 
+        int r;
+
         if (!id)
                 return -ENOMEM;
-        return sqlite_do(s, NULL,
+        r = sqlite_do(s, NULL,
                         "INSERT INTO event (time, owner, vm, launch, what) "
                         "VALUES (?1, (SELECT owner FROM vm WHERE id = ?2), ?2, ?3, ?4)",
                         "isss", when, vm, id, event);
+        return r >= 0 && (streq(event, "refused") || streq(event, "burned") || streq(event, "held"))
+                        ? forget_refusals(s, vm)
+                        : r;
 }

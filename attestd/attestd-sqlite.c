@@ -242,7 +242,8 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
         if (!s)
                 return -ENOMEM;
         s->store.ops = &sqlite_ops;
-        sqlite3_randomness(sizeof(seed), &seed); /* SQLite seeds itself now: later there may be no /dev/urandom */
+        sqlite3_randomness(sizeof(seed),
+                        &seed); /* SQLite seeds itself now: later there may be no /dev/urandom */
         owned = &s->store;
         mask = umask(077);
         code = sqlite3_open_v2(path, &s->db,

@@ -3,6 +3,7 @@
 /* What the daemon stands on: state directory, database, keys, AMD's certificates. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,10 +18,11 @@
 #include "platform.h"
 #include "strutil.h"
 
-#define TOKEN_BYTES   32u
-#define PEM_SIZE_MAX  (64u * 1024)
-#define STATE_DEFAULT "/var/lib/cvmspawn-attestd"
-#define DEV_TEMPLATE  "/tmp/cvmspawn-attestd-XXXXXX"
+#define RATE_BURST_SECONDS 8u
+#define TOKEN_BYTES        32u
+#define PEM_SIZE_MAX       (64u * 1024)
+#define STATE_DEFAULT      "/var/lib/cvmspawn-attestd"
+#define DEV_TEMPLATE       "/tmp/cvmspawn-attestd-XXXXXX"
 
 void attestd_world_done(AttestdWorld *w) {
         store_free(w->store);
@@ -35,6 +37,24 @@ void attestd_world_done(AttestdWorld *w) {
 static int64_t clock_now(void *userdata) {
         (void) userdata;
         return (int64_t) time(NULL);
+}
+
+static uint64_t clock_usec(void *userdata) {
+        struct timespec t;
+
+        (void) userdata;
+        return clock_gettime(CLOCK_MONOTONIC, &t) < 0
+                        ? 0
+                        : (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+static int open_rate(const AttestdArgs *a, AttestdWorld *w) {
+        w->rate = (RateTable) {
+                .per_second = a->rate,
+                .burst = (uint64_t) a->rate * RATE_BURST_SECONDS,
+                .usec = clock_usec,
+        };
+        return crypto_random(NULL, (uint8_t *) &w->rate.seed, sizeof(w->rate.seed));
 }
 
 static int in_state(const AttestdWorld *w, const char *name, char **ret) {
@@ -142,15 +162,30 @@ int attestd_add_owner(AttestdWorld *w, const char *name, const char *token_file,
         return 0;
 }
 
-/* The owner "dev" with its token in the state directory, made once. */
+/* The owner "dev" with its token in the state directory, made once; the file may be there without the owner, if the first start did not get
+ * any further. */
 static int add_dev_owner(AttestdWorld *w, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf token = {};
         _cleanup_free_ char *path = NULL;
-        struct stat st;
+        _cleanup_close_ int fd = -EBADF;
+        uint8_t hash[STORE_TOKEN_HASH_SIZE];
+        int64_t owner;
         int r = in_state(w, "token", &path);
 
         if (r < 0)
                 return r;
-        return stat(path, &st) >= 0 ? 0 : attestd_add_owner(w, "dev", path, reterr);
+        fd = fd_open(path, O_RDONLY, 0);
+        if (fd == -ENOENT)
+                return attestd_add_owner(w, "dev", path, reterr);
+        r = fd < 0 ? fd : secret_buf_read_fd(&token, fd, 2 * TOKEN_BYTES);
+        if (r >= 0)
+                r = service_token_hash((const char *) token.data, token.size, hash);
+        if (r >= 0) {
+                r = w->store->ops->owner_find(w->store, hash, &owner);
+                if (r == -ENOENT)
+                        r = w->store->ops->owner_add(w->store, "dev", hash);
+        }
+        return r < 0 ? error_set(reterr, r, "the token in '%s' is not usable: %s", path, strerror(-r)) : 0;
 }
 
 int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
@@ -172,6 +207,8 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = platform_load_root(a->insecure_root, &w->root, reterr);
         if (r >= 0)
                 r = attestd_load_snp(a, w, reterr);
+        if (r >= 0)
+                r = open_rate(a, w);
         if (r < 0)
                 return r;
         w->own = (TrustAnchors) { &w->root, 1 };
@@ -188,6 +225,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .kds_cache = a->kds_cache,
                 .random = crypto_random,
                 .now = clock_now,
+                .rate = &w->rate,
         };
         return 0;
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "attestd.h"
 #include "error.h"
@@ -17,6 +18,8 @@
 #include "strutil.h"
 
 #define LISTEN_DEFAULT "127.0.0.1:8443"
+#define RATE_DEFAULT   32u
+#define FILES_WANTED   (SERVER_CONNECTIONS_MAX + 64u)
 
 #define AT(member) offsetof(AttestdArgs, member)
 
@@ -30,6 +33,10 @@ static const OptionRow rows[] = {
                         AT(tls_key), 0 },
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "what all paths begin with, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
+        { "rate", 0, OPTION_REQUIRED, "N", NULL,
+                        "launches, and validations, of one registration in a second (32;\n0: as many as "
+                        "come); more are answered 429",
+                        NULL, option_set_unsigned, AT(rate), 0 },
         { "state", 's', OPTION_REQUIRED, "DIR", "State",
                         "where the database lies (/var/lib/cvmspawn-attestd)", "@dir", option_set_string,
                         AT(state), 0 },
@@ -145,6 +152,16 @@ static int announce(const AttestdArgs *a, const Daemon *d, const AttestdWorld *w
         return fflush(stdout) == 0 ? 0 : -EIO;
 }
 
+/* A descriptor for each connection; what cannot be had is done without. */
+static void raise_files(void) {
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_WANTED)
+                return;
+        l.rlim_cur = MIN(l.rlim_max, (rlim_t) FILES_WANTED);
+        (void) setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_(loop_source_unrefp) LoopSource *io = NULL, *term = NULL, *interrupt = NULL;
         _cleanup_free_ char *address = NULL;
@@ -153,6 +170,7 @@ static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr
         };
         int r;
 
+        raise_files();
         d->notify_fd = attestd_notify_open();
         r = attestd_load_tls(a, w, reterr);
         if (r >= 0)
@@ -236,7 +254,7 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(arguments_done) AttestdArgs a = {};
+        _cleanup_(arguments_done) AttestdArgs a = { .rate = RATE_DEFAULT };
         _cleanup_free_ char *error = NULL;
         int r;
 

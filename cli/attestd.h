@@ -16,6 +16,7 @@ typedef struct AttestdArgs {
         char *add_owner, *token_file;
         char *kds_cache, *insecure_snp_root;
         char **certs, **snp_certs;
+        unsigned rate;
         bool dev, online, help;
 } AttestdArgs;
 
@@ -50,6 +51,7 @@ typedef struct AttestdWorld {
         ServiceFile *snp_files; /* owned, with their data */
         size_t n_snp_files;
         ThrowawayServer tls; /* certificate and key, throw-away or not */
+        RateTable rate;
         Service service;
 } AttestdWorld;
 

@@ -1,12 +1,35 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The attestation service as a process of its own on the loopback, and curl as its client."""
 
+import http.client
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
+from pathlib import Path
 
 from sevsim_host import build_folder
+
+
+class Client:
+    """A client that keeps its connection: request() gives status and body."""
+
+    def __init__(self, host, port, context, timeout):
+        self.connection = http.client.HTTPSConnection(host, port, context=context, timeout=timeout)
+
+    def request(self, method, path, body=None, token=None, headers=None):
+        h = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
+        data = body if isinstance(body, (bytes, type(None))) else json.dumps(body).encode()
+        self.connection.request(method, path, data, h)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        self.headers = answer.headers
+        return answer.status, json.loads(text) if text else None
+
+    def close(self):
+        self.connection.close()
 
 
 class Service:
@@ -57,5 +80,34 @@ class Service:
         header.write_text(f"Authorization: Bearer {self.token}\n")
         return "-H", f"@{header}"
 
+    def connect(self, timeout=30):
+        """A connection of its own that stays open for more requests."""
+        host, port = self.url.split("/")[2].rsplit(":", 1)
+        return Client(host, int(port), ssl.create_default_context(cafile=self.folder / "state/ca.pem"), timeout)
+
+    def raw(self, timeout=30):
+        """TLS, and the caller says what goes through it."""
+        host, port = self.url.split("/")[2].rsplit(":", 1)
+        context = ssl.create_default_context(cafile=self.folder / "state/ca.pem")
+        return context.wrap_socket(socket.create_connection((host, int(port)), timeout), server_hostname=host)
+
+    def peak(self):
+        """The most memory that it ever had, in KiB."""
+        return int(Path(f"/proc/{self.process.pid}/status").read_text().split("VmHWM:")[1].split()[0])
+
     def text(self):
         return (self.folder / "log").read_text()
+
+
+def made_up(folder, platform, *options, env=None):
+    """A service that trusts the made-up platform's AMD."""
+    (folder / "amd").write_bytes((platform / "ask.cert").read_bytes() + (platform / "ark.cert").read_bytes())
+    return Service(folder, f"--certs={folder}/amd", f"--insecure-root={platform}/ark.cert", *options, env=env)
+
+
+DIGEST = "5a" * 32
+
+
+def registration(**more):
+    return {"scheme": "amd-sev-es", "policy": 7, "cloud-cert": "any", "launch-digests": [DIGEST],
+            "secrets": [{"type": "luks-passphrase", "passphrase": "open sesame"}], **more}  # fmt: skip
