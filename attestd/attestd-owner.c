@@ -34,8 +34,8 @@ int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registrati
         if (r == -ENOENT)
                 return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
                                 "there is no registration with this id");
-        /* The path names the registration and what is asked for; whoever floods one keeps nobody from the others. */
-        if (r >= 0 && s->rate && !rate_take(s->rate, q->path)) {
+        /* Whoever floods one registration keeps nobody from the others, nor others from this one. */
+        if (r >= 0 && s->rate && !rate_take(s->rate, q->path, q->peer ?: "")) {
                 reply->retry_after = 1;
                 return reply_problem(reply, 429, "too-many-requests", "Not so fast",
                                 "this is asked for more often than the service answers it; try again in a "

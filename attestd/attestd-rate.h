@@ -19,5 +19,5 @@ typedef struct RateTable {
         } buckets[RATE_BUCKETS];
 } RateTable;
 
-/* Takes a token: false if there is none. */
-bool rate_take(RateTable *t, const char *key);
+/* Takes a token of the key, which has two parts: false if there is none. */
+bool rate_take(RateTable *t, const char *what, const char *who);

@@ -15,6 +15,7 @@ typedef struct Request {
         const char *authorization; /* header, or NULL */
         const char *body;
         size_t body_size;
+        const char *peer; /* who asks: an address, as far as it stands for one machine; or NULL */
         /* Filled by the router: */
         const char *id;     /* of the registration in the path, or NULL */
         const char *launch; /* the launch-id in the path, or NULL */

@@ -2,8 +2,10 @@
 
 #include "attestd-server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -257,11 +259,31 @@ static enum MHD_Result take(Call *c, const char *data, size_t *size) {
         return MHD_YES;
 }
 
+/* The address as text; of IPv6 the network, since whoever has one address of it has all. Nothing for other sockets. */
+static const char *peer_name(struct MHD_Connection *connection, char buf[static INET6_ADDRSTRLEN]) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        const struct sockaddr *a = info ? info->client_addr : NULL;
+
+        if (a && a->sa_family == AF_INET)
+                return inet_ntop(
+                                AF_INET, &((const struct sockaddr_in *) a)->sin_addr, buf, INET6_ADDRSTRLEN);
+        if (a && a->sa_family == AF_INET6) {
+                struct in6_addr in = ((const struct sockaddr_in6 *) a)->sin6_addr;
+
+                if (!IN6_IS_ADDR_V4MAPPED(&in))
+                        memset(in.s6_addr + 8, 0, 8);
+                return inet_ntop(AF_INET6, &in, buf, INET6_ADDRSTRLEN);
+        }
+        return NULL;
+}
+
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
                 const char *method, const char *version, const char *data, size_t *size, void **context) {
         _cleanup_(reply_done) Reply reply = {};
         Server *s = userdata;
         Call *c = *context;
+        char peer[INET6_ADDRSTRLEN];
         Request q = { .method = method };
 
         (void) version;
@@ -274,6 +296,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         q.path = local_path(s, url);
         q.authorization = MHD_lookup_connection_value(
                         connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+        q.peer = peer_name(connection, peer);
         q.body = c->body;
         q.body_size = c->size;
         service_handle(s->settings.service, &q, &reply);

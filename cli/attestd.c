@@ -34,7 +34,8 @@ static const OptionRow rows[] = {
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "what all paths begin with, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
         { "rate", 0, OPTION_REQUIRED, "N", NULL,
-                        "launches, and validations, of one registration in a second (32;\n0: as many as "
+                        "launches, and validations, of one registration in a second\nand address (32; 0: as "
+                        "many as "
                         "come); more are answered 429",
                         NULL, option_set_unsigned, AT(rate), 0 },
         { "state", 's', OPTION_REQUIRED, "DIR", "State",

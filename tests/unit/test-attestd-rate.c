@@ -15,7 +15,7 @@ static unsigned taken(RateTable *t, const char *key, unsigned n) {
         unsigned k = 0;
 
         for (unsigned i = 0; i < n; i++)
-                k += rate_take(t, key);
+                k += rate_take(t, key, "");
         return k;
 }
 
@@ -24,7 +24,8 @@ static void refilled_steadily(_unused_ void **state) {
         RateTable t = { .per_second = 10, .burst = 20, .usec = usec, .userdata = &now, .seed = 4 };
 
         assert_int_equal(taken(&t, "/vm/a/launch", 50), 20);
-        assert_int_equal(taken(&t, "/vm/b/launch", 50), 20); /* another key */
+        assert_int_equal(taken(&t, "/vm/b/launch", 50), 20);     /* another key */
+        assert_true(rate_take(&t, "/vm/a/launch", "192.0.2.1")); /* somebody else */
         now += 99999;
         assert_int_equal(taken(&t, "/vm/a/launch", 50), 0);
         now += 1;
@@ -61,8 +62,8 @@ static void seeded(_unused_ void **state) {
                         char other[32];
 
                         (void) snprintf(other, sizeof(other), "/vm/%u/launch", run == 0 ? 5 : i);
-                        assert_true(rate_take(&t, "/vm/victim/launch"));
-                        shared[run] += !rate_take(&t, other);
+                        assert_true(rate_take(&t, "/vm/victim/launch", ""));
+                        shared[run] += !rate_take(&t, other, "");
                 }
         assert_true(shared[0] <= 5 && shared[1] <= 5); /* one in 1024 */
 }
