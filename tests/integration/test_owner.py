@@ -367,34 +367,6 @@ def test_search_names_the_host(launch, change, cpus, text):
     assert text in done.stderr
 
 
-def test_manual_examples_run_literally(tmp_path):
-    """The five offline examples of virt-qemu-sev-validate(1), words and file names as printed there; the measurement of the
-    page is replaced by the one of the prepared files."""
-    files = {"OVMF.sev.fd": firmware(), "vmlinuz-5.11.12": b"kernel", "initramfs-5.11.12": b"initrd", "this-guest-tk.bin": TEK + TIK,
-             "vmsa0.bin": vmsa(0x830F10), "vmsa1.bin": vmsa(0x830F10, application=True), "passwd.txt": b"passphrase"}  # fmt: skip
-    for name, data in files.items():
-        (tmp_path / name).write_bytes(data)
-    table = sev_owner.kernel_table(b"kernel", b"initrd", b"root=/dev/vda1")
-    pages = files["vmsa0.bin"] + files["vmsa1.bin"]
-    tail = "--api-major 0 --api-minor 24 --build-id 13 --policy"
-    head = "--firmware OVMF.sev.fd"
-    tk = "--tk this-guest-tk.bin"
-    cases = [
-        (f"{head} {tk} -MEASUREMENT- {tail} 3", b"", 3),
-        (f'{head} --kernel vmlinuz-5.11.12 --initrd initramfs-5.11.12 --cmdline root=/dev/vda1 {tk} -MEASUREMENT- {tail} 3', table, 3),
-        (f"{head} --num-cpus 2 --vmsa-cpu0 vmsa0.bin --vmsa-cpu1 vmsa1.bin {tk} -MEASUREMENT- {tail} 7", pages, 7),
-        (f"{head} --num-cpus 2 --cpu-family 23 --cpu-model 49 --cpu-stepping 0 {tk} -MEASUREMENT- {tail} 7", pages, 7),
-        (f"{head} {tk} -MEASUREMENT- {tail} 3 --inject-secret {LUKS}:passwd.txt --secret-header secret-header.b64 --secret-payload secret-payload.b64", b"", 3),
-    ]  # fmt: skip
-    for line, extra, policy in cases:
-        m = sev_owner.measurement(TIK, hashlib.sha256(firmware() + extra).digest(), policy, api=(0, 24), build=13)
-        for strict in ([], ["--strict-compat"]):
-            done = cvmspawn(tmp_path, "validate", *strict, *line.replace("-MEASUREMENT-", f"--measurement {m}").split())
-            assert done.stdout.startswith("OK: Looks good to me\n")
-    assert done.stdout == "OK: Looks good to me\nOK: Injected 1 secrets\n"
-    assert (tmp_path / "secret-header.b64").stat().st_size == 72
-
-
 def test_keys_never_show(launch):
     folder, measurement = launch
     (folder / "kernel").write_bytes(b"k")
