@@ -83,9 +83,9 @@ int handle_health(const Service *s, const Request *q, Reply *reply) {
         return r < 0 ? r : reply_json(reply, 200, j);
 }
 
-/* What a body says: 1, or the reply is made. Without secrets in it, which `keep` permits, *table stays empty. */
-static int read_registration(const Request *q, bool keep, Registration *ret, Json **ret_body,
-                SecretBuf *table, Reply *reply) {
+/* What a body says, with the digests that follow from it: 1, or the reply is made. Without secrets in it, which `keep` permits, *table stays empty. */
+static int read_registration(const Service *s, const Request *q, bool keep, Registration *ret,
+                Json **ret_body, SecretBuf *table, Reply *reply) {
         _cleanup_(registration_done) Registration reg = {};
         _cleanup_free_ char *error = NULL;
         _cleanup_js_ Json *j = NULL;
@@ -93,9 +93,15 @@ static int read_registration(const Request *q, bool keep, Registration *ret, Jso
 
         if (r <= 0)
                 return r;
+        if (js_get(j, "computed-digests"))
+                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
+                                "computed-digests: the service computes these itself; digests of your own "
+                                "are launch-digests");
         r = registration_parse(j, !keep || js_get(j, "secrets"), &reg, &error);
         if (r >= 0 && reg.secrets)
                 r = registration_table(&reg, table, &error);
+        if (r >= 0)
+                r = service_digests(s, q->owner, &reg, &error);
         if (r == -EINVAL || r == -E2BIG)
                 return reply_problem(reply, 422, "bad-registration", "This cannot be registered", "%s",
                                 error ?: "a member has the wrong type");
@@ -107,8 +113,8 @@ static int read_registration(const Request *q, bool keep, Registration *ret, Jso
 }
 
 /* Document and sealed table of what was read; both are freed with *v. */
-static int fill_vm(
-                const Service *s, const Request *q, const Json *body, const SecretBuf *table, StoreVm *v) {
+static int fill_vm(const Service *s, const Request *q, const Registration *reg, const Json *body,
+                const SecretBuf *table, StoreVm *v) {
         int r;
 
         v->id = strdup(q->id);
@@ -116,7 +122,7 @@ static int fill_vm(
         v->created = service_now(s);
         if (!v->id)
                 return -ENOMEM;
-        r = registration_document(body, &v->document);
+        r = registration_document(body, &reg->computed, &v->document);
         if (r < 0 || table->size == 0)
                 return r;
         return vault_seal(s->vault, "secrets", q->id, strlen(q->id), table->data, table->size, s->random,
@@ -129,11 +135,11 @@ int handle_register(const Service *s, const Request *q, Reply *reply) {
         _cleanup_(store_vm_done) StoreVm v = {};
         _cleanup_js_ Json *j = NULL;
         Json *answer = NULL;
-        int r = read_registration(q, /* keep= */ false, &reg, &j, &table, reply);
+        int r = read_registration(s, q, /* keep= */ false, &reg, &j, &table, reply);
 
         if (r <= 0)
                 return r;
-        r = fill_vm(s, q, j, &table, &v);
+        r = fill_vm(s, q, &reg, j, &table, &v);
         if (r >= 0)
                 r = s->store->ops->vm_add(s->store, &v);
         if (r == -EEXIST)
@@ -175,7 +181,7 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
                 return unknown(reply);
         if (r < 0)
                 return r;
-        r = read_registration(q, /* keep= */ true, &reg, &j, &table, reply);
+        r = read_registration(s, q, /* keep= */ true, &reg, &j, &table, reply);
         if (r <= 0)
                 return r;
         if (table.size == 0 && !same_scheme(&old, &reg))
@@ -187,7 +193,7 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
                 return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
                                 "secret-area-size: the registered secrets need %llu bytes",
                                 (unsigned long long) size);
-        r = fill_vm(s, q, j, &table, &v);
+        r = fill_vm(s, q, &reg, j, &table, &v);
         if (r >= 0)
                 r = s->store->ops->vm_update(s->store, &v, v.created, &ended);
         if (r == -ENOENT)
@@ -199,17 +205,26 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
 }
 
 static int vm_to_json(const StoreVm *v, Json **ret) {
-        _cleanup_js_ Json *j = js_object(), *document = NULL;
+        _cleanup_js_ Json *j = js_object(), *said = js_object(), *document = NULL;
+        const Json *computed;
         int r = js_parse(v->document, strlen(v->document), &document, NULL);
 
         if (r < 0)
                 return r;
-        if (!j || js_set(j, "id", js_string(v->id)) < 0 ||
+        /* What was said can be sent again as it is; what follows from it stands beside. */
+        for (void *i = js_iter(document); i; i = js_iter_next(document, i))
+                if (!streq(js_iter_key(i), "computed-digests") &&
+                                js_set(said, js_iter_key(i), js_ref((Json *) js_iter_value(i))) < 0)
+                        return -ENOMEM;
+        computed = js_get(document, "computed-digests");
+        if (computed && js_set(j, "computed-digests", js_ref((Json *) computed)) < 0)
+                return -ENOMEM;
+        if (!j || !said || js_set(j, "id", js_string(v->id)) < 0 ||
                         js_set(j, "created", js_u64((uint64_t) v->created)) < 0 ||
                         js_set(j, "launches-open", js_u64(v->open)) < 0 ||
                         js_set(j, "launches-held", js_u64(v->held)) < 0 ||
                         js_set(j, "launches-released", js_u64(v->released)) < 0 ||
-                        js_set(j, "registration", TAKE_PTR(document)) < 0)
+                        js_set(j, "registration", TAKE_PTR(said)) < 0)
                 return -ENOMEM;
         *ret = TAKE_PTR(j);
         return 0;

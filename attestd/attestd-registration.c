@@ -29,6 +29,9 @@ void registration_done(Registration *r) {
         free(r->over_limit);
         free(r->digests.items);
         free(r->firmware.items);
+        free(r->computed.items);
+        js_unref(r->cpu_model);
+        free(r->vm_type);
         free(r->clouds.items);
         if (r->snp)
                 snp_policy_done(r->snp);
@@ -45,7 +48,7 @@ bool registration_id_valid(const char *id) {
                         strspn(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
 }
 
-static int digest_list_add(DigestList *l, size_t max, const Digest32 digest, char **reterr) {
+int digest_list_add(DigestList *l, size_t max, const Digest32 digest, char **reterr) {
         Digest32 *items;
 
         if (l->n_items >= max)
@@ -131,13 +134,14 @@ static int parse_keep(const Json *j, void *target, char **reterr) {
         return 0;
 }
 
-static int parse_needs_firmware(const Json *j, void *target, char **reterr) {
-        (void) j;
-        (void) target;
-        return error_set(reterr, -EINVAL,
-                        "a launch digest cannot be computed from hashes without the firmware itself: "
-                        "compute it with "
-                        "'cvmspawn measure' and give it in launch-digests");
+static int parse_hash(const Json *j, void *target, char **reterr) {
+        const char *text = js_string_value(j);
+        RegistrationHash *h = target;
+
+        if (!text || hex_decode_exact(text, h->value, sizeof(h->value)) < 0)
+                return error_set(reterr, -EINVAL, "expected a SHA-256: 64 hexadecimal digits");
+        h->given = true;
+        return 0;
 }
 
 #define FIELD(name, type, member, mandatory)                                                                \
@@ -163,10 +167,14 @@ static const JsField fields[] = {
         FIELD("secret-area-size", JS_FIELD_U64, secret_area_size, false),
         CUSTOM("secrets", secrets, false, parse_keep),
         CUSTOM("description", description, false, parse_keep),
-        CUSTOM("cpu-count", digests, false, parse_needs_firmware),
-        CUSTOM("kernel-hash", digests, false, parse_needs_firmware),
-        CUSTOM("initrd-hash", digests, false, parse_needs_firmware),
-        CUSTOM("cmdline-hash", digests, false, parse_needs_firmware),
+        FIELD("cpu-count", JS_FIELD_U64, cpu_count, false),
+        FIELD("cpu-count-max", JS_FIELD_U64, cpu_count_max, false),
+        CUSTOM("cpu-model", cpu_model, false, parse_keep),
+        FIELD("vm-type", JS_FIELD_STRING, vm_type, false),
+        CUSTOM("kernel-hash", kernel, false, parse_hash),
+        CUSTOM("initrd-hash", initrd, false, parse_hash),
+        CUSTOM("cmdline-hash", cmdline, false, parse_hash),
+        CUSTOM("computed-digests", computed, false, parse_digests),
 };
 
 static int check_policy(const Registration *r, bool es, char **reterr) {
@@ -207,6 +215,40 @@ int registration_check_limits(Registration *r, const Json *j, char **reterr) {
         return 0;
 }
 
+bool registration_is_es(const Registration *r) {
+        return streq(r->scheme, "amd-sev-es");
+}
+
+bool registration_firmware_suffices(const Registration *r) {
+        return streq(r->scheme, "amd-sev") && !r->kernel.given;
+}
+
+static int check_measured(const Registration *r, bool es, char **reterr) {
+        if (r->digests.n_items + r->firmware.n_items == 0)
+                return error_set(reterr, -EINVAL,
+                                "launch-digests or firmware-hashes: missing; nothing would be accepted");
+        if (r->kernel.given && r->firmware.n_items == 0)
+                return error_set(reterr, -EINVAL,
+                                "kernel-hash: says nothing without the firmware that enforces it: give "
+                                "firmware-hashes");
+        if ((r->initrd.given || r->cmdline.given) && !r->kernel.given)
+                return error_set(reterr, -EINVAL,
+                                "kernel-hash: missing, but there is a hash of initrd or command line");
+        if (r->cpu_count > 0 && r->cpu_count_max > 0)
+                return error_set(reterr, -EINVAL, "cpu-count, cpu-count-max: expected one of the two");
+        if (r->cpu_count > REGISTRATION_CPU_COUNT_MAX || r->cpu_count_max > REGISTRATION_CPU_COUNT_MAX)
+                return error_set(reterr, -EINVAL, "cpu-count: more than %u", REGISTRATION_CPU_COUNT_MAX);
+        if (es && r->firmware.n_items > 0 && r->cpu_count + r->cpu_count_max == 0)
+                return error_set(reterr, -EINVAL,
+                                "cpu-count or cpu-count-max: missing: with SEV-ES the digest of a launch "
+                                "with this firmware "
+                                "covers each vCPU");
+        if (r->vm_type && !streq(r->vm_type, "new") && !streq(r->vm_type, "legacy") &&
+                        !streq(r->vm_type, "any"))
+                return error_set(reterr, -EINVAL, "vm-type: expected new, legacy or any");
+        return 0;
+}
+
 static int check(Registration *r, const Json *j, bool with_secrets, char **reterr) {
         bool es = streq(r->scheme, "amd-sev-es");
         int k;
@@ -217,13 +259,9 @@ static int check(Registration *r, const Json *j, bool with_secrets, char **reter
         k = check_policy(r, es, reterr);
         if (k < 0)
                 return k;
-        if (r->firmware.n_items > 0 && es)
-                return error_set(reterr, -EINVAL,
-                                "firmware-hashes: with SEV-ES the digest covers each vCPU's registers too: "
-                                "give "
-                                "launch-digests, one for each vCPU count");
-        if (r->digests.n_items + r->firmware.n_items == 0)
-                return error_set(reterr, -EINVAL, "launch-digests: missing; nothing would be accepted");
+        k = check_measured(r, es, reterr);
+        if (k < 0)
+                return k;
         k = registration_check_limits(r, j, reterr);
         if (k < 0)
                 return k;
@@ -254,7 +292,18 @@ int registration_parse(const Json *j, bool with_secrets, Registration *ret, char
         return 0;
 }
 
-int registration_document(const Json *j, char **ret) {
+static int set_digests(Json *o, const DigestList *l) {
+        _cleanup_js_ Json *list = js_array();
+
+        if (!list)
+                return -ENOMEM;
+        FOREACH_ARRAY(d, l->items, l->n_items)
+                if (js_append(list, js_hex(*d, sizeof(*d))) < 0)
+                        return -ENOMEM;
+        return js_set(o, "computed-digests", TAKE_PTR(list));
+}
+
+int registration_document(const Json *j, const DigestList *computed, char **ret) {
         _cleanup_js_ Json *o = js_object();
         char *text;
 
@@ -264,6 +313,8 @@ int registration_document(const Json *j, char **ret) {
                 if (!streq(js_iter_key(i), "secrets") &&
                                 js_set(o, js_iter_key(i), js_ref((Json *) js_iter_value(i))) < 0)
                         return -ENOMEM;
+        if (computed->n_items > 0 && set_digests(o, computed) < 0)
+                return -ENOMEM;
         text = js_text(o, JS_SHORT);
         if (!text)
                 return -ENOMEM;

@@ -26,13 +26,26 @@ typedef struct DigestList {
         size_t n_items;
 } DigestList;
 
+#define REGISTRATION_CPUS_MAX      16u  /* models */
+#define REGISTRATION_CPU_COUNT_MAX 512u /* KVM's limit is higher; digests are limited before */
+
+typedef struct RegistrationHash {
+        bool given;
+        Digest32 value;
+} RegistrationHash;
+
 typedef struct Registration {
         char *scheme, *kind; /* owned */
         uint64_t policy;
         bool allow_debug;
-        DigestList digests,
-                        firmware; /* launch digests; firmware alone, which is a digest without kernel hashes */
-        DigestList clouds;        /* SHA-256 of accepted OCA certificates */
+        DigestList digests;  /* of launches */
+        DigestList firmware; /* hashes of files */
+        DigestList computed; /* launch digests that follow from firmware and what stands below */
+        RegistrationHash kernel, initrd, cmdline;
+        uint64_t cpu_count, cpu_count_max;
+        Json *cpu_model;   /* owned: a name or a list, or NULL */
+        char *vm_type;     /* owned: "new", "legacy", "any" */
+        DigestList clouds; /* SHA-256 of accepted OCA certificates */
         bool any_cloud;
         uint64_t max_instances, instance_window; /* releases in so many seconds */
         char *over_limit;                        /* owned: what happens to more, "refuse" or "hold" */
@@ -55,7 +68,12 @@ _warn_unused_result_ int registration_parse_snp(
 _warn_unused_result_ int registration_table_snp(const Registration *r, SecretBuf *ret, char **reterr);
 /* Instances and waiting, the same for all schemes. */
 _warn_unused_result_ int registration_check_limits(Registration *r, const Json *j, char **reterr);
-/* The members without the secrets, as text to store and to show; owned. */
-_warn_unused_result_ int registration_document(const Json *j, char **ret);
+bool registration_is_es(const Registration *r);
+/* True if the firmware's hash is the launch digest: SEV without kernel hashes. */
+bool registration_firmware_suffices(const Registration *r);
+/* -EINVAL with a sentence beyond `max`. */
+_warn_unused_result_ int digest_list_add(DigestList *l, size_t max, const Digest32 digest, char **reterr);
+/* The members without the secrets and with the computed digests, as text to store and to show; owned. */
+_warn_unused_result_ int registration_document(const Json *j, const DigestList *computed, char **ret);
 /* The table that the guest will find; for amd-sev-snp the JSON that is sealed to it. -EINVAL, -E2BIG (larger than the area) with a sentence. */
 _warn_unused_result_ int registration_table(const Registration *r, SecretBuf *ret, char **reterr);

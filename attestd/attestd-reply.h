@@ -4,6 +4,7 @@
 /* A request and its answer, without a network: what handlers see. Refusals are problem details (RFC 9457): they tell a host what is
  * wrong, never what would be right. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,6 +17,8 @@ typedef struct Request {
         const char *body;
         size_t body_size;
         const char *peer; /* who asks: an address, as far as it stands for one machine; or NULL */
+        bool is_file;     /* the body of an upload is in the file below instead of `body` */
+        int fd;
         /* Filled by the router: */
         const char *id;     /* of the registration in the path, or NULL */
         const char *launch; /* the launch-id in the path, or NULL */

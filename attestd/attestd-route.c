@@ -15,6 +15,7 @@ typedef struct Route {
         size_t max_body;
         bool for_owner;
         ServiceHandler handler;
+        bool upload; /* the body is a file, taken from owners only */
 } Route;
 
 static const Route routes[] = {
@@ -29,6 +30,9 @@ static const Route routes[] = {
         { "GET", "/vm/*/launches", 0, true, handle_launches },
         { "POST", "/vm/*/launches/*/confirm", BODY_SIZE_MAX, true, handle_confirm },
         { "DELETE", "/vm/*/launches/*", 0, true, handle_reject },
+        { "POST", "/firmware", FIRMWARE_BODY_MAX, true, handle_firmware_add, true },
+        { "GET", "/firmware", 0, true, handle_firmware_list },
+        { "DELETE", "/firmware/*", 0, true, handle_firmware_delete },
         { "POST", "/vm/*/launch", BODY_SIZE_MAX, false, handle_launch },
         { "POST", "/vm/*/validate", BODY_SIZE_MAX, false, handle_validate },
 };
@@ -130,6 +134,17 @@ static int authorize(const Service *s, Request *q, Reply *reply) {
         return reply_problem(reply, 401, "unauthorized", "An owner's token is needed",
                         "this request is for guest owners: send \"Authorization: Bearer TOKEN\" with a "
                         "valid token");
+}
+
+int service_takes_upload(const Service *s, const Request *request) {
+        _cleanup_(path_ids_done) PathIds ids = {};
+        _cleanup_(reply_done) Reply reply = {};
+        Request q = *request;
+        const char *allow = NULL;
+        const Route *route;
+        int r = find_route(q.method, q.path, &route, &ids, &allow);
+
+        return r > 0 && route->upload ? authorize(s, &q, &reply) : r < 0 ? r : 0;
 }
 
 static int handle(const Service *s, Request *q, Reply *reply) {

@@ -12,11 +12,13 @@
 #include <time.h>
 
 #include "error.h"
+#include "fd.h"
 #include "secret.h"
 #include "strutil.h"
 
 #define CONNECTION_MEMORY (16u * 1024)        /* request line, headers, read buffer */
 #define BODIES_MAX        (16u * 1024 * 1024) /* of all connections together */
+#define UPLOADS_MAX       2u                  /* at a time: they lie in memory too, as files */
 #define DROPPED_MAX       1024u               /* body that is read although the request takes none */
 #define SWEEP_USEC        1000000u
 
@@ -38,6 +40,7 @@ struct Server {
         size_t n_peers;
         time_t swept;
         size_t bodies; /* bytes held in all calls */
+        size_t uploads;
 };
 
 /* One request; its body grows as it comes. */
@@ -45,7 +48,8 @@ typedef struct Call {
         Server *server;
         char *body;
         size_t size, room, max;
-        bool too_large;
+        bool too_large, is_file;
+        int fd; /* owned; of an upload */
 } Call;
 
 static time_t seconds(void) {
@@ -60,6 +64,8 @@ static void call_free(Call *c) {
         if (c->body)
                 erase_memory(c->body, c->size);
         c->server->bodies -= c->room;
+        c->server->uploads -= c->is_file;
+        (void) fd_close(c->fd);
         free(c->body);
         free(c);
 }
@@ -206,22 +212,90 @@ static const char *local_path(const Server *s, const char *url) {
         return p && *p == '/' ? p : "";
 }
 
+/* The address as text; of IPv6 the network, since whoever has one address of it has all. Nothing for other sockets. */
+static const char *peer_name(struct MHD_Connection *connection, char buf[static INET6_ADDRSTRLEN]) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+        const struct sockaddr *a = info ? info->client_addr : NULL;
+
+        if (a && a->sa_family == AF_INET)
+                return inet_ntop(
+                                AF_INET, &((const struct sockaddr_in *) a)->sin_addr, buf, INET6_ADDRSTRLEN);
+        if (a && a->sa_family == AF_INET6) {
+                struct in6_addr in = ((const struct sockaddr_in6 *) a)->sin6_addr;
+
+                if (!IN6_IS_ADDR_V4MAPPED(&in))
+                        memset(in.s6_addr + 8, 0, 8);
+                return inet_ntop(AF_INET6, &in, buf, INET6_ADDRSTRLEN);
+        }
+        return NULL;
+}
+
+static Request request_of(Server *s, struct MHD_Connection *connection, const char *method, const char *url,
+                char peer[static INET6_ADDRSTRLEN]) {
+        return (Request) {
+                .method = method,
+                .path = local_path(s, url),
+                .authorization = MHD_lookup_connection_value(
+                                connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
+                .peer = peer_name(connection, peer),
+        };
+}
+
+static enum MHD_Result answer(Server *s, struct MHD_Connection *connection, Request *q) {
+        _cleanup_(reply_done) Reply reply = {};
+
+        service_handle(s->settings.service, q, &reply);
+        if (reply.error < 0 && s->settings.failed)
+                s->settings.failed(s->settings.userdata, q, reply.error);
+        return send_reply(connection, &reply);
+}
+
+static enum MHD_Result refuse_upload(struct MHD_Connection *connection) {
+        _cleanup_(reply_done) Reply reply = { .retry_after = 5 };
+
+        if (reply_problem(&reply, 503, "unavailable", "Not now", "others are uploading at the moment") < 0)
+                return MHD_NO;
+        return send_reply(connection, &reply);
+}
+
+/* Large bodies are only taken from those who may send them, and only so many at a time. */
+static enum MHD_Result begin_upload(Server *s, struct MHD_Connection *connection, Request *q, Call *c) {
+        int r = service_takes_upload(s->settings.service, q);
+
+        if (r <= 0) { /* says why, before a byte is taken */
+                c->max = 0;
+                return answer(s, connection, q);
+        }
+        if (s->uploads >= UPLOADS_MAX)
+                return refuse_upload(connection);
+        c->fd = memfd_new("upload");
+        if (c->fd < 0)
+                return MHD_NO;
+        c->is_file = true;
+        s->uploads++;
+        return MHD_YES;
+}
+
 static enum MHD_Result begin(Server *s, struct MHD_Connection *connection, const char *method,
                 const char *url, void **context) {
         const char *length = MHD_lookup_connection_value(
                         connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+        char peer[INET6_ADDRSTRLEN];
+        Request q = request_of(s, connection, method, url, peer);
         Call *c = calloc(1, sizeof(Call));
         uint64_t n;
 
         if (!c)
                 return MHD_NO;
         c->server = s;
-        c->max = service_body_max(method, local_path(s, url));
+        c->fd = -EBADF;
+        c->max = service_body_max(method, q.path);
         *context = c;
         /* Before a byte of it is taken: the connection is closed behind this answer. */
         if (length && (parse_u64(length, &n) < 0 || n > MAX(c->max, (size_t) DROPPED_MAX)))
                 return refuse_size(connection, c->max);
-        return MHD_YES;
+        return c->max > BODY_SIZE_MAX ? begin_upload(s, connection, &q, c) : MHD_YES;
 }
 
 static int grow(Call *c, size_t need) {
@@ -250,41 +324,22 @@ static enum MHD_Result take(Call *c, const char *data, size_t *size) {
         if (*size > MAX(c->max, (size_t) DROPPED_MAX) - c->size)
                 c->too_large = true;
         if (!c->too_large) {
-                if (grow(c, c->size + *size) < 0)
+                if (c->is_file ? fd_write_all(c->fd, data, *size) < 0 : grow(c, c->size + *size) < 0)
                         return MHD_NO;
-                memcpy(c->body + c->size, data, *size);
+                if (!c->is_file)
+                        memcpy(c->body + c->size, data, *size);
                 c->size += *size;
         }
         *size = 0;
         return MHD_YES;
 }
 
-/* The address as text; of IPv6 the network, since whoever has one address of it has all. Nothing for other sockets. */
-static const char *peer_name(struct MHD_Connection *connection, char buf[static INET6_ADDRSTRLEN]) {
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-        const struct sockaddr *a = info ? info->client_addr : NULL;
-
-        if (a && a->sa_family == AF_INET)
-                return inet_ntop(
-                                AF_INET, &((const struct sockaddr_in *) a)->sin_addr, buf, INET6_ADDRSTRLEN);
-        if (a && a->sa_family == AF_INET6) {
-                struct in6_addr in = ((const struct sockaddr_in6 *) a)->sin6_addr;
-
-                if (!IN6_IS_ADDR_V4MAPPED(&in))
-                        memset(in.s6_addr + 8, 0, 8);
-                return inet_ntop(AF_INET6, &in, buf, INET6_ADDRSTRLEN);
-        }
-        return NULL;
-}
-
 static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connection, const char *url,
                 const char *method, const char *version, const char *data, size_t *size, void **context) {
-        _cleanup_(reply_done) Reply reply = {};
         Server *s = userdata;
         Call *c = *context;
         char peer[INET6_ADDRSTRLEN];
-        Request q = { .method = method };
+        Request q;
 
         (void) version;
         if (!c)
@@ -293,16 +348,12 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 return take(c, data, size);
         if (c->too_large)
                 return refuse_size(connection, c->max);
-        q.path = local_path(s, url);
-        q.authorization = MHD_lookup_connection_value(
-                        connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
-        q.peer = peer_name(connection, peer);
+        q = request_of(s, connection, method, url, peer);
         q.body = c->body;
         q.body_size = c->size;
-        service_handle(s->settings.service, &q, &reply);
-        if (reply.error < 0 && s->settings.failed)
-                s->settings.failed(s->settings.userdata, &q, reply.error);
-        return send_reply(connection, &reply);
+        q.is_file = c->is_file;
+        q.fd = c->fd;
+        return answer(s, connection, &q);
 }
 
 /* %2e and its like stay as they are: no id has a percent sign. */

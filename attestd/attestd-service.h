@@ -12,6 +12,9 @@
  *      GET    /vm/ID/launches                 owner: lists them
  *      POST   /vm/ID/launches/LAUNCH/confirm  owner: lets a held launch have its secrets
  *      DELETE /vm/ID/launches/LAUNCH          owner: ends one that has not got them
+ *      POST   /firmware                       owner: uploads firmware, for registrations that name its hash
+ *      GET    /firmware                       owner: lists them
+ *      DELETE /firmware/SHA256                owner: forgets one
  *      POST   /vm/ID/launch                   host: platform in, session out
  *      POST   /vm/ID/validate                 host: measurement in, secret packet out
  */
@@ -31,6 +34,8 @@
 #include "snp-trust.h"
 
 #define BODY_SIZE_MAX      (64u * 1024)
+#define FIRMWARE_BODY_MAX  (16u * 1024 * 1024)
+#define FIRMWARES_MAX      16u       /* of one owner */
 #define LAUNCH_OPEN_MAX    64u       /* of one registration */
 #define LAUNCH_TTL_SECONDS (15 * 60) /* from session to measurement: a start takes seconds */
 #define LAUNCH_FAILURES    3u
@@ -75,6 +80,8 @@ typedef struct Service {
 void service_handle(const Service *s, Request *request, Reply *ret);
 /* How much body the request may have; 0 if it will be refused anyway. */
 size_t service_body_max(const char *method, const char *path);
+/* Uploads are taken from owners only, as files: whether the request is one, and it would not be refused for who asks. 1, 0 or -errno. */
+_warn_unused_result_ int service_takes_upload(const Service *s, const Request *request);
 
 /* The handlers: 0, or -errno (status 500). */
 typedef int (*ServiceHandler)(const Service *s, const Request *q, Reply *reply);
@@ -88,6 +95,9 @@ int handle_update(const Service *s, const Request *q, Reply *reply);
 int handle_launches(const Service *s, const Request *q, Reply *reply);
 int handle_confirm(const Service *s, const Request *q, Reply *reply);
 int handle_reject(const Service *s, const Request *q, Reply *reply);
+int handle_firmware_add(const Service *s, const Request *q, Reply *reply);
+int handle_firmware_list(const Service *s, const Request *q, Reply *reply);
+int handle_firmware_delete(const Service *s, const Request *q, Reply *reply);
 int handle_delete(const Service *s, const Request *q, Reply *reply);
 int handle_launch(const Service *s, const Request *q, Reply *reply);
 int handle_validate(const Service *s, const Request *q, Reply *reply);
@@ -102,6 +112,8 @@ _warn_unused_result_ int service_base64(const Json *j, const char *name, size_t 
 /* Is this platform one that the registration accepts? */
 _warn_unused_result_ int service_platform(
                 const Service *s, const Registration *reg, const Json *body, SevCert *ret_pdh, Reply *reply);
+/* Fills reg->computed. -EINVAL with a sentence. */
+_warn_unused_result_ int service_digests(const Service *s, int64_t owner, Registration *reg, char **reterr);
 /* Lets a proven launch wait for its owner: 202, or 429 if too many wait. 0 or -errno. */
 _warn_unused_result_ int service_hold(
                 const Service *s, const Registration *reg, const StoreLaunch *l, Reply *reply);

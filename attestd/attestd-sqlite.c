@@ -32,6 +32,9 @@ static const char *const schema[] = {
         "  launch TEXT NOT NULL, what TEXT NOT NULL) STRICT;"
         "CREATE INDEX event_by_vm ON event (vm);",
         "ALTER TABLE launch ADD COLUMN held INTEGER;",
+        "CREATE TABLE firmware (number INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner (id),"
+        "  sha256 BLOB NOT NULL, created INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (owner, sha256)) "
+        "STRICT;",
 };
 
 static Store *store_close(Store *s) {
@@ -187,6 +190,10 @@ static const StoreOps sqlite_ops = {
         .launch_confirm = sqlite_launch_confirm,
         .launch_reject = sqlite_launch_reject,
         .launch_release = sqlite_launch_release,
+        .firmware_add = sqlite_firmware_add,
+        .firmware_get = sqlite_firmware_get,
+        .firmware_list = sqlite_firmware_list,
+        .firmware_delete = sqlite_firmware_delete,
         .events = events,
 };
 

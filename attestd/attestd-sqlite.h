@@ -42,3 +42,11 @@ int sqlite_launch_hold(Store *s, const StoreLaunch *l, const StoreLimits *limits
 int sqlite_launch_confirm(Store *s, const StoreLaunch *l, int64_t now);
 int sqlite_launch_reject(Store *s, const StoreLaunch *l, int64_t now);
 int sqlite_launch_release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+
+int sqlite_firmware_add(Store *s, const StoreFirmware *f, int fd, uint64_t max);
+int sqlite_firmware_find(
+                Store *s, int64_t owner, const uint8_t sha256[static STORE_SHA256_SIZE], int64_t *ret_row);
+int sqlite_firmware_get(Store *s, int64_t owner, const uint8_t sha256[static STORE_SHA256_SIZE], int *ret_fd,
+                uint64_t *ret_size);
+int sqlite_firmware_list(Store *s, int64_t owner, StoreFirmwareFunction f, void *userdata);
+int sqlite_firmware_delete(Store *s, int64_t owner, const uint8_t sha256[static STORE_SHA256_SIZE]);

@@ -14,6 +14,7 @@
 #define LAUNCH_ID_SIZE        16u
 #define LAUNCH_MEASURE_SIZE   48u /* measurement and nonce, as QMP gives it */
 #define STORE_TOKEN_HASH_SIZE 32u
+#define STORE_SHA256_SIZE     32u
 
 typedef struct StoreVm {
         char *id; /* owned */
@@ -59,12 +60,20 @@ typedef struct StoreLimits {
         uint64_t held_max;     /* so many may wait */
 } StoreLimits;
 
+/* An uploaded firmware file, without its bytes. */
+typedef struct StoreFirmware {
+        int64_t owner, created;
+        uint8_t sha256[STORE_SHA256_SIZE];
+        uint64_t size;
+} StoreFirmware;
+
 void store_vm_done(StoreVm *v);
 void store_launch_done(StoreLaunch *l);
 
 typedef struct Store Store;
 typedef int (*StoreVmFunction)(void *userdata, const StoreVm *v);
 typedef int (*StoreLaunchFunction)(void *userdata, const StoreLaunch *l); /* > 0: stop, and return that */
+typedef int (*StoreFirmwareFunction)(void *userdata, const StoreFirmware *f);
 typedef int (*StoreEventFunction)(
                 void *userdata, int64_t when, const char *vm, const char *launch, const char *event);
 
@@ -100,6 +109,15 @@ typedef struct StoreOps {
         int (*launch_confirm)(Store *s, const StoreLaunch *l, int64_t now); /* from held; -ESTALE */
         int (*launch_reject)(Store *s, const StoreLaunch *l,
                         int64_t now); /* without its secrets to burned; -ESTALE */
+
+        /* f->size bytes of the file. -EEXIST; -EDQUOT: this owner has `max` already. */
+        int (*firmware_add)(Store *s, const StoreFirmware *f, int fd, uint64_t max);
+        /* A new file in memory. -ENOENT */
+        int (*firmware_get)(Store *s, int64_t owner, const uint8_t sha256[static STORE_SHA256_SIZE],
+                        int *ret_fd, uint64_t *ret_size);
+        int (*firmware_list)(Store *s, int64_t owner, StoreFirmwareFunction f, void *userdata);
+        int (*firmware_delete)(Store *s, int64_t owner,
+                        const uint8_t sha256[static STORE_SHA256_SIZE]); /* -ENOENT */
 
         int (*events)(Store *s, int64_t owner, const char *vm, StoreEventFunction f, void *userdata);
 } StoreOps;

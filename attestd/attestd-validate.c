@@ -73,7 +73,8 @@ static int read_claim(const Json *j, Claim *c, Reply *reply) {
 
 /* Tries each accepted digest under the launch's key, always all of them. 1 fits, 0 does not. */
 static int claim_fits(Claim *c, const StoreLaunch *l) {
-        const DigestList *lists[] = { &c->reg->digests, &c->reg->firmware };
+        const DigestList *lists[] = { &c->reg->digests, &c->reg->computed, &c->reg->firmware };
+        size_t n_lists = ELEMENTSOF(lists) - !registration_firmware_suffices(c->reg);
         _cleanup_(secret_buf_done) SecretBuf keys = {};
         SevMeasurement m = {
                 .api_major = c->api_major,
@@ -90,7 +91,7 @@ static int claim_fits(Claim *c, const StoreLaunch *l) {
         if (keys.size != sizeof(SevKeys))
                 return -EBADMSG;
         memcpy(m.nonce, c->measurement + SEV_MEASURE_SIZE, SEV_NONCE_SIZE);
-        for (size_t i = 0; i < ELEMENTSOF(lists); i++)
+        for (size_t i = 0; i < n_lists; i++)
                 FOREACH_ARRAY(d, lists[i]->items, lists[i]->n_items) {
                         Verdict v = VERDICT_UNVERIFIED;
 

@@ -54,6 +54,7 @@ static const char *const system_calls[] = {
         "lseek",
         "lstat",
         "madvise",
+        "memfd_create",
         "mlock",
         "mlock2",
         "mmap",

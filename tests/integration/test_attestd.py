@@ -3,6 +3,7 @@
 the loopback; and what hosts and strangers may try."""
 
 import base64
+import hashlib
 import json
 import os
 import resource
@@ -123,6 +124,40 @@ def test_register_launch_validate(sim, platform, service, tmp_path, lockable, mo
     process.wait(60)
     assert "sesame" not in service.text()
     assert b"sesame" not in b"".join(p.read_bytes() for p in (service.folder / "state").iterdir())
+
+
+def test_files_instead_of_digests_and_a_held_launch(sim, platform, service, tmp_path, lockable):
+    """The owner gives firmware and hashes; a second launch waits until the owner confirms it."""
+    host = Host(sim, platform, service)
+    status, firmware = service.curl("--data-binary", "@-", *service.owner(), f"{service.url}/firmware", stdin=FIRMWARE)
+    assert status == 201
+    hashes = {f"{name}-hash": hashlib.sha256(data).hexdigest()
+              for name, data in (("kernel", KERNEL), ("initrd", INITRD), ("cmdline", WORDS.encode() + b"\0"))}  # fmt: skip
+    body = registration("seves", None, **hashes, **{"firmware-hashes": [firmware["sha256"]], "cpu-count-max": 4, "over-limit": "hold"})
+    del body["launch-digests"]
+    assert service.post("/vm/a", body, *service.owner())[0] == 201
+    assert digest(tmp_path, "seves") in service.curl(*service.owner(), f"{service.url}/vm/a")[1]["computed-digests"]
+    chain = host.chain()
+    process, qmp, said = host.start(service.post("/vm/a/launch", chain)[1])
+    assert service.post("/vm/a/validate", said)[0] == 200
+    qmp.execute("quit")
+    process.wait(60)
+    process, qmp, said = host.start(service.post("/vm/a/launch", chain)[1])
+    assert service.post("/vm/a/validate", said)[0] == 202
+    service.kill()
+    service.start()
+    status, held = service.post("/vm/a/validate", said)
+    assert (status, held["state"], held["launch-id"]) == (202, "held", said["launch-id"])
+    status, answer = service.post(f"/vm/a/launches/{said['launch-id']}/confirm", b"", *service.owner())
+    assert (status, answer["state"]) == (200, "confirmed")
+    status, packet = service.post("/vm/a/validate", said)
+    assert status == 200
+    qmp.execute("sev-inject-launch-secret", **{"packet-header": packet["secret-header"], "secret": packet["secret-payload"]})
+    qmp.execute("cont")
+    assert process.wait(60) == 0
+    assert sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
+    status, events = service.curl(*service.owner(), f"{service.url}/vm/a/events")
+    assert [e["event"] for e in events] == ["released", "confirmed", "held", "released", "registered"]
 
 
 def test_a_changed_kernel_gets_nothing(sim, platform, service, tmp_path, lockable):

@@ -3,10 +3,14 @@
 service (one on the loopback), and the owner's program. The platform is the made-up one of tests/golden/sev-chain."""
 
 import base64
+import hashlib
 import http.server
 import json
 import shutil
+import socket
+import ssl
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,6 +21,10 @@ from sevsim_host import build_folder, skip_or_fail
 
 SOURCE = Path(__file__).resolve().parents[2]
 GOLDEN = SOURCE / "tests/golden/sev-chain"
+
+sys.path.insert(0, str(SOURCE / "tests/lib"))
+import sev_owner  # noqa: E402
+
 CHIP = bytes(range(64))
 OTHER_CHIP = bytes(range(1, 65))
 
@@ -162,3 +170,94 @@ def test_fetching_keeps_nobody_waiting(start, tmp_path, amd):
 def test_online_needs_a_store():
     done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", "--dev", "--online"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and "--cek-store" in done.stderr
+
+
+# --- firmware -----------------------------------------------------------------------------------------------------------
+
+
+HASH_BLOCK = "7255371f-3a3b-4b04-927b-1da6efa8d454"
+RESET = 0x80B004
+EPYC_V4, EPYC_GENOA = 0x00800F12, 0x00A10F10  # CPUID 1 EAX of QEMU's models
+
+
+def firmware(size=1 << 20):
+    entries = [(HASH_BLOCK, (0x810C00).to_bytes(4, "little") + (0x400).to_bytes(4, "little")), (sev_owner.RESET_BLOCK, RESET.to_bytes(4, "little"))]
+    tail = len(sev_owner.firmware(entries, body=b""))
+    return sev_owner.firmware(entries, body=bytes(i % 251 for i in range(4096)) * (size // 4096 - 1) + b"\xf4" * (4096 - tail))
+
+
+def upload(s, data, *words):
+    return s.curl("--data-binary", "@-", "-H", "Content-Type: application/octet-stream", *words, s.url + "/firmware", stdin=data)
+
+
+def test_uploaded_firmware(start):
+    """What the service computes is what Python's own arithmetic says, for every count of vCPUs."""
+    s = start()
+    image = firmware()
+    status, answer = upload(s, image, *s.owner())
+    sha = hashlib.sha256(image).hexdigest()
+    assert (status, answer) == (201, {"sha256": sha, "size": len(image), "kernel-hashes": True, "sev-es": True})
+    assert upload(s, image, *s.owner())[0] == 200
+    assert [f["sha256"] for f in s.curl(*s.owner(), f"{s.url}/firmware")[1]] == [sha]
+
+    kernel, initrd, words = b"kernel" * 1000, b"initrd" * 500, b"console=ttyS0"
+    hashes = {"kernel-hash": hashlib.sha256(kernel).hexdigest(), "initrd-hash": hashlib.sha256(initrd).hexdigest(),
+              "cmdline-hash": hashlib.sha256(words + b"\0").hexdigest()}  # fmt: skip
+    body = registration(**hashes, **{"firmware-hashes": [sha], "scheme": "amd-sev-es", "policy": 7, "cpu-count-max": 8,
+                                     "cpu-model": ["EPYC-v4", "EPYC-Genoa"]})  # fmt: skip
+    del body["launch-digests"]
+    assert s.post("/vm/a", body, *s.owner())[0] == 201
+    head = image + sev_owner.kernel_table(kernel, initrd, words)
+    expected = set()
+    for signature in (EPYC_V4, EPYC_GENOA):
+        for fpu in (True, False):
+            boot, more = (sev_owner.vmsa(signature, reset, fpu=fpu) for reset in (None, RESET))
+            expected |= {hashlib.sha256(head + boot + more * n).hexdigest() for n in range(8)}
+    status, shown = s.curl(*s.owner(), f"{s.url}/vm/a")
+    assert len(shown["computed-digests"]) == 32 and set(shown["computed-digests"]) == expected
+
+    # what `show` prints can be registered again
+    again = {**shown["registration"], "secrets": body["secrets"]}
+    assert s.post("/vm/b", again, *s.owner())[0] == 201
+    assert s.curl(*s.owner(), f"{s.url}/vm/b")[1]["computed-digests"] == shown["computed-digests"]
+    # without kernel
+    del body["kernel-hash"], body["initrd-hash"], body["cmdline-hash"]
+    assert s.post("/vm/c", {**body, "scheme": "amd-sev", "policy": 3}, *s.owner())[0] == 201
+    assert s.post("/vm/d", {**body, "kernel-hash": hashes["kernel-hash"], "scheme": "amd-sev", "policy": 3}, *s.owner())[0] == 201
+    digest = hashlib.sha256(image + sev_owner.kernel_table(kernel)).hexdigest()
+    assert s.curl(*s.owner(), f"{s.url}/vm/d")[1]["computed-digests"] == [digest]
+
+
+def test_uploads_are_for_owners_and_bounded(start):
+    s = start()
+    large = bytes(1 << 20) * 16
+    for words in ((), ("-H", "Authorization: Bearer " + "0" * 64)):
+        assert upload(s, large, *words, "-H", "Expect: 100-continue")[0] == 401
+        assert upload(s, b"x", *words)[0] == 401
+    assert upload(s, large + b"x", *s.owner(), "-H", "Expect: 100-continue")[0] == 413
+    assert s.curl("--data-binary", "@-", *s.owner(), "-H", "Transfer-Encoding: chunked", s.url + "/firmware", stdin=large + b"x", may_break=True)[0] in (413, 0)
+    assert upload(s, b"", *s.owner())[0] == 400
+    assert upload(s, large, *s.owner())[0] == 201
+    assert s.curl("--data-binary", "@-", *s.owner(), "-H", "Transfer-Encoding: chunked", s.url + "/firmware", stdin=large[:-1])[0] == 201
+    # the limit of other bodies is as it was
+    assert s.post("/vm/a", b" " * (64 * 1024 + 1), *s.owner(), "-H", "Expect: 100-continue")[0] == 413
+    status = open(f"/proc/{s.process.pid}/status").read()
+    assert int(status.split("VmHWM:")[1].split()[0]) < 96 * 1024
+    # some wait for others
+    host, port = s.url.removeprefix("https://").split(":")
+    context = ssl.create_default_context(cafile=s.folder / "state/ca.pem")
+    slow = [context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host) for _ in range(2)]
+    for c in slow:
+        c.sendall(f"POST /firmware HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {s.token}\r\nContent-Length: 60000\r\n\r\n".encode() + b"{" * 100)
+    end = time.monotonic() + 10
+    while (answer := upload(s, b"later", *s.owner()))[0] != 503:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    assert answer[1]["code"] == "unavailable"
+    assert s.curl(f"{s.url}/health")[0] == 200
+    for c in slow:
+        c.close()
+    end = time.monotonic() + 10
+    while upload(s, b"later", *s.owner())[0] == 503:
+        assert time.monotonic() < end
+        time.sleep(0.1)

@@ -195,18 +195,25 @@ typedef struct Measured {
         uint8_t blob[48];
 } Measured;
 
-static inline Measured measured(World *w, uint8_t digest_byte, uint32_t policy) {
+static inline Measured measured_digest(World *w, const uint8_t digest[static 32], uint32_t policy) {
         SevMeasurement m = {
                 .api_major = 1, .api_minor = 55, .build = 21, .policy = policy, .nonce_size = 16
         };
         Measured ret = { .keys = keys_of_last_launch(w) };
 
         (void) snprintf(ret.id, sizeof(ret.id), "%s", text(w, "launch-id") ?: "");
-        memset(m.digest, digest_byte, sizeof(m.digest));
+        memcpy(m.digest, digest, sizeof(m.digest));
         memset(m.nonce, 0xA5, sizeof(m.nonce));
         assert_ok(sev_measurement_compute(ret.keys.tik, &m, ret.blob));
         memcpy(ret.blob + 32, m.nonce, 16);
         return ret;
+}
+
+static inline Measured measured(World *w, uint8_t digest_byte, uint32_t policy) {
+        uint8_t digest[32];
+
+        memset(digest, digest_byte, sizeof(digest));
+        return measured_digest(w, digest, policy);
 }
 
 static inline unsigned validate(World *w, const Measured *m, bool with_id) {

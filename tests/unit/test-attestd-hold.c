@@ -241,7 +241,8 @@ static void older_database(void **state) {
         m = start(w);
         assert_int_equal(validate(w, &m, true), 200);
         assert_ok(sqlite_error(sqlite3_exec(((SqliteStore *) w->s.store)->db,
-                        "ALTER TABLE launch DROP COLUMN held; PRAGMA user_version = 1", NULL, NULL, NULL)));
+                        "ALTER TABLE launch DROP COLUMN held; DROP TABLE firmware; PRAGMA user_version = 1",
+                        NULL, NULL, NULL)));
         store_free(w->s.store);
         w->s.store = NULL;
         assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
