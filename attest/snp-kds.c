@@ -19,6 +19,7 @@
 
 #define BACKOFF_DEFAULT 10u /* seconds: what the service's limit is known to be */
 #define BACKOFF_OUTAGE  60u
+#define RETRY_FILE_MAX  32u
 
 /* The service's words for the parts of a TCB, in the order it documents; Turin and later put fmcSPL in front. */
 static const struct {
@@ -109,16 +110,48 @@ int snp_kds_file(const SnpKdsItem *item, char **ret, char **reterr) {
         return text_finish(&t, ret);
 }
 
-/* Readable at all, of the kind asked for, and (revocation lists) current. */
-static bool usable(const SnpKds *k, const SnpKdsItem *item, const uint8_t *p, size_t n) {
-        bool list = item->kind == SNP_KDS_VCEK_CRL || item->kind == SNP_KDS_VLEK_CRL, ok;
-        SnpCollateral probe = {};
+static bool has_role(const SnpCollateral *c, SnpRole role, SnpGeneration g) {
+        for (size_t i = 0; i < c->n_certificates; i++)
+                if (c->certificates[i]->role == role && c->certificates[i]->generation == g)
+                        return true;
+        return false;
+}
 
-        ok = snp_collateral_add(&probe, p, n, "", /* named= */ false, NULL) == 0 &&
-                        (list ? probe.n_crls == 1 && probe.n_certificates == 0 : probe.n_certificates > 0);
-        if (ok && list)
-                ok = k->now <= probe.crls[0].crl->next_update;
-        snp_collateral_done(&probe);
+static bool is_leaf_of(const SnpCertificate *c, const SnpKdsItem *item) {
+        SnpTcb tcb;
+
+        return c->role == SNP_ROLE_VCEK && c->generation == item->generation && c->leaf_valid &&
+                        memcmp(c->leaf.hwid, item->report->chip_id, c->leaf.hwid_size) == 0 &&
+                        snp_tcb_decode(item->report->reported_tcb, item->generation, &tcb) == 0 &&
+                        snp_tcb_equal(&tcb, &c->leaf.tcb);
+}
+
+/* What was asked for, by what it says of itself, and (revocation lists) current. Whether it is genuine the verifier finds out; but an
+ * answer about something else, which a mirror may give, would stay in the cache and be in the way for ever. */
+static bool usable(const SnpKds *k, const SnpKdsItem *item, const uint8_t *p, size_t n) {
+        SnpCollateral c = {};
+        bool ok = snp_collateral_add(&c, p, n, "", /* named= */ false, NULL) == 0;
+
+        switch (item->kind) {
+        case SNP_KDS_VCEK:
+                ok = ok && c.n_certificates == 1 && is_leaf_of(c.certificates[0], item);
+                break;
+        case SNP_KDS_VCEK_CHAIN:
+        case SNP_KDS_VLEK_CHAIN:
+                ok = ok && has_role(&c, SNP_ROLE_ARK, item->generation) &&
+                                has_role(&c, item->kind == SNP_KDS_VCEK_CHAIN ? SNP_ROLE_ASK : SNP_ROLE_ASVK,
+                                                item->generation);
+                break;
+        case SNP_KDS_VCEK_CRL:
+        case SNP_KDS_VLEK_CRL:
+                ok = ok && c.n_crls == 1 && c.n_certificates == 0 && k->now <= c.crls[0].crl->next_update;
+                break;
+        case _SNP_KDS_KIND_MAX:
+        case _SNP_KDS_KIND_INVALID:
+        default:
+                ok = false;
+        }
+        snp_collateral_done(&c);
         return ok;
 }
 
@@ -161,10 +194,21 @@ static int write_cached(int dir, const char *name, const void *p, size_t n) {
         return r;
 }
 
-/* "retry-at" holds the second from which the service may be asked again, by whoever shares the cache. */
+/* "retry-at" holds the second from which the service may be asked again, by whoever shares the cache; each mirror has a file of its own,
+ * since a mirror is what one turns to while AMD's service is out of order. */
+static void retry_file(const SnpKds *k, char ret[static RETRY_FILE_MAX]) {
+        uint32_t h = 0x811c9dc5u; /* FNV-1a: names files, nothing more */
+
+        for (const char *p = k->url ?: ""; *p; p++)
+                h = (h ^ (uint8_t) *p) * 0x01000193u;
+        (void) snprintf(ret, RETRY_FILE_MAX,
+                        k->url && !streq(k->url, SNP_KDS_URL) ? "retry-at-%08" PRIx32 : "retry-at", h);
+}
+
 static unsigned seconds_to_wait(const SnpKds *k, int dir) {
-        _cleanup_close_ int fd =
-                        dir < 0 ? -EBADF : openat(dir, "retry-at", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        char name[RETRY_FILE_MAX];
+        retry_file(k, name);
+        _cleanup_close_ int fd = dir < 0 ? -EBADF : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         _cleanup_free_ char *s = NULL;
         int64_t now = k->clock(k->userdata);
         uint64_t at;
@@ -177,20 +221,20 @@ static unsigned seconds_to_wait(const SnpKds *k, int dir) {
 }
 
 static void note_backoff(const SnpKds *k, int dir, unsigned seconds) {
-        char s[32];
+        char s[32], name[RETRY_FILE_MAX];
         int n = snprintf(
                         s, sizeof(s), "%" PRId64, k->clock(k->userdata) + MIN(seconds, SNP_KDS_BACKOFF_MAX));
 
+        retry_file(k, name);
         /* Not being able to remember it costs the others a refused request, nothing more. */
-        if (dir >= 0 && n > 0 && write_cached(dir, "retry-at", s, (size_t) n) < 0)
+        if (dir >= 0 && n > 0 && write_cached(dir, name, s, (size_t) n) < 0)
                 return;
 }
 
 /* One answer of the service, with the patience that is left. */
-static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, uint8_t **ret, size_t *ret_size,
-                char **reterr) {
+static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patience, uint8_t **ret,
+                size_t *ret_size, char **reterr) {
         _cleanup_free_ char *path = NULL;
-        unsigned patience = k->patience;
         char url[1024];
         int r;
 
@@ -208,14 +252,16 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, uint8_t **ret, 
 
                 if (wait > patience)
                         return error_set(reterr, -EAGAIN,
-                                        "AMD's key service asks for patience: the next request is allowed "
-                                        "in %u s",
+                                        "AMD's key service asks for patience, or did not answer: the next "
+                                        "request is due in %u s",
                                         wait);
                 if (wait > 0) {
                         k->wait(k->userdata, wait);
                         patience -= wait;
                 }
                 r = k->get(k->userdata, url, SNP_KDS_ANSWER_MAX, &status, &retry_after, &body, &n, reterr);
+                if (r == -ETIMEDOUT)
+                        note_backoff(k, dir, BACKOFF_OUTAGE); /* nobody else need wait for it so long */
                 if (r < 0)
                         return r;
                 if (status == 200) {
@@ -251,21 +297,28 @@ static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const 
                         ? -EBADF
                         : openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
         _cleanup_free_ uint8_t *p = NULL;
+        unsigned patience = k->patience;
         size_t n;
         int r;
 
         if (lock >= 0) {
-                /* Whoever held it may have fetched what we want. */
+                int64_t before = k->clock(k->userdata), waited;
+
+                /* Whoever held it may have fetched what we want. Waiting for them was patience, too: twenty who wait in a row for a
+                 * service that is out of order would else wait twenty times as long. */
                 if (flock(lock, LOCK_EX) < 0)
                         return -errno;
                 if (read_cached(k, item, dir, name, ret, ret_size) == 0)
                         return 0;
+                waited = k->clock(k->userdata) - before;
+                patience -= waited > 0 ? (unsigned) MIN(waited, (int64_t) patience) : 0;
         }
-        r = ask(k, item, dir, &p, &n, reterr);
+        r = ask(k, item, dir, patience, &p, &n, reterr);
         if (r < 0)
                 return r;
         if (!usable(k, item, p, n))
-                return error_set(reterr, -EPROTO, "AMD's key service answered with something else than %s",
+                return error_set(reterr, -EPROTO,
+                                "AMD's key service answered with something else than was asked for (%s)",
                                 name);
         /* A cache that cannot be written makes us slow, not wrong. */
         if (dir >= 0)
@@ -319,6 +372,15 @@ int snp_kds_fetch_bytes(
         return r < 0 ? error_set(reterr, -ENOENT, "cannot fetch %s: %s", name, strerror(-r)) : 0;
 }
 
+void snp_kds_forget(const SnpKds *k, const SnpKdsItem *item) {
+        _cleanup_close_ int dir = k->cache ? open_cache(k->cache) : -EBADF;
+        _cleanup_free_ char *name = NULL;
+
+        /* What cannot be removed is verified again, and refused again. */
+        if (dir >= 0 && snp_kds_file(item, &name, NULL) == 0 && unlinkat(dir, name, 0) < 0)
+                return;
+}
+
 int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr) {
         _cleanup_free_ uint8_t *p = NULL;
         size_t n;
@@ -327,5 +389,5 @@ int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, 
         r = snp_kds_fetch_bytes(k, item, &p, &n, reterr);
         if (r < 0)
                 return r;
-        return snp_collateral_add(pool, p, n, "AMD's key service", /* named= */ false, reterr);
+        return snp_collateral_add(pool, p, n, SNP_KDS_ORIGIN, /* named= */ false, reterr);
 }

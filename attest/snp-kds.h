@@ -15,6 +15,7 @@
 #include "snp-verify.h"
 
 #define SNP_KDS_URL         "https://kdsintf.amd.com"
+#define SNP_KDS_ORIGIN      "AMD's key service" /* of certificates in the pool */
 #define SNP_KDS_ANSWER_MAX  (1024u * 1024u)
 #define SNP_KDS_PATIENCE    30u  /* seconds that one verification waits for the service's rate limit */
 #define SNP_KDS_BACKOFF_MAX 600u /* whatever the service says, we ask again after this */
@@ -57,11 +58,13 @@ typedef struct SnpKds {
 /* From the cache or the service into the pool: 0, -ENOENT with a sentence if it cannot be had now, whatever the reason. */
 _warn_unused_result_ int snp_kds_fetch(
                 const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr);
+/* Drops what the cache has of it: the verifier found that it is not genuine. */
+void snp_kds_forget(const SnpKds *k, const SnpKdsItem *item);
 /* The bytes alone. */
 _warn_unused_result_ int snp_kds_fetch_bytes(
                 const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr);
 
-/* What a verification lacked (its verdict is COLLATERAL_UNAVAILABLE), into the pool: then verify again. `stated` is the generation that the
- * caller knows, or _INVALID. -ENOENT with a sentence: not to be had now. */
-_warn_unused_result_ int snp_kds_complete(const SnpKds *k, const SnpResult *result, SnpGeneration stated,
-                SnpCollateral *pool, char **reterr);
+/* snp_verify(), again and again, with what was missing fetched into in->collateral in between, until there is a verdict or nothing more to
+ * be had; then the sentence says why. A VCEK of another TCB or chip that came unasked, from the host's table or a directory, is
+ * no reason to reject before the service was asked for the right one. */
+_warn_unused_result_ int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret);

@@ -86,6 +86,7 @@ static int read_bool(bool *ret, const Json *j, char **reterr) {
 /* {"bootloader": 4, "snp": 24, ...}: parts that are not named are 0, which every TCB reaches. */
 static int read_tcb(SnpGeneration g, const Json *j, SnpTcb *ret, char **reterr) {
         SnpTcb t = {};
+        bool any = false;
 
         if (!js_is_object(j))
                 return error_set(reterr, -EINVAL, "expected an object of TCB parts");
@@ -103,13 +104,19 @@ static int read_tcb(SnpGeneration g, const Json *j, SnpTcb *ret, char **reterr) 
                 if (r < 0)
                         return error_prefix(reterr, r, "'%s'", js_iter_key(i));
                 t.part[p] = (uint8_t) v;
+                any = true;
         }
+        if (!any)
+                return error_set(reterr, -EINVAL, "'%s' names no TCB part, and so would accept every TCB",
+                                snp_generation_to_string(g));
         *ret = t;
         return 0;
 }
 
 /* {"milan": {...}, "genoa": {...}} */
 static int read_tcbs(SnpTcbRule *rule, const Json *j, char **reterr) {
+        bool any = false;
+
         if (is_any(j)) {
                 rule->rule = SNP_RULE_ANY;
                 return 0;
@@ -126,8 +133,12 @@ static int read_tcbs(SnpTcbRule *rule, const Json *j, char **reterr) {
                 r = read_tcb(g, js_iter_value(i), rule->minimum + g, reterr);
                 if (r < 0)
                         return r;
-                rule->given[g] = true;
+                rule->given[g] = any = true;
         }
+        if (!any)
+                return error_set(reterr, -EINVAL,
+                                "an empty object would accept nothing; leave the member out, or say "
+                                "\"any\"");
         rule->rule = SNP_RULE_SET;
         return 0;
 }

@@ -47,6 +47,16 @@ SnpBytesField snp_field_from_string(const char *s) {
         return _SNP_FIELD_INVALID;
 }
 
+/* What must be given or waived by name: never both, or the order of the words would decide. */
+static bool is_required(int f) {
+        return f == SNP_FIELD_MEASUREMENT || f == SNP_FIELD_REPORT_DATA;
+}
+
+static int say_which(int f, char **reterr) {
+        return error_set(reterr, -EINVAL, "%s is both expected and waived (insecure, any): say which",
+                        fields[f].name);
+}
+
 void snp_policy_init(SnpPolicy *p) {
         const SnpNumberRule any = { SNP_RULE_ANY, 0 };
 
@@ -67,8 +77,7 @@ void snp_policy_init(SnpPolicy *p) {
                 .csp_rule = SNP_RULE_ANY,
         };
         for (int f = 0; f < _SNP_FIELD_MAX; f++)
-                p->bytes[f].rule = f == SNP_FIELD_MEASUREMENT || f == SNP_FIELD_REPORT_DATA ? SNP_RULE_UNSET
-                                                                                            : SNP_RULE_ANY;
+                p->bytes[f].rule = is_required(f) ? SNP_RULE_UNSET : SNP_RULE_ANY;
 }
 
 void snp_policy_done(SnpPolicy *p) {
@@ -83,6 +92,8 @@ int snp_policy_accept(SnpPolicy *p, SnpBytesField f, const uint8_t *value, char 
         size_t n = snp_field_size(f);
         uint8_t *values;
 
+        if (is_required(f) && b->rule == SNP_RULE_ANY)
+                return say_which(f, reterr);
         if (b->n_values >= SNP_POLICY_VALUES_MAX)
                 return error_set(reterr, -E2BIG, "more than %u values for %s", SNP_POLICY_VALUES_MAX,
                                 fields[f].name);
@@ -178,8 +189,8 @@ static int check_guest_policy(const SnpPolicy *p, const SnpReport *r, SnpViolati
 
         if (r->policy & SNP_POLICY_DEBUG && !p->allow_debug)
                 k = violate_consume(v, "debug",
-                                strdup("the host must not be able to debug the guest (POLICY.DEBUG 0)"),
-                                text("0x%" PRIx64 ", which allows it", r->policy));
+                                strdup("a guest that its host cannot debug (POLICY.DEBUG 0)"),
+                                text("policy 0x%" PRIx64 ", which allows it", r->policy));
         if (k == 0 && (!(r->policy & SNP_POLICY_RESERVED_ONE) || r->policy & SNP_POLICY_RESERVED_ZERO))
                 k = violate_consume(v, "policy", strdup("bit 17 set, bits 26 to 63 clear"),
                                 text("0x%" PRIx64, r->policy));
@@ -189,7 +200,7 @@ static int check_guest_policy(const SnpPolicy *p, const SnpReport *r, SnpViolati
         extra = r->policy & permissive & ~want;
         missing = want & restrictive & ~r->policy;
         if (extra)
-                k = violate_consume(v, "policy", strdup("nothing beyond the accepted policy allowed"),
+                k = violate_consume(v, "policy", text("nothing allowed beyond policy 0x%" PRIx64, want),
                                 snp_policy_bits_text(extra));
         if (k == 0 && missing)
                 k = violate_consume(v, "policy", snp_policy_bits_text(missing), strdup("not required"));
@@ -228,7 +239,7 @@ static int check_numbers(const SnpPolicy *p, const SnpReport *r, SnpViolations *
                         (version != committed || r->current_version.build != r->committed_version.build ||
                                         memcmp(r->current_tcb, r->committed_tcb, SNP_TCB_SIZE) != 0))
                 k = violate_consume(v, "permit_provisional_firmware", strdup("committed firmware only"),
-                                strdup("the current version or TCB is not the committed one"));
+                                strdup("a current version or TCB beyond it"));
         return k;
 }
 
@@ -252,10 +263,10 @@ static int check_masks(const SnpPolicy *p, const SnpReport *r, SnpViolations *v)
                                 text("0x%" PRIx64, r->current_mit_vector));
         if (k == 0 && p->require_author_key && !r->author_key_enabled)
                 k = violate_consume(v, "require_author_key", strdup("an author key"),
-                                strdup("none was enabled"));
+                                strdup("a guest launched without one"));
         if (k == 0 && p->require_id_block && bytes_are_zero(r->id_key_digest, sizeof(r->id_key_digest)))
                 k = violate_consume(v, "require_id_block", strdup("an ID block"),
-                                strdup("the guest was launched without"));
+                                strdup("a guest launched without one"));
         return k;
 }
 
@@ -267,7 +278,7 @@ static int check_minimum(const SnpTcbRule *rule, const char *name, const uint8_t
                 return 0;
         if (!rule->given[g])
                 return violate_consume(v, name, text("a minimum for %s", snp_generation_product(g)),
-                                strdup("the policy has none"));
+                                strdup("a policy without one"));
         if (snp_tcb_decode(raw, g, &got) == 0 && snp_tcb_at_least(&got, rule->minimum + g))
                 return 0;
         return violate_consume(v, name, snp_tcb_text(rule->minimum + g, g),
@@ -330,6 +341,9 @@ int snp_policy_decided(const SnpPolicy *p, char **reterr) {
                                 "no expected report data: give --report-data, --bound-to or a policy file, "
                                 "or waive it "
                                 "with --insecure-any-report-data");
+        for (int f = 0; f < _SNP_FIELD_MAX; f++)
+                if (is_required(f) && p->bytes[f].rule == SNP_RULE_ANY && p->bytes[f].n_values > 0)
+                        return say_which(f, reterr);
         for (int f = 0; f < _SNP_FIELD_MAX; f++)
                 if (p->bytes[f].rule == SNP_RULE_UNSET)
                         return error_set(reterr, -EINVAL, "nobody decided about %s", fields[f].name);

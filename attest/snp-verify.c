@@ -187,10 +187,7 @@ static int step_choose_leaf(const SnpVerifyInput *in, SnpResult *r) {
                 best = named;
         } else if (n == 0)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
-                                "no %s certificate at hand; give it with --leaf or --certs, or let AMD's "
-                                "key service be "
-                                "asked",
-                                kind);
+                                "no %s certificate at hand; give it with --leaf or --certs", kind);
         else if (n > 1 && rate_leaf(best, &r->report, r->generation) < 2)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
                                 "none of the %zu %s certificates at hand is for this chip and its reported "
@@ -299,21 +296,22 @@ static int step_intermediate(const SnpVerifyInput *in, SnpResult *r) {
 }
 
 static int check_validity(SnpResult *r, const Certificate *c, const char *what, int64_t now) {
-        time_t from = (time_t) c->not_before, to = (time_t) c->not_after;
-        char from_text[32] = "?", to_text[32] = "?";
-        struct tm tm;
+        const time_t times[] = { (time_t) c->not_before, (time_t) c->not_after, (time_t) now };
+        char texts[ELEMENTSOF(times)][32];
 
         if (now >= c->not_before && now <= c->not_after)
                 return 1;
-        if (gmtime_r(&from, &tm))
-                (void) strftime(from_text, sizeof(from_text), "%Y-%m-%d %H:%M:%S", &tm);
-        if (gmtime_r(&to, &tm))
-                (void) strftime(to_text, sizeof(to_text), "%Y-%m-%d %H:%M:%S", &tm);
+        for (size_t i = 0; i < ELEMENTSOF(times); i++) {
+                struct tm tm;
+
+                if (!gmtime_r(&times[i], &tm) ||
+                                strftime(texts[i], sizeof(texts[i]), "%Y-%m-%d %H:%M:%S", &tm) == 0)
+                        (void) snprintf(texts[i], sizeof(texts[i]), "@%jd", (intmax_t) times[i]);
+        }
         return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_VALIDITY,
-                        "the %s certificate is valid from %s to %s UTC, which is %s the time of "
-                        "verification; --time "
-                        "verifies at another time",
-                        what, from_text, to_text, now < c->not_before ? "behind" : "before");
+                        "the %s certificate is valid from %s to %s UTC, and was to be verified as of %s; "
+                        "--time states another time",
+                        what, texts[0], texts[1], texts[2]);
 }
 
 static int step_validity(const SnpVerifyInput *in, SnpResult *r) {

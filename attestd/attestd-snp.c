@@ -20,7 +20,6 @@
 #include "strutil.h"
 
 #define CERTS_SIZE_MAX 40000u /* a certificate table has 16 KiB; all in a body of 64 KiB */
-#define ROUNDS_MAX     4      /* leaf, chain and revocation list */
 
 typedef struct Evidence {
         uint8_t launch_id[LAUNCH_ID_SIZE];
@@ -111,17 +110,7 @@ static int verify(const Service *s, const Evidence *e, SnpCollateral *pool, SnpR
                 .generation = _SNP_GENERATION_INVALID,
         };
 
-        for (unsigned round = 0;; round++) {
-                int r = snp_verify(&in, ret);
-
-                if (r < 0 || ret->verdict != VERDICT_COLLATERAL_UNAVAILABLE || !s->kds_cache ||
-                                round == ROUNDS_MAX)
-                        return r;
-                r = snp_kds_complete(&kds, ret, in.generation, pool, NULL);
-                if (r < 0)
-                        return r == -ENOMEM ? r : 0;
-                snp_result_done(ret);
-        }
+        return s->kds_cache ? snp_kds_verify(&kds, &in, ret) : snp_verify(&in, ret);
 }
 
 static int refuse(

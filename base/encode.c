@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "error.h"
+
 static const char hex_digits[16] = "0123456789abcdef";
 static const char base64_alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -163,6 +165,25 @@ int base64_decode(const char *text, size_t len, uint8_t **ret, size_t *ret_size)
 
         *ret = TAKE_PTR(buf);
         *ret_size = size;
+        return 0;
+}
+
+int bytes_from_text(const char *text, void *buf, size_t n, char **reterr) {
+        const char *digits = strncmp(text, "0x", 2) == 0 ? text + 2 : text;
+        size_t n_digits = strspn(digits, "0123456789abcdefABCDEF"), size = 0;
+        _cleanup_free_ uint8_t *data = NULL;
+
+        if (hex_decode_exact(digits, buf, n) >= 0)
+                return 0;
+        if (n_digits > 0 && !digits[n_digits])
+                return error_set(reterr, -EINVAL,
+                                "expected %zu bytes, which are %zu hexadecimal digits, not %zu", n, 2 * n,
+                                n_digits);
+        if (base64_decode(text, strlen(text), &data, &size) < 0 || size != n)
+                return error_set(reterr, -EINVAL,
+                                "expected %zu bytes in hexadecimal (%zu digits) or base64, not '%s'", n,
+                                2 * n, text);
+        memcpy(buf, data, n);
         return 0;
 }
 

@@ -46,6 +46,8 @@ void options_help(const OptionTable *table, FILE *f) {
         FOREACH_ARRAY(row, table->rows, table->n_rows) {
                 if (row->group)
                         fprintf(f, "\n%s:\n", row->group);
+                else if (row == table->rows)
+                        fputs("\nOptions:\n", f);
                 if (shown(row))
                         help_row(row, f);
         }

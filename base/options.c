@@ -112,7 +112,14 @@ static const OptionRow *find_letter(const OptionTable *t, char letter) {
         return NULL;
 }
 
-static int handle(const OptionRow *row, const char *value, void *userdata, char **reterr) {
+/* One run over argv. */
+typedef struct Parse {
+        const OptionTable *table;
+        void *userdata;
+        bool *given; /* owned, one for each row; NULL if nobody asks */
+} Parse;
+
+static int handle(const Parse *p, const OptionRow *row, const char *value, char **reterr) {
         int r;
 
         if (row->flags & OPTION_UNSUPPORTED)
@@ -120,7 +127,9 @@ static int handle(const OptionRow *row, const char *value, void *userdata, char 
                                 "--%s is known from systemd-vmspawn, not supported yet: %s", row->name,
                                 row->help);
 
-        r = row->handler(userdata, row, value, reterr);
+        if (p->given)
+                p->given[row - p->table->rows] = true;
+        r = row->handler(p->userdata, row, value, reterr);
         if (r == -ENOMEM)
                 return error_set(reterr, r, "out of memory");
         if (r < 0) {
@@ -131,14 +140,13 @@ static int handle(const OptionRow *row, const char *value, void *userdata, char 
 }
 
 /* One "--name", "--name=value" or "--name value"; advances *i past a value of its own. */
-static int parse_long(
-                const OptionTable *t, int argc, char *const *argv, int *i, void *userdata, char **reterr) {
+static int parse_long(const Parse *p, int argc, char *const *argv, int *i, char **reterr) {
         const char *name = argv[*i] + 2, *value = NULL;
         size_t n = strcspn(name, "=");
         const OptionRow *row = NULL;
         int r;
 
-        r = find_long(t, name, n, &row, reterr);
+        r = find_long(p->table, name, n, &row, reterr);
         if (r < 0)
                 return r;
         if (name[n] == '=') {
@@ -151,38 +159,64 @@ static int parse_long(
                                         row->name, row->metavar);
                 value = argv[++*i];
         }
-        return handle(row, value, userdata, reterr);
+        return handle(p, row, value, reterr);
 }
 
 /* One "-x", "-xyz" (flags together), "-xVALUE" or "-x VALUE". */
-static int parse_short(
-                const OptionTable *t, int argc, char *const *argv, int *i, void *userdata, char **reterr) {
-        for (const char *p = argv[*i] + 1; *p; p++) {
-                const OptionRow *row = find_letter(t, *p);
+static int parse_short(const Parse *p, int argc, char *const *argv, int *i, char **reterr) {
+        for (const char *c = argv[*i] + 1; *c; c++) {
+                const OptionRow *row = find_letter(p->table, *c);
                 int r;
 
                 if (!row)
-                        return error_set(reterr, -EINVAL, "unknown option '-%c', see --help", *p);
+                        return error_set(reterr, -EINVAL, "unknown option '-%c', see --help", *c);
                 if (row->arg == OPTION_REQUIRED) {
-                        const char *value = p[1] ? p + 1 : *i + 1 < argc ? argv[++*i] : NULL;
+                        const char *value = c[1] ? c + 1 : *i + 1 < argc ? argv[++*i] : NULL;
 
                         if (!value)
-                                return error_set(reterr, -EINVAL, "option '-%c' needs a value: -%c %s", *p,
-                                                *p, row->metavar);
-                        return handle(row, value, userdata, reterr);
+                                return error_set(reterr, -EINVAL, "option '-%c' needs a value: -%c %s", *c,
+                                                *c, row->metavar);
+                        return handle(p, row, value, reterr);
                 }
-                r = handle(row, NULL, userdata, reterr);
+                r = handle(p, row, NULL, reterr);
                 if (r < 0)
                         return r;
         }
         return 0;
 }
 
+static bool has_word(const char *list, const char *word) {
+        size_t n = strlen(word);
+
+        for (const char *s = list; *s; s += strspn(s, " ")) {
+                size_t k = strcspn(s, " ");
+
+                if (k == n && strncmp(s, word, n) == 0)
+                        return true;
+                s += k;
+        }
+        return false;
+}
+
+/* Every option given must go with the first argument, if the table knows with what it goes. */
+static int check_scopes(const Parse *p, const char *word, char **reterr) {
+        FOREACH_ARRAY(s, p->table->scopes, p->table->n_scopes)
+                for (size_t i = 0; i < p->table->n_rows && !has_word(s->words, word); i++)
+                        if (p->given[i] && has_word(s->options, p->table->rows[i].name))
+                                return error_set(reterr, -EINVAL, "--%s has no meaning for '%s', see --help",
+                                                p->table->rows[i].name, word);
+        return 0;
+}
+
 int options_parse(const OptionTable *table, int argc, char *const *argv, void *userdata,
                 char ***ret_arguments, char **reterr) {
         _cleanup_strv_free_ char **arguments = NULL;
+        _cleanup_free_ bool *given = table->n_scopes > 0 ? calloc(table->n_rows, sizeof(bool)) : NULL;
+        const Parse p = { table, userdata, given };
         bool ended = false;
 
+        if (table->n_scopes > 0 && !given)
+                return -ENOMEM;
         for (int i = 1; i < argc; i++) {
                 const char *a = argv[i];
                 int r;
@@ -194,13 +228,19 @@ int options_parse(const OptionTable *table, int argc, char *const *argv, void *u
                 if (ended || a[0] != '-' || !a[1])
                         r = strv_push(&arguments, a);
                 else if (a[1] == '-')
-                        r = parse_long(table, argc, argv, &i, userdata, reterr);
+                        r = parse_long(&p, argc, argv, &i, reterr);
                 else
-                        r = parse_short(table, argc, argv, &i, userdata, reterr);
+                        r = parse_short(&p, argc, argv, &i, reterr);
                 if (r < 0)
                         return r;
         }
 
+        if (given && arguments) {
+                int r = check_scopes(&p, arguments[0], reterr);
+
+                if (r < 0)
+                        return r;
+        }
         *ret_arguments = TAKE_PTR(arguments);
         return 0;
 }

@@ -41,6 +41,12 @@ struct OptionRow {
         unsigned flags;
 };
 
+/* Options that go with some subcommands only: elsewhere they are refused instead of being without effect. Words are separated by blanks. */
+typedef struct OptionScope {
+        const char *options; /* long names */
+        const char *words;   /* first arguments, "show verify" */
+} OptionScope;
+
 typedef struct OptionTable {
         const char *program;   /* "cvmspawn" or "cvmspawn measure" */
         const char *arguments; /* behind [OPTIONS...] in the usage line, or NULL */
@@ -49,6 +55,8 @@ typedef struct OptionTable {
         const char *epilog;    /* behind the options in help, or NULL */
         const OptionRow *rows;
         size_t n_rows;
+        const OptionScope *scopes; /* or NULL */
+        size_t n_scopes;
         bool abbreviations; /* accept unambiguous beginnings of long names, as getopt_long() does */
 } OptionTable;
 

@@ -6,7 +6,6 @@
 #include "id-block.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,22 +13,23 @@
 #include "atomic-file.h"
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "json.h"
 #include "log.h"
-#include "options.h"
 #include "secret.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define INPUT_MAX      (64u * 1024u)
 #define POLICY_DEFAULT UINT64_C(0x30000)
 
 typedef struct Arguments {
         char *id_key, *author_key, *id_public, *author_public, *id_signature, *author_signature;
-        char *id_block, *id_auth, *key_file, *family_id, *image_id, *measurement, *json;
+        char *id_block, *id_auth, *key_file, *family_id, *image_id, *measurement;
         uint64_t policy;
         unsigned svn;
-        bool policy_given, help;
+        bool policy_given;
+        VerbCommon common;
 } Arguments;
 
 static int set_policy(void *userdata, const OptionRow *row, const char *value, char **reterr) {
@@ -71,9 +71,20 @@ static const OptionRow rows[] = {
         { "key-file", 0, OPTION_REQUIRED, "FILE", NULL,
                         "where prepare writes what the author key is to sign", "@file", option_set_string,
                         AT(key_file), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
-        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off", "pretty short off",
-                        option_set_string, AT(json), 0 },
+        VERB_ROWS("Output", Arguments, common),
+};
+
+static const OptionScope scopes[] = {
+        { "id-key author-key", "build" },
+        { "id-public", "prepare assemble" },
+        { "author-public id-signature author-signature", "assemble" },
+        { "svn family-id image-id", "build prepare" },
+        { "policy", "build prepare verify" },
+        { "measurement", "verify" },
+        { "id-auth", "build assemble show verify" },
+        { "id-block", "build prepare assemble show verify" },
+        { "key-file", "prepare" },
+        { "json", "build assemble show verify" },
 };
 
 static const OptionTable table = {
@@ -86,20 +97,22 @@ static const OptionTable table = {
                   "internal error, 2 not authentic, 3 another digest or policy. See cvmspawn-id-block(1).\n",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
+        .scopes = scopes,
+        .n_scopes = ELEMENTSOF(scopes),
 };
 
 static void arguments_done(Arguments *a) {
         char **strings[] = { &a->id_key, &a->author_key, &a->id_public, &a->author_public, &a->id_signature,
                 &a->author_signature, &a->id_block, &a->id_auth, &a->key_file, &a->family_id, &a->image_id,
-                &a->measurement, &a->json };
+                &a->measurement };
 
         for (size_t i = 0; i < ELEMENTSOF(strings); i++)
                 free(*strings[i]);
 }
 
-static int load_private(const char *option, const char *key, EcKey **ret, char **reterr) {
+/* option: NULL for an argument. or_public: a public key will do. */
+static int load_key(const char *option, const char *key, bool or_public, EcKey **ret, char **reterr) {
         _cleanup_(secret_buf_done) SecretBuf buf = {};
-        _cleanup_close_ int fd = -EBADF;
         const char *colon = strchr(key, ':');
         struct stat st;
         int r;
@@ -107,22 +120,22 @@ static int load_private(const char *option, const char *key, EcKey **ret, char *
         if (colon && !memchr(key, '/', (size_t) (colon - key)) && stat(key, &st) < 0)
                 r = ec_key_open(key, ret, reterr);
         else {
-                fd = fd_open(key, O_RDONLY | O_NOCTTY, 0);
-                r = fd < 0 ? fd : secret_buf_read_fd(&buf, fd, INPUT_MAX);
+                r = input_read_secret(option, key, INPUT_MAX, &buf, reterr);
                 if (r < 0)
-                        return error_set(reterr, r, "--%s: cannot read '%s': %s", option, key, strerror(-r));
+                        return r;
+                if (or_public && ec_key_load_public(buf.data, buf.size, ret, NULL) == 0)
+                        return 0;
                 r = ec_key_load(buf.data, buf.size, ret, reterr);
         }
-        return r < 0 ? error_prefix(reterr, r, "--%s: %s", option, key) : 0;
+        if (r < 0)
+                (void) error_prefix(reterr, r, "%s", key);
+        return r < 0 && option ? error_prefix(reterr, r, "--%s", option) : r;
 }
 
 static int read_input(const char *option, const char *path, char **ret, size_t *ret_size, char **reterr) {
-        int r;
-
         if (!path)
                 return error_set(reterr, -EINVAL, "--%s is missing", option);
-        r = file_read_all(path, INPUT_MAX, ret, ret_size);
-        return r < 0 ? error_set(reterr, r, "--%s: cannot read '%s': %s", option, path, strerror(-r)) : 0;
+        return input_read(option, path, INPUT_MAX, ret, ret_size, reterr);
 }
 
 static int load_public(const char *option, const char *path, EcKey **ret, char **reterr) {
@@ -170,20 +183,9 @@ static int read_id(const char *option, const char *text, uint8_t ret[static 16],
 }
 
 static int read_digest(const char *text, uint8_t ret[static 48], char **reterr) {
-        _cleanup_free_ uint8_t *decoded = NULL;
-        size_t n;
+        int r = bytes_from_text(text, ret, 48, reterr);
 
-        if (startswith(text, "0x"))
-                text += 2;
-        if (hex_decode_exact(text, ret, 48) == 0)
-                return 0;
-        if (base64_decode(text, strlen(text), &decoded, &n) == 0 && n == 48) {
-                memcpy(ret, decoded, 48);
-                return 0;
-        }
-        return error_set(reterr, -EINVAL,
-                        "'%s' is no SNP launch digest: expected 48 bytes in hex (96 digits) or base64",
-                        text);
+        return r < 0 ? error_prefix(reterr, r, "'%s' is no SNP launch digest", text) : 0;
 }
 
 static int fill_block(const Arguments *a, char **words, SnpIdBlock *ret, char **reterr) {
@@ -248,16 +250,9 @@ static int describe(const IdBlockFiles *f, const SnpIdBlock *b, const SnpIdAuth 
         return 0;
 }
 
-static int print_description(const Arguments *a, const Json *o, char **reterr) {
-        _cleanup_free_ char *text = NULL;
-
-        if (a->json && !streq(a->json, "off")) {
-                if (!streq(a->json, "pretty") && !streq(a->json, "short"))
-                        return error_set(reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'",
-                                        a->json);
-                text = js_text(o, streq(a->json, "short") ? JS_SHORT : JS_PRETTY);
-                return !text ? -ENOMEM : printf("%s\n", text) < 0 ? -EIO : 0;
-        }
+static int print_description(const Arguments *a, const Json *o) {
+        if (a->common.json)
+                return verb_print_json(o, a->common.style);
         for (void *i = js_iter(o); i; i = js_iter_next(o, i)) {
                 const char *s = js_string_value(js_iter_value(i));
                 uint64_t v;
@@ -267,7 +262,19 @@ static int print_description(const Arguments *a, const Json *o, char **reterr) {
                 else if (js_u64_value(js_iter_value(i), &v) == 0)
                         printf("%s=%" PRIu64 "\n", js_iter_key(i), v);
         }
-        return fflush(stdout) == 0 ? 0 : -EIO;
+        return 0;
+}
+
+/* Two outputs in one file would leave the second. */
+static int check_outputs(const Arguments *a, char **reterr) {
+        const char *const paths[] = { a->id_block, a->id_auth, a->key_file };
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                for (size_t j = 0; j < i; j++)
+                        if (paths[i] && streq_ptr(paths[i], paths[j]))
+                                return error_set(reterr, -EINVAL,
+                                                "'%s' is to hold two things; name two files", paths[i]);
+        return 0;
 }
 
 static int hand_out(const Arguments *a, const IdBlockFiles *f, char **reterr) {
@@ -283,7 +290,7 @@ static int hand_out(const Arguments *a, const IdBlockFiles *f, char **reterr) {
                 r = write_file("id-auth", a->id_auth, f->auth, sizeof(f->auth), reterr);
         if (r == 0)
                 r = describe(f, &b, &auth, &o);
-        return r < 0 ? r : print_description(a, o, reterr);
+        return r < 0 ? r : print_description(a, o);
 }
 
 static int build(const Arguments *a, char **words, char **reterr) {
@@ -295,11 +302,14 @@ static int build(const Arguments *a, char **words, char **reterr) {
         if (!a->id_key)
                 return error_set(reterr, -EINVAL,
                                 "--id-key is missing (see prepare and assemble for a key elsewhere)");
+        r = check_outputs(a, reterr);
+        if (r < 0)
+                return r;
         r = fill_block(a, words, &b, reterr);
         if (r == 0)
-                r = load_private("id-key", a->id_key, &id, reterr);
+                r = load_key("id-key", a->id_key, /* or_public= */ false, &id, reterr);
         if (r == 0 && a->author_key)
-                r = load_private("author-key", a->author_key, &author, reterr);
+                r = load_key("author-key", a->author_key, /* or_public= */ false, &author, reterr);
         if (r == 0)
                 r = id_block_build(&b, id, author, &f, reterr);
         return r < 0 ? r : hand_out(a, &f, reterr);
@@ -318,6 +328,9 @@ static int prepare(const Arguments *a, char **words, char **reterr) {
         if (!a->key_file != !a->id_public)
                 return error_set(reterr, -EINVAL,
                                 "--key-file and --id-public go together: the author key signs the ID key");
+        r = check_outputs(a, reterr);
+        if (r < 0)
+                return r;
         r = fill_block(a, words, &b, reterr);
         if (r < 0)
                 return r;
@@ -355,7 +368,9 @@ static int assemble(Arguments *a, char **reterr) {
         size_t size;
         int r;
 
-        r = read_blob("id-block", a->id_block, SNP_ID_BLOCK_SIZE, &block, &size, reterr);
+        r = check_outputs(a, reterr);
+        if (r == 0)
+                r = read_blob("id-block", a->id_block, SNP_ID_BLOCK_SIZE, &block, &size, reterr);
         if (r == 0)
                 r = snp_id_block_decode(block, size, &b, reterr);
         if (r == 0)
@@ -404,7 +419,7 @@ static int inspect(const Arguments *a, bool judge, char **reterr) {
         memcpy(f.auth, auth, sizeof(f.auth));
         r = describe(&f, &b, &decoded, &o);
         if (r == 0)
-                r = print_description(a, o, reterr);
+                r = print_description(a, o);
         if (r < 0 || !judge)
                 return r;
         if (a->measurement && memcmp(digest, b.digest, sizeof(digest)) != 0) {
@@ -419,22 +434,15 @@ static int inspect(const Arguments *a, bool judge, char **reterr) {
 }
 
 static int key_digest(char **words, char **reterr) {
-        _cleanup_free_ char *data = NULL, *hex = NULL;
+        _cleanup_free_ char *hex = NULL;
         uint8_t digest[SHA384_SIZE];
         _cleanup_ec_key_ EcKey *k = NULL;
         SnpIdKey point;
-        size_t size;
         int r;
 
         if (strv_length(words) != 1)
                 return error_set(reterr, -EINVAL, "key-digest: expected one key, see --help");
-        if (file_read_all(words[0], INPUT_MAX, &data, &size) < 0 ||
-                        ec_key_load_public(data, size, &k, NULL) < 0)
-                r = load_private("key-digest", words[0], &k, reterr);
-        else
-                r = 0;
-        if (data)
-                erase_memory(data, size);
+        r = load_key(NULL, words[0], /* or_public= */ true, &k, reterr);
         if (r == 0)
                 r = id_key_from_ec(k, &point);
         if (r == 0)
@@ -445,44 +453,37 @@ static int key_digest(char **words, char **reterr) {
         return !hex ? -ENOMEM : puts(hex) < 0 ? -EIO : 0;
 }
 
+static int dispatch(Arguments *a, char **words, char **reterr) {
+        if (words && streq(words[0], "build"))
+                return build(a, words + 1, reterr);
+        if (words && streq(words[0], "prepare"))
+                return prepare(a, words + 1, reterr);
+        if (words && streq(words[0], "key-digest"))
+                return key_digest(words + 1, reterr);
+        if (strv_length(words) == 1 && streq(words[0], "assemble"))
+                return assemble(a, reterr);
+        if (strv_length(words) == 1 && (streq(words[0], "show") || streq(words[0], "verify")))
+                return inspect(a, streq(words[0], "verify"), reterr);
+        return error_set(reterr, -EINVAL,
+                        "expected build, prepare, assemble, show, verify or key-digest, see --help");
+}
+
 static int run(int argc, char **argv, char **reterr) {
         _cleanup_(arguments_done) Arguments a = {};
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
-        r = options_parse(&table, argc, argv, &a, &words, reterr);
+        secret_forbid_core();
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
         if (r != 0)
+                return r < 0 ? r : 0;
+        r = dispatch(&a, words, reterr);
+        if (r != -EKEYREJECTED)
                 return r;
-        if (a.help) {
-                options_help(&table, stdout);
-                return 0;
-        }
-        if (words && streq(words[0], "build"))
-                return build(&a, words + 1, reterr);
-        if (words && streq(words[0], "prepare"))
-                return prepare(&a, words + 1, reterr);
-        if (words && streq(words[0], "key-digest"))
-                return key_digest(words + 1, reterr);
-        if (strv_length(words) == 1 && streq(words[0], "assemble"))
-                return assemble(&a, reterr);
-        if (strv_length(words) == 1 && (streq(words[0], "show") || streq(words[0], "verify")))
-                return inspect(&a, streq(words[0], "verify"), reterr);
-        return error_set(reterr, -EINVAL,
-                        "expected build, prepare, assemble, show, verify or key-digest, see --help");
+        log_error("not authentic: %s", *reterr ?: "?");
+        return 2;
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        log_open("cvmspawn id-block", /* quiet= */ false);
-        secret_forbid_core();
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &error);
-        if (r < 0) {
-                log_failure(r, error);
-                return r == -EKEYREJECTED ? 2 : 1;
-        }
-        return r;
+        return verb_main(&table, argc, argv, run);
 }

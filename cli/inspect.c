@@ -11,50 +11,21 @@
 #include "fd.h"
 #include "firmware-ovmf.h"
 #include "initrd-scan.h"
+#include "input.h"
 #include "inspect.h"
 #include "json.h"
-#include "log.h"
-#include "options.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define IMAGE_SIZE_MAX (256u * 1024u * 1024u)
 /* systemd since 262 imports credentials that come in the initrd under .extra/system_credentials. */
 #define IMPORT_VERSION 262u
 
 typedef struct Arguments {
-        bool json, pretty, help, version;
+        VerbCommon common;
 } Arguments;
 
-static int set_json(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
-        Arguments *a = userdata;
-
-        if (value && !streq(value, "short") && !streq(value, "pretty") && !streq(value, "off"))
-                return error_set(reterr, -EINVAL, "expected pretty, short or off, not '%s'", value);
-        a->json = !value || !streq(value, "off");
-        a->pretty = value && streq(value, "pretty");
-        return 0;
-}
-
-static const OptionRow rows[] = {
-        { .name = "json",
-                        .arg = OPTION_OPTIONAL,
-                        .metavar = "STYLE",
-                        .group = "Options",
-                        .help = "JSON: short (default), pretty or off",
-                        .values = "short pretty off",
-                        .handler = set_json },
-        { .name = "help",
-                        .letter = 'h',
-                        .arg = OPTION_NONE,
-                        .help = "shows this text",
-                        .handler = option_set_true,
-                        .offset = offsetof(Arguments, help) },
-        { .name = "version",
-                        .arg = OPTION_NONE,
-                        .help = "shows the version",
-                        .handler = option_set_true,
-                        .offset = offsetof(Arguments, version) },
-};
+static const OptionRow rows[] = { VERB_ROWS("Options", Arguments, common) };
 
 static const OptionTable table = {
         .program = "cvmspawn inspect",
@@ -133,9 +104,9 @@ static int inspect_firmware(const char *path, Json *j, char **reterr) {
         size_t size;
         int r;
 
-        r = file_read_all(path, IMAGE_SIZE_MAX, &data, &size);
+        r = input_read(NULL, path, IMAGE_SIZE_MAX, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = ovmf_parse((const uint8_t *) data, size, &info, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "%s", path);
@@ -271,11 +242,8 @@ static void print_value(const char *key, const Json *value, unsigned depth) {
 }
 
 static int print_result(const Arguments *a, const Json *j) {
-        if (a->json) {
-                _cleanup_free_ char *text = js_text(j, a->pretty ? JS_PRETTY : JS_SHORT);
-
-                return !text ? -ENOMEM : puts(text) < 0 ? -EIO : 0;
-        }
+        if (a->common.json)
+                return verb_print_json(j, a->common.style);
         for (void *i = js_iter(j); i; i = js_iter_next(j, i)) {
                 printf("%-22s ", js_iter_key(i));
                 print_value(js_iter_key(i), js_iter_value(i), 1);
@@ -302,7 +270,7 @@ static int inspect(const Arguments *a, char *const *words, char **reterr) {
         else if (streq(what, "kernel"))
                 r = inspect_kernel(path, j, reterr);
         else if (streq(what, "initrd") || streq(what, "cpio"))
-                r = inspect_initrd(path, streq(what, "cpio") || a->json, j, reterr);
+                r = inspect_initrd(path, streq(what, "cpio") || a->common.json, j, reterr);
         else
                 return error_set(reterr, -EINVAL, "'%s' is not known: firmware, kernel, initrd or cpio",
                                 what);
@@ -314,29 +282,12 @@ static int run(int argc, char **argv, char **reterr) {
         Arguments a = {};
         int r;
 
-        r = options_parse(&table, argc, argv, &a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a.help) {
-                options_help(&table, stdout);
-                return 0;
-        }
-        if (a.version)
-                return printf("cvmspawn %s\n", CVMSPAWN_VERSION) < 0 ? -EIO : 0;
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         return inspect(&a, words, reterr);
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        log_open("cvmspawn inspect", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &error);
-        if (r >= 0 && fflush(stdout) != 0)
-                r = error_set(&error, -EIO, "cannot write the result");
-        if (r < 0)
-                (void) log_failure(r, error);
-        return r < 0 ? 1 : 0;
+        return verb_main(&table, argc, argv, run);
 }

@@ -13,7 +13,6 @@
 #include "json.h"
 #include "measure-cli.h"
 #include "measure-expect.h"
-#include "measure-numbers.h"
 #include "sev-cpu.h"
 #include "strutil.h"
 
@@ -220,10 +219,7 @@ static int print_answers_json(
         }
         if (k < 0)
                 return k;
-        text = js_text(j, a->json == JSON_STYLE_PRETTY ? JS_PRETTY : JS_SHORT);
-        if (!text)
-                return -ENOMEM;
-        return printf("%s\n", text) < 0 ? -EIO : 0;
+        return verb_print_json(j, a->common.style);
 }
 
 int print_expectation(const CliArguments *a, const MeasureContext *c, char *const *argv, char **reterr) {
@@ -238,7 +234,7 @@ int print_expectation(const CliArguments *a, const MeasureContext *c, char *cons
         if (q->n_vcpus * q->n_cpus > 1)
                 return error_set(reterr, -EINVAL,
                                 "--expect compares one launch: give one vCPU count and one CPU");
-        r = parse_digest(a->expect, expected, n, reterr);
+        r = bytes_from_text(a->expect, expected, n, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--expect");
         r = find_siblings(a->measure.ovmf, &siblings);
@@ -248,7 +244,6 @@ int print_expectation(const CliArguments *a, const MeasureContext *c, char *cons
                 return r;
         if (coco_requested(argv))
                 translate(&result);
-        r = a->json == JSON_STYLE_OFF ? print_answers(&result, argv)
-                                      : print_answers_json(a, &result, expected, argv);
+        r = a->common.json ? print_answers_json(a, &result, expected, argv) : print_answers(&result, argv);
         return r < 0 ? r : result.equal ? 0 : MEASURE_DIFFERENT;
 }

@@ -8,11 +8,10 @@
 #include "measure-context.h"
 #include "measure-format.h"
 #include "measure-request.h"
+#include "verb.h"
 
-typedef enum JsonStyle { JSON_STYLE_OFF, JSON_STYLE_SHORT, JSON_STYLE_PRETTY } JsonStyle;
-
-/* A positive result besides 0: the program's exit status 3. */
-#define MEASURE_DIFFERENT 1
+/* A positive result besides 0: the program's exit status. */
+#define MEASURE_DIFFERENT 3
 
 /* LAUNCH_MEASURE of SEV and SEV-ES. */
 typedef struct HmacArguments {
@@ -31,8 +30,8 @@ typedef struct CliArguments {
         char *plan_fd;
         char *name, *sign_key;
         MeasureFormat format;
-        JsonStyle json;
-        bool explain, verbose, dump_vmsa, ignore_id_block, help, version;
+        bool explain, verbose, dump_vmsa, ignore_id_block;
+        VerbCommon common;
 } CliArguments;
 
 /* One result on standard output, as the options ask: text, JSON or step by step. */

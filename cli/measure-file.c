@@ -8,13 +8,12 @@
 
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
 #include "firmware-igvm.h"
+#include "input.h"
 #include "json.h"
 #include "log.h"
 #include "measure-cli.h"
 #include "measure-igvm.h"
-#include "measure-numbers.h"
 #include "strutil.h"
 
 static int read_mode(const CliArguments *a, SevMode *ret, char **reterr) {
@@ -62,7 +61,6 @@ static int check_id_block(const CliArguments *a, const IgvmMeasurement *m, SevMo
 
 static int print_json(const CliArguments *a, const IgvmMeasurement *m, const char *hex, const char *sha256,
                 size_t size) {
-        _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
         int r;
 
@@ -74,8 +72,7 @@ static int print_json(const CliArguments *a, const IgvmMeasurement *m, const cha
                 r = js_set(j, "id-block-digest", js_hex(m->expected, SHA384_SIZE));
         if (r < 0)
                 return r;
-        text = js_text(j, a->json == JSON_STYLE_PRETTY ? JS_PRETTY : JS_SHORT);
-        return !text ? -ENOMEM : puts(text) < 0 ? -EIO : 0;
+        return verb_print_json(j, a->common.style);
 }
 
 static int print_result(const CliArguments *a, const IgvmMeasurement *m, const char *data, size_t size,
@@ -88,14 +85,14 @@ static int print_result(const CliArguments *a, const IgvmMeasurement *m, const c
         if (!hex)
                 return -ENOMEM;
         if (a->expect) {
-                r = parse_digest(a->expect, expected, m->digest.size, reterr);
+                r = bytes_from_text(a->expect, expected, m->digest.size, reterr);
                 if (r < 0)
                         return error_prefix(reterr, r, "--expect");
                 if (memcmp(expected, m->digest.bytes, m->digest.size) == 0)
                         return printf("equal: %s\n", hex) < 0 ? -EIO : 0;
                 return printf("different: computed %s\n", hex) < 0 ? -EIO : MEASURE_DIFFERENT;
         }
-        if (a->json != JSON_STYLE_OFF) {
+        if (a->common.json) {
                 r = hash_digest(HASH_SHA256, data, size, file);
                 if (r < 0)
                         return r;
@@ -116,9 +113,9 @@ int measure_igvm(const CliArguments *a, char **reterr) {
         r = read_mode(a, &mode, reterr);
         if (r < 0)
                 return r;
-        r = file_read_all(a->igvm, IGVM_FILE_SIZE_MAX, &data, &size);
+        r = input_read("igvm", a->igvm, IGVM_FILE_SIZE_MAX, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--igvm: cannot read '%s': %s", a->igvm, strerror(-r));
+                return r;
         r = igvm_measure((const uint8_t *) data, size, mode, a->explain ? print_step : NULL, NULL, &m,
                         reterr);
         if (r < 0)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "measure-cli.h"
 #include "measure-format.h"
 #include "measure-report.h"
@@ -65,11 +65,10 @@ static int collect(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const 
 
 static int load_key(const char *path, SignKey **ret, char **reterr) {
         _cleanup_(secret_buf_done) SecretBuf pem = {};
-        _cleanup_close_ int fd = fd_open(path, O_RDONLY, 0);
-        int r = fd < 0 ? fd : secret_buf_read_fd(&pem, fd, KEY_SIZE_MAX);
+        int r = input_read_secret("sign-key", path, KEY_SIZE_MAX, &pem, reterr);
 
         if (r < 0)
-                return error_set(reterr, r, "--sign-key: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = sign_key_load(pem.data, pem.size, ret, reterr);
         return r < 0 ? error_prefix(reterr, r, "--sign-key: '%s'", path) : 0;
 }

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "error.h"
-#include "fd.h"
 #include "firmware-descriptor.h"
+#include "input.h"
 #include "libvirt-xml.h"
 #include "log.h"
 #include "measure-cli.h"
@@ -78,9 +78,9 @@ static int from_qemu(const char *what, CliArguments *a, char **reterr) {
 
         if (is_pid && asprintf(&path, "/proc/%s/cmdline", what) < 0)
                 return -ENOMEM;
-        r = file_read_all(path ?: what, COMMAND_LINE_MAX, &text, &size);
+        r = input_read("from-qemu", path ?: what, COMMAND_LINE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--from-qemu: cannot read '%s': %s", path ?: what, strerror(-r));
+                return r;
         r = memchr(text, 0, size) ? split_nul(text, size, &l) : shell_split(text, &l, reterr);
         if (r >= 0 && strv_length(l) == 0)
                 r = error_set(reterr, -EINVAL, "there is no command line");
@@ -208,9 +208,9 @@ static int from_libvirt(const char *path, CliArguments *a, char **reterr) {
         size_t size;
         int r;
 
-        r = file_read_all(path, LIBVIRT_XML_SIZE_MAX, &text, &size);
+        r = input_read("from-libvirt", path, LIBVIRT_XML_SIZE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--from-libvirt: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = libvirt_xml_parse(text, &x, reterr);
         if (r >= 0)
                 r = domain_mode(x, a, reterr);

@@ -9,7 +9,7 @@
 
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "measure-cli.h"
 #include "secret.h"
 #include "strutil.h"
@@ -43,14 +43,13 @@ static int read_blob(const char *option, const char *text, uint8_t *ret, size_t 
 /* The key is a secret: it comes from a file, raw or in base64, never from the command line. */
 static int read_tik(const char *path, SecretBuf *ret, char **reterr) {
         _cleanup_(secret_buf_done) SecretBuf raw = {};
-        _cleanup_close_ int fd = fd_open(path, O_RDONLY, 0);
         uint8_t *decoded = NULL;
         size_t n, size = 0;
         int r;
 
-        r = fd < 0 ? fd : secret_buf_read_fd(&raw, fd, 4096);
+        r = input_read_secret("tik", path, 4096, &raw, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--tik: cannot read '%s': %s", path, strerror(-r));
+                return r;
         if (raw.size == TIK_SIZE)
                 return secret_buf_copy(ret, raw.data, raw.size);
         n = raw.size;

@@ -24,14 +24,6 @@ static const char *const verbose_names[] = {
         [MEASURE_SVSM] = "SEV_SNP_SVSM",
 };
 
-static int print_json(const Json *j, JsonStyle style) {
-        _cleanup_free_ char *text = js_text(j, style == JSON_STYLE_PRETTY ? JS_PRETTY : JS_SHORT);
-
-        if (!text)
-                return -ENOMEM;
-        return printf("%s\n", text) < 0 ? -EIO : 0;
-}
-
 /* --- one row --------------------------------------------------------------------------------------------------------- */
 
 static int print_text(const CliArguments *a, const MeasureContext *c, const LaunchDigest *d) {
@@ -96,10 +88,10 @@ static int print_one(const CliArguments *a, const MeasureContext *c, char **rete
         r = measure_context_digest(c, &spec, NULL, NULL, &d, reterr);
         if (r < 0)
                 return r;
-        if (a->json == JSON_STYLE_OFF)
+        if (!a->common.json)
                 return print_text(a, c, &d);
         r = measure_report(c, &spec, cpu, &d, NULL, &report, reterr);
-        return r < 0 ? r : print_json(report, a->json);
+        return r < 0 ? r : verb_print_json(report, a->common.style);
 }
 
 /* --- many rows ------------------------------------------------------------------------------------------------------- */
@@ -133,7 +125,7 @@ static int print_rows(const CliArguments *a, const MeasureContext *c, char **ret
         RowCollector collector = { .context = c };
         int r;
 
-        if (a->json == JSON_STYLE_OFF) {
+        if (!a->common.json) {
                 if (printf("%5s %-14s %-10s %s\n", "VCPUS", "CPU", "SIGNATURE", "DIGEST") < 0)
                         return -EIO;
                 return measure_context_rows(c, print_row, (void *) a, reterr);
@@ -145,7 +137,7 @@ static int print_rows(const CliArguments *a, const MeasureContext *c, char **ret
         r = measure_context_rows(c, collect_row, &collector, reterr);
         if (r >= 0)
                 r = measure_report(c, NULL, NULL, NULL, TAKE_PTR(rows), &report, reterr);
-        return r < 0 ? r : print_json(report, a->json);
+        return r < 0 ? r : verb_print_json(report, a->common.style);
 }
 
 int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr) {

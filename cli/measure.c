@@ -5,13 +5,13 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "json.h"
 #include "launch.h"
 #include "log.h"
 #include "measure-cli.h"
-#include "measure-numbers.h"
 #include "measure-plan.h"
 #include "options.h"
 #include "plan.h"
@@ -19,20 +19,6 @@
 
 /* A plan names a handful of parts. */
 #define PLAN_SIZE_MAX (1024u * 1024u)
-
-static int set_json(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
-        CliArguments *a = userdata;
-
-        if (!value || streq(value, "short"))
-                a->json = JSON_STYLE_SHORT;
-        else if (streq(value, "pretty"))
-                a->json = JSON_STYLE_PRETTY;
-        else if (streq(value, "off"))
-                a->json = JSON_STYLE_OFF;
-        else
-                return error_set(reterr, -EINVAL, "expected pretty, short or off, not '%s'", value);
-        return 0;
-}
 
 static int set_output_format(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         if (!streq(value, "hex") && !streq(value, "base64"))
@@ -308,7 +294,8 @@ static const OptionRow rows[] = {
                         .help = "digest, inputs, intermediate digests and parameters: short\n(canonical, "
                                 "default), pretty or off",
                         .values = "short pretty off",
-                        .handler = set_json },
+                        .handler = verb_set_json,
+                        .offset = offsetof(CliArguments, common) },
         { .name = "expect",
                         .arg = OPTION_REQUIRED,
                         .metavar = "DIGEST",
@@ -359,17 +346,7 @@ static const OptionRow rows[] = {
                         .help = "says what the digest is",
                         .handler = option_set_true,
                         .offset = offsetof(CliArguments, verbose) },
-        { .name = "help",
-                        .letter = 'h',
-                        .arg = OPTION_NONE,
-                        .help = "shows this text",
-                        .handler = option_set_true,
-                        .offset = offsetof(CliArguments, help) },
-        { .name = "version",
-                        .arg = OPTION_NONE,
-                        .help = "shows the version",
-                        .handler = option_set_true,
-                        .offset = offsetof(CliArguments, version) },
+        VERB_HELP_ROWS(CliArguments, common),
         { .name = "plan-fd",
                         .arg = OPTION_REQUIRED,
                         .metavar = "FD",
@@ -454,7 +431,7 @@ static int measure_hmac(const CliArguments *a, const MeasureContext *context, ch
 
 static int measure_hmac_given(const CliArguments *a, char **reterr) {
         LaunchDigest d = { .algorithm = HASH_SHA256, .size = SHA256_SIZE };
-        int r = parse_digest(a->hmac.launch_digest, d.bytes, SHA256_SIZE, reterr);
+        int r = bytes_from_text(a->hmac.launch_digest, d.bytes, SHA256_SIZE, reterr);
 
         if (r < 0)
                 return error_prefix(reterr, r, "--launch-digest");
@@ -465,7 +442,7 @@ static int measure_hmac_given(const CliArguments *a, char **reterr) {
 
 static int answer(const CliArguments *a, const MeasureRequest *request, char *const *argv, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
-        unsigned work = a->json != JSON_STYLE_OFF || a->format != FORMAT_TEXT ? MEASURE_FIRMWARE_SHA256 : 0;
+        unsigned work = a->common.json || a->format != FORMAT_TEXT ? MEASURE_FIRMWARE_SHA256 : 0;
         int r;
 
         r = measure_context_load(request, work, &context, reterr);
@@ -502,8 +479,10 @@ static int measure_coco(char *const *argv, char **reterr) {
 
         r = coco_split(argv, &own, &launcher);
         if (r >= 0)
-                r = options_parse(&table, (int) strv_length(own), own, &a, &words, reterr);
-        return r < 0 ? r : measure_launcher(&a, launcher, argv, reterr);
+                r = verb_parse(&table, (int) strv_length(own), own, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        return measure_launcher(&a, launcher, argv, reterr);
 }
 
 static int measure_vmspawn(CliArguments *a, char *const *argv, char **reterr) {
@@ -532,7 +511,7 @@ static int measure(CliArguments *a, char *const *argv, char **reterr) {
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 
-static int run(char **argv, char **reterr) {
+static int run(_unused_ int argc, char **argv, char **reterr) {
         _cleanup_strv_free_ char **words = NULL, **expanded = NULL;
         _cleanup_(arguments_done) CliArguments a = {};
         int r;
@@ -541,31 +520,14 @@ static int run(char **argv, char **reterr) {
                 return measure_coco(argv, reterr);
         r = expand_abbreviations(argv, &expanded);
         if (r >= 0)
-                r = options_parse(&table, (int) strv_length(expanded), expanded, &a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a.help) {
-                options_help(&table, stdout);
-                return 0;
-        }
-        if (a.version)
-                return printf("cvmspawn %s\n", CVMSPAWN_VERSION) < 0 ? -EIO : 0;
+                r = verb_parse(&table, (int) strv_length(expanded), expanded, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
         return a.plan_fd ? answer_plan(a.plan_fd, reterr) : measure(&a, argv, reterr);
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        log_open("cvmspawn measure", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argv, &error);
-        if (r >= 0 && fflush(stdout) != 0)
-                r = error_set(&error, -EIO, "cannot write the result");
-        if (r < 0)
-                (void) log_failure(r, error);
-        return r < 0 ? 1 : r == MEASURE_DIFFERENT ? 3 : 0;
+        return verb_main(&table, argc, argv, run);
 }

@@ -14,6 +14,7 @@
 #include "error.h"
 #include "fd.h"
 #include "http-client.h"
+#include "input.h"
 #include "report.h"
 #include "strutil.h"
 
@@ -35,13 +36,11 @@ static int read_tsm_directory(const char *path, ReportFile *f, char **reterr) {
 
         if (asprintf(&report, "%s/outblob", path) < 0 || asprintf(&table, "%s/auxblob", path) < 0)
                 return -ENOMEM;
-        r = file_read_all(report, SNP_EVIDENCE_SIZE_MAX, &f->data, &f->size);
+        r = input_read(NULL, report, SNP_EVIDENCE_SIZE_MAX, &f->data, &f->size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", report, strerror(-r));
+                return r;
         r = file_read_all(table, SNP_CERT_TABLE_SIZE_MAX, &f->table, &f->table_size);
-        if (r < 0 && r != -ENOENT)
-                return error_set(reterr, r, "cannot read '%s': %s", table, strerror(-r));
-        return 0;
+        return r < 0 && r != -ENOENT ? input_error(NULL, table, SNP_CERT_TABLE_SIZE_MAX, r, reterr) : 0;
 }
 
 int report_file_read(const char *path, ReportFile *ret, char **reterr) {
@@ -58,7 +57,7 @@ int report_file_read(const char *path, ReportFile *ret, char **reterr) {
         } else
                 r = file_read_all(path, SNP_EVIDENCE_SIZE_MAX, &f.data, &f.size);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+                return input_error(NULL, path, SNP_EVIDENCE_SIZE_MAX, r, reterr);
 
         r = snp_evidence_read(f.data, f.size, &f.evidence, &f.complaint);
         if (r == -ENOMEM)
@@ -73,10 +72,9 @@ static int add_file(SnpCollateral *pool, const char *path, bool named, char **re
         size_t size;
         int r;
 
-        r = file_read_all(path, CERT_FILE_MAX, &data, &size);
+        r = input_read(NULL, path, CERT_FILE_MAX, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r == -EBADMSG ? -EIO : r, "cannot read '%s': %s", path,
-                                strerror(-r));
+                return r == -EBADMSG ? -EIO : r;
         r = snp_collateral_add(pool, data, size, path, named, reterr);
         return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
 }
@@ -118,14 +116,14 @@ int report_collect_files(const ReportArguments *a, SnpCollateral *pool, char **r
         STRV_FOREACH(path, a->ca) {
                 r = add_file(pool, *path, /* named= */ false, reterr);
                 if (r < 0)
-                        return error_prefix(reterr, r, "--ca");
+                        return error_prefix(reterr, r == -EBADMSG ? -EINVAL : r, "--ca");
         }
         STRV_FOREACH(path, a->certs) {
                 r = stat(*path, &st) == 0 && S_ISDIR(st.st_mode)
                                 ? add_directory(pool, *path, reterr)
                                 : add_file(pool, *path, /* named= */ false, reterr);
                 if (r < 0)
-                        return error_prefix(reterr, r, "--certs");
+                        return error_prefix(reterr, r == -EBADMSG ? -EINVAL : r, "--certs");
         }
         return 0;
 }
@@ -191,6 +189,10 @@ void report_network_done(ReportNetwork *n) {
 int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now, char **reterr) {
         int r;
 
+        if (a->kds_url && !startswith(a->kds_url, "https://") && !startswith(a->kds_url, "http://"))
+                return error_set(reterr, -EINVAL, "--kds: expected http://... or https://..., not '%s'",
+                                a->kds_url);
+
         *n = (ReportNetwork) {
                 .kds = { .url = a->kds_url,
                                 .offline = a->offline,
@@ -214,15 +216,11 @@ int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now,
         return 0;
 }
 
-int report_network_complete(ReportNetwork *n, const ReportArguments *a, const SnpResult *result,
-                SnpCollateral *pool, char **reterr) {
-        return snp_kds_complete(&n->kds, result,
-                        a->generation ? snp_generation_from_string(a->generation) : _SNP_GENERATION_INVALID,
-                        pool, reterr);
-}
-
 int report_time(const char *text, int64_t *ret, char **reterr) {
-        static const char *const formats[] = { "%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S" };
+        static const struct {
+                const char *format;
+                size_t length; /* strptime() takes "2026-1-1", and blanks in front */
+        } formats[] = { { "%Y-%m-%d", 10 }, { "%Y-%m-%dT%H:%M:%SZ", 20 }, { "%Y-%m-%d %H:%M:%S", 19 } };
         uint64_t seconds;
 
         if (!text) {
@@ -235,30 +233,31 @@ int report_time(const char *text, int64_t *ret, char **reterr) {
         }
         for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
                 struct tm tm = {};
-                const char *end = strptime(text, formats[i], &tm);
+                const char *end = strptime(text, formats[i].format, &tm);
+                int day = tm.tm_mday;
+                int64_t seconds_then;
 
-                if (end && !*end) {
-                        *ret = (int64_t) timegm(&tm);
-                        return 0;
-                }
+                if (!end || *end || strlen(text) != formats[i].length)
+                        continue;
+                seconds_then = (int64_t) timegm(&tm);
+                if (tm.tm_mday != day)
+                        break; /* the 30th of February, which timegm() has moved into March */
+                *ret = seconds_then;
+                return 0;
         }
         return error_set(reterr, -EINVAL,
                         "--time: expected 2026-01-31, 2026-01-31T12:00:00Z (UTC) or @SECONDS, not '%s'",
                         text);
 }
 
-int report_json_style(const char *text, bool *ret_on, JsStyle *ret_style, char **reterr) {
-        if (text && !streq(text, "off") && !streq(text, "pretty") && !streq(text, "short"))
-                return error_set(reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'", text);
-        *ret_on = text && !streq(text, "off");
-        *ret_style = text && streq(text, "short") ? JS_SHORT : JS_PRETTY;
+int report_generation(const ReportArguments *a, SnpGeneration *ret, char **reterr) {
+        SnpGeneration g =
+                        a->generation ? snp_generation_from_string(a->generation) : _SNP_GENERATION_INVALID;
+
+        if (a->generation && g < 0)
+                return error_set(reterr, -EINVAL,
+                                "--generation: expected milan, genoa, turin or venice, not '%s'",
+                                a->generation);
+        *ret = g;
         return 0;
-}
-
-int report_print_json(const Json *j, JsStyle style) {
-        _cleanup_free_ char *s = js_text(j, style);
-
-        if (!s)
-                return -ENOMEM;
-        return printf("%s\n", s) < 0 || fflush(stdout) != 0 ? -EIO : 0;
 }

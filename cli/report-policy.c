@@ -10,7 +10,7 @@
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "measure-child.h"
 #include "report.h"
 #include "strutil.h"
@@ -20,18 +20,14 @@
 #define REFERENCE_FILE_MAX (16u * 1024u * 1024u)
 #define KEY_FILE_MAX       (64u * 1024u)
 
-/* Hex, or the base64 that some tools print. */
 static int accept_text(SnpPolicy *p, SnpBytesField f, const char *option, const char *s, char **reterr) {
-        _cleanup_free_ uint8_t *decoded = NULL;
         uint8_t value[64];
-        size_t n;
+        int r;
 
-        if (hex_decode_exact(s, value, snp_field_size(f)) == 0)
-                return snp_policy_accept(p, f, value, reterr);
-        if (base64_decode(s, strlen(s), &decoded, &n) == 0 && n == snp_field_size(f))
-                return snp_policy_accept(p, f, decoded, reterr);
-        return error_set(reterr, -EINVAL, "--%s: expected %zu bytes in hex (%zu digits) or base64, not '%s'",
-                        option, snp_field_size(f), 2 * snp_field_size(f), s);
+        r = bytes_from_text(s, value, snp_field_size(f), reterr);
+        if (r == 0)
+                r = snp_policy_accept(p, f, value, reterr);
+        return r < 0 ? error_prefix(reterr, r, "--%s", option) : 0;
 }
 
 static int accept_list(SnpPolicy *p, SnpBytesField f, const char *option, char **list, char **reterr) {
@@ -50,9 +46,9 @@ static int accept_bound(SnpPolicy *p, const char *path, char **reterr) {
         size_t size;
         int r;
 
-        r = file_read_all(path, BOUND_FILE_MAX, &data, &size);
+        r = input_read("bound-to", path, BOUND_FILE_MAX, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--bound-to: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = hash_digest(HASH_SHA512, data, size, digest);
         if (r < 0)
                 return r;
@@ -65,9 +61,9 @@ static int read_policy_file(SnpPolicy *p, const char *path, char **reterr) {
         size_t size;
         int r;
 
-        r = file_read_all(path, POLICY_FILE_MAX, &text, &size);
+        r = input_read("policy", path, POLICY_FILE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--policy: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = js_parse(text, size, &j, reterr);
         if (r == 0)
                 r = snp_policy_read(j, p, reterr);
@@ -96,9 +92,9 @@ static int open_reference(const char *path, const char *key_path, Json **ret, ch
         size_t size, key_size;
         int r;
 
-        r = file_read_all(path, REFERENCE_FILE_MAX, &text, &size);
+        r = input_read("reference", path, REFERENCE_FILE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--reference: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = js_parse(text, size, &j, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "%s", path);
@@ -108,10 +104,9 @@ static int open_reference(const char *path, const char *key_path, Json **ret, ch
                                          : "%s: signed; give the signer's public key with --reference-key",
                                 path);
         if (key_path) {
-                r = file_read_all(key_path, KEY_FILE_MAX, &key, &key_size);
+                r = input_read("reference-key", key_path, KEY_FILE_MAX, &key, &key_size, reterr);
                 if (r < 0)
-                        return error_set(reterr, r, "--reference-key: cannot read '%s': %s", key_path,
-                                        strerror(-r));
+                        return r;
                 r = dsse_open(j, key, key_size, &payload, &size, reterr);
                 if (r < 0)
                         return error_prefix(reterr, r, "%s", path);

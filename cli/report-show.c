@@ -29,8 +29,6 @@ int report_show(const ReportArguments *a, char **words, char **reterr) {
         _cleanup_js_ Json *j = NULL;
         SnpGeneration g;
         SnpReport report;
-        JsStyle style;
-        bool json;
         int r;
 
         if (strv_length(words) != 1)
@@ -38,9 +36,9 @@ int report_show(const ReportArguments *a, char **words, char **reterr) {
         if (a->format && !streq(a->format, "words") && !streq(a->format, "snpguest"))
                 return error_set(reterr, -EINVAL, "--format: expected words or snpguest, not '%s'",
                                 a->format);
-        r = report_json_style(a->json, &json, &style, reterr);
-        if (r < 0)
-                return r;
+        if (!!a->field + !!a->format + a->common.json > 1)
+                return error_set(reterr, -EINVAL,
+                                "--field, --format and --json are three ways to print: give one");
         r = report_file_read(words[0], &f, reterr);
         if (r < 0)
                 return r;
@@ -50,19 +48,16 @@ int report_show(const ReportArguments *a, char **words, char **reterr) {
         if (r < 0)
                 return error_prefix(reterr, r, "%s", words[0]);
 
-        g = snp_report_generation(&report);
-        if (a->generation) {
-                g = snp_generation_from_string(a->generation);
-                if (g < 0)
-                        return error_set(reterr, -EINVAL,
-                                        "--generation: expected milan, genoa, turin or venice, not '%s'",
-                                        a->generation);
-        }
+        r = report_generation(a, &g, reterr);
+        if (r < 0)
+                return r;
+        if (g < 0)
+                g = snp_report_generation(&report);
         if (a->field)
                 return print_field(&report, a->field, reterr);
-        if (json) {
+        if (a->common.json) {
                 r = snp_report_json(&report, g, &j);
-                return r < 0 ? r : report_print_json(j, style);
+                return r < 0 ? r : verb_print_json(j, a->common.style);
         }
         r = a->format && streq(a->format, "snpguest") ? snp_report_text_snpguest(&report, g, &text)
                                                       : snp_report_text(&report, g, &text);

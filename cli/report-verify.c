@@ -6,14 +6,13 @@
 
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
+#include "log.h"
 #include "measure-child.h"
 #include "report.h"
 #include "snp-policy.h"
 #include "snp-result.h"
 #include "strutil.h"
-
-#define ROUNDS_MAX 4 /* leaf, chain and revocation list: three fetches at most lie between two verdicts */
 
 static int trust_test_root(SnpTrust *t, const char *path, char **reterr) {
         _cleanup_(snp_collateral_done) SnpCollateral c = {};
@@ -22,9 +21,9 @@ static int trust_test_root(SnpTrust *t, const char *path, char **reterr) {
         size_t size;
         int r;
 
-        r = file_read_all(path, CERTIFICATE_SIZE_MAX * 4, &data, &size);
+        r = input_read("insecure-root", path, CERTIFICATE_SIZE_MAX * 4, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--insecure-root: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = snp_collateral_add(&c, data, size, path, /* named= */ false, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--insecure-root: %s", path);
@@ -42,6 +41,7 @@ static int trust_test_root(SnpTrust *t, const char *path, char **reterr) {
 }
 
 static int fill_pool(const ReportArguments *a, const ReportFile *f, SnpCollateral *pool, char **reterr) {
+        _cleanup_free_ char *why = NULL;
         SnpCertTable t;
         int r;
 
@@ -56,41 +56,20 @@ static int fill_pool(const ReportArguments *a, const ReportFile *f, SnpCollatera
                         return r;
         }
         r = snp_collateral_add_table(pool, &f->evidence.table, "the report's certificate table");
-        if (r == 0 && f->table && snp_cert_table_decode(f->table, f->table_size, &t, NULL) == 0)
-                r = snp_collateral_add_table(pool, &t, "auxblob");
-        return r;
+        if (r < 0 || f->table_size == 0)
+                return r;
+        if (snp_cert_table_decode(f->table, f->table_size, &t, &why) == 0)
+                return snp_collateral_add_table(pool, &t, "auxblob");
+        log_warning("auxblob is no certificate table (%s), ignoring", why ?: "?");
+        return 0;
 }
 
-/* Verifies, fetches what is missing, and verifies again until there is a verdict or nothing more to be had. */
-static int verify_and_fetch(const ReportArguments *a, SnpVerifyInput *in, SnpResult *ret, char **reterr) {
+static int verify_and_fetch(
+                const ReportArguments *a, const SnpVerifyInput *in, SnpResult *ret, char **reterr) {
         _cleanup_(report_network_done) ReportNetwork network = {};
-        int r;
+        int r = report_network_init(&network, a, in->now, reterr);
 
-        r = report_network_init(&network, a, in->now, reterr);
-        if (r < 0)
-                return r;
-        for (unsigned round = 0;; round++) {
-                _cleanup_free_ char *why = NULL;
-
-                r = snp_verify(in, ret);
-                if (r < 0 || ret->verdict != VERDICT_COLLATERAL_UNAVAILABLE || round == ROUNDS_MAX)
-                        return r;
-                r = report_network_complete(&network, a, ret, in->collateral, &why);
-                if (r == -ENOMEM)
-                        return r;
-                if (r < 0) {
-                        char *both = NULL;
-
-                        if (why && asprintf(&both, "%s; %s", ret->sentence ?: "", why) < 0)
-                                return -ENOMEM;
-                        if (both) {
-                                free(ret->sentence);
-                                ret->sentence = both;
-                        }
-                        return 0;
-                }
-                snp_result_done(ret);
-        }
+        return r < 0 ? r : snp_kds_verify(&network.kds, in, ret);
 }
 
 static int refuse(SnpResult *result, SnpStep step, const char *sentence) {
@@ -113,13 +92,9 @@ static int decide(const ReportArguments *a, const char *path, const SnpPolicy *p
         r = report_time(a->time, &in.now, reterr);
         if (r < 0)
                 return r;
-        if (a->generation) {
-                in.generation = snp_generation_from_string(a->generation);
-                if (in.generation < 0)
-                        return error_set(reterr, -EINVAL,
-                                        "--generation: expected milan, genoa, turin or venice, not '%s'",
-                                        a->generation);
-        }
+        r = report_generation(a, &in.generation, reterr);
+        if (r < 0)
+                return r;
         if (a->crl) {
                 in.crl = snp_crl_mode_from_string(a->crl);
                 if (in.crl < 0)
@@ -151,23 +126,23 @@ static int decide(const ReportArguments *a, const char *path, const SnpPolicy *p
 }
 
 static int print_result(const SnpResult *result, const SnpPolicy *policy, const SnpViolations *violations,
-                const SnpReference *match, bool json, JsStyle style) {
+                const SnpReference *match, const VerbCommon *common) {
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
         int r;
 
-        if (json) {
+        if (common->json) {
                 r = snp_result_json(result, policy, violations, &j);
                 if (r == 0)
                         r = js_set(j, "reference", js_string(match ? match->text : NULL));
-                return r < 0 ? r : report_print_json(j, style);
+                return r < 0 ? r : verb_print_json(j, common->style);
         }
         if (match)
                 printf("  reference: %s\n", match->text);
         r = snp_result_text(result, policy, violations, &text);
         if (r < 0)
                 return r;
-        return fputs(text, stdout) < 0 || fflush(stdout) != 0 ? -EIO : 0;
+        return fputs(text, stdout) < 0 ? -EIO : 0;
 }
 
 /* Why the measurement is another one, as far as measure can tell by trying; a help, not a verdict. */
@@ -201,19 +176,20 @@ int report_verify(const ReportArguments *a, char **words, char **reterr) {
         _cleanup_(snp_trust_done) SnpTrust trust;
         char *const *launch = NULL;
         const SnpReference *match;
-        JsStyle style;
-        bool json;
         int r;
 
         snp_policy_init(&policy);
         snp_trust_init(&trust);
         if (!words[0])
                 return error_set(reterr, -EINVAL, "verify: expected one report, see --help");
+        if (words[1] && words[1][0] != '-')
+                return error_set(reterr, -EINVAL,
+                                "verify: expected one report, and '%s' is another argument; the options "
+                                "that describe "
+                                "the launch stand behind --",
+                                words[1]);
         if (words[1])
                 launch = words + 1;
-        r = report_json_style(a->json, &json, &style, reterr);
-        if (r < 0)
-                return r;
         r = report_policy(a, launch, &policy, &refs, reterr);
         if (r < 0)
                 return r;
@@ -221,7 +197,7 @@ int report_verify(const ReportArguments *a, char **words, char **reterr) {
         if (r < 0)
                 return r;
         match = result.authentic ? snp_references_find(&refs, result.report.measurement) : NULL;
-        r = print_result(&result, &policy, &violations, match, json, style);
+        r = print_result(&result, &policy, &violations, match, &a->common);
         if (r == 0 && launch && is_violated(&violations, "measurement"))
                 explain_measurement(&result, launch);
         return r < 0 ? r : verdict_exit_status(result.verdict);

@@ -8,8 +8,6 @@
 #include <stdio.h>
 
 #include "error.h"
-#include "log.h"
-#include "options.h"
 #include "strutil.h"
 
 #define AT(field) offsetof(ReportArguments, field)
@@ -71,14 +69,21 @@ static const OptionRow rows[] = {
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", NULL,
                         "trust this root instead of AMD's, for simulated machines", "@file",
                         option_set_string, AT(insecure_root), 0 },
-        { "help", 'h', OPTION_NONE, NULL, "Output", "print this text", NULL, option_set_true, AT(help), 0 },
-        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off", "pretty short off",
-                        option_set_string, AT(json), 0 },
+        VERB_ROWS("Output", ReportArguments, common),
         { "field", 0, OPTION_REQUIRED, "NAME", NULL, "show one field, bare (measurement: hex)",
                         "measurement report-data host-data chip-id policy version", option_set_string,
                         AT(field), 0 },
         { "format", 0, OPTION_REQUIRED, "NAME", NULL, "show in words, or in snpguest's layout",
                         "words snpguest", option_set_string, AT(format), 0 },
+};
+
+static const OptionScope scopes[] = {
+        { "leaf ca certs offline cache kds crl time measurement reference reference-key report-data "
+          "bound-to "
+          "host-data allow-debug vmpl policy insecure-any-measurement insecure-any-report-data "
+          "insecure-root",
+                        "verify" },
+        { "field format", "show" },
 };
 
 static const OptionTable table = {
@@ -94,6 +99,8 @@ static const OptionTable table = {
                   "cvmspawn-report(1).\n",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
+        .scopes = scopes,
+        .n_scopes = ELEMENTSOF(scopes),
 };
 
 static void arguments_done(ReportArguments *a) {
@@ -114,7 +121,6 @@ static void arguments_done(ReportArguments *a) {
         free(a->reference_key);
         free(a->vmpl);
         free(a->policy);
-        free(a->json);
         free(a->field);
         free(a->format);
 }
@@ -124,13 +130,9 @@ static int run(int argc, char **argv, char **reterr) {
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
-        r = options_parse(&table, argc, argv, &a, &words, reterr);
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
         if (r != 0)
-                return r;
-        if (a.help) {
-                options_help(&table, stdout);
-                return 0;
-        }
+                return r < 0 ? r : 0;
         if (words && streq(words[0], "show"))
                 return report_show(&a, words + 1, reterr);
         if (words && streq(words[0], "verify"))
@@ -139,16 +141,5 @@ static int run(int argc, char **argv, char **reterr) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        log_open("cvmspawn report", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &error);
-        if (r < 0) {
-                log_failure(r, error);
-                return 1;
-        }
-        return r;
+        return verb_main(&table, argc, argv, run);
 }

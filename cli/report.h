@@ -12,6 +12,7 @@
 #include "snp-policy.h"
 #include "snp-reference.h"
 #include "snp-verify.h"
+#include "verb.h"
 
 typedef struct ReportArguments {
         char **leaf, **ca, **certs;
@@ -22,9 +23,10 @@ typedef struct ReportArguments {
         char *bound_to;
         bool any_measurement, any_report_data;
         char **references, *reference_key;
-        bool allow_debug, help;
+        bool allow_debug;
         char *vmpl, *policy;
-        char *json, *field, *format;
+        char *field, *format;
+        VerbCommon common;
 } ReportArguments;
 
 /* A report in whatever wrapping, from a file, "-" or a directory with outblob and auxblob as in the kernel's TSM tree. */
@@ -40,7 +42,8 @@ void report_file_done(ReportFile *f);
 /* -errno if the file cannot be read; a malformed one is not an error here (f->readable). */
 _warn_unused_result_ int report_file_read(const char *path, ReportFile *ret, char **reterr);
 
-/* Fills the pool from --leaf, --ca and --certs. -EBADMSG: a file that was named is no certificate. */
+/* Fills the pool from --leaf, --ca and --certs. -EBADMSG: the leaf, which is part of the evidence, is no certificate; that any
+ * other file is none is the user's mistake, and no verdict. */
 _warn_unused_result_ int report_collect_files(const ReportArguments *a, SnpCollateral *pool, char **reterr);
 
 /* The network and cache that the options describe. */
@@ -53,15 +56,11 @@ typedef struct ReportNetwork {
 void report_network_done(ReportNetwork *n);
 _warn_unused_result_ int report_network_init(
                 ReportNetwork *n, const ReportArguments *a, int64_t now, char **reterr);
-/* Fetches what an undecided result lacks; -ENOENT with a sentence if it cannot be had. */
-_warn_unused_result_ int report_network_complete(ReportNetwork *n, const ReportArguments *a,
-                const SnpResult *result, SnpCollateral *pool, char **reterr);
 
 /* "2026-01-31", "2026-01-31T12:00:00Z", "@SECONDS"; NULL is now. */
 _warn_unused_result_ int report_time(const char *text, int64_t *ret, char **reterr);
-_warn_unused_result_ int report_json_style(
-                const char *text, bool *ret_on, JsStyle *ret_style, char **reterr);
-_warn_unused_result_ int report_print_json(const Json *j, JsStyle style);
+/* --generation; _SNP_GENERATION_INVALID if it was not given. */
+_warn_unused_result_ int report_generation(const ReportArguments *a, SnpGeneration *ret, char **reterr);
 
 /* The policy of options, files and reference tables, with nothing left undecided; launch: NULL, or arguments of measure. */
 _warn_unused_result_ int report_policy(const ReportArguments *a, char *const *launch, SnpPolicy *p,

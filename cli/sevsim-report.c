@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "input.h"
 #include "json.h"
 #include "sevsim-report.h"
 #include "strutil.h"
@@ -105,9 +106,9 @@ static int read_launch(const char *record, const char *name, SevsimLaunch *l, ch
         if (!l->name || asprintf(&l->folder, "%s/%s", record, name) < 0 ||
                         asprintf(&path, "%s/commands.jsonl", l->folder) < 0)
                 return -ENOMEM;
-        r = file_read_all(path, FILE_SIZE_MAX, &text, &size);
+        r = input_read(NULL, path, FILE_SIZE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = strv_split(text, '\n', &lines);
         STRV_FOREACH(line, lines)
                 if (r >= 0 && **line)

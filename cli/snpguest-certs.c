@@ -12,6 +12,7 @@
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
+#include "input.h"
 #include "log.h"
 #include "report.h"
 #include "snp-policy.h"
@@ -152,8 +153,7 @@ static int read_directory(const char *dir, SnpCollateral *pool, char **reterr) {
                         if (r == -ENOENT && s == 0 && i == 0)
                                 break; /* no VLEK: then it is about a VCEK */
                         if (r < 0)
-                                return error_set(reterr, r, "%s certificate in '%s': %s", sets[s][i], dir,
-                                                strerror(-r));
+                                return input_error(NULL, path, CERTIFICATE_SIZE_MAX * 2, r, reterr);
                         r = snp_collateral_add(pool, data, n, path, /* named= */ i == 0, reterr);
                         if (r < 0)
                                 return error_prefix(reterr, r, "%s", path);
@@ -221,17 +221,16 @@ int snpguest_verify_certs(const SnpguestArguments *a, char **words, char **reter
         return 0;
 }
 
-/* Hex with or without 0x; snpguest takes text without 0x for bytes, and so lets a forgotten prefix compare nonsense. */
+/* Hex with or without 0x, or base64; snpguest takes text without 0x for bytes, and so lets a forgotten prefix compare nonsense. */
 static int expect_field(SnpPolicy *p, SnpBytesField f, const char *s, char **reterr) {
         uint8_t value[64];
+        int r;
 
         if (!s)
                 return 0;
-        if (startswith(s, "0x"))
-                s += 2;
-        if (hex_decode_exact(s, value, snp_field_size(f)) < 0)
-                return error_set(reterr, -EINVAL, "expected %zu bytes in hex, not '%s'", snp_field_size(f),
-                                s);
+        r = bytes_from_text(s, value, snp_field_size(f), reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "%s", snp_field_to_string(f));
         return snp_policy_accept(p, f, value, reterr);
 }
 
@@ -239,8 +238,10 @@ static int fill_policy(const SnpguestArguments *a, SnpPolicy *p, char **reterr) 
         int r;
 
         /* snpguest asks for none of these: what is not given is not compared, and the text says so. */
-        snp_policy_accept_any_measurement_acknowledging_forgery(p);
-        snp_policy_accept_any_report_data_acknowledging_replay(p);
+        if (!a->measurement)
+                snp_policy_accept_any_measurement_acknowledging_forgery(p);
+        if (!a->report_data)
+                snp_policy_accept_any_report_data_acknowledging_replay(p);
         p->vmpl.rule = SNP_RULE_ANY;
         p->maximum_report_version.rule = SNP_RULE_ANY;
         r = expect_field(p, SNP_FIELD_MEASUREMENT, a->measurement, reterr);

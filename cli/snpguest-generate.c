@@ -9,8 +9,8 @@
 
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
 #include "id-block.h"
+#include "input.h"
 #include "measure-child.h"
 #include "snpguest.h"
 #include "strutil.h"
@@ -102,29 +102,13 @@ int snpguest_ovmf_hash(const SnpguestArguments *a, char **words, char **reterr) 
 
 static int load_key(const char *path, EcKey **ret, char **reterr) {
         _cleanup_(secret_buf_done) SecretBuf buf = {};
-        _cleanup_close_ int fd = fd_open(path, 0, 0);
         int r;
 
-        r = fd < 0 ? fd : secret_buf_read_fd(&buf, fd, KEY_FILE_MAX);
+        r = input_read_secret(NULL, path, KEY_FILE_MAX, &buf, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = ec_key_load(buf.data, buf.size, ret, reterr);
         return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
-}
-
-/* Hex after 0x, base64 else: as snpguest, where base64 of the hex text cannot be told apart and is refused by its length. */
-static int read_digest(const char *s, uint8_t ret[static 48], char **reterr) {
-        _cleanup_free_ uint8_t *decoded = NULL;
-        size_t n;
-
-        if (startswith(s, "0x") && hex_decode_exact(s + 2, ret, 48) == 0)
-                return 0;
-        if (base64_decode(s, strlen(s), &decoded, &n) == 0 && n == 48) {
-                memcpy(ret, decoded, 48);
-                return 0;
-        }
-        return error_set(
-                        reterr, -EINVAL, "'%s': expected 48 bytes, as 0x and 96 hex digits or in base64", s);
 }
 
 static int read_id(const char *s, uint8_t ret[static 16], const char *option, char **reterr) {
@@ -148,7 +132,7 @@ int snpguest_id_block(const SnpguestArguments *a, char **words, char **reterr) {
         if ((a->svn && parse_unsigned(a->svn, &b.guest_svn) < 0) ||
                         (a->policy && parse_u64(a->policy, &b.policy) < 0))
                 return error_set(reterr, -EINVAL, "--svn and --policy want numbers");
-        r = read_digest(words[2], b.digest, reterr);
+        r = bytes_from_text(words[2], b.digest, sizeof(b.digest), reterr);
         if (r == 0)
                 r = read_id(a->family_id, b.family_id, "family-id", reterr);
         if (r == 0)

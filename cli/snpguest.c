@@ -10,12 +10,12 @@
 
 #include "atomic-file.h"
 #include "error.h"
-#include "fd.h"
-#include "log.h"
+#include "input.h"
 #include "report.h"
 #include "secret.h"
 #include "snp-report.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define KEY_FILE_MAX 4096u
 
@@ -109,21 +109,18 @@ static int display_report(const SnpguestArguments *a, char **words, char **reter
 }
 
 static int display_key(const SnpguestArguments *a, char **words, char **reterr) {
-        char *data = NULL;
-        size_t n;
+        _cleanup_(secret_buf_done) SecretBuf key = {};
         int r;
 
         if (strv_length(words) != 1)
                 return error_set(reterr, -EINVAL, "display key: expected one file");
-        r = file_read_all(words[0], KEY_FILE_MAX, &data, &n);
+        r = input_read_secret(NULL, words[0], KEY_FILE_MAX, &key, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", words[0], strerror(-r));
-        for (size_t i = 0; i < n && !a->quiet; i++)
-                printf("%s%02x ", i % 16 == 0 ? "\n" : "", (uint8_t) data[i]);
+                return r;
+        for (size_t i = 0; i < key.size && !a->quiet; i++)
+                printf("%s%02x ", i % 16 == 0 ? "\n" : "", key.data[i]);
         if (!a->quiet)
                 printf("\n\n");
-        erase_memory(data, n);
-        free(data);
         return 0;
 }
 
@@ -229,16 +226,5 @@ static int run(int argc, char **argv, char **reterr) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        log_open("cvmspawn snpguest", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &error);
-        if (r < 0) {
-                log_failure(r, error);
-                return 1;
-        }
-        return r;
+        return verb_main(&table, argc, argv, run);
 }

@@ -9,7 +9,7 @@
 
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "strutil.h"
 
 #define METADATA_FILE_MAX (256u * 1024u)
@@ -133,9 +133,9 @@ int firmware_metadata_load(const char *path, FirmwareImage *ret, char **reterr) 
         size_t size;
         int r;
 
-        r = file_read_all(path, METADATA_FILE_MAX, &text, &size);
+        r = input_read("ovmf-metadata", path, METADATA_FILE_MAX, &text, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "--ovmf-metadata: cannot read '%s': %s", path, strerror(-r));
+                return r;
         r = js_parse(text, size, &j, reterr);
         if (r >= 0)
                 r = firmware_metadata_from_json(j, ret, reterr);

@@ -8,7 +8,7 @@
 #include "bytes.h"
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
+#include "input.h"
 #include "measure-launch.h"
 #include "sev-cpu.h"
 #include "strutil.h"
@@ -105,9 +105,9 @@ static int signature_from_report(const char *path, uint32_t *ret, char **reterr)
         size_t size;
         int r;
 
-        r = file_read_all(path, 64 * 1024, &data, &size);
+        r = input_read(NULL, path, 64 * 1024, &data, &size, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot read the report '%s': %s", path, strerror(-r));
+                return r;
         if (size < REPORT_SIZE)
                 return error_set(reterr, -EBADMSG, "'%s' has %zu bytes: no attestation report, which has %u",
                                 path, size, REPORT_SIZE);
@@ -178,21 +178,4 @@ int parse_cpu_names(const char *text, MeasureCpu **ret, size_t *ret_n, char **re
 
 int parse_cpu_signatures(const char *text, MeasureCpu **ret, size_t *ret_n, char **reterr) {
         return parse_cpus(text, parse_cpu_signature, ret, ret_n, reterr);
-}
-
-int parse_digest(const char *text, uint8_t *buf, size_t n, char **reterr) {
-        const char *digits = startswith(text, "0x") ?: text;
-        _cleanup_free_ uint8_t *data = NULL;
-        size_t size;
-
-        if (hex_decode_exact(digits, buf, n) >= 0)
-                return 0;
-        /* 64 digits are a SHA-256 and not the base64 of 48 bytes, although they could be. */
-        if (strspn(text, "0123456789abcdefABCDEF") == strlen(text))
-                return error_set(reterr, -EINVAL, "expected %zu bytes, not %zu hexadecimal digits", n,
-                                strlen(text));
-        if (base64_decode(text, strlen(text), &data, &size) < 0 || size != n)
-                return error_set(reterr, -EINVAL, "expected %zu bytes in hexadecimal or base64", n);
-        memcpy(buf, data, n);
-        return 0;
 }

@@ -18,5 +18,3 @@ _warn_unused_result_ int parse_cpu_names(const char *text, MeasureCpu **ret, siz
 _warn_unused_result_ int parse_cpu_signatures(
                 const char *text, MeasureCpu **ret, size_t *ret_n, char **reterr);
 void measure_cpus_free(MeasureCpu *cpus, size_t n);
-/* n bytes in hexadecimal or base64. */
-_warn_unused_result_ int parse_digest(const char *text, uint8_t *buf, size_t n, char **reterr);

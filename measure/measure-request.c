@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bytes.h"
+#include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "measure-numbers.h"
@@ -334,7 +335,7 @@ static int read_hash(const char *option, const char *text, size_t n, uint8_t *re
 
         if (!text)
                 return 0;
-        r = parse_digest(text, ret, n, reterr);
+        r = bytes_from_text(text, ret, n, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--%s", option);
         *ret_given = true;

@@ -69,6 +69,24 @@ static void base64_is_strict(_unused_ void **state) {
         free(p);
 }
 
+static void bytes_come_as_hex_or_base64(_unused_ void **state) {
+        static const char *const good[] = { "fbff01", "0xfbFF01", "+/8B" },
+                                 *const bad[] = { "", "0x", "0001", "00010203", "0x0001", "AAE=", "AAEC",
+                                         "AAECAw==", "xyz", " 000102", "0X000102" };
+        uint8_t buf[48];
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                assert_ok(bytes_from_text(good[i], buf, 3, NULL));
+                assert_memory_equal(buf, "\xfb\xff\1", 3);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++)
+                assert_error(bytes_from_text(bad[i], buf, 3, NULL), EINVAL);
+        /* The hex of a SHA-256 is well-formed base64 of 48 bytes, and never meant so. */
+        assert_error(bytes_from_text("abababababababababababababababababababababababababababababababab", buf,
+                                     48, NULL),
+                        EINVAL);
+}
+
 static void guid_text_is_mixed_endian(_unused_ void **state) {
         /* EFI_GUID of the SEV-ES reset block, as edk2 OvmfPkg/ResetVector/Ia16/ResetVectorVtf0.asm stores it. */
         static const Guid compiled = GUID_INIT(
@@ -91,6 +109,7 @@ int main(void) {
                 cmocka_unit_test(writer_is_sticky),
                 cmocka_unit_test(sums_do_not_wrap),
                 cmocka_unit_test(base64_is_strict),
+                cmocka_unit_test(bytes_come_as_hex_or_base64),
                 cmocka_unit_test(guid_text_is_mixed_endian),
         };
 

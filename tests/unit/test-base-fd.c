@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "input.h"
 
 static void close_keeps_errno(_unused_ void **state) {
         errno = EXDEV;
@@ -83,6 +84,27 @@ static void whole_files(_unused_ void **state) {
         assert_error(file_read_all("/no/such/file", 1, NULL, NULL), ENOENT);
 }
 
+static void named_files_say_why_not(_unused_ void **state) {
+        static const struct {
+                const char *option, *path, *sentence;
+        } cases[] = {
+                { "leaf", "/nowhere/x", "--leaf: cannot read '/nowhere/x': No such file or directory" },
+                { NULL, "/dev/zero", "cannot read '/dev/zero': it has more than 16 bytes" },
+                { "ca", "/", "--ca: cannot read '/': Is a directory" },
+        };
+
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_(secret_buf_done) SecretBuf secret = {};
+                _cleanup_free_ char *data = NULL, *error = NULL, *again = NULL;
+                size_t n;
+
+                assert_true(input_read(c->option, c->path, 16, &data, &n, &error) < 0);
+                assert_string_equal(error, c->sentence);
+                assert_true(input_read_secret(c->option, c->path, 16, &secret, &again) < 0);
+                assert_string_equal(again, c->sentence);
+        }
+}
+
 static void sealed_is_final(_unused_ void **state) {
         _cleanup_close_ int fd = memfd_new_sealed("test", "abc", 3), again = -EBADF;
         char path[64], buf[3];
@@ -105,6 +127,7 @@ int main(void) {
                 cmocka_unit_test(regular_files_only),
                 cmocka_unit_test(exact_reads),
                 cmocka_unit_test(whole_files),
+                cmocka_unit_test(named_files_say_why_not),
                 cmocka_unit_test(sealed_is_final),
         };
 

@@ -114,6 +114,35 @@ static int parse(const OptionTable *t, const char *line, Target *ret, char ***re
         return options_parse(t, (int) strv_length(argv), argv, ret, ret_arguments, reterr);
 }
 
+static void scopes(_unused_ void **state) {
+        static const OptionScope list[] = { { "string bool", "show" }, { "number", "show verify" } };
+        OptionTable scoped = table;
+        static const struct {
+                const char *line, *error;
+        } cases[] = {
+                { "prog show --string=x --number=1 -v", NULL },
+                { "prog verify --number=1", NULL },
+                { "prog --string=x", NULL }, /* no word to judge by */
+                { "prog verify --string=x", "--string has no meaning for 'verify', see --help" },
+                { "prog -s x verify", "--string has no meaning for 'verify', see --help" },
+                { "prog sho --number=1", "--number has no meaning for 'sho', see --help" },
+                { "prog showy --bool", "--bool has no meaning for 'showy', see --help" },
+        };
+
+        scoped.scopes = list;
+        scoped.n_scopes = ELEMENTSOF(list);
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_(target_done) Target t = {};
+                _cleanup_strv_free_ char **args = NULL;
+                _cleanup_free_ char *error = NULL;
+                int r = parse(&scoped, c->line, &t, &args, &error);
+
+                assert_int_equal(r, c->error ? -EINVAL : 0);
+                if (c->error)
+                        assert_string_equal(error, c->error);
+        }
+}
+
 static void all_forms(_unused_ void **state) {
         _cleanup_(target_done) Target t = { .no = true };
         _cleanup_strv_free_ char **args = NULL;
@@ -277,6 +306,7 @@ static void dump_requests(_unused_ void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(scopes),
                 cmocka_unit_test(all_forms),
                 cmocka_unit_test(last_wins_and_empty),
                 cmocka_unit_test(refusals),

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "input.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "error.h"
+#include "fd.h"
+
+int input_error(const char *option, const char *path, size_t max, int r, char **reterr) {
+        if (r == -E2BIG)
+                (void) error_set(reterr, r, "cannot read '%s': it has more than %zu bytes", path, max);
+        else
+                (void) error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
+        return option ? error_prefix(reterr, r, "--%s", option) : r;
+}
+
+int input_read(const char *option, const char *path, size_t max, char **ret, size_t *ret_size,
+                char **reterr) {
+        int r = file_read_all(path, max, ret, ret_size);
+
+        return r < 0 ? input_error(option, path, max, r, reterr) : 0;
+}
+
+int input_read_secret(const char *option, const char *path, size_t max, SecretBuf *ret, char **reterr) {
+        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_NOCTTY, 0);
+        int r = fd < 0 ? fd : secret_buf_read_fd(ret, fd, max);
+
+        return r < 0 ? input_error(option, path, max, r, reterr) : 0;
+}
