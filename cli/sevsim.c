@@ -35,8 +35,10 @@ static int set_expect(void *userdata, const OptionRow *row, const char *value, c
 }
 
 static int set_guest(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        if (!streq(value, "poweroff") && !streq(value, "block") && !streq(value, "reset"))
-                return error_set(reterr, -EINVAL, "'%s' is not poweroff, block or reset", value);
+        if (!streq(value, "poweroff") && !streq(value, "block") && !streq(value, "reset") &&
+                        !streq(value, "fault") && !streq(value, "fail-entry"))
+                return error_set(reterr, -EINVAL, "'%s' is not poweroff, reset, block, fault or fail-entry",
+                                value);
         return option_set_string(userdata, row, value, reterr);
 }
 
@@ -80,9 +82,9 @@ static const OptionRow rows[] = {
                         .arg = OPTION_REQUIRED,
                         .metavar = "WHAT",
                         .help = "what the guest, which cannot run code, does at once: poweroff\n(the "
-                                "default), reset, or "
-                                "block until QEMU is ended",
-                        .values = "poweroff reset block",
+                                "default), reset, or block until QEMU is ended; or KVM\ncannot run it: "
+                                "fault, fail-entry",
+                        .values = "poweroff reset block fault fail-entry",
                         .handler = set_guest,
                         .offset = offsetof(SevsimOptions, guest) },
         { .name = "sev-node",

@@ -84,6 +84,32 @@ static const Explanation explanations[] = {
                         "take only bits 0 to 17, 19 and 20" },
         { "LAUNCH_FINISH ret=-14", NULL, EXPLAIN_CAUSE,
                         "an ID block needs its ID authentication information: give --id-auth= too" },
+        { "LAUNCH_UPDATE ret=-17", NULL, EXPLAIN_CAUSE,
+                        "the kernel holds a page of this guest already: two parts of the firmware's "
+                        "metadata "
+                        "name the same memory" },
+        { "failed to configure initial", "private guest memory", EXPLAIN_CAUSE,
+                        "the kernel cannot make the guest's memory private: 'cvmspawn check-host "
+                        "--coco=sev-snp' says what is missing" },
+        { "no secret area found in OVMF", NULL, EXPLAIN_CAUSE,
+                        "the firmware has no area for secrets: give --firmware= a build of edk2's "
+                        "OvmfPkg/AmdSev" },
+        { "Not in correct state. (LSECRET)", NULL, EXPLAIN_CAUSE,
+                        "secrets are taken while the guest waits at its launch measurement only, before it "
+                        "runs" },
+        /* a guest that runs */
+        { "kvm run failed Bad address", NULL, EXPLAIN_CAUSE,
+                        "KVM could not run the guest: a page of its memory was not in the state that it was "
+                        "used in; the kernel's log (dmesg) of that moment names it" },
+        { "kvm run failed", NULL, EXPLAIN_GENERAL,
+                        "KVM could not run the guest any further: the kernel's log (dmesg) of that moment "
+                        "says why" },
+        { "KVM: entry failed, hardware error", NULL, EXPLAIN_CAUSE,
+                        "the processor refuses to enter the guest: its state, CPU model or SEV_FEATURES is "
+                        "nothing that this processor allows" },
+        { "KVM internal error", NULL, EXPLAIN_GENERAL,
+                        "KVM could not run the guest any further: the kernel's log (dmesg) of that moment "
+                        "says why" },
         { "failed to initialize ret=-16", NULL, EXPLAIN_CAUSE,
                         "no ASID is free: end other confidential guests" },
         { "failed to initialize ret=-25", NULL, EXPLAIN_CAUSE,
@@ -108,6 +134,63 @@ static const Explanation explanations[] = {
                         "this QEMU does not know that --cpu= model: see qemu-system-x86_64 -cpu help" },
 };
 
+/* GHCB specification (AMD 56421) 4.1.13 for set 0; Linux arch/x86/include/asm/sev-common.h for set 1. */
+static const char *const terminations_general[] = {
+        "it says no more",
+        "the host's version of the GHCB protocol does not suit it",
+        "the host lacks features of SEV-SNP that it needs",
+};
+static const char *const terminations_linux[] = {
+        "its GHCB page could not be registered",
+        "the host refused to change the state of a page",
+        "a page of its memory could not be validated",
+        "it runs at another privilege level than VMPL 0",
+        "its CPUID page is not valid",
+        "the host's CPUID answers are not valid",
+        "its secrets page is not valid",
+        "there is no SVSM although it does not run at VMPL 0",
+        "the SVSM runs at VMPL 0",
+        "the SVSM's calling area is not aligned",
+        "its secure TSC cannot be set up",
+};
+
+char *explain_termination(uint64_t set, uint64_t code) {
+        const char *why = "the reason is not known to this program";
+        char *sentence;
+
+        if (set == 0 && code < ELEMENTSOF(terminations_general))
+                why = terminations_general[code];
+        else if (set == 1 && code < ELEMENTSOF(terminations_linux))
+                why = terminations_linux[code];
+        if (asprintf(&sentence, "the guest ended itself (SEV termination %llu:%llu): %s",
+                            (unsigned long long) set, (unsigned long long) code, why) < 0)
+                return NULL;
+        return sentence;
+}
+
+/* As QEMU 11 and as KVM (arch/x86/kvm/svm/sev.c) print it. */
+static bool find_termination(const char *line, uint64_t *ret_set, uint64_t *ret_code) {
+        const char *p = strstr(line, "guest requested termination: ");
+        unsigned long long set, code;
+        bool found = p && sscanf(p, "guest requested termination: %llx:%llx", &set, &code) == 2;
+
+        p = strstr(line, "SEV termination (reason set: ");
+        if (!found && p)
+                found = sscanf(p, "SEV termination (reason set: %llu code: %llu)", &set, &code) == 2;
+        if (!found)
+                return false;
+        *ret_set = set;
+        *ret_code = code;
+        return true;
+}
+
+bool explain_is_launch(const char *line) {
+        return strstr(line, "LAUNCH_FINISH ret=") || strstr(line, "LAUNCH_UPDATE ret=") ||
+                        strstr(line, "LAUNCH_UPDATE_VMSA ret=");
+}
+
+#define INVALID_PARAM 0x16 /* the lines behind it say which, if any do */
+
 /* Status codes of the secure processor's firmware. */
 static const struct {
         unsigned code;
@@ -130,26 +213,31 @@ static const struct {
                         "another launch digest; "
                         "'cvmspawn measure --expect=' tells the difference" },
         { 0x15, "this firmware does not support that (UNSUPPORTED)" },
-        { 0x16, "a parameter is not valid (INVALID_PARAM)" },
+        { INVALID_PARAM, "a parameter is not valid (INVALID_PARAM)" },
         { 0x17, "a resource of the processor is used up (RESOURCE_LIMIT): end other confidential guests" },
         { 0x20, "the RMP is not initialised: enable SNP memory coverage in the BIOS" },
         { 0x27, "a key is not valid (INVALID_KEY): ID and author keys must be P-384" },
 };
 
-static const char *find_firmware_error(const char *line) {
+static const char *find_firmware_error(const char *line, ExplainRank *ret) {
         const char *p = strstr(line, "fw_error=");
         unsigned code;
+
+        *ret = EXPLAIN_NOTHING;
 
         if (!p || sscanf(p, "fw_error=%u", &code) != 1)
                 return NULL;
         for (size_t i = 0; i < ELEMENTSOF(firmware_errors); i++)
-                if (firmware_errors[i].code == code)
+                if (firmware_errors[i].code == code) {
+                        *ret = code == INVALID_PARAM ? EXPLAIN_GENERAL : EXPLAIN_CAUSE;
                         return firmware_errors[i].sentence;
+                }
         return NULL;
 }
 
 int explain_line(const char *line, ExplainRank *ret, char **ret_sentence) {
         const char *sentence;
+        uint64_t set, code;
 
         FOREACH_ARRAY(e, explanations, ELEMENTSOF(explanations)) {
                 if (!strstr(line, e->text) || (e->second && !strstr(line, e->second)))
@@ -161,8 +249,13 @@ int explain_line(const char *line, ExplainRank *ret, char **ret_sentence) {
                 return *ret_sentence ? 0 : -ENOMEM;
         }
 
-        sentence = find_firmware_error(line);
-        *ret = sentence ? EXPLAIN_CAUSE : EXPLAIN_NOTHING;
+        if (find_termination(line, &set, &code)) {
+                *ret = EXPLAIN_CAUSE;
+                *ret_sentence = explain_termination(set, code);
+                return *ret_sentence ? 0 : -ENOMEM;
+        }
+
+        sentence = find_firmware_error(line, ret);
         if (!sentence)
                 return 0;
         return asprintf(ret_sentence, "the secure processor refused: %s", sentence) < 0 ? -ENOMEM : 0;

@@ -5,6 +5,7 @@
  * drivers/crypto/ccp, arch/x86/kvm/svm/sev.c; firmware errors: AMD 55766 and 56860, "Status codes". */
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "macro.h"
 
@@ -17,6 +18,12 @@ typedef enum ExplainRank {
         EXPLAIN_GENERAL,    /* a cause, if nothing better is found */
         EXPLAIN_CAUSE,      /* the cause */
 } ExplainRank;
+
+/* Why an encrypted guest asked to be ended: owned, NULL without memory. */
+char *explain_termination(uint64_t set, uint64_t code);
+
+/* True for the lines of a launch that the kernel or the secure processor refused. */
+bool explain_is_launch(const char *line);
 
 /* One line. *ret_sentence (owned) is set for GENERAL and CAUSE: cause and remedy in one sentence. */
 _warn_unused_result_ int explain_line(const char *line, ExplainRank *ret, char **ret_sentence);

@@ -24,12 +24,51 @@ static bool drop_line(const char *line) {
         return strstr(line, ours);
 }
 
+/* Where KVM gives up QEMU shows the guest's registers. Of an encrypted guest it knows those from before the launch only. */
+static bool is_register_dump(const char *line) {
+        static const char *const begins[] = {
+                "EAX=",
+                "ESI=",
+                "EIP=",
+                "RAX=",
+                "RSI=",
+                "RIP=",
+                "R8 =",
+                "R12=",
+                "ES =",
+                "CS =",
+                "SS =",
+                "DS =",
+                "FS =",
+                "GS =",
+                "LDT=",
+                "TR =",
+                "GDT=",
+                "IDT=",
+                "CR0=",
+                "DR0=",
+                "DR6=",
+                "EFER=",
+                "Code=",
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(begins); i++)
+                if (startswith(line, begins[i]))
+                        return true;
+        return false;
+}
+
 static void on_qemu_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *text = line;
 
+        if (vm_config_confidential(s->request->config) && is_register_dump(line))
+                return;
         if (strstr(line, QEMU_WITHOUT_MON))
                 s->without_mon = true;
+
+        if (explain_is_launch(line))
+                s->facts.unfinished = true;
 
         ExplainRank rank = EXPLAIN_NOTHING;
         _cleanup_free_ char *sentence = NULL;

@@ -29,6 +29,10 @@ void run_result_done(RunResult *r) {
 #define RESULT(source_, status_, cause_)                                                                    \
         ((RunResult) { .source = (source_), .status = (status_), .cause = (cause_) })
 
+bool run_launch_failed(const RunFacts *f) {
+        return f->finishing && f->qemu_exited && (f->unfinished || !f->running);
+}
+
 RunResult run_result(const RunFacts *f) {
         /* The guest's own word counts most, even when it ends after a signal or by a reboot. */
         if (f->guest_status >= 0)
@@ -42,6 +46,13 @@ RunResult run_result(const RunFacts *f) {
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
                                 "the firmware refused to boot: kernel, initrd or words do not have the "
                                 "hashes of the table");
+        if (run_launch_failed(f))
+                return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED,
+                                "the launch failed at its end, the guest has not run an instruction");
+        if (f->cpu_failed)
+                return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED,
+                                "KVM cannot run the guest any further; the kernel's log may say why: see "
+                                "dmesg, 'cvmspawn explain' reads it");
         if (f->panicked)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest's kernel panicked");
         if (f->guest_reset)

@@ -63,6 +63,7 @@ typedef struct Session {
         LineReader qemu_lines;
         char *qemu_cause; /* owned: what a known message of QEMU means */
         ExplainRank qemu_cause_rank;
+        char *guest_cause; /* owned: what the guest said to its host of its end, or NULL */
 
         ConsoleState console;
         Forward out, err, notify;

@@ -154,6 +154,7 @@ static int set_up(Session *s, char **reterr) {
         if (r < 0 && r != -EOPNOTSUPP)
                 return error_set(reterr, r, "cannot give up what the launcher does not need: %s",
                                 strerror(-r));
+        s->facts.finishing = true;
         return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
 }
 
@@ -248,6 +249,7 @@ static void session_done(Session *s) {
         s->loop = loop_unref(s->loop);
         free(s->error);
         free(s->qemu_cause);
+        free(s->guest_cause);
 }
 
 /* Says once why it ended, best explanation first. */
@@ -256,7 +258,10 @@ static void report(Session *s, const RunResult *result) {
                 return;
         if (s->error)
                 log_error("%s", s->error);
-        if (s->qemu_cause && result->status != 0)
+        /* What QEMU said on its way is no cause where the guest itself came to an end. */
+        if (s->guest_cause && result->source == EXIT_SOURCE_GUEST)
+                log_error("%s", s->guest_cause);
+        else if (s->qemu_cause && result->status != 0 && result->source != EXIT_SOURCE_GUEST)
                 log_error("%s", s->qemu_cause);
         else if (result->cause && !s->error)
                 log_error("%s", result->cause);
@@ -270,7 +275,11 @@ static char *early_end(const Session *s) {
         char *sentence;
         int k;
 
-        if (status < 0)
+        if (s->facts.finishing)
+                k = status < 0 ? asprintf(&sentence, "QEMU was killed by signal %d (%s)", -status,
+                                                 strsignal(-status))
+                               : asprintf(&sentence, "QEMU ended with status %d", status);
+        else if (status < 0)
                 k = asprintf(&sentence, "QEMU was killed by signal %d (%s) while it was set up", -status,
                                 strsignal(-status));
         else
@@ -280,6 +289,18 @@ static char *early_end(const Session *s) {
                                 "or later?",
                                 status, s->request->config->qemu ?: s->request->caps->qemu);
         return k < 0 ? NULL : sentence;
+}
+
+/* At `cont` the secure processor has the last word. That it refused must not look like the end of a guest that ran. */
+static void tell_unfinished(Session *s, const char *cause) {
+        char *sentence;
+
+        if (asprintf(&sentence, "%s: %s", cause, s->qemu_cause ?: s->error ?: "QEMU ended") < 0)
+                return;
+        free(s->error);
+        s->error = sentence;
+        free(s->qemu_cause);
+        s->qemu_cause = NULL;
 }
 
 int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
@@ -329,8 +350,12 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 s.error = early_end(&s);
 
         *ret = run_result(&s.facts);
+        if (ret->source == EXIT_SOURCE_QEMU && run_launch_failed(&s.facts))
+                tell_unfinished(&s, ret->cause);
         report(&s, ret);
         if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL && s.facts.guest_status < 0)
-                ret->detail = TAKE_PTR(s.error) ?: TAKE_PTR(s.qemu_cause);
+                ret->detail = s.error                              ? TAKE_PTR(s.error)
+                                : ret->source == EXIT_SOURCE_GUEST ? TAKE_PTR(s.guest_cause)
+                                                                   : TAKE_PTR(s.qemu_cause);
         return 0;
 }

@@ -23,8 +23,10 @@ static int on_status(QmpClient *c, int error, const Json *value, _unused_ const 
         if (error < 0 || qmp_status_parse(value, &status, NULL) < 0 || status.running)
                 return 0;
         if (status.state == QMP_STATE_INTERNAL_ERROR || status.state == QMP_STATE_GUEST_PANICKED) {
-                log_error("the guest's CPU stopped: %s", qmp_state_to_string(status.state));
-                s->facts.panicked = true;
+                if (status.state == QMP_STATE_INTERNAL_ERROR)
+                        s->facts.cpu_failed = true;
+                else
+                        s->facts.panicked = true;
                 session_end(s, END_QUIT);
         } else if (status.state == QMP_STATE_IO_ERROR) {
                 log_error("the guest's disk cannot be read or written (is the host's disk full?), ending "
@@ -33,6 +35,20 @@ static int on_status(QmpClient *c, int error, const Json *value, _unused_ const 
         }
         (void) c;
         return 0;
+}
+
+/* qapi/run-state.json, GuestPanicInformationSev: an encrypted guest that gave up says why in two numbers. */
+static void on_panic(Session *s, const Json *data) {
+        const Json *info = js_get(data, "info");
+        const char *type = js_string_value(js_get(info, "type"));
+        uint64_t set, code;
+
+        s->facts.panicked = true;
+        if (!type || !streq(type, "sev") || js_u64_value(js_get(info, "set"), &set) < 0 ||
+                        js_u64_value(js_get(info, "code"), &code) < 0)
+                return;
+        free(s->guest_cause);
+        s->guest_cause = explain_termination(set, code);
 }
 
 int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, void *userdata) {
@@ -45,7 +61,7 @@ int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, 
                 s->facts.guest_reset |= reason == QMP_SHUTDOWN_GUEST_RESET;
                 s->facts.panicked |= reason == QMP_SHUTDOWN_GUEST_PANIC;
         } else if (streq(name, "GUEST_PANICKED"))
-                s->facts.panicked = true;
+                on_panic(s, data);
         else if (streq(name, "STOP")) {
                 s->stopped = true;
                 if (s->facts.running)

@@ -48,8 +48,10 @@ typedef enum ExitSource {
 const char *exit_source_to_string(ExitSource s);
 
 typedef struct RunFacts {
-        bool failed;      /* the launcher or its set-up failed; `cause` says how */
-        bool running;     /* cont was answered */
+        bool failed;    /* the launcher or its set-up failed; `cause` says how */
+        bool finishing; /* cont was sent: SEV ends its launch there, and only then an SNP guest is measured */
+        bool running;   /* cont was answered */
+        bool unfinished;  /* the secure processor or the kernel refused the end of the launch */
         bool run;         /* --run: the unit must have said EXIT_STATUS */
         int guest_status; /* EXIT_STATUS from the guest, or -1 */
         bool timed_out;
@@ -57,6 +59,7 @@ typedef struct RunFacts {
         bool guest_shutdown; /* clean power-off */
         bool guest_reset;    /* reboot or triple fault */
         bool panicked;
+        bool cpu_failed;  /* KVM could not run the guest any further */
         bool refused;     /* the firmware would not boot what was given */
         bool qemu_exited; /* by itself, without any of the above */
         int qemu_status;  /* exit status of QEMU, or -signal */
@@ -71,6 +74,8 @@ typedef struct RunResult {
 
 void run_result_done(RunResult *r);
 
+/* PURE: did QEMU end while SEV finished its launch, at `cont`? */
+bool run_launch_failed(const RunFacts *facts);
 /* PURE: the documented exit status of what happened. */
 RunResult run_result(const RunFacts *facts);
 

@@ -68,6 +68,17 @@ class Machine:
         self.event("SHUTDOWN", guest=reason.startswith("guest"), reason=reason)
         sys.exit(0)
 
+    def internal_error(self):
+        """KVM gave up: the guest stands still, QEMU waits for what its launcher does."""
+        self.event("STOP")
+        while True:
+            line = self.lines.readline()
+            command = json.loads(line or "{}")
+            status = {"running": False, "status": "internal-error"}
+            self.tell({"return": status if command.get("execute") == "query-status" else {}, "id": command.get("id")})
+            if command.get("execute") == "quit":
+                self.power_off("host-qmp-quit")
+
     def work(self, status=0, out=b"", err=b""):
         """What the unit of --run= does."""
         self.write("port-notify", b"READY=1\n")

@@ -320,21 +320,30 @@ int vcpu_ioctl(SimVm *vm, SimVcpu *vcpu, unsigned long request, void *arg) {
         }
 }
 
-/* What the simulated guest does on its boot processor: it cannot run code, so it ends at once, or never. */
-static bool guest_ends(SimVcpu *vcpu) {
-        const char *end = getenv("CVMSPAWN_SEVSIM_GUEST");
-        bool reset = end && strcmp(end, "reset") == 0;
+/* What the simulated guest does on its boot processor: it cannot run code, so it ends at once, or never. Two ends are none of the
+ * guest's: KVM that faults on a page (-EFAULT, as after an RMP fault), and a processor that does not enter the guest. 1: go on. */
+static int guest_ends(SimVcpu *vcpu) {
+        const char *end = getenv("CVMSPAWN_SEVSIM_GUEST") ?: "poweroff";
 
-        if (vcpu->index != 0 || vcpu->guest_ended || (end && strcmp(end, "block") == 0))
-                return false;
+        if (vcpu->index != 0 || vcpu->guest_ended || strcmp(end, "block") == 0)
+                return 1;
 
         vcpu->guest_ended = true;
-        vcpu->run->exit_reason = reset ? KVM_EXIT_SHUTDOWN : KVM_EXIT_SYSTEM_EVENT;
-        if (!reset) {
-                vcpu->run->system_event.type = SYSTEM_EVENT_SHUTDOWN;
-                vcpu->run->system_event.ndata = 0;
+        if (strcmp(end, "fault") == 0)
+                return -EFAULT;
+        if (strcmp(end, "fail-entry") == 0) {
+                vcpu->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+                vcpu->run->fail_entry.hardware_entry_failure_reason =
+                                UINT64_MAX; /* VMEXIT_INVALID: AMD APM volume 2 */
+                vcpu->run->fail_entry.cpu = 0;
+                return 0;
         }
-        return true;
+        vcpu->run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
+        vcpu->run->system_event.type = SYSTEM_EVENT_SHUTDOWN;
+        vcpu->run->system_event.ndata = 0;
+        if (strcmp(end, "reset") == 0)
+                vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+        return 0;
 }
 
 /* Called without the lock. Waits the way a kernel vCPU does: until a signal, of which `immediate_exit` may be
@@ -346,13 +355,14 @@ int vcpu_run(SimVcpu *vcpu) {
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         if (!vcpu->run->immediate_exit) {
-                if (guest_ends(vcpu))
-                        r = 0;
-                else
+                r = guest_ends(vcpu);
+                if (r > 0) {
                         ppoll(NULL, 0, NULL, &before);
+                        r = -EINTR;
+                }
         }
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (r < 0)
+        if (r == -EINTR)
                 vcpu->run->exit_reason = KVM_EXIT_INTR;
         return r;
 }

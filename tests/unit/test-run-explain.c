@@ -33,6 +33,28 @@ static const struct {
                         "--ram=" },
         { "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID", EXPLAIN_MISLEADING,
                         NULL },
+        { "qemu-system-x86_64: SNP_LAUNCH_FINISH ret=-14 fw_error=0 ''", EXPLAIN_CAUSE, "--id-auth=" },
+        { "SNP_LAUNCH_UPDATE ret=-5 fw_error=22 'Invalid parameter'", EXPLAIN_GENERAL, "INVALID_PARAM" },
+        { "SEV-SNP: CPUID validation failed for function 0x1, index: 0x0", EXPLAIN_CAUSE, "CPU model" },
+        { "qemu-system-x86_64: SNP_LAUNCH_UPDATE ret=-17 fw_error=0 ''", EXPLAIN_CAUSE, "same memory" },
+        { "qemu-system-x86_64: SEV-SNP: failed to configure initialprivate guest memory", EXPLAIN_CAUSE,
+                        "private" },
+        { "qemu-system-x86_64: -mon chardev=qmp,mode=control: warning: '-mon' is deprecated, use '-object'",
+                        EXPLAIN_MISLEADING, NULL },
+        { "qemu-system-x86_64: -mon: invalid option", EXPLAIN_MISLEADING, NULL },
+        { "error: kvm run failed Bad address", EXPLAIN_CAUSE, "a page of its memory" },
+        { "error: kvm run failed Invalid argument", EXPLAIN_GENERAL, "dmesg" },
+        { "KVM: entry failed, hardware error 0xffffffffffffffff", EXPLAIN_CAUSE, "SEV_FEATURES" },
+        { "KVM internal error. Suberror: 1", EXPLAIN_GENERAL, "dmesg" },
+        { "[  123.456789] kvm_amd: SEV-ES guest requested termination: 0x1:0x4", EXPLAIN_CAUSE,
+                        "(SEV termination 1:4): its CPUID page is not valid" },
+        { "[  123.456789] kvm_amd: SEV-ES guest requested termination: 0:0x2", EXPLAIN_CAUSE,
+                        "(SEV termination 0:2): the host lacks features" },
+        { "qemu-system-x86_64: SEV termination (reason set: 1 code: 2)", EXPLAIN_CAUSE,
+                        "a page of its memory could not be validated" },
+        { "qemu-system-x86_64: SEV termination (reason set: 7 code: 99)", EXPLAIN_CAUSE,
+                        "(SEV termination 7:99): the reason is not known" },
+        { "SEV termination (reason set: x", EXPLAIN_NOTHING, NULL },
         { "fw_error=4294967295 ''", EXPLAIN_NOTHING, NULL },
         { "[    0.000000] Linux version 6.12", EXPLAIN_NOTHING, NULL },
         { "", EXPLAIN_NOTHING, NULL },
@@ -53,8 +75,17 @@ static void lines_have_their_meaning(_unused_ void **state) {
         }
 }
 
+static void lines_of_a_launch_are_told_from_others(_unused_ void **state) {
+        assert_true(explain_is_launch("qemu-system-x86_64: SNP_LAUNCH_FINISH ret=-5 fw_error=11 'Bad'"));
+        assert_true(explain_is_launch("sev_launch_finish: LAUNCH_FINISH ret=-5 fw_error=2 ''"));
+        assert_true(explain_is_launch("SNP_LAUNCH_UPDATE ret=-5 fw_error=22 'Invalid parameter'"));
+        assert_false(explain_is_launch("kvm run failed Bad address"));
+        assert_false(explain_is_launch("sev_launch_get_measure: LAUNCH_MEASURE ret=-5 fw_error=2 ''"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(lines_of_a_launch_are_told_from_others),
                 cmocka_unit_test(lines_have_their_meaning),
         };
 

@@ -57,6 +57,13 @@ static const Row rows[] = {
                         125, false },
         { "the firmware refused", { .running = true, .refused = true, .qemu_exited = true }, 0,
                         EXIT_SOURCE_GUEST, 125, true },
+        { "the launch was refused at cont", { .finishing = true, .qemu_exited = true, .qemu_status = 1 }, 0,
+                        EXIT_SOURCE_QEMU, 125, true },
+        { "and after cont was answered",
+                        { .finishing = true, .running = true, .unfinished = true, .qemu_exited = true }, 0,
+                        EXIT_SOURCE_QEMU, 125, true },
+        { "KVM gave up", { .finishing = true, .running = true, .cpu_failed = true, .qemu_exited = true }, 0,
+                        EXIT_SOURCE_QEMU, 125, true },
         { "QEMU ended with 0 during set-up", { .qemu_exited = true }, 0, EXIT_SOURCE_QEMU, 125, true },
         { "QEMU ended with 1 during set-up", { .qemu_exited = true, .qemu_status = 1 }, 0, EXIT_SOURCE_QEMU,
                         125, true },
@@ -107,9 +114,28 @@ static void success_needs_the_guest(_unused_ void **state) {
         }
 }
 
+static void a_launch_that_failed_is_told_from_a_guest_that_ran(_unused_ void **state) {
+        const RunFacts set_up = { .guest_status = -1, .qemu_exited = true, .unfinished = true },
+                       refused = { .guest_status = -1, .finishing = true, .qemu_exited = true },
+                       late = { .guest_status = -1,
+                               .finishing = true,
+                               .running = true,
+                               .unfinished = true,
+                               .qemu_exited = true },
+                       ran = { .guest_status = -1, .finishing = true, .running = true, .qemu_exited = true };
+
+        assert_false(run_launch_failed(&set_up));
+        assert_true(run_launch_failed(&refused));
+        assert_true(run_launch_failed(&late));
+        assert_false(run_launch_failed(&ran));
+        assert_string_not_equal(run_result(&refused).cause, run_result(&ran).cause);
+        assert_string_equal(run_result(&refused).cause, run_result(&late).cause);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(every_end_has_its_status),
+                cmocka_unit_test(a_launch_that_failed_is_told_from_a_guest_that_ran),
                 cmocka_unit_test(success_needs_the_guest),
         };
 
