@@ -16,8 +16,10 @@ typedef struct Request {
         const char *authorization; /* header, or NULL */
         const char *body;
         size_t body_size;
-        const char *peer; /* who asks: an address, as far as it stands for one machine; or NULL */
-        bool is_file;     /* the body of an upload is in the file below instead of `body` */
+        const uint8_t *certificate; /* SHA-256 of the client's, whose key it has shown to hold; or NULL */
+        bool is_host;               /* its certificate is of the authority for hosts */
+        const char *peer;           /* who asks: an address, as far as it stands for one machine; or NULL */
+        bool is_file;               /* the body of an upload is in the file below instead of `body` */
         int fd;
         /* Filled by the router: */
         const char *id;     /* of the registration in the path, or NULL */

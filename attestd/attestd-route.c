@@ -116,7 +116,8 @@ int64_t service_now(const Service *s) {
         return s->now(s->now_data);
 }
 
-/* Tokens are long random numbers, so their plain hash can be looked up: how long that takes tells nothing about them. */
+/* Tokens are long random numbers, so their plain hash can be looked up: how long that takes tells nothing about them. A certificate's
+ * hash stands in the same place: no token is as long as a certificate. */
 static int authorize(const Service *s, Request *q, Reply *reply) {
         uint8_t hash[STORE_TOKEN_HASH_SIZE];
         const char *token = q->authorization && strncasecmp(q->authorization, "Bearer ", 7) == 0
@@ -124,6 +125,11 @@ static int authorize(const Service *s, Request *q, Reply *reply) {
                         : NULL;
         int r;
 
+        if (q->certificate) {
+                r = s->store->ops->owner_find(s->store, q->certificate, &q->owner);
+                if (r != -ENOENT)
+                        return r < 0 ? r : 1;
+        }
         if (token && strlen(token) <= TOKEN_MAX) {
                 r = service_token_hash(token, strlen(token), hash);
                 if (r >= 0)
@@ -133,7 +139,8 @@ static int authorize(const Service *s, Request *q, Reply *reply) {
         }
         return reply_problem(reply, 401, "unauthorized", "An owner's token is needed",
                         "this request is for guest owners: send \"Authorization: Bearer TOKEN\" with a "
-                        "valid token");
+                        "valid token, or "
+                        "show an owner's certificate");
 }
 
 int service_takes_upload(const Service *s, const Request *request) {
@@ -172,6 +179,11 @@ static int handle(const Service *s, Request *q, Reply *reply) {
                 if (r <= 0)
                         return r;
         }
+        /* What everybody may ask names no registration. */
+        if (s->hosts_certified && !route->for_owner && !q->is_host && strchr(route->path, '*'))
+                return reply_problem(reply, 403, "host-certificate-needed", "A certificate is needed",
+                                "this service answers hosts that show a certificate of its operator's "
+                                "authority");
         q->id = ids.items[0];
         q->launch = ids.items[1];
         r = route->handler(s, q, reply);

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "attestd-tls.h"
 #include "error.h"
 #include "fd.h"
 #include "secret.h"
@@ -20,6 +21,7 @@
 #define BODIES_MAX        (16u * 1024 * 1024) /* of all connections together */
 #define UPLOADS_MAX       2u                  /* at a time: they lie in memory too, as files */
 #define DROPPED_MAX       1024u               /* body that is read although the request takes none */
+#define TLS_PRIORITIES    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 #define SWEEP_USEC        1000000u
 
 typedef struct Peer Peer;
@@ -31,11 +33,14 @@ struct Peer {
         int fd;
         time_t since; /* when it was answered last, or accepted */
         bool told;    /* was ended for its age */
+        bool looked;  /* `tls` is filled */
+        TlsPeer tls;
 };
 
 struct Server {
         const ServerSettings settings;
         struct MHD_Daemon *daemon;
+        TlsAuthority *authority; /* owned, or NULL */
         Peer *peers, **last;
         size_t n_peers;
         time_t swept;
@@ -106,6 +111,14 @@ static void make_room(Server *s) {
                 }
 }
 
+/* NULL without TLS. */
+static gnutls_session_t session_of(struct MHD_Connection *connection) {
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+        return info ? info->tls_session : NULL;
+}
+
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **socket_context,
                 enum MHD_ConnectionNotificationCode code) {
         const union MHD_ConnectionInfo *info;
@@ -130,6 +143,8 @@ static void on_connection(void *userdata, struct MHD_Connection *connection, voi
         peer_link(p);
         s->n_peers++;
         *socket_context = p;
+        if (s->settings.certificate)
+                tls_ask_certificate(session_of(connection));
         make_room(s);
 }
 
@@ -231,10 +246,30 @@ static const char *peer_name(struct MHD_Connection *connection, char buf[static 
         return NULL;
 }
 
+/* Once for each connection. Without memory nobody has a certificate. */
+static const TlsPeer *look_at_peer(Server *s, struct MHD_Connection *connection) {
+        static const TlsPeer nobody = {};
+        const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        gnutls_session_t session = session_of(connection);
+        Peer *p = info ? info->socket_context : NULL;
+
+        if (!p || !session)
+                return &nobody;
+        if (!p->looked && tls_peer(session, s->authority, &p->tls) < 0)
+                return &nobody;
+        p->looked = true;
+        return &p->tls;
+}
+
 static Request request_of(Server *s, struct MHD_Connection *connection, const char *method, const char *url,
                 char peer[static INET6_ADDRSTRLEN]) {
+        const TlsPeer *tls = look_at_peer(s, connection);
+
         return (Request) {
                 .method = method,
+                .certificate = tls->has_certificate ? tls->fingerprint : NULL,
+                .is_host = tls->is_host,
                 .path = local_path(s, url),
                 .authorization = MHD_lookup_connection_value(
                                 connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
@@ -368,30 +403,44 @@ Server *server_free(Server *s) {
                 return NULL;
         if (s->daemon)
                 MHD_stop_daemon(s->daemon);
+        tls_authority_free(s->authority);
         free(s);
         return NULL;
 }
 
 int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
+        const struct MHD_OptionItem with_tls[] = {
+                { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) settings->certificate },
+                { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key },
+                { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) TLS_PRIORITIES },
+                { MHD_OPTION_END, 0, NULL },
+        };
+        struct MHD_OptionItem tls[ELEMENTSOF(with_tls)] = { { MHD_OPTION_END, 0, NULL } };
         _cleanup_server_ Server *s = calloc(1, sizeof(Server));
+        int r;
 
         if (!s)
                 return -ENOMEM;
         s->last = &s->peers;
         memcpy((void *) &s->settings, settings, sizeof(*settings));
-        s->daemon = MHD_start_daemon(MHD_USE_TLS | MHD_USE_EPOLL | MHD_USE_ITC, 0, NULL, NULL, on_request, s,
-                        MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd,
-                        MHD_OPTION_HTTPS_MEM_CERT, settings->certificate, MHD_OPTION_HTTPS_MEM_KEY,
-                        settings->key, MHD_OPTION_HTTPS_PRIORITIES,
-                        "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2", MHD_OPTION_CONNECTION_LIMIT,
+        if (settings->host_authority) {
+                r = tls_authority_new(settings->host_authority, &s->authority, reterr);
+                if (r < 0)
+                        return r;
+        }
+        if (settings->certificate)
+                memcpy(tls, with_tls, sizeof(with_tls));
+        s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ITC | (settings->certificate ? MHD_USE_TLS : 0),
+                        0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET,
+                        (MHD_socket) settings->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
                         SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
                         on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!s->daemon)
                 return error_set(reterr, -EINVAL,
-                                "cannot start the TLS server: certificate and private key "
+                                "cannot start the server: certificate and private key "
                                 "must be PEM and belong together");
         *ret = TAKE_PTR(s);
         return 0;

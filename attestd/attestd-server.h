@@ -21,7 +21,8 @@ typedef struct Server Server;
 typedef struct ServerSettings {
         const Service *service; /* borrowed, as is everything here */
         int listen_fd;
-        const char *certificate, *key;                               /* PEM */
+        const char *certificate, *key;                               /* PEM; NULL: without TLS */
+        const char *host_authority;                                  /* PEM, or NULL */
         const char *prefix;                                          /* of all paths, "" or "/attest" */
         void (*failed)(void *userdata, const Request *q, int error); /* for the log */
         void *userdata;

@@ -19,6 +19,7 @@
  *      POST   /vm/ID/validate                 host: measurement in, secret packet out
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -73,6 +74,7 @@ typedef struct Service {
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
         void *now_data;
+        bool hosts_certified; /* hosts need a certificate */
         RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
 } Service;
 

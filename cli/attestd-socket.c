@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -53,7 +55,7 @@ static int split_address(const char *address, char **ret_host, char **ret_port, 
         return 0;
 }
 
-static int new_socket(const char *address, int *ret, char **reterr) {
+static int new_inet_socket(const char *address, int *ret, char **reterr) {
         const struct addrinfo hints = { .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                 .ai_socktype = SOCK_STREAM };
         _cleanup_free_ char *host = NULL, *port = NULL;
@@ -81,32 +83,95 @@ static int new_socket(const char *address, int *ret, char **reterr) {
         return 0;
 }
 
-static int address_of(int fd, char **ret) {
-        char host[NI_MAXHOST], port[NI_MAXSERV];
-        struct sockaddr_storage a;
-        socklen_t n = sizeof(a);
+/* A socket that a former run left is taken away, one that is answered is not. */
+static int bind_unix(int fd, const struct sockaddr_un *a) {
+        _cleanup_close_ int probe = -EBADF;
 
-        if (getsockname(fd, (struct sockaddr *) &a, &n) < 0)
+        if (bind(fd, (const struct sockaddr *) a, sizeof(*a)) >= 0)
+                return 0;
+        if (errno != EADDRINUSE)
                 return -errno;
-        if (getnameinfo((struct sockaddr *) &a, n, host, sizeof(host), port, sizeof(port),
-                            NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-                return -EINVAL;
-        if (asprintf(ret, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port) < 0) {
+        probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (probe < 0 || connect(probe, (const struct sockaddr *) a, sizeof(*a)) >= 0 ||
+                        errno != ECONNREFUSED)
+                return -EADDRINUSE;
+        if (unlink(a->sun_path) < 0)
+                return -errno;
+        return bind(fd, (const struct sockaddr *) a, sizeof(*a)) < 0 ? -errno : 0;
+}
+
+/* Accessible to its user and group. */
+static int new_unix_socket(const char *path, int *ret, char **reterr) {
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        _cleanup_close_ int fd = -EBADF;
+        mode_t mask;
+        int r;
+
+        if (path[0] != '/' || strlen(path) >= sizeof(a.sun_path))
+                return error_set(reterr, -EINVAL,
+                                "--listen: unix: and an absolute path of less than %zu characters",
+                                sizeof(a.sun_path));
+        memcpy(a.sun_path, path, strlen(path));
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0)
+                return -errno;
+        mask = umask(0117);
+        r = bind_unix(fd, &a);
+        (void) umask(mask);
+        if (r >= 0 && listen(fd, BACKLOG) < 0)
+                r = -errno;
+        if (r < 0)
+                return error_set(reterr, r, "cannot listen on %s: %s", path, strerror(-r));
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static bool is_local(const struct sockaddr_storage *a) {
+        const struct sockaddr_in *in = (const void *) a;
+        const struct sockaddr_in6 *in6 = (const void *) a;
+
+        return a->ss_family == AF_UNIX ||
+                        (a->ss_family == AF_INET && ntohl(in->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET) ||
+                        (a->ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr));
+}
+
+static int address_of(const struct sockaddr_storage *a, socklen_t n, char **ret) {
+        char host[NI_MAXHOST], port[NI_MAXSERV];
+        int r;
+
+        if (a->ss_family == AF_UNIX)
+                r = asprintf(ret, "unix:%.*s", (int) (n - offsetof(struct sockaddr_un, sun_path)),
+                                ((const struct sockaddr_un *) a)->sun_path);
+        else {
+                if (getnameinfo((const struct sockaddr *) a, n, host, sizeof(host), port, sizeof(port),
+                                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                        return -EINVAL;
+                r = asprintf(ret, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+        }
+        if (r < 0) {
                 *ret = NULL;
                 return -ENOMEM;
         }
         return 0;
 }
 
-int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr) {
+int attestd_listen(const char *address, bool local, int *ret_fd, char **ret_address, char **reterr) {
         _cleanup_close_ int fd = -EBADF;
+        const char *path = startswith(address, "unix:");
+        struct sockaddr_storage a = {};
+        socklen_t n = sizeof(a);
         int r = passed_socket(&fd, reterr);
 
         if (r == 0)
-                r = new_socket(address, &fd, reterr);
+                r = path ? new_unix_socket(path, &fd, reterr) : new_inet_socket(address, &fd, reterr);
         if (r < 0)
                 return r;
-        r = address_of(fd, ret_address);
+        if (getsockname(fd, (struct sockaddr *) &a, &n) < 0)
+                return -errno;
+        if (local && !is_local(&a))
+                return error_set(reterr, -EPERM,
+                                "--plain: only on a loopback address or a unix socket, where the proxy is");
+        r = address_of(&a, n, ret_address);
         if (r < 0)
                 return error_set(reterr, r, "cannot listen on this kind of socket");
         *ret_fd = TAKE_FD(fd);

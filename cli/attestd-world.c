@@ -19,7 +19,6 @@
 #include "strutil.h"
 
 #define RATE_BURST_SECONDS 8u
-#define TOKEN_BYTES        32u
 #define PEM_SIZE_MAX       (64u * 1024)
 #define STATE_DEFAULT      "/var/lib/cvmspawn-attestd"
 #define DEV_TEMPLATE       "/tmp/cvmspawn-attestd-XXXXXX"
@@ -30,6 +29,7 @@ void attestd_world_done(AttestdWorld *w) {
         free(w->collateral);
         attestd_snp_done(w);
         free(w->state);
+        free(w->host_ca);
         throwaway_server_done(&w->tls);
         *w = (AttestdWorld) {};
 }
@@ -132,62 +132,6 @@ static int load_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr)
         return 0;
 }
 
-int attestd_add_owner(AttestdWorld *w, const char *name, const char *token_file, char **reterr) {
-        uint8_t raw[TOKEN_BYTES], hash[STORE_TOKEN_HASH_SIZE];
-        char *token = NULL;
-        int r = crypto_random(NULL, raw, sizeof(raw));
-
-        if (r < 0)
-                return r;
-        token = hex_encode(raw, sizeof(raw));
-        erase_memory(raw, sizeof(raw));
-        if (!token)
-                return -ENOMEM;
-        r = service_token_hash(token, strlen(token), hash);
-        if (r >= 0) {
-                r = file_write_atomic(token_file, token, strlen(token), 0600, ATOMIC_FILE_EXACT_MODE);
-                if (r < 0)
-                        (void) error_set(reterr, r, "cannot write the token to '%s': %s", token_file,
-                                        strerror(-r));
-        }
-        erase_string_free(token);
-        if (r < 0)
-                return r;
-        r = w->store->ops->owner_add(w->store, name, hash);
-        if (r < 0) {
-                (void) remove(token_file);
-                return error_set(reterr, r, "cannot add the owner '%s': %s", name,
-                                r == -EEXIST ? "there is one of this name" : strerror(-r));
-        }
-        return 0;
-}
-
-/* The owner "dev" with its token in the state directory, made once; the file may be there without the owner, if the first start did not get
- * any further. */
-static int add_dev_owner(AttestdWorld *w, char **reterr) {
-        _cleanup_(secret_buf_done) SecretBuf token = {};
-        _cleanup_free_ char *path = NULL;
-        _cleanup_close_ int fd = -EBADF;
-        uint8_t hash[STORE_TOKEN_HASH_SIZE];
-        int64_t owner;
-        int r = in_state(w, "token", &path);
-
-        if (r < 0)
-                return r;
-        fd = fd_open(path, O_RDONLY, 0);
-        if (fd == -ENOENT)
-                return attestd_add_owner(w, "dev", path, reterr);
-        r = fd < 0 ? fd : secret_buf_read_fd(&token, fd, 2 * TOKEN_BYTES);
-        if (r >= 0)
-                r = service_token_hash((const char *) token.data, token.size, hash);
-        if (r >= 0) {
-                r = w->store->ops->owner_find(w->store, hash, &owner);
-                if (r == -ENOENT)
-                        r = w->store->ops->owner_add(w->store, "dev", hash);
-        }
-        return r < 0 ? error_set(reterr, r, "the token in '%s' is not usable: %s", path, strerror(-r)) : 0;
-}
-
 int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_free_ char *db = NULL;
         int r;
@@ -202,7 +146,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (r >= 0)
                 r = load_collateral(a, w, reterr);
         if (r >= 0 && a->dev)
-                r = add_dev_owner(w, reterr);
+                r = attestd_add_dev_owner(w, reterr);
         if (r >= 0 && a->insecure_root)
                 r = platform_load_root(a->insecure_root, &w->root, reterr);
         if (r >= 0)
@@ -225,6 +169,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .kds_cache = a->kds_cache,
                 .random = crypto_random,
                 .now = clock_now,
+                .hosts_certified = a->host_ca,
                 .rate = &w->rate,
         };
         return 0;
@@ -245,6 +190,13 @@ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_free_ char *path = NULL;
         int r;
 
+        if (a->plain)
+                return 0;
+        if (a->host_ca) {
+                r = read_pem("--host-ca", a->host_ca, &w->host_ca, reterr);
+                if (r < 0)
+                        return r;
+        }
         if (a->tls_cert || !a->dev) {
                 r = read_pem("--tls-cert", a->tls_cert, &w->tls.certificate, reterr);
                 return r < 0 ? r : read_pem("--tls-key", a->tls_key, &w->tls.key, reterr);

@@ -25,12 +25,18 @@
 
 static const OptionRow rows[] = {
         { "listen", 'l', OPTION_REQUIRED, "ADDRESS:PORT", "Service",
-                        "numeric address (" LISTEN_DEFAULT "); a socket of the service\nmanager goes before",
+                        "numeric address (" LISTEN_DEFAULT
+                        "), or unix:PATH; a socket of\nthe service manager goes before",
                         NULL, option_set_string, AT(listen), 0 },
         { "tls-cert", 0, OPTION_REQUIRED, "FILE", NULL, "certificate chain of the server, PEM", "@file",
                         option_set_string, AT(tls_cert), 0 },
         { "tls-key", 0, OPTION_REQUIRED, "FILE", NULL, "its private key, PEM", "@file", option_set_string,
                         AT(tls_key), 0 },
+        { "plain", 0, OPTION_NONE, NULL, NULL, "without TLS, behind a proxy on this machine that has it",
+                        NULL, option_set_true, AT(plain), 0 },
+        { "host-ca", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "hosts need a certificate of one of these, PEM; owners do not", "@file",
+                        option_set_string, AT(host_ca), 0 },
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "what all paths begin with, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
         { "rate", 0, OPTION_REQUIRED, "N", NULL,
@@ -49,6 +55,9 @@ static const OptionRow rows[] = {
                         option_set_string, AT(add_owner), 0 },
         { "token-file", 0, OPTION_REQUIRED, "FILE", NULL, "with --add-owner: the new file for the token",
                         "@file", option_set_string, AT(token_file), 0 },
+        { "owner-cert", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "with --add-owner, instead of a token: the certificate that\nthe owner shows, PEM",
+                        "@file", option_set_string, AT(owner_cert), 0 },
         { "certs", 0, OPTION_REQUIRED, "FILE", "Platforms",
                         "AMD's ask_ark file of a generation, for hosts that do not\nsend it; repeatable",
                         "@file", option_append, AT(certs), 0 },
@@ -91,8 +100,8 @@ static const OptionTable table = {
 
 static void arguments_done(AttestdArgs *a) {
         char *strings[] = { a->listen, a->state, a->secrets_key, a->tls_cert, a->tls_key, a->cek_store,
-                a->kds_url, a->insecure_root, a->prefix, a->add_owner, a->token_file, a->kds_cache,
-                a->insecure_snp_root };
+                a->kds_url, a->insecure_root, a->owner_cert, a->host_ca, a->prefix, a->add_owner,
+                a->token_file, a->kds_cache, a->insecure_snp_root };
 
         FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
                 free(*s);
@@ -144,7 +153,8 @@ static int announce(const AttestdArgs *a, const Daemon *d, const AttestdWorld *w
                 log_notice("listening on %s", address);
                 return 0;
         }
-        (void) snprintf(url, sizeof(url), "https://%s%s", address, a->prefix ?: "");
+        (void) snprintf(url, sizeof(url), "%s://%s%s", a->plain ? "http" : "https", address,
+                        a->prefix ?: "");
         r = js_build(&j, "{s:s, s:s}", "url", url, "state", w->state);
         text = r >= 0 ? js_text(j, JS_SHORT) : NULL;
         if (!text)
@@ -175,9 +185,11 @@ static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr
         d->notify_fd = attestd_notify_open();
         r = attestd_load_tls(a, w, reterr);
         if (r >= 0)
-                r = attestd_listen(a->listen ?: LISTEN_DEFAULT, &settings.listen_fd, &address, reterr);
+                r = attestd_listen(a->listen ?: LISTEN_DEFAULT, a->plain, &settings.listen_fd, &address,
+                                reterr);
         settings.certificate = w->tls.certificate;
         settings.key = w->tls.key;
+        settings.host_authority = w->host_ca;
         if (r >= 0) /* takes the socket */
                 r = server_new(&settings, &d->server, reterr);
         if (r >= 0)
@@ -223,8 +235,11 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         }
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        if (!!a->add_owner != !!a->token_file)
-                return error_set(reterr, -EINVAL, "--add-owner= and --token-file= belong together");
+        if (!!a->add_owner != (!!a->token_file != !!a->owner_cert) || (a->token_file && a->owner_cert))
+                return error_set(reterr, -EINVAL,
+                                "--add-owner= and either --token-file= or --owner-cert= belong together");
+        if (a->plain && (a->host_ca || a->tls_cert || a->tls_key))
+                return error_set(reterr, -EINVAL, "--plain: certificates are seen with TLS only");
         if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
                 return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
                                 a->prefix);
@@ -239,6 +254,8 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         r = attestd_world_open(a, &w, reterr);
         if (r < 0)
                 return r;
+        if (a->add_owner && a->owner_cert)
+                return attestd_add_owner_certificate(&w, a->add_owner, a->owner_cert, reterr);
         if (a->add_owner)
                 return attestd_add_owner(&w, a->add_owner, a->token_file, reterr);
         if (a->insecure_root)

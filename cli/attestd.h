@@ -14,10 +14,10 @@ typedef struct AttestdArgs {
         char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
                         *prefix;
         char *add_owner, *token_file;
-        char *kds_cache, *insecure_snp_root;
+        char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root;
         char **certs, **snp_certs;
         unsigned rate;
-        bool dev, online, help;
+        bool dev, online, plain, help;
 } AttestdArgs;
 
 #define FETCH_ID_MAX  128u /* digits */
@@ -50,6 +50,7 @@ typedef struct AttestdWorld {
         SnpTrust snp_trust;
         ServiceFile *snp_files; /* owned, with their data */
         size_t n_snp_files;
+        char *host_ca;       /* owned; PEM */
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         RateTable rate;
         Service service;
@@ -62,12 +63,17 @@ _warn_unused_result_ int attestd_world_open(const AttestdArgs *a, AttestdWorld *
 _warn_unused_result_ int attestd_load_snp(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 void attestd_snp_done(AttestdWorld *w);
 _warn_unused_result_ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr);
-/* A new owner, whose token goes into a new file, for its reader only. */
+/* A new owner: known by a certificate; or by a token, which goes into a new file, for its reader only. */
+_warn_unused_result_ int attestd_add_dev_owner(AttestdWorld *w, char **reterr);
+_warn_unused_result_ int attestd_add_owner_certificate(
+                AttestdWorld *w, const char *name, const char *file, char **reterr);
 _warn_unused_result_ int attestd_add_owner(
                 AttestdWorld *w, const char *name, const char *token_file, char **reterr);
 
-/* The socket that the service manager passed, or a new one. *ret_address is "host:port" (owned). */
-_warn_unused_result_ int attestd_listen(const char *address, int *ret_fd, char **ret_address, char **reterr);
+/* The socket that the service manager passed, or a new one. *ret_address is "host:port" or "unix:PATH" (owned). Only with `local`, which
+ * others cannot reach, without TLS: -EPERM. */
+_warn_unused_result_ int attestd_listen(
+                const char *address, bool local, int *ret_fd, char **ret_address, char **reterr);
 /* Before anything secret is read: the child keeps what is in memory now. */
 _warn_unused_result_ int attestd_fetch_start(const AttestdArgs *a, AttestdFetch *f, char **reterr);
 void attestd_fetch_done(AttestdFetch *f);

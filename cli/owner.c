@@ -24,7 +24,7 @@
 #define TIMEOUT_SECONDS 60u
 
 typedef struct Arguments {
-        char *url, *ca, *token_file, *json;
+        char *url, *ca, *token_file, *cert, *key, *json;
         bool help;
 } Arguments;
 
@@ -38,6 +38,10 @@ static const OptionRow rows[] = {
                         "@file", option_set_string, AT(ca), 0 },
         { "token-file", 't', OPTION_REQUIRED, "FILE", NULL, "the owner's token", "@file", option_set_string,
                         AT(token_file), 0 },
+        { "cert", 0, OPTION_REQUIRED, "FILE", NULL, "instead of a token: the owner's certificate, PEM",
+                        "@file", option_set_string, AT(cert), 0 },
+        { "key", 0, OPTION_REQUIRED, "FILE", NULL, "its private key, PEM", "@file", option_set_string,
+                        AT(key), 0 },
         { "json", 0, OPTION_REQUIRED, "STYLE", "Output", "pretty (default) or short", "pretty short",
                         option_set_string, AT(json), 0 },
         { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
@@ -71,6 +75,8 @@ static void arguments_done(Arguments *a) {
         free(a->url);
         free(a->ca);
         free(a->token_file);
+        free(a->cert);
+        free(a->key);
         free(a->json);
 }
 
@@ -96,7 +102,8 @@ static int read_token(const char *path, SecretBuf *ret, char **reterr) {
         int r;
 
         if (!path)
-                return error_set(reterr, -EINVAL, "--token-file=FILE is needed");
+                return error_set(reterr, -EINVAL,
+                                "--token-file=FILE is needed, or --cert=FILE and --key=FILE");
         r = secret_buf_read_path(&token, path, TOKEN_MAX);
         if (r < 0)
                 return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
@@ -157,7 +164,9 @@ static int request(const Arguments *a, const Verb *v, char *const *words, HttpAn
 
         if (!a->url || !startswith(a->url, "https://"))
                 return error_set(reterr, -EINVAL, "--service=https://HOST:PORT is needed");
-        r = read_token(a->token_file, &token, reterr);
+        if (!!a->cert != !!a->key)
+                return error_set(reterr, -EINVAL, "--cert= and --key= belong together");
+        r = a->token_file || !a->cert ? read_token(a->token_file, &token, reterr) : 0;
         if (r >= 0 && v->file)
                 r = read_body(words[2], &body, reterr);
         if (r < 0)
@@ -182,6 +191,8 @@ static int request(const Arguments *a, const Verb *v, char *const *words, HttpAn
                                         .content_type = v->file ? "application/json" : NULL,
                                         .authorization = (const char *) token.data,
                                         .ca_file = a->ca,
+                                        .cert_file = a->cert,
+                                        .key_file = a->key,
                                         .timeout_seconds = TIMEOUT_SECONDS,
                         },
                         ANSWER_MAX, ret, reterr);

@@ -142,6 +142,10 @@ static bool set_options(HttpClient *c, const HttpRequest *q, struct curl_slist *
                 return false;
         if (q->ca_file && c->easy_setopt(c->easy, CURLOPT_CAINFO, q->ca_file) != CURLE_OK)
                 return false;
+        if (q->cert_file &&
+                        (c->easy_setopt(c->easy, CURLOPT_SSLCERT, q->cert_file) != CURLE_OK ||
+                                        c->easy_setopt(c->easy, CURLOPT_SSLKEY, q->key_file) != CURLE_OK))
+                return false;
         if (headers && c->easy_setopt(c->easy, CURLOPT_HTTPHEADER, headers) != CURLE_OK)
                 return false;
         if (q->body &&

@@ -33,6 +33,7 @@ typedef struct HttpRequest {
         const char *content_type;  /* of the body */
         const char *authorization; /* whole header line, a secret: "Authorization: Bearer ..."; or NULL */
         const char *ca_file;       /* whom to trust instead of the system's store, or NULL */
+        const char *cert_file, *key_file; /* to show to the server, PEM; or NULL */
         unsigned timeout_seconds;
 } HttpRequest;
 
