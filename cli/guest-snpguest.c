@@ -152,7 +152,7 @@ static int certificates(const Arguments *a, char **words, char **reterr) {
         if (r < 0)
                 return r;
         if (!report.certs) {
-                log_notice("the host has loaded no certificates");
+                log_notice("%s", *report.note ? report.note : "the host has loaded no certificates");
                 return 0;
         }
         r = snp_cert_table_decode(report.certs, report.certs_size, &t, reterr);

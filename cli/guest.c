@@ -156,7 +156,7 @@ int guest_get_report(const GuestArguments *a, const uint8_t data[static GUEST_RE
         r = guest_report_by_tsm(a->tsm ?: GUEST_TSM, data, vmpl, ret, &why);
         if (r >= 0 || r == -ENOMEM)
                 return r;
-        if (streq(interface, "auto") && r == -ENOENT) {
+        if (streq(interface, "auto") && (r == -ENOENT || r == -ENXIO)) {
                 r = guest_report_by_device(device, data, vmpl, ret, reterr);
                 return r == -ENOENT && why ? error_prefix(reterr, r, "%s; and", why) : r;
         }
@@ -178,7 +178,9 @@ static int do_report(const GuestArguments *a, char **reterr) {
         if (r < 0)
                 return r;
         if (!report.certs && (a->certs || a->with_certs))
-                log_notice("the host gave no certificates with the report");
+                log_notice("%s: the report comes without them",
+                                *report.note ? report.note
+                                             : "the host gave no certificates with the report");
         if (a->certs && report.certs) {
                 r = guest_write(a->certs, report.certs, report.certs_size, 0644, reterr);
                 if (r < 0)

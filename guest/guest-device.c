@@ -14,10 +14,30 @@
 #include "overflow.h"
 #include "secret.h"
 
+/* AMD 56860, "ATTESTATION_REPORT structure" and the status codes of MSG_REPORT_RSP and MSG_KEY_RSP. */
+#define SNP_REPORT_DATA      0x50u
+#define STATUS_INVALID_PARAM 0x16u
+#define STATUS_INVALID_KEY   0x27u
+
+#define ROOM_ATTEMPTS_MAX                                                                                   \
+        4u /* the host may load other certificates between two requests, but hardly more often */
+
 void guest_report_done(GuestReport *r) {
         free(r->report);
         free(r->certs);
         *r = (GuestReport) {};
+}
+
+int guest_report_check(const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr) {
+        if (r->report_size != GUEST_REPORT_SIZE)
+                return error_set(reterr, -EBADMSG,
+                                "what came as a report has %zu bytes, an SNP report has %u: nothing is kept "
+                                "of it",
+                                r->report_size, GUEST_REPORT_SIZE);
+        if (memcmp(r->report + SNP_REPORT_DATA, data, GUEST_REPORT_DATA) != 0)
+                return error_set(reterr, -EBADMSG,
+                                "the report carries other data than was asked for: nothing is kept of it");
+        return 0;
 }
 
 static int open_device(const char *device, char **reterr) {
@@ -29,47 +49,62 @@ static int open_device(const char *device, char **reterr) {
                                 "sev-guest)",
                                 device);
         if (fd < 0)
-                return error_set(reterr, fd, "cannot open '%s': %s", device, strerror(-fd));
+                return error_set(reterr, fd, "cannot open '%s': %s%s", device, strerror(-fd),
+                                fd == -EACCES || fd == -EPERM ? ": run as root" : "");
         return fd;
 }
 
-/* What the firmware's and the hypervisor's numbers mean, as far as a user can act on it. */
-static const char *explain(const SevGuestRequest *q) {
-        if (q->vmm_error == SEV_GUEST_VMM_BUSY)
-                return "the host limits the rate of requests: try again";
-        switch (q->firmware_error) {
-        case 0x16:
-                return "the firmware refuses the parameters: a VMPL that this guest may not speak for, or "
-                       "fields it does not know";
-        case 0x27:
+/* AMD 56860, status codes of the guest messages. */
+static const char *explain_status(uint32_t status) {
+        switch (status) {
+        case STATUS_INVALID_PARAM:
+                return "the firmware refuses the parameters: a VMPL that this guest may not speak for, an "
+                       "SVN or "
+                       "TCB above its own, or fields it does not know";
+        case STATUS_INVALID_KEY:
                 return "the firmware has no such key";
         default:
-                return "see dmesg";
+                return "AMD 56860 lists them";
         }
 }
 
-static int request(int fd, unsigned long number, const char *what, SevGuestRequest *q, char **reterr) {
-        if (ioctl(fd, number, q) < 0) {
-                int r = -errno;
-
-                return error_set(reterr, r, "%s failed: %s (firmware error 0x%x, hypervisor error 0x%x): %s",
-                                what, strerror(-r), q->firmware_error, q->vmm_error, explain(q));
-        }
-        return 0;
+/* What the errors of the driver mean, as far as a user can act on it. */
+static const char *explain(const SevGuestRequest *q, int r) {
+        if (q->vmm_error == SEV_GUEST_VMM_BUSY)
+                return "the host limits the rate of requests: try again later";
+        if (r == -ENOTTY)
+                return "the kernel lost its channel to the firmware (VMPCK), or knows no such request: see "
+                       "dmesg; "
+                       "a lost channel comes back with a reboot only";
+        if (q->firmware_error == STATUS_INVALID_PARAM || q->firmware_error == STATUS_INVALID_KEY)
+                return explain_status(q->firmware_error);
+        return "see dmesg";
 }
 
-static int take_report(
-                const uint8_t response[static SEV_GUEST_RESPONSE_SIZE], GuestReport *ret, char **reterr) {
+static int fail(const SevGuestRequest *q, int r, const char *what, char **reterr) {
+        return error_set(reterr, r, "%s failed: %s (firmware error 0x%x, hypervisor error 0x%x): %s", what,
+                        strerror(-r), q->firmware_error, q->vmm_error, explain(q, r));
+}
+
+static int call(int fd, unsigned long number, SevGuestRequest *q) {
+        q->firmware_error = q->vmm_error = 0;
+        return ioctl(fd, number, q) < 0 ? -errno : 0;
+}
+
+/* *ret_status is the firmware's; only with 0 there is a report. */
+static int take_report(const uint8_t response[static SEV_GUEST_RESPONSE_SIZE], GuestReport *ret,
+                uint32_t *ret_status, char **reterr) {
         ByteReader r = byte_reader(response, SEV_GUEST_RESPONSE_SIZE);
-        uint32_t status, size;
+        uint32_t size;
         const uint8_t *p;
 
-        if (byte_reader_le32(&r, &status) < 0 || byte_reader_le32(&r, &size) < 0 ||
+        if (byte_reader_le32(&r, ret_status) < 0 || byte_reader_le32(&r, &size) < 0 ||
                         byte_reader_seek(&r, SEV_GUEST_RESPONSE_HEADER) < 0)
                 return -EBADMSG;
-        if (status != 0)
-                return error_set(reterr, -EIO, "the firmware answered the report request with status 0x%x",
-                                status);
+        if (*ret_status != 0)
+                return error_set(reterr, -EIO,
+                                "the firmware answered the report request with status 0x%x: %s", *ret_status,
+                                explain_status(*ret_status));
         if (size == 0 || byte_reader_take(&r, size, &p) < 0)
                 return error_set(reterr, -EBADMSG, "the firmware's answer says that the report has %u bytes",
                                 size);
@@ -81,53 +116,103 @@ static int take_report(
         return 0;
 }
 
-int guest_report_by_device(const char *device, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl,
-                GuestReport *ret, char **reterr) {
-        _cleanup_close_ int fd = open_device(device, reterr);
+/* With certificates, in as much room as the host says it needs: 1 if there is no getting them, the note says why. The first time without
+ * room: the answer is the report if there are none. */
+static int ask_extended(int fd, SevGuestExtendedRequest *body, SevGuestRequest *q, GuestReport *report,
+                char **reterr) {
+        for (unsigned i = 0; i < ROOM_ATTEMPTS_MAX; i++) {
+                uint64_t size = 0;
+                int r = call(fd, SEV_GUEST_GET_EXTENDED_REPORT, q);
+
+                if (r == 0 || r == -ENOTTY)
+                        return r == 0 ? 0 : 1; /* an older kernel */
+                if (r == -EINVAL && body->certs_size > 0) {
+                        (void) snprintf(report->note, sizeof(report->note),
+                                        "the host has %u bytes of certificates, more than this kernel takes",
+                                        body->certs_size);
+                        return 1;
+                }
+                if (q->vmm_error != SEV_GUEST_VMM_INVALID_LEN)
+                        return fail(q, r, "asking for an extended report", reterr);
+                if (!align_u64(body->certs_size, 4096, &size) || size == 0 || size > GUEST_CERTS_MAX) {
+                        (void) snprintf(report->note, sizeof(report->note),
+                                        "the host wants room for %u bytes of certificates, which is out of "
+                                        "all measure",
+                                        body->certs_size);
+                        return 1;
+                }
+                free(report->certs);
+                report->certs = calloc(1, size);
+                if (!report->certs)
+                        return -ENOMEM;
+                report->certs_size = size;
+                body->certs_address = (uintptr_t) report->certs;
+                body->certs_size = (uint32_t) size;
+        }
+        (void) snprintf(report->note, sizeof(report->note),
+                        "the host wants more room for its certificates each time it is asked");
+        return 1;
+}
+
+static void drop_certs(GuestReport *r) {
+        free(r->certs);
+        r->certs = NULL;
+        r->certs_size = 0;
+}
+
+static int ask(int fd, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
+                uint32_t *ret_status, char **reterr) {
         _cleanup_(guest_report_done) GuestReport report = { .interface = "ioctl" };
-        _cleanup_free_ uint8_t *response = calloc(1, SEV_GUEST_RESPONSE_SIZE), *certs = NULL;
-        SevGuestExtendedRequest body = { .report.vmpl = vmpl == GUEST_VMPL_ANY ? 0 : vmpl };
+        _cleanup_free_ uint8_t *response = calloc(1, SEV_GUEST_RESPONSE_SIZE);
+        SevGuestExtendedRequest body = { .report.vmpl = vmpl };
         SevGuestRequest q = { .message_version = SEV_GUEST_MESSAGE_VERSION,
                 .request = (uintptr_t) &body,
                 .response = (uintptr_t) response };
         int r;
 
-        if (fd < 0)
-                return fd;
         if (!response)
                 return -ENOMEM;
         memcpy(body.report.data, data, GUEST_REPORT_DATA);
-
-        /* Without room for certificates first: the answer is the report if there are none, else how much room to make. */
-        r = ioctl(fd, SEV_GUEST_GET_EXTENDED_REPORT, &q) < 0 ? -errno : 0;
-        if (r < 0 && q.vmm_error == SEV_GUEST_VMM_INVALID_LEN) {
-                uint64_t size = 0;
-
-                if (!align_u64(body.certs_size, 4096, &size) || size == 0 || size > GUEST_CERTS_MAX)
-                        return error_set(reterr, -EMSGSIZE,
-                                        "the host wants room for %u bytes of certificates", body.certs_size);
-                certs = calloc(1, size);
-                if (!certs)
-                        return -ENOMEM;
-                body.certs_address = (uintptr_t) certs;
-                body.certs_size = (uint32_t) size;
-                q.firmware_error = q.vmm_error = 0;
-                r = request(fd, SEV_GUEST_GET_EXTENDED_REPORT, "asking for an extended report", &q, reterr);
-        } else if (r < 0) {
-                q.firmware_error = q.vmm_error = 0;
-                r = request(fd, SEV_GUEST_GET_REPORT, "asking for a report", &q, reterr);
+        r = ask_extended(fd, &body, &q, &report, reterr);
+        if (r > 0) {
+                drop_certs(&report);
+                r = call(fd, SEV_GUEST_GET_REPORT, &q);
+                if (r < 0)
+                        r = fail(&q, r, "asking for a report", reterr);
         }
+        if (r == 0)
+                r = take_report(response, &report, ret_status, reterr);
+        if (r == 0)
+                r = guest_report_check(&report, data, reterr);
         if (r < 0)
                 return r;
-        r = take_report(response, &report, reterr);
-        if (r < 0)
-                return r;
-        if (certs && !bytes_are_zero(certs, body.certs_size)) {
-                report.certs_size = body.certs_size;
-                report.certs = TAKE_PTR(certs);
-        }
+        if (report.certs && bytes_are_zero(report.certs, report.certs_size))
+                drop_certs(&report);
         *ret = TAKE_STRUCT(report, (GuestReport) {});
         return 0;
+}
+
+int guest_report_by_device(const char *device, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl,
+                GuestReport *ret, char **reterr) {
+        _cleanup_close_ int fd = open_device(device, reterr);
+        uint32_t status = 0;
+        int r;
+
+        if (fd < 0)
+                return fd;
+        if (vmpl != GUEST_VMPL_ANY)
+                return ask(fd, data, vmpl, ret, &status, reterr);
+        /* The guest's own level: the first that the firmware lets it speak for. */
+        for (vmpl = 0;; vmpl++) {
+                _cleanup_free_ char *error = NULL;
+
+                r = ask(fd, data, vmpl, ret, &status, &error);
+                if (r >= 0)
+                        return r;
+                if (status != STATUS_INVALID_PARAM || vmpl == GUEST_VMPL_MAX)
+                        return error_set(reterr, r, "%s", error ?: strerror(-r));
+                status = 0;
+        }
 }
 
 int guest_derive_key(const char *device, const GuestKeyRequest *key, uint8_t ret[static GUEST_KEY_SIZE],
@@ -149,10 +234,12 @@ int guest_derive_key(const char *device, const GuestKeyRequest *key, uint8_t ret
 
         if (fd < 0)
                 return fd;
-        r = request(fd, SEV_GUEST_GET_DERIVED_KEY, "deriving a key", &q, reterr);
-        if (r == 0 && le32_read(response) != 0)
-                r = error_set(reterr, -EIO, "the firmware answered the key request with status 0x%x",
-                                le32_read(response));
+        r = call(fd, SEV_GUEST_GET_DERIVED_KEY, &q);
+        if (r < 0)
+                r = fail(&q, r, "deriving a key", reterr);
+        else if (le32_read(response) != 0)
+                r = error_set(reterr, -EIO, "the firmware answered the key request with status 0x%x: %s",
+                                le32_read(response), explain_status(le32_read(response)));
         if (r == 0)
                 memcpy(ret, response + SEV_GUEST_RESPONSE_HEADER, GUEST_KEY_SIZE);
         erase_memory(response, sizeof(response));

@@ -14,8 +14,10 @@
 #define GUEST_TSM         "/sys/kernel/config/tsm/report"
 #define GUEST_REPORT_DATA 64u
 #define GUEST_KEY_SIZE    32u
+#define GUEST_REPORT_SIZE 0x4a0u        /* of every version */
 #define GUEST_CERTS_MAX   (64u * 1024u) /* the kernel takes 16 KiB */
-#define GUEST_VMPL_ANY    0xffffffffu   /* as the kernel likes it */
+#define GUEST_VMPL_MAX    3u
+#define GUEST_VMPL_ANY    0xffffffffu /* the guest's own: the most privileged that it may speak for */
 
 typedef struct GuestReport {
         uint8_t *report; /* owned; the raw bytes, whatever their version */
@@ -23,11 +25,15 @@ typedef struct GuestReport {
         uint8_t *certs; /* owned; the host's certificate table, NULL if it gave none */
         size_t certs_size;
         char interface[32]; /* "tsm: sev_guest" or "ioctl" */
+        char note[160];     /* why the certificates that the host has are not there, or empty */
 } GuestReport;
 
 void guest_report_done(GuestReport *r);
+/* It has a report's size and carries the data that was asked for: everything else is the verifier's to judge. */
+_warn_unused_result_ int guest_report_check(
+                const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr);
 
-/* -ENOENT with a sentence if the interface is not there; vmpl: 0 to 3 or GUEST_VMPL_ANY. */
+/* -ENOENT with a sentence if the interface is not there, -ENXIO if nothing answers behind it; vmpl: 0 to 3 or GUEST_VMPL_ANY. */
 _warn_unused_result_ int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT_DATA],
                 uint32_t vmpl, GuestReport *ret, char **reterr);
 _warn_unused_result_ int guest_report_by_device(const char *device,

@@ -61,6 +61,11 @@ int guest_notify(const char *root, char *const *lines, char **reterr) {
         if (r < 0)
                 return r;
         fd = fd_open(path, O_WRONLY | O_NOCTTY, 0);
+        if (fd == -EBUSY)
+                return error_set(reterr, fd,
+                                "'%s' is in use: under --run= the launcher's own unit speaks there, and says READY=1 "
+                                "and EXIT_STATUS= for its command",
+                                path);
         r = fd < 0 ? fd : fd_write_all(fd, s, strlen(s));
         return r < 0 ? error_set(reterr, r, "cannot write to '%s': %s", path, strerror(-r)) : 0;
 }

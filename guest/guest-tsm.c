@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -42,64 +43,146 @@ static int read_number(int dir, const char *name, uint64_t *ret, char **reterr) 
         return r < 0 ? error_set(reterr, r, "TSM attribute '%s': '%s' is no number", name, s) : 0;
 }
 
-/* privlevel is refused below the kernel's own level, which privlevel_floor tells. */
-static int set_level(int dir, uint32_t vmpl, char **reterr) {
-        char number[16];
+/* privlevel is refused below the kernel's own level, which privlevel_floor tells; left alone it is 0. *writes counts. */
+static int set_level(int dir, uint32_t vmpl, uint64_t *writes, char **reterr) {
+        char number[24];
         uint64_t floor = 0;
-        int n = snprintf(number, sizeof(number), "%u", vmpl);
+        int n;
 
-        if (vmpl == GUEST_VMPL_ANY)
-                return 0;
-        if (read_number(dir, "privlevel_floor", &floor, NULL) == 0 && vmpl < floor)
+        if (read_number(dir, "privlevel_floor", &floor, NULL) < 0)
+                floor = 0;
+        if (vmpl != GUEST_VMPL_ANY && vmpl < floor)
                 return error_set(reterr, -EINVAL,
                                 "VMPL %u: this guest runs at VMPL %u and cannot speak for a lower number",
                                 vmpl, (unsigned) floor);
+        if (vmpl == GUEST_VMPL_ANY && floor == 0)
+                return 0;
+        n = snprintf(number, sizeof(number), "%" PRIu64, vmpl == GUEST_VMPL_ANY ? floor : vmpl);
+        ++*writes;
         return write_attribute(dir, "privlevel", number, (size_t) n, reterr);
 }
 
+/* What the driver's errors mean; it tells no numbers here. */
+static const char *explain(int r) {
+        switch (r) {
+        case -ETIMEDOUT:
+                return "the host limits the rate of requests: try again later";
+        case -ENOTTY:
+                return "the kernel lost its channel to the firmware (VMPCK): see dmesg; it comes back with "
+                       "a reboot only";
+        case -ENXIO:
+                return "the firmware refused the request, or its driver has gone: --interface=ioctl tells "
+                       "its status";
+        case -EIO:
+                return "the firmware or the host refused: --interface=ioctl tells their errors, and so does "
+                       "dmesg";
+        default:
+                return NULL;
+        }
+}
+
+/* 1: somebody else is at it, try again. */
 static int read_blobs(int dir, GuestReport *report, char **reterr) {
-        _cleanup_free_ char *provider = NULL, *out = NULL, *aux = NULL;
-        size_t n;
+        _cleanup_free_ char *out = NULL, *aux = NULL, *error = NULL;
         int r;
 
-        r = read_attribute(dir, "outblob", &out, &report->report_size, reterr);
+        r = read_attribute(dir, "outblob", &out, &report->report_size, &error);
+        if (r == -EAGAIN || r == -EBUSY || r == -EINTR)
+                return 1;
         if (r < 0)
-                return r;
+                return error_set(reterr, r, "%s%s%s", error ?: strerror(-r), explain(r) ? ": " : "",
+                                explain(r) ?: "");
         if (read_attribute(dir, "auxblob", &aux, &report->certs_size, NULL) < 0 || report->certs_size == 0)
                 report->certs_size = 0;
         else
                 report->certs = (uint8_t *) TAKE_PTR(aux);
         report->report = (uint8_t *) TAKE_PTR(out);
-        if (read_attribute(dir, "provider", &provider, &n, NULL) == 0)
-                provider[strcspn(provider, "\n")] = 0;
-        (void) snprintf(report->interface, sizeof(report->interface), "tsm: %s", provider ?: "?");
         return 0;
 }
 
+/* Others' reports have other layouts: what they mean is not ours to say. */
+static int check_provider(int dir, char ret[static 32], char **reterr) {
+        _cleanup_free_ char *provider = NULL;
+        size_t n;
+        int r;
+
+        r = read_attribute(dir, "provider", &provider, &n, reterr);
+        if (r < 0)
+                return r;
+        provider[strcspn(provider, "\n")] = 0;
+        if (!streq(provider, "sev_guest"))
+                return error_set(reterr, -EOPNOTSUPP,
+                                "the kernel's reports come from '%s' here, not from sev_guest: this is no "
+                                "SEV-SNP guest",
+                                provider);
+        (void) snprintf(ret, 32, "tsm: %s", provider);
+        return 0;
+}
+
+/* generation counts the writes to an entry: ours alone if it moved by as many as we made. */
 static int ask(int dir, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
                 char **reterr) {
+        bool busy = false;
+
         for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
                 _cleanup_(guest_report_done) GuestReport report = {};
-                uint64_t before = 0, after = 0;
+                uint64_t before = 0, after = 0, writes = 1;
                 int r;
 
-                r = set_level(dir, vmpl, reterr);
-                if (r == 0)
-                        r = write_attribute(dir, "inblob", data, GUEST_REPORT_DATA, reterr);
+                r = check_provider(dir, report.interface, reterr);
                 if (r == 0)
                         r = read_number(dir, "generation", &before, reterr);
                 if (r == 0)
+                        r = set_level(dir, vmpl, &writes, reterr);
+                if (r == 0)
+                        r = write_attribute(dir, "inblob", data, GUEST_REPORT_DATA, reterr);
+                if (r == 0)
                         r = read_blobs(dir, &report, reterr);
+                busy = r > 0;
                 if (r == 0)
                         r = read_number(dir, "generation", &after, reterr);
                 if (r < 0)
                         return r;
-                if (before == after) {
+                if (busy || after - before != writes)
+                        continue;
+                r = guest_report_check(&report, data, reterr);
+                if (r == 0)
                         *ret = TAKE_STRUCT(report, (GuestReport) {});
-                        return 0;
-                }
+                return r;
         }
-        return error_set(reterr, -EAGAIN, "another process changes our TSM entry all the time");
+        return error_set(reterr, -EAGAIN,
+                        busy ? "the kernel's report interface was busy %u times: try again"
+                             : "another process wrote to our TSM entry in each of %u attempts",
+                        ATTEMPTS_MAX);
+}
+
+/* An entry of our own. A name can be taken: by another container's process of the same number, or by one that was killed. */
+static int make_entry(const char *tree, char ret[static 4096], char **reterr) {
+        for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
+                int r = snprintf(ret, 4096, "%s/cvmspawn-%jd-%u", tree, (intmax_t) getpid(), i);
+
+                if (r < 0 || r >= 4096)
+                        return -ENAMETOOLONG;
+                if (mkdir(ret, 0700) >= 0)
+                        return 0;
+                r = -errno;
+                if (r == -EEXIST)
+                        continue;
+                if (r == -ENOENT)
+                        return error_set(reterr, r,
+                                        "'%s' is not there: configfs is not mounted, or the kernel has no "
+                                        "TSM reports",
+                                        tree);
+                if (r == -ENXIO)
+                        return error_set(reterr, r,
+                                        "nothing answers behind '%s': no driver gives reports (modprobe "
+                                        "sev-guest)",
+                                        tree);
+                return error_set(reterr, r, "cannot make an entry in '%s': %s%s", tree, strerror(-r),
+                                r == -EACCES || r == -EPERM ? ": run as root" : "");
+        }
+        return error_set(
+                        reterr, -EEXIST, "'%s' is full of entries of our names: remove them by rmdir", tree);
 }
 
 int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl,
@@ -108,17 +191,9 @@ int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT
         char path[4096];
         int r;
 
-        r = snprintf(path, sizeof(path), "%s/cvmspawn-%jd", tree, (intmax_t) getpid());
-        if (r < 0 || (size_t) r >= sizeof(path))
-                return -ENAMETOOLONG;
-        if (mkdir(path, 0700) < 0) {
-                r = -errno;
-                return error_set(reterr, r,
-                                r == -ENOENT ? "'%s' is not there: configfs is not mounted, or the kernel "
-                                               "has no TSM reports"
-                                             : "cannot make an entry in '%s'",
-                                tree);
-        }
+        r = make_entry(tree, path, reterr);
+        if (r < 0)
+                return r;
         dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         r = dir < 0 ? error_set(reterr, -errno, "cannot open '%s': %s", path, strerror(errno))
                     : ask(dir, data, vmpl, ret, reterr);

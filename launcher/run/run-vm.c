@@ -200,7 +200,8 @@ static int run(Session *s) {
         s->facts.running = true;
         event_emit(s->request->events, "started", NULL);
         if (!s->request->choices->run) {
-                /* Nobody in the guest will say when it is ready. */
+                /* Nobody in the guest need say when it is ready; who does is not repeated. */
+                s->ready_sent = true;
                 event_emit(s->request->events, "ready", NULL);
                 session_notify_manager(s, "READY=1");
         }

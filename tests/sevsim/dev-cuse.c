@@ -105,6 +105,7 @@ static int check_certs(Call *c, uint32_t number) {
 
 static void work_report(Call *c, bool extended) {
         uint8_t more[EXTENDED_SIZE + DEV_RESPONSE_SIZE + DEV_CERTS_MAX] = {}, *response = more;
+        const DevCerts *certs = dev_psp_certs(c->d->psp);
         uint64_t exit = 0;
         uint32_t pages = 0;
         int r;
@@ -123,9 +124,8 @@ static void work_report(Call *c, bool extended) {
                 finish(c, r, NULL, 0);
         else {
                 if (c->certs_size > 0 && !c->d->faults->no_certs)
-                        memcpy(response + DEV_RESPONSE_SIZE, c->d->psp->certs,
-                                        c->certs_size < c->d->psp->certs_size ? c->certs_size
-                                                                              : c->d->psp->certs_size);
+                        memcpy(response + DEV_RESPONSE_SIZE, certs->table,
+                                        c->certs_size < certs->size ? c->certs_size : certs->size);
                 finish(c, 0, more, (size_t) (response - more) + DEV_RESPONSE_SIZE + c->certs_size);
         }
 }

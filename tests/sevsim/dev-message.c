@@ -67,6 +67,8 @@ void dev_faults_read(DevFaults *f) {
                                 !take_flag(w, "no-provider", &new.no_provider) &&
                                 !take_flag(w, "wrong-data", &new.wrong_data) &&
                                 !take_flag(w, "no-certs", &new.no_certs) &&
+                                !take_flag(w, "grow", &new.grow) && !take_flag(w, "vlek", &new.vlek) &&
+                                !take_number(w, "vmpl", &new.vmpl) &&
                                 !take_number(w, "fw-error", &new.fw_error) &&
                                 !take_number(w, "status", &new.status) &&
                                 !take_number(w, "size", &new.size) && !take_number(w, "pages", &new.pages) &&
@@ -79,8 +81,8 @@ void dev_faults_read(DevFaults *f) {
 
 int dev_message_report(Dev *d, const uint8_t *request, bool extended, uint32_t pages,
                 uint8_t response[static DEV_RESPONSE_SIZE], uint64_t *ret_exit, uint32_t *ret_pages) {
-        uint32_t whole = (uint32_t) ((d->psp->certs_size + DEV_PAGE - 1) / DEV_PAGE), status;
-        uint32_t needed = d->faults->pages ?: d->faults->no_certs ? 0 : whole;
+        uint32_t whole = (uint32_t) ((dev_psp_certs(d->psp)->size + DEV_PAGE - 1) / DEV_PAGE), status;
+        uint32_t needed = d->faults->grow ? pages + 1 : d->faults->pages ?: d->faults->no_certs ? 0 : whole;
         uint8_t changed[DEV_REPORT_REQUEST_SIZE];
 
         *ret_exit = 0;

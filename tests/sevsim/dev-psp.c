@@ -116,17 +116,17 @@ static int put_cert(const char *folder, const char *name, bool pem, uint8_t *p, 
         return n;
 }
 
-static int make_certs(DevPsp *psp, const char *platform, bool vlek) {
+static int make_certs(DevCerts *c, const char *platform, bool vlek) {
         size_t at = (CERT_ROWS + 1) * (size_t) CERT_ENTRY_SIZE, row = 0;
 
         for (size_t i = 0; i < CERT_ROWS; i++) {
                 const char *name = vlek ? cert_rows[i].vlek : cert_rows[i].vcek;
-                uint8_t *entry = psp->certs + row * CERT_ENTRY_SIZE;
+                uint8_t *entry = c->table + row * CERT_ENTRY_SIZE;
                 int n;
 
                 if (!name)
                         continue;
-                n = put_cert(platform, name, cert_rows[i].pem, psp->certs + at, DEV_CERTS_MAX - at);
+                n = put_cert(platform, name, cert_rows[i].pem, c->table + at, DEV_CERTS_MAX - at);
                 if (n <= 0)
                         return n < 0 ? n : -EIO;
                 memcpy(entry, cert_rows[i].guid, 16);
@@ -135,7 +135,7 @@ static int make_certs(DevPsp *psp, const char *platform, bool vlek) {
                 at += (size_t) n;
                 row++;
         }
-        psp->certs_size = at;
+        c->size = at;
         return 0;
 }
 
@@ -151,22 +151,26 @@ static int make_template(DevPsp *psp, const DevLaunch *launch) {
         return psp_snp_report(&guest, psp->report) == PSP_SUCCESS ? 0 : -EIO;
 }
 
-int dev_psp_open(const char *platform, const DevLaunch *launch, bool vlek, bool certs, uint32_t vmpl,
-                DevPsp *ret) {
+const DevCerts *dev_psp_certs(const DevPsp *psp) {
+        return psp->vlek_loaded ? &psp->with_vlek : &psp->with_vcek;
+}
+
+int dev_psp_open(const char *platform, const DevLaunch *launch, bool certs, DevPsp *ret) {
         unsigned n = 0;
         int r;
 
-        *ret = (DevPsp) { .vmpl = vmpl };
         r = read_exact(platform, "chip-id.bin", ret->chip_id, sizeof(ret->chip_id));
         if (r == 0)
                 r = make_template(ret, launch);
         if (r == 0 && certs)
-                r = make_certs(ret, platform, vlek);
+                r = make_certs(&ret->with_vcek, platform, /* vlek= */ false);
+        if (r == 0 && certs)
+                r = make_certs(&ret->with_vlek, platform, /* vlek= */ true);
         if (r < 0)
                 return r;
         ret->vcek = read_key(platform, "vcek.key");
-        ret->vlek = vlek ? read_key(platform, "vlek.key") : NULL;
-        if (!ret->vcek || (vlek && !ret->vlek))
+        ret->vlek = read_key(platform, "vlek.key");
+        if (!ret->vcek || !ret->vlek)
                 return -ENOKEY;
         /* A real chip derives from a key that nobody sees; this one from its number. */
         if (EVP_Digest(ret->chip_id, sizeof(ret->chip_id), ret->secret, &n, EVP_sha256(), NULL) != 1)
@@ -177,7 +181,7 @@ int dev_psp_open(const char *platform, const DevLaunch *launch, bool vlek, bool 
 uint32_t dev_psp_report(const DevPsp *psp, const uint8_t request[static DEV_REPORT_REQUEST_SIZE],
                 uint8_t ret[static PSP_SNP_REPORT_SIZE]) {
         uint32_t vmpl = get_le32(request + DEV_DATA_SIZE), key = get_le32(request + DEV_DATA_SIZE + 4);
-        bool vlek = key == KEY_SEL_VLEK || (key == KEY_SEL_DEFAULT && psp->vlek);
+        bool vlek = key == KEY_SEL_VLEK || (key == KEY_SEL_DEFAULT && psp->vlek_loaded);
 
         /* A level below the guest's own number is more privileged than it is. */
         if (vmpl < psp->vmpl || vmpl > DEV_VMPL_MAX)
@@ -185,7 +189,7 @@ uint32_t dev_psp_report(const DevPsp *psp, const uint8_t request[static DEV_REPO
         for (size_t i = DEV_DATA_SIZE + 8; i < DEV_REPORT_REQUEST_SIZE; i++)
                 if (request[i] != 0)
                         return DEV_STATUS_INVALID_PARAM;
-        if (key > KEY_SEL_VLEK || (vlek && !psp->vlek))
+        if (key > KEY_SEL_VLEK || (vlek && !psp->vlek_loaded))
                 return DEV_STATUS_INVALID_KEY;
 
         memcpy(ret, psp->report, PSP_SNP_REPORT_SIZE);

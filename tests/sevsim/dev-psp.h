@@ -38,20 +38,25 @@ typedef struct DevLaunch {
         uint32_t guest_svn;
 } DevLaunch;
 
+/* What the host gives with a report; AMD 56421, "SNP Extended Guest Request". */
+typedef struct DevCerts {
+        uint8_t table[DEV_CERTS_MAX];
+        size_t size; /* 0: the host has none */
+} DevCerts;
+
 typedef struct DevPsp {
-        EVP_PKEY *vcek;                      /* owned */
-        EVP_PKEY *vlek;                      /* owned; NULL: the host loaded none */
+        EVP_PKEY *vcek, *vlek;               /* owned */
         uint8_t report[PSP_SNP_REPORT_SIZE]; /* without what the guest asks and what the key adds */
         uint8_t chip_id[DEV_CHIP_ID_SIZE];
         uint8_t secret[32]; /* what derived keys come from: the same on the same platform */
-        uint8_t certs[DEV_CERTS_MAX];
-        size_t certs_size; /* 0: the host has none */
-        uint32_t vmpl;     /* the guest's own level */
+        DevCerts with_vcek, with_vlek;
+        bool vlek_loaded; /* by the host: it signs then, unless the guest asks for the other */
+        uint32_t vmpl;    /* the guest's own level */
 } DevPsp;
 
 /* `platform` is a folder of sevsim-identity. */
-int dev_psp_open(const char *platform, const DevLaunch *launch, bool vlek, bool certs, uint32_t vmpl,
-                DevPsp *ret);
+int dev_psp_open(const char *platform, const DevLaunch *launch, bool certs, DevPsp *ret);
+const DevCerts *dev_psp_certs(const DevPsp *psp);
 
 /* Both return the status of the answer. `request` is laid out as the kernel's. */
 uint32_t dev_psp_report(const DevPsp *psp, const uint8_t request[static DEV_REPORT_REQUEST_SIZE],

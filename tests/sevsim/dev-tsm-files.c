@@ -91,7 +91,7 @@ static int make_entry(Dev *d, uint64_t parent, const char *name, uint64_t *ret) 
 
                 if (*e->name)
                         continue;
-                *e = (DevEntry) { .level = d->psp->vmpl };
+                *e = (DevEntry) {};
                 memcpy(e->name, name, strlen(name) + 1);
                 *ret = (uint64_t) ENTRY * (i + 1);
                 return 0;

@@ -74,8 +74,8 @@ static int make_report(Dev *d, DevEntry *e) {
                 return -ENOMEM;
         memcpy(e->out, response + DEV_RESPONSE_HEADER, size);
         e->out_size = size;
-        e->aux = d->psp->certs;
-        e->aux_size = d->faults->no_certs ? 0 : d->psp->certs_size;
+        e->aux = dev_psp_certs(d->psp)->table;
+        e->aux_size = d->faults->no_certs ? 0 : dev_psp_certs(d->psp)->size;
         return 0;
 }
 

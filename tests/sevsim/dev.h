@@ -25,6 +25,9 @@ typedef struct DevFaults {
         bool no_provider; /* the driver has gone */
         bool wrong_data;  /* reports carry other data than was asked for */
         bool no_certs;
+        bool grow; /* the host has more certificates than there is room for, each time */
+        bool vlek; /* the host loaded one meanwhile */
+        uint32_t vmpl;
         uint32_t fw_error;
         uint32_t status;
         uint32_t size;         /* of a report, as its header says */
@@ -43,6 +46,8 @@ typedef struct Dev {
         DevFaults *faults;
         DevTsm *tsm;
         int fd; /* that the request came by */
+        bool vlek;
+        uint32_t vmpl; /* both from the start; words of the faults override them */
 } Dev;
 
 enum { DEV_BUFFER_SIZE = 256 * 1024, DEV_RESPONSE_SIZE = 4000, DEV_RESPONSE_HEADER = 32 };

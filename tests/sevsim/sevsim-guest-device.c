@@ -129,6 +129,8 @@ static void serve(Dev *d, void (*request)(Dev *, const struct fuse_in_header *, 
         }
         buffer[n] = 0; /* names end, whatever comes */
         dev_faults_read(d->faults);
+        d->psp->vlek_loaded = d->vlek || d->faults->vlek;
+        d->psp->vmpl = d->faults->vmpl ?: d->vmpl;
         request(d, h, h + 1);
 }
 
@@ -162,7 +164,9 @@ int main(int argc, char **argv) {
                 fputs(usage, r < 0 ? stderr : stdout);
                 return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         }
-        r = dev_psp_open(o.platform, &o.launch, o.vlek, !o.no_certs, o.vmpl, &psp);
+        d.vlek = o.vlek;
+        d.vmpl = o.vmpl;
+        r = dev_psp_open(o.platform, &o.launch, !o.no_certs, &psp);
         if (r < 0 || !d.tsm)
                 return fail(o.platform, r < 0 ? r : -ENOMEM);
         if (!o.no_device && (cuse = dev_cuse_start("/dev/cuse", "sev-guest")) < 0)

@@ -17,6 +17,7 @@
 #include "guest-abi.h"
 #include "guest-device.h"
 #include "guest-sha512.h"
+#include "strutil.h"
 
 int __real_ioctl(int fd, unsigned long number, void *p);
 int __wrap_ioctl(int fd, unsigned long number, void *p);
@@ -24,6 +25,8 @@ int __real_mkdir(const char *path, mode_t mode);
 int __wrap_mkdir(const char *path, mode_t mode);
 int __real_rmdir(const char *path);
 int __wrap_rmdir(const char *path);
+int __real_openat64(int dir, const char *name, int flags, ...);
+int __wrap_openat64(int dir, const char *name, int flags, ...);
 
 static struct {
         size_t certs;         /* bytes that the host has; 0: none */
@@ -32,19 +35,26 @@ static struct {
         uint32_t report_size; /* as the answer says */
         unsigned n_requests, n_entries;
         bool old_kernel; /* knows no extended request */
+        bool growing;    /* the host has more certificates each time */
+        uint32_t vmpl;   /* the guest's own */
+        uint8_t change;  /* of the report data, by a device that is not honest */
+        unsigned generation, races, busy;
+        const char *provider;
         SevGuestKeyRequest key;
         uint8_t key_version;
 } kernel;
 
 static int answer_report(const SevGuestRequest *q, const uint8_t *data, uint32_t vmpl) {
         uint8_t *response = (uint8_t *) (uintptr_t) q->response;
+        uint32_t status = kernel.status ?: vmpl < kernel.vmpl ? 0x16 : 0;
 
         memset(response, 0, SEV_GUEST_RESPONSE_SIZE);
-        memcpy(response, &kernel.status, 4);
+        memcpy(response, &status, 4);
         memcpy(response + 4, &kernel.report_size, 4);
         memset(response + 32, 0x77, 1184);
         response[32 + 0x30] = (uint8_t) vmpl;
         memcpy(response + 32 + 0x50, data, 64);
+        response[32 + 0x50] ^= kernel.change;
         return 0;
 }
 
@@ -69,6 +79,10 @@ int __wrap_ioctl(int fd, unsigned long number, void *p) {
 
                 if (kernel.old_kernel)
                         return fail_with(ENOTTY);
+                if (e->certs_size > 16384)
+                        return fail_with(EINVAL); /* before anything is sent */
+                if (kernel.growing)
+                        kernel.certs = e->certs_size + 1;
                 if (e->certs_size < kernel.certs) {
                         e->certs_size = (uint32_t) kernel.certs;
                         q->vmm_error = SEV_GUEST_VMM_INVALID_LEN;
@@ -107,19 +121,54 @@ int __wrap_mkdir(const char *path, mode_t mode) {
         int r = __real_mkdir(path, mode);
 
         if (r == 0 && strstr(path, "/cvmspawn-")) {
-                uint8_t report[1184];
+                char floor[16];
 
                 kernel.n_entries++;
-                memset(report, 0x33, sizeof(report));
+                (void) snprintf(floor, sizeof(floor), "%u\n", kernel.vmpl);
                 put_file(path, "inblob", "", 0);
                 put_file(path, "privlevel", "", 0);
-                put_file(path, "privlevel_floor", "1\n", 2);
-                put_file(path, "generation", "4\n", 2);
-                put_file(path, "provider", "sev_guest\n", 10);
-                put_file(path, "outblob", report, sizeof(report));
+                put_file(path, "privlevel_floor", floor, strlen(floor));
+                put_file(path, "generation", "", 0);
+                put_file(path, "provider", kernel.provider, strlen(kernel.provider));
+                put_file(path, "outblob", "", 0);
                 put_file(path, "auxblob", "table", kernel.certs > 0 ? 5 : 0);
         }
         return r;
+}
+
+static void put_at(int dir, const char *name, const void *p, size_t n) {
+        _cleanup_close_ int fd = __real_openat64(dir, name, O_WRONLY | O_TRUNC | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        assert_ok(fd_write_all(fd, p, n));
+}
+
+/* openat() as the compiler names it with _FILE_OFFSET_BITS=64. An attribute is filled when it is opened, and each opening for writing counts as a write. */
+int __wrap_openat64(int dir, const char *name, int flags, ...) {
+        if ((flags & O_ACCMODE) == O_WRONLY)
+                kernel.generation++;
+        else if (streq(name, "generation")) {
+                char number[16];
+
+                (void) snprintf(number, sizeof(number), "%u\n", kernel.generation);
+                put_at(dir, name, number, strlen(number));
+        } else if (streq(name, "outblob")) {
+                _cleanup_close_ int fd = __real_openat64(dir, "inblob", O_RDONLY | O_CLOEXEC);
+                uint8_t report[1184];
+
+                if (kernel.busy > 0) {
+                        kernel.busy--;
+                        return fail_with(EBUSY);
+                }
+                if (kernel.races > 0) {
+                        kernel.races--;
+                        kernel.generation++;
+                }
+                memset(report, 0x33, sizeof(report));
+                assert_ok(fd_read_exact(fd, report + 0x50, 64));
+                put_at(dir, name, report, kernel.report_size);
+        }
+        return __real_openat64(dir, name, flags);
 }
 
 int __wrap_rmdir(const char *path) {
@@ -137,6 +186,7 @@ int __wrap_rmdir(const char *path) {
 static int reset(_unused_ void **state) {
         memset(&kernel, 0, sizeof(kernel));
         kernel.report_size = 1184;
+        kernel.provider = "sev_guest\n";
         return 0;
 }
 
@@ -195,9 +245,52 @@ static void refusals_are_explained(_unused_ void **state) {
         kernel.status = 0;
         kernel.report_size = 5000; /* more than the answer holds */
         expect_refusal("5000 bytes");
+        kernel.report_size = 1000;
+        expect_refusal("has 1000 bytes, an SNP report has 1184");
         kernel.report_size = 1184;
-        kernel.certs = 10u * 1024 * 1024;
-        expect_refusal("room for 10485760");
+        kernel.change = 1;
+        expect_refusal("other data than was asked for");
+}
+
+/* The certificates can be had elsewhere: a report without them is still one. */
+static void certificates_out_of_reach_cost_no_report(_unused_ void **state) {
+        static const struct {
+                size_t certs;
+                bool growing;
+                const char *note;
+        } rows[] = {
+                { 10u * 1024 * 1024, false, "room for 10485760 bytes" },
+                { 20000, false, "has 20480 bytes of certificates, more than this kernel takes" },
+                { 1, true, "more room for its certificates each time" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
+                GuestReport r = {};
+
+                kernel.certs = rows[i].certs;
+                kernel.growing = rows[i].growing;
+                ask(0, &r);
+                assert_null(r.certs);
+                assert_int_equal(r.certs_size, 0);
+                if (!strstr(r.note, rows[i].note))
+                        fail_msg("'%s' lacks '%s'", r.note, rows[i].note);
+                guest_report_done(&r);
+        }
+}
+
+static void the_own_level_is_found(_unused_ void **state) {
+        GuestReport r = {};
+
+        kernel.vmpl = 2;
+        ask(GUEST_VMPL_ANY, &r);
+        assert_int_equal(r.report[0x30], 2);
+        assert_int_equal(kernel.n_requests, 3);
+        guest_report_done(&r);
+        expect_refusal("status 0x16"); /* who names a level gets that one or none */
+        kernel.status = 0x16;          /* refused for another reason: not asked for ever */
+        kernel.n_requests = 0;
+        expect_refusal("status 0x16");
+        assert_int_equal(kernel.n_requests, 1);
 }
 
 static void keys_carry_every_field(_unused_ void **state) {
@@ -224,28 +317,98 @@ static void keys_carry_every_field(_unused_ void **state) {
         assert_error(guest_derive_key("/dev/null", &q, key, NULL), EIO);
 }
 
-static void the_tree_answers_and_is_left_clean(_unused_ void **state) {
-        char folder[] = "/tmp/test-guest-XXXXXX", *error = NULL;
-        uint8_t data[GUEST_REPORT_DATA] = { 1 };
+static char tree[] = "/tmp/test-guest-XXXXXX";
+
+static int make_tree(void **state) {
+        strcpy(tree + sizeof(tree) - 7, "XXXXXX");
+        return mkdtemp(tree) ? reset(state) : -1;
+}
+
+/* Every test leaves it empty. */
+static int remove_tree(_unused_ void **state) {
+        return rmdir(tree);
+}
+
+static const uint8_t wanted[GUEST_REPORT_DATA] = { 1, 2, 3 };
+
+static void ask_tree(uint32_t vmpl, GuestReport *ret) {
+        char *error = NULL;
+
+        if (guest_report_by_tsm(tree, wanted, vmpl, ret, &error) < 0)
+                fail_msg("%s", error);
+        assert_int_equal(ret->report_size, 1184);
+        assert_memory_equal(ret->report + 0x50, wanted, sizeof(wanted));
+        assert_string_equal(ret->interface, "tsm: sev_guest");
+}
+
+static void refused_by_tree(uint32_t vmpl, int number, const char *sentence) {
+        char *error = NULL;
         GuestReport r = {};
 
-        assert_non_null(mkdtemp(folder));
-        kernel.certs = 1;
-        if (guest_report_by_tsm(folder, data, 1, &r, &error) < 0)
-                fail_msg("%s", error);
-        assert_int_equal(r.report_size, 1184);
+        assert_error(guest_report_by_tsm(tree, wanted, vmpl, &r, &error), number);
+        if (!strstr(error, sentence))
+                fail_msg("'%s' lacks '%s'", error, sentence);
+        assert_null(r.report);
+        free(error);
+}
+
+static void the_tree_answers_and_is_left_clean(_unused_ void **state) {
+        GuestReport r = {};
+
+        kernel.certs = kernel.vmpl = 1;
+        ask_tree(1, &r);
         assert_int_equal(r.certs_size, 5);
-        assert_string_equal(r.interface, "tsm: sev_guest");
         assert_int_equal(kernel.n_entries, 1);
+        assert_int_equal(kernel.generation, 2);
         guest_report_done(&r);
-        /* Below the floor that the kernel tells. */
-        assert_error(guest_report_by_tsm(folder, data, 0, &r, &error), EINVAL);
-        assert_non_null(strstr(error, "runs at VMPL 1"));
-        free(error);
-        assert_int_equal(rmdir(folder), 0); /* empty again */
-        error = NULL;
-        assert_error(guest_report_by_tsm(folder, data, 1, &r, &error), ENOENT);
-        free(error);
+        ask_tree(GUEST_VMPL_ANY, &r); /* the floor is set */
+        assert_int_equal(kernel.generation, 4);
+        guest_report_done(&r);
+        refused_by_tree(0, EINVAL, "runs at VMPL 1");
+        kernel.report_size = 1000;
+        refused_by_tree(1, EBADMSG, "has 1000 bytes");
+}
+
+static void others_at_the_entry_are_waited_out(_unused_ void **state) {
+        GuestReport r = {};
+
+        kernel.races = 3;
+        ask_tree(GUEST_VMPL_ANY, &r);
+        guest_report_done(&r);
+        kernel.busy = 3;
+        ask_tree(GUEST_VMPL_ANY, &r);
+        guest_report_done(&r);
+        kernel.races = UINT32_MAX;
+        refused_by_tree(GUEST_VMPL_ANY, EAGAIN,
+                        "another process wrote to our TSM entry in each of 8 attempts");
+        kernel.busy = UINT32_MAX;
+        refused_by_tree(GUEST_VMPL_ANY, EAGAIN, "was busy 8 times");
+}
+
+static void trees_of_others_are_refused(_unused_ void **state) {
+        char name[4096];
+
+        kernel.provider = "tdx_guest\n";
+        refused_by_tree(GUEST_VMPL_ANY, EOPNOTSUPP, "from 'tdx_guest' here, not from sev_guest");
+        /* Names of ours that somebody left. */
+        kernel.provider = "sev_guest\n";
+        for (unsigned i = 0; i < 8; i++) {
+                GuestReport r = {};
+
+                ask_tree(GUEST_VMPL_ANY, &r);
+                guest_report_done(&r);
+                (void) snprintf(name, sizeof(name), "%s/cvmspawn-%d-%u", tree, getpid(), i);
+                assert_int_equal(__real_mkdir(name, 0700), 0);
+        }
+        refused_by_tree(GUEST_VMPL_ANY, EEXIST, "full of entries");
+        for (unsigned i = 0; i < 8; i++) {
+                (void) snprintf(name, sizeof(name), "%s/cvmspawn-%d-%u", tree, getpid(), i);
+                assert_int_equal(__real_rmdir(name), 0);
+        }
+        /* No tree at all. */
+        assert_int_equal(rmdir(tree), 0);
+        refused_by_tree(GUEST_VMPL_ANY, ENOENT, "configfs is not mounted");
+        assert_int_equal(mkdir(tree, 0700), 0);
 }
 
 static void sha512_is_sha512(_unused_ void **state) {
@@ -265,7 +428,11 @@ int main(void) {
                 cmocka_unit_test_setup(reports_come_with_what_the_host_has, reset),
                 cmocka_unit_test_setup(refusals_are_explained, reset),
                 cmocka_unit_test_setup(keys_carry_every_field, reset),
-                cmocka_unit_test_setup(the_tree_answers_and_is_left_clean, reset),
+                cmocka_unit_test_setup(certificates_out_of_reach_cost_no_report, reset),
+                cmocka_unit_test_setup(the_own_level_is_found, reset),
+                cmocka_unit_test_setup_teardown(the_tree_answers_and_is_left_clean, make_tree, remove_tree),
+                cmocka_unit_test_setup_teardown(others_at_the_entry_are_waited_out, make_tree, remove_tree),
+                cmocka_unit_test_setup_teardown(trees_of_others_are_refused, make_tree, remove_tree),
                 cmocka_unit_test(sha512_is_sha512),
         };
 
