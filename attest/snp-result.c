@@ -51,7 +51,9 @@ int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
         int k = 0;
 
         if (r->decoded)
-                text_putf(&t, "     report: version %u%s%s, VMPL %u, signed by the %s\n", r->report.version,
+                text_putf(&t, "     report: version %u%s%s%s, VMPL %u, signed by the %s\n",
+                                r->report.version,
+                                r->report.version > SNP_REPORT_VERSION_MAX ? " (not known here)" : "",
                                 r->generation >= 0 ? ", " : "",
                                 r->generation >= 0 ? snp_generation_product(r->generation) : "",
                                 r->report.vmpl,
@@ -166,7 +168,7 @@ int snp_result_json(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
                                                         : js_string(snp_step_to_string(r->step))) < 0 ||
                         js_set(o, "reason", js_string(r->sentence)) < 0 ||
                         js_set(o, "generation", js_string(snp_generation_to_string(r->generation))) < 0 ||
-                        js_set(o, "root-is-amd", js_bool(!r->insecure_root)) < 0)
+                        js_set(o, "root-is-amd", js_bool(r->authentic && !r->insecure_root)) < 0)
                 return -ENOMEM;
         if (r->leaf) {
                 k = set_certificate(o, "leaf", r->leaf, r->generation);

@@ -175,6 +175,8 @@ static void put_meaning(Text *t, const FieldRow *f, const void *p, SnpGeneration
                 text_putf(t, " (%s)", s ?: "");
         } else if (f->kind == FIELD_VMPL && *(const uint32_t *) p == SNP_VMPL_HOST)
                 text_put(t, " (asked for by the host, not by the guest)");
+        else if (streq(f->name, "version") && *(const uint32_t *) p > SNP_REPORT_VERSION_MAX)
+                text_putf(t, " (not known here: read as version %u)", SNP_REPORT_VERSION_MAX);
         else if (streq(f->name, "signature-algorithm") &&
                         *(const uint32_t *) p == SNP_SIGNATURE_ALGORITHM_P384)
                 text_put(t, " (ECDSA P-384 with SHA-384)");
@@ -249,6 +251,8 @@ int snp_report_json(const SnpReport *r, SnpGeneration g, Json **ret) {
                         return k;
         }
         k = js_set(o, "generation", js_string(snp_generation_to_string(g)));
+        if (k == 0)
+                k = js_set(o, "version-known", js_bool(r->version <= SNP_REPORT_VERSION_MAX));
         if (k < 0)
                 return k;
         *ret = TAKE_PTR(o);

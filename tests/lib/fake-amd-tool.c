@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* fake-amd-tool DIR [GENERATION]: a made-up AMD as files, for tests of programs: ark.der, ask.der, asvk.der, vcek.der, vlek.der, chain.pem
+/* fake-amd-tool DIR [GENERATION]: a made-up AMD as files, for tests of programs: ark.der, ask.der, asvk.der, vcek.der, vcek-old.der (the same key before an update), vlek.der, chain.pem
  * (as AMD's cert_chain), crl.der, forged-ark.der (same name, another key), report.bin, report-debug.bin, report-v6.bin,
  * report-vlek.bin, table.bin (the host's certificate table). Keys are new in every run. */
 
@@ -69,7 +69,7 @@ int main(int argc, char **argv) {
         FakeBytes ark, ask, vcek, crl, other;
         FakeAmd amd, forged;
         uint8_t chip[64] = { 2, 4, 6, 8 }, *table = NULL;
-        SnpTcb tcb = { { 0, 4, 0, 24, 219 } };
+        SnpTcb tcb = { { 0, 4, 0, 24, 219 } }, old;
         SnpCertTable t = {};
         FakeCertificate c;
         char *ask_pem, *ark_pem;
@@ -93,6 +93,10 @@ int main(int argc, char **argv) {
         free(save_certificate("asvk.der", &c).data);
         fake_vcek(&amd, &tcb, chip, &c);
         vcek = save_certificate("vcek.der", &c);
+        old = tcb;
+        old.part[SNP_TCB_SNP]--;
+        fake_vcek(&amd, &old, chip, &c);
+        free(save_certificate("vcek-old.der", &c).data);
         fake_vlek(&amd, &tcb, "CN=cloud.example", &c);
         free(save_certificate("vlek.der", &c).data);
         fake_ark(&forged, &c);
