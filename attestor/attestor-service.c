@@ -31,6 +31,8 @@ typedef struct Service {
         char *launch_id; /* of the launch that was granted */
         unsigned wait_seconds;
         AttestorPatience patience;
+        int (*complete)(void *userdata, const AttestorLaunch *in, char **ret, char **reterr);
+        void *userdata;
         HttpClient *client;
 } Service;
 
@@ -223,17 +225,21 @@ static int bad_answer(AttestorOutcome *o, const char *verb) {
 }
 
 static int service_launch(void *backend, const AttestorLaunch *in, AttestorSession *ret, AttestorOutcome *o,
-                _unused_ char **reterr) {
+                char **reterr) {
         _cleanup_(attestor_session_done) AttestorSession answer = {};
+        _cleanup_free_ char *chain = NULL;
         _cleanup_js_ Json *body = js_object(), *j = NULL;
         const char *id;
         Service *s = backend;
         uint64_t policy;
         int r;
 
+        r = s->complete ? s->complete(s->userdata, in, &chain, reterr) : 0;
+        if (r < 0)
+                return r;
         if (!body || js_set(body, "scheme", js_string(in->scheme)) < 0 ||
                         js_set(body, "pdh", js_string(in->pdh)) < 0 ||
-                        js_set(body, "cert-chain", js_string(in->cert_chain)) < 0 ||
+                        js_set(body, "cert-chain", js_string(chain ?: in->cert_chain)) < 0 ||
                         (in->cpu_id && js_set(body, "cpu-id", js_string(in->cpu_id)) < 0) ||
                         (in->has_policy && js_set(body, "policy", js_u64(in->policy)) < 0))
                 return -ENOMEM;
@@ -328,6 +334,8 @@ int attestor_service_new(const AttestorService *service, Attestor **ret, char **
         s->ca_file = service->ca_file ? strdup(service->ca_file) : NULL;
         s->wait_seconds = service->wait_seconds;
         s->patience = service->patience;
+        s->complete = service->complete;
+        s->userdata = service->userdata;
         r = s->url && (s->ca_file || !service->ca_file) ? http_client_new(&s->client, reterr) : -ENOMEM;
         if (r < 0) {
                 service_free(s);

@@ -123,6 +123,9 @@ typedef struct AttestorService {
         const char *url;       /* https://HOST[:PORT][/PREFIX]/vm/ID */
         const char *ca_file;   /* NULL: the system's authorities */
         unsigned wait_seconds; /* for a launch that is held for confirmation; 0: not at all */
+        /* May make a longer certificate chain of the host's, with AMD's signatures: *ret is owned, NULL: as it is. NULL: nobody can. */
+        int (*complete)(void *userdata, const AttestorLaunch *in, char **ret, char **reterr);
+        void *userdata;
         AttestorPatience patience;
 } AttestorService;
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bytes.h"
+#include "encode.h"
 #include "error.h"
 #include "strutil.h"
 
@@ -74,6 +76,44 @@ int desk_check_platform(void *userdata, const AttestorLaunch *in, SevCert *ret_p
         return 0;
 }
 
+/* What the files, the cache and AMD have beyond the host's own certificates goes to the service with them. */
+static int complete_chain(void *userdata, const AttestorLaunch *in, char **ret, char **reterr) {
+        _cleanup_(sev_chain_report_done) SevChainReport report = {};
+        _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
+        const DeskArgs *a = userdata;
+        PlatformArgs platform = a->platform; /* borrows */
+        uint8_t raw[SEV_CHAIN_SIZE_MAX];
+        ByteWriter w = byte_writer(raw, sizeof(raw));
+        int r;
+
+        if (!chain)
+                return -ENOMEM;
+        if (!a->platform.online && !a->platform.certs)
+                return 0;
+        r = load_chain(a, in, chain, reterr);
+        if (r < 0)
+                return r;
+        if (!platform.cek_id)
+                platform.cek_id = (char *) in->cpu_id;
+        /* Whether it is authentic is for the service to say. */
+        r = platform_verify(&platform, chain, &report, reterr);
+        if (r < 0)
+                return r;
+        if (!chain->has_pek || !chain->has_oca || !chain->has_cek)
+                return 0;
+        byte_writer_put(&w, chain->pek.raw, SEV_CERT_SIZE);
+        byte_writer_put(&w, chain->oca.raw, SEV_CERT_SIZE);
+        byte_writer_put(&w, chain->cek.raw, SEV_CERT_SIZE);
+        if (chain->has_ask && chain->has_ark) {
+                byte_writer_put(&w, chain->ask.raw, chain->ask.raw_size);
+                byte_writer_put(&w, chain->ark.raw, chain->ark.raw_size);
+        }
+        if (w.error < 0)
+                return w.error;
+        *ret = base64_encode(raw, w.pos);
+        return *ret ? 0 : -ENOMEM;
+}
+
 static int check_args(const DeskArgs *a, char **reterr) {
         if (!a->owner_dir == !a->service)
                 return error_set(reterr, -EINVAL,
@@ -104,6 +144,8 @@ int desk_attestor_new(const DeskArgs *a, const AttestorPatience *patience, Attes
                                                 .ca_file = a->ca,
                                                 .wait_seconds = seconds > WAIT_MAX ? WAIT_MAX
                                                                                    : (unsigned) seconds,
+                                                .complete = complete_chain,
+                                                .userdata = (void *) a,
                                                 .patience = *patience,
                                 },
                                 ret, reterr);

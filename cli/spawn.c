@@ -16,6 +16,7 @@
 #include "resolve.h"
 #include "run-id-block.h"
 #include "run-lock.h"
+#include "run-owner.h"
 #include "spawn.h"
 #include "strutil.h"
 
@@ -126,6 +127,7 @@ static int check_expected(const SpawnJob *job, char **reterr) {
 typedef struct Launch {
         SpawnJob *job;
         EventSink events;
+        AttestorChild attestor;
 } Launch;
 
 /* The digest is known and the guest has not run: is it the one that is wanted? */
@@ -159,6 +161,43 @@ static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
         return answered(l, reterr);
 }
 
+/* The guest owner's side is a child, which must be there before the launcher confines itself. */
+static int on_before_spawn(RunHook *h, void *userdata, char **reterr) {
+        _cleanup_strv_free_ char **options = NULL;
+        Launch *l = userdata;
+        SpawnJob *job = l->job;
+        int r;
+
+        r = run_owner_options(&job->config, &options);
+        if (r >= 0)
+                r = attestor_child_start(options, &l->attestor, reterr);
+        return r < 0 ? r
+                     : run_owner_session(&l->attestor, h, &job->config, job->config.qemu ?: job->caps.qemu,
+                                       &job->user, &job->inputs, reterr);
+}
+
+static int on_before_cont(RunHook *h, void *userdata, char **reterr) {
+        Launch *l = userdata;
+        const VmConfig *config = &l->job->config;
+        bool injected = false;
+        Json *data = NULL;
+        int r;
+
+        r = run_owner_validate(&l->attestor, h, &l->job->inputs, &l->job->answer, &injected, reterr);
+        if (r < 0)
+                return r;
+        attestor_child_done(&l->attestor);
+        log_notice("the measurement is the expected one, %s%s",
+                        injected ? "secrets are injected" : "there are no secrets to inject",
+                        config->owner_dir ? "; this host vouches for itself, which proves nothing to "
+                                            "anybody else"
+                                          : "");
+        if (js_build(&data, "{s:s, s:b}", "by", config->owner_dir ? "owner-dir" : "attestation-service",
+                            "secrets", injected) >= 0)
+                event_emit(&l->events, "attested", data);
+        return 0;
+}
+
 static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
         RunRequest request = {
                 .config = &l->job->config,
@@ -170,6 +209,8 @@ static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
                 .may_fall_back = fall_back,
                 .measure = vm_config_confidential(&l->job->config) && !l->job->answer.json,
                 .measured = on_measured,
+                .before_spawn = vm_config_attested(&l->job->config) ? on_before_spawn : NULL,
+                .before_cont = vm_config_attested(&l->job->config) ? on_before_cont : NULL,
                 .userdata = l,
         };
 
@@ -182,7 +223,8 @@ static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
         return run_vm(&request, ret, reterr);
 }
 
-static void event_sink_donep(Launch *l) {
+static void launch_done(Launch *l) {
+        attestor_child_done(&l->attestor);
         event_sink_done(&l->events);
 }
 
@@ -231,7 +273,9 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
 
 /* Whatever happens, the last event says how it ended. */
 static int launch_with_events(SpawnJob *job, char **reterr) {
-        _cleanup_(event_sink_donep) Launch l = { .job = job, .events = { .fd = -EBADF } };
+        _cleanup_(launch_done) Launch l = {
+                .job = job, .events = { .fd = -EBADF }, .attestor = ATTESTOR_CHILD_NONE
+        };
         _cleanup_(run_result_done)
                         RunResult result = { .source = EXIT_SOURCE_LAUNCHER, .status = EXIT_REFUSED };
         const char *cause;

@@ -99,7 +99,7 @@ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps 
 
         compose_add(&c, config->qemu ?: caps->qemu, "-S", "-nodefaults", "-no-user-config", "-no-reboot",
                         "-display", "none", "-sandbox",
-                        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny", NULL);
+                        LAUNCH_SANDBOX, NULL);
         compose_machine(&c);
         compose_confidential(&c);
         compose_boot(&c);

@@ -377,3 +377,9 @@ int config_handle_vm_type(void *userdata, const OptionRow *row, const char *valu
         *(bool *) field(userdata, row) = v == 1;
         return 0;
 }
+
+int config_handle_attestor(void *userdata, const OptionRow *row, const char *value, _unused_ char **reterr) {
+        VmConfig *c = userdata;
+
+        return strv_pushf(&c->attestor, "--%s%s%s", row->name, value ? "=" : "", value ?: "");
+}

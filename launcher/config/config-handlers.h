@@ -27,3 +27,5 @@ int config_handle_print(void *userdata, const OptionRow *row, const char *value,
 int config_handle_allow(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_guest_features(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr);
+/* Keeps "--NAME=VALUE" for the attestor program. */
+int config_handle_attestor(void *userdata, const OptionRow *row, const char *value, char **reterr);

@@ -3,6 +3,8 @@
 /* Which options go together: one table, one sentence a row, each with a golden message in tests/golden/rules. A row's `broken`
  * says whether this configuration breaks it. */
 
+#include <string.h>
+
 #include "config.h"
 #include "error.h"
 #include "strutil.h"
@@ -144,6 +146,57 @@ static bool half_session(const VmConfig *c) {
         return !c->dh_cert != !c->session;
 }
 
+static bool attestor_told(const VmConfig *c, const char *option) {
+        STRV_FOREACH(s, c->attestor) {
+                const char *rest = startswith(*s, option);
+
+                if (rest && (*rest == '=' || !*rest))
+                        return true;
+        }
+        return false;
+}
+
+static bool attested_twice(const VmConfig *c) {
+        return c->owner_dir && c->attestation_service;
+}
+
+static bool attested_other_mode(const VmConfig *c) {
+        return vm_config_attested(c) && c->coco != SEV_MODE_SEV && c->coco != SEV_MODE_SEV_ES;
+}
+
+static bool attested_simulated(const VmConfig *c) {
+        return vm_config_attested(c) && c->simulate;
+}
+
+static bool attested_with_session(const VmConfig *c) {
+        return vm_config_attested(c) && c->session;
+}
+
+static bool owner_options_alone(const VmConfig *c) {
+        static const char *const options[] = { "--inject-secret", "--oca", "--insecure-root",
+                "--insecure-unverified-platform" };
+
+        for (size_t i = 0; i < ELEMENTSOF(options) && !c->owner_dir; i++)
+                if (attestor_told(c, options[i]))
+                        return true;
+        return false;
+}
+
+static bool attested_options_alone(const VmConfig *c) {
+        return !vm_config_attested(c) && (attestor_told(c, "--certs") || attestor_told(c, "--online"));
+}
+
+static bool service_options_alone(const VmConfig *c) {
+        return !c->attestation_service &&
+                        (attestor_told(c, "--attestation-ca") || attestor_told(c, "--attestation-wait"));
+}
+
+static bool service_url(const VmConfig *c) {
+        return c->attestation_service &&
+                        (!startswith(c->attestation_service, "https://") ||
+                                        !strstr(c->attestation_service, "/vm/"));
+}
+
 static bool initrd_transport_alone(const VmConfig *c) {
         return (c->credential_transport == TRANSPORT_INITRD ||
                                c->credential_transport == TRANSPORT_CMDLINE) &&
@@ -197,6 +250,27 @@ static const ConfigRule rules[] = {
                         "--id-auth=" },
         { author_key_alone, "--author-key= goes with --id-key=: it signs that key" },
         { half_session, "--dh-cert= and --session= go together: both come from one 'cvmspawn session'" },
+        { attested_twice,
+                        "--owner-dir= and --attestation-service= are two ways to one end: give one of "
+                        "them" },
+        { attested_other_mode, "--owner-dir= and --attestation-service= go with --coco=sev or sev-es" },
+        { attested_simulated,
+                        "--owner-dir= and --attestation-service= need a secure processor: remove "
+                        "--simulate; "
+                        "'cvmspawn sevsim' plays one" },
+        { attested_with_session,
+                        "--dh-cert= and --session= come with --owner-dir= or --attestation-service=: leave "
+                        "them "
+                        "out" },
+        { owner_options_alone,
+                        "--inject-secret=, --oca=, --insecure-root= and "
+                        "--insecure-unverified-platform go with --owner-dir=: an attestation service has "
+                        "its "
+                        "owner's secrets and policy" },
+        { attested_options_alone, "--certs= and --online go with --owner-dir= or --attestation-service=" },
+        { service_options_alone,
+                        "--attestation-ca= and --attestation-wait= go with --attestation-service=" },
+        { service_url, "--attestation-service= needs https://HOST[:PORT]/vm/ID" },
         { coco_without_kvm,
                         "--coco= needs KVM: remove --kvm=no, or add --simulate to try the same launch "
                         "without SEV" },

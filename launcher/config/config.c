@@ -47,6 +47,9 @@ void vm_config_done(VmConfig *c) {
         free(c->author_key);
         free(c->dh_cert);
         free(c->session);
+        free(c->owner_dir);
+        free(c->attestation_service);
+        strv_free(c->attestor);
         free(c->host_caps);
         free(c->status_fd);
         free(c->qemu);
@@ -164,6 +167,9 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "vcek", js_bool(c->vcek) },
                 { "dh-cert", js_string(c->dh_cert) },
                 { "session", js_string(c->session) },
+                { "owner-dir", js_string(c->owner_dir) },
+                { "attestation-service", js_string(c->attestation_service) },
+                { "attestor", js_strv(c->attestor) },
                 { "expect", js_string(c->expect) },
                 { "lock", js_string(c->lock) },
                 { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },

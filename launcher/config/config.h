@@ -123,6 +123,9 @@ typedef struct VmConfig {
         char *id_key, *author_key; /* files: build and sign the pair for this launch */
         bool vcek;                 /* the VCEK may sign reports */
         char *dh_cert, *session;   /* files: the guest owner's certificate and launch session */
+        char *owner_dir;           /* folder: session, keys and secrets are made here */
+        char *attestation_service; /* URL */
+        char **attestor;           /* "--NAME=VALUE": what else the attestor program is told, in order */
         char *host_caps;
 
         /* conduct */
@@ -153,6 +156,10 @@ _warn_unused_result_ int vm_config_to_json(const VmConfig *c, Json **ret);
 /* True if this launch works with a table of kernel hashes: confidential or simulated, with a kernel. */
 static inline bool vm_config_confidential(const VmConfig *c) {
         return c->coco != SEV_MODE_NONE;
+}
+/* True if somebody is asked, before the guest runs, whether this launch is the right one. */
+static inline bool vm_config_attested(const VmConfig *c) {
+        return c->owner_dir || c->attestation_service;
 }
 /* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
 static inline bool vm_config_sealed(const VmConfig *c) {

@@ -58,6 +58,25 @@ int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number) {
         return 0;
 }
 
+int launch_inputs_keep_text(LaunchInputs *in, const char *text, LaunchFd number, char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int fd, r;
+
+        if (asprintf(&path, "/proc/self/fd/%d", (int) number) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        fd = memfd_new_sealed("cvmspawn-owner", text, strlen(text));
+        if (fd < 0)
+                return fd;
+        r = launch_inputs_keep_fd(in, fd, number);
+        if (r < 0)
+                return r;
+        free(*ret);
+        *ret = TAKE_PTR(path);
+        return 0;
+}
+
 int launch_inputs_add_string(
                 LaunchInputs *in, StringKind kind, const char *name, const void *text, size_t size) {
         int number = LAUNCH_FD_STRINGS + (int) in->n_strings, fd, r;

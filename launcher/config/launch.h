@@ -31,6 +31,9 @@ typedef enum LaunchFd {
         LAUNCH_FD_STRINGS_MAX = 120 + 400,
 } LaunchFd;
 
+/* QEMU's own sandbox, for each QEMU that is started. */
+#define LAUNCH_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
 typedef enum FirmwareKind {
         FIRMWARE_KIND_SEABIOS, /* QEMU's default */
         FIRMWARE_KIND_ROM,     /* one image by -bios: what SEV measures */
@@ -57,9 +60,9 @@ typedef struct LaunchInputs {
         char *firmware_descriptor; /* where the firmware was found, or NULL */
         char *kernel;
         char *initrd;
-        char *words;         /* joined by blanks; NULL: none */
-        uint64_t hashes_gpa; /* simulated launch: where the table belongs in guest memory */
-        bool secret_area;    /* the firmware has a place for secrets that are injected */
+        char *words;          /* joined by blanks; NULL: none */
+        uint64_t hashes_gpa;  /* simulated launch: where the table belongs in guest memory */
+        uint32_t secret_area; /* bytes that the firmware has for injected secrets; 0: none */
         ImageFormat image_format;
 
         /* For the secure processor; owned base64 as QEMU takes it, NULL: none. */
@@ -82,6 +85,9 @@ typedef struct LaunchInputs {
 void launch_inputs_done(LaunchInputs *in);
 /* Moves fd (taken, also on failure) to a fixed number and keeps it for QEMU. */
 _warn_unused_result_ int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number);
+/* A text for QEMU to read as a file; *ret is its owned path. */
+_warn_unused_result_ int launch_inputs_keep_text(
+                LaunchInputs *in, const char *text, LaunchFd number, char **ret);
 _warn_unused_result_ int launch_inputs_add_string(
                 LaunchInputs *in, StringKind kind, const char *name, const void *text, size_t size);
 

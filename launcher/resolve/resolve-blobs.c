@@ -128,7 +128,7 @@ static int pass_file(const BlobRule *rule, const char *path, LaunchFd number, La
                 char **reterr) {
         _cleanup_free_ uint8_t *bytes = NULL;
         _cleanup_free_ char *text = NULL;
-        int fd, r;
+        int r;
 
         if (!path)
                 return 0;
@@ -138,17 +138,8 @@ static int pass_file(const BlobRule *rule, const char *path, LaunchFd number, La
         text = base64_encode(bytes, rule->size);
         if (!text)
                 return -ENOMEM;
-        fd = memfd_new_sealed("cvmspawn-owner", text, strlen(text));
-        if (fd < 0)
-                return fd;
-        r = launch_inputs_keep_fd(in, fd, number);
-        if (r < 0)
-                return r;
-        if (asprintf(ret, "/proc/self/fd/%d", (int) number) < 0) {
-                *ret = NULL;
-                return -ENOMEM;
-        }
-        return 0;
+        r = launch_inputs_keep_text(in, text, number, ret);
+        return r < 0 ? error_set(reterr, r, "cannot pass --%s on: %s", rule->option, strerror(-r)) : 0;
 }
 
 int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
@@ -169,6 +160,11 @@ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
                 r = pass_file(&dh_cert, config->dh_cert, LAUNCH_FD_DH_CERT, in, &in->dh_cert, reterr);
         if (r >= 0)
                 r = pass_file(&session, config->session, LAUNCH_FD_SESSION, in, &in->session, reterr);
+        /* Made for this host before QEMU starts; --print=argv shows where they will be. */
+        if (r >= 0 && vm_config_attested(config) &&
+                        (asprintf(&in->dh_cert, "/proc/self/fd/%d", LAUNCH_FD_DH_CERT) < 0 ||
+                                        asprintf(&in->session, "/proc/self/fd/%d", LAUNCH_FD_SESSION) < 0))
+                r = -ENOMEM;
         if (r >= 0)
                 in->author_key = auth && auth[AUTHOR_KEY_ALGO] != 0;
         return r;

@@ -66,7 +66,7 @@ static int inspect_image(const VmConfig *config, const ResolveOptions *options, 
         if (r < 0)
                 return error_prefix(reterr, r, "--firmware: '%s'", path);
         in->hashes_gpa = info.hash_table.base;
-        in->secret_area = info.secret.present && info.secret.size > 0;
+        in->secret_area = info.secret.present && info.secret.base != 0 ? info.secret.size : 0;
         return 0;
 }
 

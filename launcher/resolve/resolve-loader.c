@@ -58,12 +58,15 @@ static int check_secret_area(
 
         if (in->secret_area)
                 return 0;
-        if (config->session && options->for_launch)
+        if ((config->session || vm_config_attested(config)) && options->for_launch)
                 return error_set(reterr, -EPERM,
-                                "--session= without --linux=: '%s' has no area for secrets, so that its "
+                                "%s without --linux=: '%s' has no area for secrets, so that its "
                                 "boot "
                                 "loader could not take the disk's passphrase: give --firmware= a build of "
                                 "edk2's OvmfPkg/AmdSev, which has one",
+                                config->session                     ? "--session="
+                                                : config->owner_dir ? "--owner-dir="
+                                                                    : "--attestation-service=",
                                 firmware);
         return strv_pushf(&in->notices,
                         "'%s' has no area for secrets: its boot loader cannot take a passphrase for the "

@@ -181,7 +181,7 @@ int run_confinement_json(const QemuUser *user, Json **ret) {
                         return -ENOMEM;
         return js_build(ret, "{s:{s:b, s:s, s:b, s:o, s:b, s:s, s:b}, s:{s:b, s:o, s:s, s:o}}", "qemu",
                         "no-new-privileges", true, "sandbox",
-                        "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+                        LAUNCH_SANDBOX,
                         "other-user", user->change, "uid", user->change ? js_u64(user->uid) : js_null(),
                         "own-devices", user->change && user->devices, "descriptors", "its own only",
                         "dies-with-launcher", true, "launcher", "no-new-privileges", true, "capabilities",

@@ -89,6 +89,9 @@ typedef struct Session {
 /* Remembers the launcher's own failure (the first one counts; takes nothing) and ends the loop. */
 int session_fail(Session *s, int r, const char *sentence);
 
+/* A signal or the time limit came: not a failure of its own. */
+bool session_interrupted(const Session *s);
+
 /* run-channel.c: QEMU's end under its fixed number, ours returned (not blocking). */
 _warn_unused_result_ int session_channel(Session *s, LaunchFd number);
 void session_close_channels(Session *s);

@@ -72,8 +72,7 @@ static void wait_for_exit(Session *s) {
         s->qemu_gone = true;
 }
 
-/* A signal or the time limit came during set-up: not a failure of its own. */
-static bool interrupted(const Session *s) {
+bool session_interrupted(const Session *s) {
         return s->facts.signal > 0 || s->facts.timed_out;
 }
 
@@ -81,7 +80,7 @@ static bool interrupted(const Session *s) {
 static int check_initrd(Session *s, char **reterr) {
         const RunRequest *q = s->request;
 
-        while (!s->scan.done && !interrupted(s) && !s->qemu_gone) {
+        while (!s->scan.done && !session_interrupted(s) && !s->qemu_gone) {
                 int r = loop_once(s->loop, UINT64_MAX);
 
                 if (r < 0)
@@ -118,7 +117,7 @@ static int check_measure(Session *s, char **reterr) {
         if (!s->request->measure)
                 return 0;
         r = loop_add_io(s->loop, s->measure.out, EPOLLIN, on_answer, s, &source);
-        while (r >= 0 && !s->measure_ready && !interrupted(s) && !s->qemu_gone)
+        while (r >= 0 && !s->measure_ready && !session_interrupted(s) && !s->qemu_gone)
                 r = loop_once(s->loop, UINT64_MAX);
         if (r < 0)
                 return r;
@@ -149,11 +148,16 @@ static int set_up(Session *s, char **reterr) {
         r = check_measure(s, reterr);
         if (r < 0)
                 return r;
-        /* Last of all: nothing is opened or started any more. */
+        /* Nothing is opened or started any more. */
         r = run_confine_self(s->request->user);
         if (r < 0 && r != -EOPNOTSUPP)
                 return error_set(reterr, r, "cannot give up what the launcher does not need: %s",
                                 strerror(-r));
+        if (s->request->before_cont) {
+                r = s->request->before_cont(s, s->request->userdata, reterr);
+                if (r < 0)
+                        return r;
+        }
         s->facts.finishing = true;
         return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
 }
@@ -164,6 +168,8 @@ static int start(Session *s, char **reterr) {
         r = session_watch_signals(s);
         if (r >= 0)
                 r = session_watch_timeout(s);
+        if (r >= 0 && s->request->before_spawn)
+                r = s->request->before_spawn(s, s->request->userdata, reterr);
         if (r >= 0)
                 r = set_up_channels(s);
         if (r < 0)
@@ -332,10 +338,10 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 return r;
         if (r >= 0)
                 r = run(&s);
-        else if (!interrupted(&s) && s.qmp_lost)
+        else if (!session_interrupted(&s) && s.qmp_lost)
                 wait_for_exit(&s);
 
-        if (r < 0 && !interrupted(&s)) {
+        if (r < 0 && !session_interrupted(&s)) {
                 if (!s.qemu_gone)
                         (void) session_fail(&s, r, error ?: strerror(-r));
                 else

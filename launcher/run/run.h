@@ -10,6 +10,7 @@
 
 #include "launch.h"
 #include "run-confine.h"
+#include "run-hook.h"
 #include "run-measure.h"
 
 /* --- the host ------------------------------------------------------------------------------------------------------- */
@@ -98,8 +99,12 @@ typedef struct RunRequest {
         const QemuUser *user;
         bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE */
         bool measure;       /* ask the measure program while QEMU initialises */
-        /* Called with the answer before `cont`: a negative return refuses the launch. */
+        /* Hooks; each may be NULL, and a negative return refuses the launch. Called with the answer before `cont`. */
         int (*measured)(MeasureAnswer *answer, void *userdata, char **reterr);
+        /* Called before QEMU is started: may add to the inputs, and starts what the launcher cannot start once it is confined. */
+        int (*before_spawn)(RunHook *h, void *userdata, char **reterr);
+        /* Called when nothing but `cont` is left to do; the launcher is confined already. */
+        int (*before_cont)(RunHook *h, void *userdata, char **reterr);
         void *userdata;
 } RunRequest;
 
