@@ -35,7 +35,7 @@ int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registrati
                 return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
                                 "there is no registration with this id");
         /* Whoever floods one registration keeps nobody from the others, nor others from this one. */
-        if (r >= 0 && s->rate && !rate_take(s->rate, q->path, q->peer ?: "")) {
+        if (r >= 0 && q->owner == 0 && s->rate && !rate_take(s->rate, q->path, q->peer ?: "")) {
                 reply->retry_after = 1;
                 return reply_problem(reply, 429, "too-many-requests", "Not so fast",
                                 "this is asked for more often than the service answers it; try again in a "

@@ -10,15 +10,7 @@
 #define PATH_MAX_LENGTH 256u
 #define TOKEN_MAX       256u
 
-typedef struct Route {
-        const char *method, *path; /* "*" stands for an id: of a registration, then of a launch */
-        size_t max_body;
-        bool for_owner;
-        ServiceHandler handler;
-        bool upload; /* the body is a file, taken from owners only */
-} Route;
-
-static const Route routes[] = {
+static const ServiceRoute routes[] = {
         { "GET", "/", 0, false, handle_capabilities },
         { "GET", "/health", 0, false, handle_health },
         { "GET", "/vm", 0, true, handle_list },
@@ -36,6 +28,11 @@ static const Route routes[] = {
         { "POST", "/vm/*/launch", BODY_SIZE_MAX, false, handle_launch },
         { "POST", "/vm/*/validate", BODY_SIZE_MAX, false, handle_validate },
 };
+
+const ServiceRoute *service_routes(size_t *ret_n) {
+        *ret_n = ELEMENTSOF(routes);
+        return routes;
+}
 
 /* What the stars of a pattern stand for. */
 typedef struct PathIds {
@@ -79,7 +76,7 @@ static int path_match(const char *pattern, const char *path, PathIds *ret) {
 }
 
 /* 1 found; 0 not, and *ret_allow is the first method that this path has, if any. */
-static int find_route(const char *method, const char *path, const Route **ret, PathIds *ret_ids,
+static int find_route(const char *method, const char *path, const ServiceRoute **ret, PathIds *ret_ids,
                 const char **ret_allow) {
         FOREACH_ARRAY(route, routes, ELEMENTSOF(routes)) {
                 _cleanup_(path_ids_done) PathIds ids = {};
@@ -103,7 +100,7 @@ static int find_route(const char *method, const char *path, const Route **ret, P
 size_t service_body_max(const char *method, const char *path) {
         _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
-        const Route *route;
+        const ServiceRoute *route;
 
         return find_route(method, path, &route, &ids, &allow) > 0 ? route->max_body : 0;
 }
@@ -148,7 +145,7 @@ int service_takes_upload(const Service *s, const Request *request) {
         _cleanup_(reply_done) Reply reply = {};
         Request q = *request;
         const char *allow = NULL;
-        const Route *route;
+        const ServiceRoute *route;
         int r = find_route(q.method, q.path, &route, &ids, &allow);
 
         return r > 0 && route->upload ? authorize(s, &q, &reply) : r < 0 ? r : 0;
@@ -157,7 +154,7 @@ int service_takes_upload(const Service *s, const Request *request) {
 static int handle(const Service *s, Request *q, Reply *reply) {
         _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
-        const Route *route;
+        const ServiceRoute *route;
         int r = find_route(q->method, q->path, &route, &ids, &allow);
 
         if (r < 0)

@@ -87,6 +87,17 @@ _warn_unused_result_ int service_takes_upload(const Service *s, const Request *r
 
 /* The handlers: 0, or -errno (status 500). */
 typedef int (*ServiceHandler)(const Service *s, const Request *q, Reply *reply);
+/* What there is to ask for (attestd-openapi.json describes it). */
+typedef struct ServiceRoute {
+        const char *method, *path; /* "*" stands for an id: of a registration, then of a launch */
+        size_t max_body;
+        bool for_owner;
+        ServiceHandler handler;
+        bool upload; /* the body is a file, taken from owners only */
+} ServiceRoute;
+
+const ServiceRoute *service_routes(size_t *ret_n);
+
 int handle_capabilities(const Service *s, const Request *q, Reply *reply);
 int handle_health(const Service *s, const Request *q, Reply *reply);
 int handle_register(const Service *s, const Request *q, Reply *reply);

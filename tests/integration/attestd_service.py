@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 from pathlib import Path
 
 from sevsim_host import build_folder
@@ -30,6 +31,13 @@ class Client:
 
     def close(self):
         self.connection.close()
+
+
+SOURCE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(SOURCE / "tests/lib"))
+import openapi  # noqa: E402
+
+DOCUMENT = openapi.Document(SOURCE / "attestd/attestd-openapi.json")
 
 
 class Service:
@@ -67,7 +75,21 @@ class Service:
             return 0, None
         assert done.returncode == 0, done
         body, _, status = done.stdout.decode().rpartition("\n")
-        return int(status), json.loads(body) if body else None
+        answer = int(status), json.loads(body) if body else None
+        self.compare(words, *answer, stdin)
+        return answer
+
+    def compare(self, words, status, body, stdin):
+        """Every answer is one that the OpenAPI document describes."""
+        url = next(w for w in words if isinstance(w, str) and w.startswith("https://"))
+        if not url.startswith(self.url + "/") or "?" in url:
+            return
+        method = words[words.index("-X") + 1] if "-X" in words else "POST" if "--data-binary" in words else "GET"
+        try:
+            request = json.loads(stdin) if stdin and status < 400 else None
+        except ValueError:
+            request = None
+        DOCUMENT.check_answer(method, url.removeprefix(self.url), status, body, request)
 
     def post(self, path, body, *words, may_break=False):
         data = body if isinstance(body, bytes) else json.dumps(body).encode()

@@ -90,6 +90,35 @@ static inline void add_owner(World *w, const char *bearer, const char *name) {
         assert_error(w->s.store->ops->owner_add(w->s.store, name, hash), EEXIST);
 }
 
+/* With ATTESTD_ANSWERS=FILE every question and its answer is added there, for test-attestd-openapi.py. */
+static inline void add_line(Json *j) {
+        _cleanup_free_ char *line = js_text(j, JS_SHORT);
+        FILE *f = fopen(getenv("ATTESTD_ANSWERS"), "ae");
+
+        assert_non_null(line);
+        assert_non_null(f);
+        assert_true(fprintf(f, "%s\n", line) > 0);
+        assert_int_equal(fclose(f), 0);
+        js_unref(j);
+}
+
+static inline void record_routes(void) {
+        const ServiceRoute *routes;
+        size_t n;
+
+        if (!getenv("ATTESTD_ANSWERS"))
+                return;
+        routes = service_routes(&n);
+        FOREACH_ARRAY(route, routes, n) {
+                Json *j = NULL;
+
+                assert_ok(js_build(&j, "{s:s, s:s, s:I, s:b, s:b}", "method", route->method, "route",
+                                route->path, "max-body", (int64_t) route->max_body, "owner",
+                                route->for_owner, "upload", route->upload));
+                add_line(j);
+        }
+}
+
 static inline int setup(void **state) {
         World *w = calloc(1, sizeof(World));
 
@@ -116,6 +145,7 @@ static inline int setup(void **state) {
         w->pdh = load64((const char *[]) { "pdh" }, 1);
         w->chain = load64((const char *[]) { "pek", "oca", "cek" }, 3);
         w->signed_cek_chain = load64((const char *[]) { "pek", "oca", "cek-signed" }, 3);
+        record_routes();
         *state = w;
         return 0;
 }
@@ -141,6 +171,23 @@ static inline int teardown(void **state) {
         return 0;
 }
 
+/* The service's answer to a request. */
+static inline unsigned answer(World *w, Request *q) {
+        Json *j = NULL, *body = NULL;
+
+        reply_done(&w->reply);
+        service_handle(&w->s, q, &w->reply);
+        if (!getenv("ATTESTD_ANSWERS"))
+                return w->reply.status;
+        if (q->body_size == 0 || js_parse(q->body, q->body_size, &body, NULL) < 0)
+                body = js_null();
+        assert_ok(js_build(&j, "{s:s, s:s, s:i, s:i, s:o, s:o}", "method", q->method, "path", q->path,
+                        "status", (int) w->reply.status, "retry-after", (int) w->reply.retry_after,
+                        "request", body, "answer", w->reply.body ? js_ref(w->reply.body) : js_null()));
+        add_line(j);
+        return w->reply.status;
+}
+
 static inline unsigned ask(World *w, const char *method, const char *path, const char *authorization,
                 const char *body) {
         Request q = {
@@ -151,9 +198,7 @@ static inline unsigned ask(World *w, const char *method, const char *path, const
                 .body_size = body ? strlen(body) : 0,
         };
 
-        reply_done(&w->reply);
-        service_handle(&w->s, &q, &w->reply);
-        return w->reply.status;
+        return answer(w, &q);
 }
 
 static inline const char *text(World *w, const char *member) {

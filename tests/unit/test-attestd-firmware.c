@@ -18,9 +18,7 @@ static unsigned upload(World *w, const char *owner, const void *p, size_t n) {
                 .method = "POST", .path = "/firmware", .authorization = owner, .body = p, .body_size = n
         };
 
-        reply_done(&w->reply);
-        service_handle(&w->s, &q, &w->reply);
-        return w->reply.status;
+        return answer(w, &q);
 }
 
 /* An image; its hash is left in `ret`. */

@@ -146,6 +146,8 @@ static void waited_too_long(void **state) {
         assert_problem(w, 410, "launch-expired");
         decide(w, "POST", &m, "/confirm", OWNER);
         assert_problem(w, 410, "launch-expired");
+        decide(w, "DELETE", &m, "", OWNER);
+        assert_problem(w, 410, "launch-expired");
         assert_int_equal(ask(w, "GET", "/vm/a/launches", OWNER, NULL), 200);
         assert_string_equal(js_string_value(js_get(js_at(w->reply.body, 0), "state")), "expired");
         (void) start(w); /* cleans up */
@@ -185,6 +187,25 @@ static void only_so_many_wait(void **state) {
         assert_problem(w, 429, "too-many-instances");
 }
 
+static uint64_t frozen(void *userdata) {
+        (void) userdata;
+        return 1;
+}
+
+/* Hosts may not ask too often; owners are not hosts. */
+static void too_fast(void **state) {
+        RateTable rate = { .per_second = 1, .burst = 1, .usec = frozen };
+        World *w = *state;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        w->s.rate = &rate;
+        assert_int_equal(launch(w), 200);
+        launch(w);
+        assert_problem(w, 429, "too-many-requests");
+        for (unsigned i = 0; i < 5; i++)
+                assert_int_equal(ask(w, "GET", "/vm/a/launches", OWNER, NULL), 200);
+}
+
 static void updated(void **state) {
         World *w = *state;
         Measured m;
@@ -195,6 +216,7 @@ static void updated(void **state) {
         m = start(w);
         assert_int_equal(ask(w, "PUT", "/vm/a", OTHER, good), 404);
         assert_int_equal(ask(w, "PUT", "/vm/a", OWNER, "{}"), 422);
+        assert_int_equal(ask(w, "PUT", "/vm/a", OWNER, "{"), 400);
         assert_int_equal(validate(w, &m, true), 200);
         m = start(w);
         (void) start(w);
@@ -265,6 +287,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(rejected, setup, teardown),
                 cmocka_unit_test_setup_teardown(waited_too_long, setup, teardown),
                 cmocka_unit_test_setup_teardown(only_so_many_wait, setup, teardown),
+                cmocka_unit_test_setup_teardown(too_fast, setup, teardown),
                 cmocka_unit_test_setup_teardown(updated, setup, teardown),
                 cmocka_unit_test_setup_teardown(older_database, setup, teardown),
         };

@@ -46,6 +46,34 @@ static void paths(void **state) {
         assert_int_equal(service_body_max("POST", "/elsewhere"), 0);
 }
 
+/* Each route of owners wants a token, and each body has its limit. */
+static void every_route(void **state) {
+        _cleanup_free_ char *large = malloc(FIRMWARE_BODY_MAX + 1);
+        World *w = *state;
+        const ServiceRoute *routes;
+        size_t n;
+
+        assert_non_null(large);
+        memset(large, ' ', FIRMWARE_BODY_MAX + 1);
+        routes = service_routes(&n);
+        FOREACH_ARRAY(route, routes, n) {
+                Request q = { .method = route->method,
+                        .authorization = OWNER,
+                        .body = large,
+                        .body_size = route->max_body + 1 };
+                char path[64] = "";
+                size_t k = 0;
+
+                for (const char *p = route->path; *p; p++)
+                        path[k++] = *p == '*' ? 'a' : *p;
+                q.path = path;
+                assert_int_equal(answer(w, &q), 413);
+                assert_int_equal(service_body_max(route->method, path), route->max_body);
+                if (route->for_owner)
+                        assert_int_equal(ask(w, route->method, path, NULL, NULL), 401);
+        }
+}
+
 static void owners(void **state) {
         World *w = *state;
 
@@ -262,6 +290,16 @@ static void launches(void **state) {
                                     w->signed_cek_chain) > 0);
         ask(w, "POST", "/vm/a/launch", NULL, other_policy);
         assert_problem(w, 409, "policy-mismatch");
+        {
+                _cleanup_free_ char *b64 = base64_encode(unsigned_cek, 48), *body = NULL;
+
+                assert_true(asprintf(&body,
+                                            "{\"policy\":1,\"measurement\":\"%s\",\"api-major\":1,\"api-"
+                                            "minor\":2,\"build-id\":3}",
+                                            b64) > 0);
+                ask(w, "POST", "/vm/a/validate", NULL, body);
+                assert_problem(w, 409, "policy-mismatch");
+        }
 
         /* each open launch keeps its keys, up to the limit; then the oldest goes */
         assert_int_equal(launch(w), 200);
@@ -380,6 +418,16 @@ static void unsigned_ceks(void **state) {
         /* what lies there is of another kind, or of no kind: not a reason to believe */
         assert_ok(file_write_atomic(path, other, strlen(other), 0600, ATOMIC_FILE_REPLACE));
         assert_int_not_equal(launch_on_chip(w, w->chain, "qrs="), 200);
+        {
+                _cleanup_free_ uint8_t *cek = NULL;
+                size_t n;
+
+                assert_ok(base64_decode(signed_cek, strlen(signed_cek), &cek, &n));
+                cek[0x20] ^= 1; /* another chip's */
+                assert_ok(file_write_atomic(path, cek, n, 0600, ATOMIC_FILE_REPLACE));
+        }
+        launch_on_chip(w, w->chain, "qrs=");
+        assert_problem(w, 403, "cpu-id-mismatch");
         assert_int_equal(unlink(path), 0);
 }
 
@@ -423,6 +471,7 @@ static void lasting(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(paths, setup, teardown),
+                cmocka_unit_test_setup_teardown(every_route, setup, teardown),
                 cmocka_unit_test_setup_teardown(owners, setup, teardown),
                 cmocka_unit_test_setup_teardown(registrations, setup, teardown),
                 cmocka_unit_test_setup_teardown(whole_way, setup, teardown),
