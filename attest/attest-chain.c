@@ -123,6 +123,10 @@ int sev_chain_add(SevChain *chain, const void *data, size_t size, bool allow_uns
         /* A certificate begins with the bytes 01 00 00 00, which no base64 text does. */
         if (size >= 4 && le32_read(p) == 1)
                 return add_binary(chain, p, size, allow_unsigned_ark, reterr);
+        if (size >= 11 && memcmp(p, "-----BEGIN ", 11) == 0)
+                return error_set(reterr, -EBADMSG,
+                                "PEM, as certificates of SEV-SNP have it; SEV and SEV-ES have a format of "
+                                "their own");
         text = malloc(size);
         if (!text)
                 return -ENOMEM;

@@ -317,6 +317,21 @@ static int check_order(const SnpReport *r, SnpGeneration g, SnpViolations *v) {
         return 0;
 }
 
+/* COMMITTED <= CURRENT for the firmware's version, too; the build counts within a version. */
+static int check_version_order(const SnpReport *r, SnpViolations *v) {
+        const SnpVersion *low = &r->committed_version, *high = &r->current_version;
+        int d = low->major != high->major           ? low->major - high->major
+                        : low->minor != high->minor ? low->minor - high->minor
+                                                    : low->build - high->build;
+
+        if (d <= 0)
+                return 0;
+        return violate_consume(v, "version_order",
+                        text("committed firmware at most the current %u.%u build %u", high->major,
+                                        high->minor, high->build),
+                        text("%u.%u build %u", low->major, low->minor, low->build));
+}
+
 static int check_origin(const SnpPolicy *p, const SnpResult *r, SnpViolations *v) {
         int k = 0;
 
@@ -385,6 +400,8 @@ int snp_policy_judge(const SnpPolicy *p, SnpResult *result, SnpViolations *ret, 
                                 result->generation, &v);
         if (k == 0)
                 k = check_order(r, result->generation, &v);
+        if (k == 0)
+                k = check_version_order(r, &v);
         if (k == 0)
                 k = check_origin(p, result, &v);
         if (k < 0)

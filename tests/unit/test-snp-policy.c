@@ -62,6 +62,26 @@ static void policy_is_judged_whole(_unused_ void **state) {
                 judge_expecting(&w, &p, "permit_provisional_firmware", 3);
                 snp_policy_done(&p);
         }
+        WITH_WORLD(w, &shared_milan) {
+                SnpPolicy p;
+
+                w.report.committed_version.minor = (uint8_t) (w.report.current_version.minor + 1);
+                verify(&w);
+                good_policy(&w, &p);
+                judge_expecting(&w, &p, "version_order", 1);
+                snp_policy_done(&p);
+        }
+        WITH_WORLD(w, &shared_milan) {
+                SnpPolicy p;
+
+                w.report.committed_version = w.report.current_version;
+                w.report.committed_version.build = UINT8_MAX;
+                w.report.current_version.minor++; /* builds count within a version */
+                verify(&w);
+                good_policy(&w, &p);
+                judge_expecting(&w, &p, NULL, 0);
+                snp_policy_done(&p);
+        }
 }
 
 static void undecided_policies_do_not_judge(_unused_ void **state) {
