@@ -141,26 +141,10 @@ int guest_write(const char *path, const void *p, size_t n, mode_t mode, char **r
                      : 0;
 }
 
-/* The TSM tree first, the device else; the tree's complaint is told if there is no device either. */
 int guest_get_report(const GuestArguments *a, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl,
                 GuestReport *ret, char **reterr) {
-        const char *interface = a->interface ?: "auto", *device = a->device ?: GUEST_DEVICE;
-        _cleanup_free_ char *why = NULL;
-        int r;
-
-        if (streq(interface, "ioctl"))
-                return guest_report_by_device(device, data, vmpl, ret, reterr);
-        if (!streq(interface, "auto") && !streq(interface, "tsm"))
-                return error_set(reterr, -EINVAL, "--interface: expected auto, tsm or ioctl, not '%s'",
-                                interface);
-        r = guest_report_by_tsm(a->tsm ?: GUEST_TSM, data, vmpl, ret, &why);
-        if (r >= 0 || r == -ENOMEM)
-                return r;
-        if (streq(interface, "auto") && (r == -ENOENT || r == -ENXIO)) {
-                r = guest_report_by_device(device, data, vmpl, ret, reterr);
-                return r == -ENOENT && why ? error_prefix(reterr, r, "%s; and", why) : r;
-        }
-        return error_set(reterr, r, "%s", why ?: strerror(-r));
+        return guest_report_get(a->interface, a->tsm ?: GUEST_TSM, a->device ?: GUEST_DEVICE, data, vmpl,
+                        ret, reterr);
 }
 
 static int do_report(const GuestArguments *a, char **reterr) {

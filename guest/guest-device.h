@@ -40,6 +40,11 @@ _warn_unused_result_ int guest_report_by_device(const char *device,
                 const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
                 char **reterr);
 
+/* By "tsm", "ioctl", or "auto" (also NULL): the tree first, the device else. -EINVAL for other names. */
+_warn_unused_result_ int guest_report_get(const char *interface, const char *tree, const char *device,
+                const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
+                char **reterr);
+
 /* GUEST_FIELD_SELECT */
 enum {
         GUEST_KEY_POLICY = 1 << 0,

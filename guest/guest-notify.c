@@ -2,7 +2,6 @@
 
 #include "guest-notify.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -10,44 +9,13 @@
 
 #include "error.h"
 #include "fd.h"
+#include "guest-port.h"
 #include "strutil.h"
-
-DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir);
-
-/* Ports are numbered; their names are in sysfs. */
-static int find_port(const char *root, char ret[static 4096], char **reterr) {
-        _cleanup_(closedirp) DIR *d = NULL;
-        char path[4096];
-
-        (void) snprintf(path, sizeof(path), "%.3000s/sys/class/virtio-ports", root);
-        d = opendir(path);
-        for (struct dirent *e; d && (e = readdir(d));) {
-                _cleanup_free_ char *name = NULL;
-                size_t n;
-
-                if (e->d_name[0] == '.')
-                        continue;
-                (void) snprintf(path, sizeof(path), "%.3000s/sys/class/virtio-ports/%s/name", root,
-                                e->d_name);
-                if (file_read_all(path, 256, &name, &n) < 0)
-                        continue;
-                name[strcspn(name, "\n")] = 0;
-                if (streq(name, GUEST_NOTIFY_PORT)) {
-                        (void) snprintf(ret, 4096, "%.3000s/dev/%s", root, e->d_name);
-                        return 0;
-                }
-        }
-        return error_set(reterr, -ENOENT,
-                        "there is no virtio port " GUEST_NOTIFY_PORT
-                        ": the launcher gives one with --linux=, and the kernel "
-                        "needs virtio_console");
-}
 
 int guest_notify(const char *root, char *const *lines, char **reterr) {
         _cleanup_(text_done) Text t = {};
-        _cleanup_free_ char *s = NULL;
+        _cleanup_free_ char *s = NULL, *path = NULL;
         _cleanup_close_ int fd = -EBADF;
-        char path[4096];
         int r;
 
         STRV_FOREACH(line, lines) {
@@ -57,7 +25,12 @@ int guest_notify(const char *root, char *const *lines, char **reterr) {
         }
         r = text_finish(&t, &s);
         if (r == 0)
-                r = find_port(root, path, reterr);
+                r = guest_port_find(root, GUEST_NOTIFY_PORT, &path);
+        if (r == -ENOENT)
+                return error_set(reterr, r,
+                                "there is no virtio port " GUEST_NOTIFY_PORT
+                                ": the launcher gives one with --linux=, and the kernel "
+                                "needs virtio_console");
         if (r < 0)
                 return r;
         fd = fd_open(path, O_WRONLY | O_NOCTTY, 0);

@@ -201,3 +201,26 @@ int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT
         (void) rmdir(path);
         return r;
 }
+
+/* The tree's complaint is told if there is no device either. */
+int guest_report_get(const char *interface, const char *tree, const char *device,
+                const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
+                char **reterr) {
+        bool any = !interface || streq(interface, "auto");
+        _cleanup_free_ char *why = NULL;
+        int r;
+
+        if (!any && streq(interface, "ioctl"))
+                return guest_report_by_device(device, data, vmpl, ret, reterr);
+        if (!any && !streq(interface, "tsm"))
+                return error_set(reterr, -EINVAL, "--interface: expected auto, tsm or ioctl, not '%s'",
+                                interface);
+        r = guest_report_by_tsm(tree, data, vmpl, ret, &why);
+        if (r >= 0 || r == -ENOMEM)
+                return r;
+        if (any && (r == -ENOENT || r == -ENXIO)) {
+                r = guest_report_by_device(device, data, vmpl, ret, reterr);
+                return r == -ENOENT && why ? error_prefix(reterr, r, "%s; and", why) : r;
+        }
+        return error_set(reterr, r, "%s", why ?: strerror(-r));
+}

@@ -34,12 +34,13 @@ static const char usage[] =
                 "  --no-certs        the host has no certificates to give\n"
                 "  --vmpl=N          the guest's own level\n"
                 "  --faults=FILE     words that say what goes wrong\n"
-                "  --no-device, --no-tsm   without /dev/sev-guest, without the tree\n";
+                "  --no-device, --no-tsm   without /dev/sev-guest, without the tree\n"
+                "  --tsm=DIR         the tree covers this directory instead\n";
 
 typedef struct Options {
         DevLaunch launch;
         DevFaults faults;
-        const char *platform;
+        const char *platform, *tsm;
         uint32_t vmpl;
         bool vlek, no_certs, no_device, no_tsm, help;
 } Options;
@@ -67,6 +68,7 @@ static int parse(int argc, char **argv, Options *o) {
                 { "no-certs", no_argument, NULL, 'c' },
                 { "no-device", no_argument, NULL, 'D' },
                 { "no-tsm", no_argument, NULL, 'T' },
+                { "tsm", required_argument, NULL, 't' },
                 { "help", no_argument, NULL, 'h' },
                 {},
         };
@@ -106,6 +108,9 @@ static int parse(int argc, char **argv, Options *o) {
                         break;
                 case 'T':
                         o->no_tsm = true;
+                        break;
+                case 't':
+                        o->tsm = optarg;
                         break;
                 case 'h':
                         o->help = true;
@@ -155,7 +160,7 @@ static int fail(const char *what, int r) {
 
 int main(int argc, char **argv) {
         static DevPsp psp;
-        Options o = { .launch = { .policy = 0x30000 } };
+        Options o = { .launch = { .policy = 0x30000 }, .tsm = TSM };
         Dev d = { .psp = &psp, .faults = &o.faults, .tsm = dev_tsm_new() };
         int r = parse(argc, argv, &o), cuse = -EBADF, fuse = -EBADF;
         pid_t child;
@@ -171,8 +176,8 @@ int main(int argc, char **argv) {
                 return fail(o.platform, r < 0 ? r : -ENOMEM);
         if (!o.no_device && (cuse = dev_cuse_start("/dev/cuse", "sev-guest")) < 0)
                 return fail("cannot make /dev/sev-guest through /dev/cuse", cuse);
-        if (!o.no_tsm && (fuse = dev_tsm_start("/dev/fuse", TSM)) < 0)
-                return fail("cannot cover " TSM, fuse);
+        if (!o.no_tsm && (fuse = dev_tsm_start("/dev/fuse", o.tsm)) < 0)
+                return fail(o.tsm, fuse);
 
         child = fork();
         if (child < 0)
