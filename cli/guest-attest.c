@@ -279,6 +279,20 @@ static int begin(Attest *t, char **reterr) {
         return hpke_key_new(crypto_random, NULL, &t->key, t->binding.key);
 }
 
+/* The driver of the report interface may come after us as well. */
+static int get_report(Attest *t, const uint8_t data[static SNP_PACKET_DATA_SIZE], GuestReport *ret,
+                char **reterr) {
+        for (;;) {
+                _cleanup_free_ char *why = NULL;
+                int r = guest_report_get(t->args->interface, t->args->tsm ?: GUEST_TSM,
+                                t->args->device ?: GUEST_DEVICE, data, GUEST_VMPL_ANY, ret, &why);
+
+                if (r != -ENOENT || guest_port_now() >= t->port.deadline)
+                        return r < 0 ? error_set(reterr, r, "%s", why ?: strerror(-r)) : r;
+                pause_msec(PORT_MSEC);
+        }
+}
+
 static int make_evidence(Attest *t, Json **ret, char **reterr) {
         _cleanup_(guest_report_done) GuestReport report = {};
         _cleanup_js_ Json *j = NULL;
@@ -286,8 +300,7 @@ static int make_evidence(Attest *t, Json **ret, char **reterr) {
         int r = snp_binding_report_data(&t->binding, data);
 
         if (r >= 0)
-                r = guest_report_get(t->args->interface, t->args->tsm ?: GUEST_TSM,
-                                t->args->device ?: GUEST_DEVICE, data, GUEST_VMPL_ANY, &report, reterr);
+                r = get_report(t, data, &report, reterr);
         if (r >= 0)
                 r = js_build(&j, "{s:o, s:o, s:o}", "launch-id",
                                 js_hex(t->binding.launch_id, sizeof(t->binding.launch_id)), "public-key",
