@@ -287,7 +287,7 @@ static int get_report(Attest *t, const uint8_t data[static SNP_PACKET_DATA_SIZE]
                 int r = guest_report_get(t->args->interface, t->args->tsm ?: GUEST_TSM,
                                 t->args->device ?: GUEST_DEVICE, data, GUEST_VMPL_ANY, ret, &why);
 
-                if (r != -ENOENT || guest_port_now() >= t->port.deadline)
+                if ((r != -ENOENT && r != -ENXIO) || guest_port_now() >= t->port.deadline)
                         return r < 0 ? error_set(reterr, r, "%s", why ?: strerror(-r)) : r;
                 pause_msec(PORT_MSEC);
         }
