@@ -78,7 +78,7 @@ int run_owner_session(AttestorChild *c, RunHook *h, const VmConfig *config, cons
 
         if (!platform)
                 return -ENOMEM;
-        r = run_ask_platform(qemu, user, h, platform, reterr);
+        r = run_ask_platform(run_hook_loop(h), qemu, user, platform, reterr);
         if (r >= 0)
                 r = launch_request(config, in, platform, &request);
         if (r >= 0)

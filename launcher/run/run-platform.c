@@ -84,11 +84,10 @@ static int ask(Loop *loop, int fd, QmpSevCapabilities *ret, char **reterr) {
         return r < 0 ? r : 0;
 }
 
-int run_ask_platform(const char *qemu, const QemuUser *user, RunHook *hook, QmpSevCapabilities *ret,
-                char **reterr) {
+int run_ask_platform(
+                Loop *loop, const char *qemu, const QemuUser *user, QmpSevCapabilities *ret, char **reterr) {
         _cleanup_(process_done) Process p = PROCESS_NONE;
         _cleanup_close_ int messages = memfd_new("cvmspawn-messages"), ours = -EBADF, theirs = -EBADF;
-        _cleanup_(loop_unrefp) Loop *own = NULL;
         int pair[2], r;
 
         if (messages < 0)
@@ -99,13 +98,11 @@ int run_ask_platform(const char *qemu, const QemuUser *user, RunHook *hook, QmpS
         theirs = pair[1];
         if (fcntl(ours, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
                 return -errno;
-        r = hook ? 0 : loop_new(&own);
-        if (r >= 0)
-                r = start(qemu, user, theirs, messages, &p, reterr);
+        r = start(qemu, user, theirs, messages, &p, reterr);
         theirs = fd_close(theirs);
         if (r < 0)
                 return r;
-        r = ask(own ?: run_hook_loop(hook), TAKE_FD(ours), ret, reterr);
+        r = ask(loop, TAKE_FD(ours), ret, reterr);
         if (r == -ECANCELED)
                 return r;
         /* Whoever does not end by himself is ended. */
