@@ -8,7 +8,9 @@ for this very launch. Everything that comes out of it is SIMULATED.
     device = GuestDevice(platform, tmp_path)
     cvmspawn.boot(*device.options(), f"--run={device.start()}; cvmspawn-guest report --bind=/etc/os-release")
 
-With --coco=sev-snp --simulate: predict with --print=digest and the same words, device.write(digest), launch with the same words."""
+With --coco=sev-snp --simulate: predict with --print=digest and the same words, device.write(digest), launch with the same words. Or launch
+with the same words under `cvmspawn sevsim --record=` first, and device.write(launch=FOLDER): then the reports show what the simulated host's
+processor measured, ID block included."""
 
 import io
 import tarfile
@@ -30,7 +32,12 @@ if [ -c /dev/cpu/0/msr ]; then
         printf '\\007\\0\\0\\0\\0\\0\\0\\0' | dd of=/run/sevsim/msr bs=1 seek=$((0xc0010131)) status=none
         mount --bind /run/sevsim/msr /dev/cpu/0/msr
 fi
-/{PLACE}/sevsim-guest-device --measurement="$(cat /run/sevsim/measurement)" --faults=/run/sevsim/faults "$@" /run/sevsim
+if [ -e /run/sevsim/report.bin ]; then
+        set -- --launch=/run/sevsim "$@"
+else
+        set -- --measurement="$(cat /run/sevsim/measurement)" "$@"
+fi
+/{PLACE}/sevsim-guest-device --faults=/run/sevsim/faults "$@" /run/sevsim
 """
 
 
@@ -69,12 +76,15 @@ class GuestDevice:
         self.disk = folder / "platform.tar"
         self.initrd.write_bytes(newc({f"{PLACE}/sevsim-guest-device": program.read_bytes(),
                                       f"{PLACE}/start": START.encode(), **dict(files)}))
-        self.write("00" * 48)
+        self.write(digest="00" * 48)
 
-    def write(self, digest):
-        """What the reports are to show. The disk may be written as long as no guest runs."""
+    def write(self, digest=None, launch=None):
+        """What the reports are to show: a digest, or all that a launch recorded by sevsim has. The disk may be written as long as no
+        guest runs."""
+        files = {name: (self.platform / name).read_bytes() for name in NAMES}
+        files.update({"report.bin": (launch / "report.bin").read_bytes()} if launch else {"measurement": digest.encode()})
         with tarfile.open(self.disk, "w") as tar:
-            for name, data in [*((name, (self.platform / name).read_bytes()) for name in NAMES), ("measurement", digest.encode())]:
+            for name, data in files.items():
                 info = tarfile.TarInfo(name)
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))

@@ -4,10 +4,12 @@ end to end without hardware. All of it is SIMULATED; the bytes and the kernel's 
 
 import io
 import json
+import os
 import re
 import socket
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 from guest_device import GuestDevice, newc
@@ -166,20 +168,42 @@ def refused_steps():
 WHOLE = STEPS + BEFORE + GuestDevice.start() + GOOD + "".join(refused_steps()) + HOME
 
 
+def record(launch, platform, folder):
+    """The same launch on the simulated host: what its processor measured, on QEMU's own commands. No guest code runs there."""
+    key = folder / "id.pem"
+    subprocess.run(["openssl", "ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", key], check=True, capture_output=True,
+                   timeout=60)
+    # Only in a simulation is the device everybody's.
+    node = [] if os.geteuid() == 0 else ["--sev-node=0666"]
+    argv = [CVMSPAWN, "sevsim", "--json", f"--record={folder / 'record'}", f"--platform={platform}", *node, "--", CVMSPAWN, *launch,
+            f"--id-key={key}"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    (launch,) = json.loads(done.stdout.splitlines()[-1])["launches"]
+    assert launch["finished"] is True and launch["refused"] == [], done.stderr
+    built = subprocess.run([CVMSPAWN, "id-block", "build", launch["digest"], "--id-key", key, "--json=short"], capture_output=True,
+                           text=True, check=True, timeout=60)
+    policy = folder / "policy.json"
+    policy.write_text(json.dumps({"schema": "cvmspawn-snp-policy-1", "trusted_id_key_hashes": json.loads(built.stdout)["id-key-digest"]}))
+    return launch, policy
+
+
 def test_launch_report_verdict(cvmspawn, device, platform, tmp_path, artifacts):
-    """The digest predicted for this launch is what the report in the guest shows, and `report verify` says so. One boot for everything
-    that cvmspawn-guest does."""
-    launch = ["--coco=sev-snp", "--simulate", f"--firmware={artifacts['FIRMWARE']}", *device.options(coco=True), f"--run={WHOLE}"]
-    printed = cvmspawn.boot("--print=digest", "--json=short", *launch)
+    """Predicted, measured by the simulated processor on QEMU's own commands, shown by a report in the guest, judged outside: one digest.
+    One boot for everything that cvmspawn-guest does."""
+    launch = [f"--qemu={artifacts['QEMU']}", f"--linux={artifacts['KERNEL']}", f"--initrd={artifacts['INITRD']}", "--tpm=no",
+              "--coco=sev-snp", f"--firmware={artifacts['FIRMWARE']}", *device.options(coco=True), f"--run={WHOLE}"]
+    printed = cvmspawn.run("--print=digest", "--json=short", "--simulate", *launch)
     digest = json.loads(printed.out)["digest"]["digest"]
     assert re.fullmatch("[0-9a-f]{96}", digest)
-    device.write(digest)
-    result = cvmspawn.boot(f"--expect={digest}", *launch, timeout=BOOT)
+    recorded, policy = record(launch, platform, tmp_path)
+    assert recorded["digest"] == digest
+    device.write(launch=Path(recorded["folder"]))
+    result = cvmspawn.run("--simulate", "--kvm=no", f"--expect={digest}", *launch, timeout=BOOT)
     steps = Steps(result)
     assert "SIMULATED sev-snp" in result.err
 
     check_without_device(steps)
-    check_reports(steps, platform, tmp_path, digest)
+    check_reports(steps, platform, tmp_path, [f"--measurement={digest}", "--policy", policy])
     check_snpguest(steps, platform, tmp_path, digest)
     check_keys(steps)
     check_secrets(steps)
@@ -208,10 +232,10 @@ def check_without_device(s):
     assert s.status("driver") != 0
 
 
-def check_reports(s, platform, folder, digest):
+def check_reports(s, platform, folder, expected):
     bound = folder / "bound"
     bound.write_bytes(s.files["bound"])
-    words = [f"--measurement={digest}", "--bound-to", bound]
+    words = [*expected, "--bound-to", bound]
     good = ["tsm", "ioctl", "both", "race-some", "busy-some", "again-some", "gone", "old-kernel", "certs-more", "vlek-tsm", "vlek-ioctl"]
     for name in good:
         report = folder / f"{name}.bin"
@@ -226,7 +250,7 @@ def check_reports(s, platform, folder, digest):
         assert verify(report, platform, *words)[0] == 3, name
         assert verify(report, platform, *words, f"--vmpl={level}")[0] == 0, name
     report.write_bytes(s.good("hex"))
-    assert verify(report, platform, f"--measurement={digest}", f"--report-data={'c0ffee':0<128}")[0] == 0
+    assert verify(report, platform, *expected, f"--report-data={'c0ffee':0<128}")[0] == 0
 
     # The same table by both routes, but for the padding to whole pages.
     assert s.files["ioctl.certs"].rstrip(b"\0") == s.files["tsm.certs"].rstrip(b"\0") != b""
@@ -239,10 +263,12 @@ def check_reports(s, platform, folder, digest):
         assert len(s.out(name)) == 1184
     assert s.files["left"] == b""
 
-    # Another digest, other bound data, AMD's own root.
-    report = folder / "tsm.bin"
+    # Another digest, other bound data, another ID key, AMD's own root.
+    report, other = folder / "tsm.bin", folder / "other.json"
+    other.write_text(json.dumps({"schema": "cvmspawn-snp-policy-1", "trusted_id_key_hashes": "00" * 48}))
     assert verify(report, platform, f"--measurement={'0' * 96}", "--bound-to", bound)[0] == 3
-    assert verify(report, platform, f"--measurement={digest}", "--bound-to", report)[0] == 3
+    assert verify(report, platform, *expected, "--bound-to", report)[0] == 3
+    assert verify(report, platform, expected[0], "--bound-to", bound, "--policy", other)[0] == 3
     done = subprocess.run([CVMSPAWN, "report", "verify", report, "--certs", platform, "--offline", "--cache=", *words],
                           capture_output=True, text=True, timeout=60)
     assert done.returncode == 2, done.stdout + done.stderr

@@ -144,8 +144,8 @@ static int make_template(DevPsp *psp, const DevLaunch *launch) {
                 .state = GUEST_RUNNING, .policy = launch->policy, .guest_svn = launch->guest_svn
         };
 
-        if (launch->report)
-                return read_exact(".", launch->report, psp->report, sizeof(psp->report));
+        if (launch->folder)
+                return read_exact(launch->folder, "report.bin", psp->report, sizeof(psp->report));
         memcpy(guest.digest, launch->measurement, sizeof(guest.digest));
         memcpy(guest.host_data, launch->host_data, sizeof(guest.host_data));
         return psp_snp_report(&guest, psp->report) == PSP_SUCCESS ? 0 : -EIO;

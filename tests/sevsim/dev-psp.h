@@ -31,7 +31,7 @@ enum {
 
 /* What of the launch is given by hand; a recorded launch brings all of it. */
 typedef struct DevLaunch {
-        const char *report; /* a launch's report.bin as sevsim records it, or NULL */
+        const char *folder; /* a launch that sevsim recorded, or NULL */
         uint8_t measurement[48];
         uint8_t host_data[32];
         uint64_t policy;

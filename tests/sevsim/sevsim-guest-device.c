@@ -29,7 +29,7 @@ static const char usage[] =
                 "Plays the SNP guest device and the TSM report tree in this guest. A simulation: its "
                 "reports are not AMD's.\n"
                 "  --measurement=HEX --host-data=HEX --policy=N --guest-svn=N   what the reports say\n"
-                "  --launch=FILE     ... as a recorded launch's report.bin has it\n"
+                "  --launch=FOLDER   ... as they would in a launch that sevsim recorded there\n"
                 "  --vlek            the host loaded a VLEK\n"
                 "  --no-certs        the host has no certificates to give\n"
                 "  --vmpl=N          the guest's own level\n"
@@ -89,7 +89,7 @@ static int parse(int argc, char **argv, Options *o) {
                         o->launch.guest_svn = (uint32_t) strtoul(optarg, NULL, 0);
                         break;
                 case 'l':
-                        o->launch.report = optarg;
+                        o->launch.folder = optarg;
                         break;
                 case 'v':
                         o->vmpl = (uint32_t) strtoul(optarg, NULL, 0);
