@@ -19,6 +19,7 @@ typedef struct Request {
         const uint8_t *certificate; /* SHA-256 of the client's, whose key it has shown to hold; or NULL */
         bool is_host;               /* its certificate is of the authority for hosts */
         const char *peer;           /* who asks: an address, as far as it stands for one machine; or NULL */
+        int64_t local;              /* the owner who asks on this machine, not by the network; 0: nobody */
         bool is_file;               /* the body of an upload is in the file below instead of `body` */
         int fd;
         /* Filled by the router: */

@@ -63,6 +63,18 @@ static int owner_find(Store *s, const uint8_t hash[static STORE_TOKEN_HASH_SIZE]
         return 0;
 }
 
+static int owner_named(Store *s, const char *name, int64_t *ret) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, "SELECT id FROM owner WHERE name = ?1", "s", name);
+
+        if (r >= 0)
+                r = sqlite_row(q);
+        if (r <= 0)
+                return r < 0 ? r : -ENOENT;
+        *ret = sqlite3_column_int64(q, 0);
+        return 0;
+}
+
 static int vm_add(Store *s, const StoreVm *v) {
         int r = sqlite_begin(s);
 
@@ -177,6 +189,7 @@ static const StoreOps sqlite_ops = {
         .free = store_close,
         .owner_add = owner_add,
         .owner_find = owner_find,
+        .owner_named = owner_named,
         .vm_add = vm_add,
         .vm_update = vm_update,
         .vm_get = vm_get,

@@ -84,6 +84,8 @@ typedef struct StoreOps {
         int (*owner_find)(Store *s, const uint8_t hash[static STORE_TOKEN_HASH_SIZE],
                         int64_t *ret); /* -ENOENT */
 
+        int (*owner_named)(Store *s, const char *name, int64_t *ret); /* -ENOENT */
+
         int (*vm_add)(Store *s, const StoreVm *v); /* -EEXIST */
         /* Document and, unless it is NULL, the sealed table anew. Launches that have not got their secrets are forgotten: they began
          * under what was said before. -ENOENT */

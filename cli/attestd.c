@@ -58,6 +58,11 @@ static const OptionRow rows[] = {
         { "owner-cert", 0, OPTION_REQUIRED, "FILE", NULL,
                         "with --add-owner, instead of a token: the certificate that\nthe owner shows, PEM",
                         "@file", option_set_string, AT(owner_cert), 0 },
+        { "answer", 0, OPTION_REQUIRED, "METHOD PATH", "Without a network",
+                        "answer this one request, its body on standard input, and end", NULL,
+                        option_set_string, AT(answer), 0 },
+        { "as", 0, OPTION_REQUIRED, "NAME", NULL, "with --answer: for this owner (local)", NULL,
+                        option_set_string, AT(as), 0 },
         { "certs", 0, OPTION_REQUIRED, "FILE", "Platforms",
                         "AMD's ask_ark file of a generation, for hosts that do not\nsend it; repeatable",
                         "@file", option_append, AT(certs), 0 },
@@ -93,7 +98,9 @@ static const OptionTable table = {
         .program = "cvmspawn-attestd",
         .summary = "Releases secrets to SEV, SEV-ES and SNP guests whose launch is the registered one.",
         .zone = "verifier",
-        .epilog = "Exit status: 0 ended by a signal, or the owner was added; 1 usage or failure.",
+        .epilog = "Exit status: 0 ended by a signal, the owner was added, or the request was granted; 1 "
+                  "usage or failure; 3 the request "
+                  "was refused.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
 };
@@ -101,7 +108,7 @@ static const OptionTable table = {
 static void arguments_done(AttestdArgs *a) {
         char *strings[] = { a->listen, a->state, a->secrets_key, a->tls_cert, a->tls_key, a->cek_store,
                 a->kds_url, a->insecure_root, a->owner_cert, a->host_ca, a->prefix, a->add_owner,
-                a->token_file, a->kds_cache, a->insecure_snp_root };
+                a->token_file, a->answer, a->as, a->kds_cache, a->insecure_snp_root };
 
         FOREACH_ARRAY(s, strings, ELEMENTSOF(strings))
                 free(*s);
@@ -219,7 +226,7 @@ static void daemon_done(Daemon *d) {
         (void) fd_close(d->notify_fd);
 }
 
-static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
+static int run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
         _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
         _cleanup_(daemon_done) Daemon d = { .notify_fd = -EBADF };
@@ -246,6 +253,11 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         if (a->online && !a->cek_store)
                 return error_set(reterr, -EINVAL,
                                 "--online needs --cek-store=DIR, where what was fetched is kept");
+        if (a->as && !a->answer)
+                return error_set(reterr, -EINVAL, "--as= belongs to --answer=");
+        if (a->answer && (a->add_owner || a->dev || a->online))
+                return error_set(reterr, -EINVAL,
+                                "--answer= goes with neither --add-owner= nor --dev nor --online");
         if (a->online && !a->add_owner) {
                 r = attestd_fetch_start(a, &fetch, reterr);
                 if (r < 0)
@@ -264,6 +276,8 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
         if (a->insecure_snp_root)
                 log_warning("trusting '%s' instead of AMD: whoever has its key can read the secrets",
                                 a->insecure_snp_root);
+        if (a->answer)
+                return attestd_answer(a, &w, ret_status, reterr);
         if (fetch.fd >= 0) {
                 w.service.cek_fetch = attestd_fetch_ask;
                 w.service.cek_fetch_data = &fetch;
@@ -274,7 +288,7 @@ static int run(int argc, char **argv, AttestdArgs *a, char **reterr) {
 int main(int argc, char **argv) {
         _cleanup_(arguments_done) AttestdArgs a = { .rate = RATE_DEFAULT };
         _cleanup_free_ char *error = NULL;
-        int r;
+        int r, status = 0;
 
         secret_forbid_core();
         log_open("cvmspawn-attestd", /* quiet= */ false);
@@ -282,8 +296,8 @@ int main(int argc, char **argv) {
                 return 0;
         js_erase_memory();
         (void) signal(SIGPIPE, SIG_IGN);
-        r = run(argc, argv, &a, &error);
+        r = run(argc, argv, &a, &status, &error);
         if (r < 0)
                 return (void) log_failure(r, error), 1;
-        return fflush(stdout) != 0 ? 1 : 0;
+        return fflush(stdout) != 0 ? 1 : status;
 }

@@ -13,7 +13,7 @@
 typedef struct AttestdArgs {
         char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
                         *prefix;
-        char *add_owner, *token_file;
+        char *add_owner, *token_file, *answer, *as;
         char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root;
         char **certs, **snp_certs;
         unsigned rate;
@@ -69,6 +69,10 @@ _warn_unused_result_ int attestd_add_owner_certificate(
                 AttestdWorld *w, const char *name, const char *file, char **reterr);
 _warn_unused_result_ int attestd_add_owner(
                 AttestdWorld *w, const char *name, const char *token_file, char **reterr);
+
+/* One request without a network, its body on standard input; its answer goes to standard output. */
+_warn_unused_result_ int attestd_answer(
+                const AttestdArgs *a, const AttestdWorld *w, int *ret_status, char **reterr);
 
 /* The socket that the service manager passed, or a new one. *ret_address is "host:port" or "unix:PATH" (owned). Only with `local`, which
  * others cannot reach, without TLS: -EPERM. */

@@ -3,28 +3,24 @@
 /* `cvmspawn owner`: the guest owner's requests to an attestation service. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "atomic-file.h"
 #include "error.h"
-#include "fd.h"
 #include "http-client.h"
 #include "json.h"
 #include "log.h"
 #include "options.h"
-#include "secret-file.h"
+#include "owner.h"
 #include "secret.h"
 #include "strutil.h"
 
-#define TOKEN_MAX       256u
-#define BODY_MAX        (64u * 1024)
 #define ANSWER_MAX      (64u * 1024 * 1024)
 #define TIMEOUT_SECONDS 60u
 
 typedef struct Arguments {
-        char *url, *ca, *token_file, *cert, *key, *json;
+        char *url, *ca, *token_file, *cert, *key, *secrets, *json;
         bool help;
 } Arguments;
 
@@ -42,6 +38,9 @@ static const OptionRow rows[] = {
                         "@file", option_set_string, AT(cert), 0 },
         { "key", 0, OPTION_REQUIRED, "FILE", NULL, "its private key, PEM", "@file", option_set_string,
                         AT(key), 0 },
+        { "secrets", 0, OPTION_REQUIRED, "FILE", "Registration",
+                        "JSON with the secrets, which the registration lacks", "@file", option_set_string,
+                        AT(secrets), 0 },
         { "json", 0, OPTION_REQUIRED, "STYLE", "Output", "pretty (default) or short", "pretty short",
                         option_set_string, AT(json), 0 },
         { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
@@ -49,8 +48,11 @@ static const OptionRow rows[] = {
 
 static const OptionTable table = {
         .program = "cvmspawn owner",
-        .arguments = "register ID FILE | list | show ID | events ID | delete ID",
-        .summary = "Registers guests with an attestation service, shows and deletes registrations.",
+        .arguments = "register|update|import ID FILE | list | show|events|launches|delete ID | "
+                     "confirm|reject ID LAUNCH |\n"
+                     "       export ID [FILE] | upload FILE | firmware | forget SHA256 | launch|validate ID "
+                     "FILE",
+        .summary = "Registers guests with an attestation service, and decides about their launches.",
         .zone = "verifier",
         .epilog = "Exit status: 0 done, 1 usage or failure, 3 refused by the service, 4 the service was not "
                   "reached.",
@@ -58,17 +60,37 @@ static const OptionTable table = {
         .n_rows = ELEMENTSOF(rows),
 };
 
+typedef enum VerbFlags {
+        VERB_SECRETS = 1 << 0, /* takes --secrets= */
+        VERB_UPLOAD = 1 << 1,  /* the file is sent as it is */
+        VERB_HOST = 1 << 2,    /* a host's request: no token */
+        VERB_EXPORT = 1 << 3,  /* prints or writes the registration alone */
+} VerbFlags;
+
+/* A digit in the path stands for that argument. */
 typedef struct Verb {
-        const char *name, *method, *tail;
-        bool id, file;
+        const char *name, *arguments, *method, *path;
+        size_t n_arguments, file; /* which of them is the body; 0: none */
+        unsigned flags;
 } Verb;
 
 static const Verb verbs[] = {
-        { "register", "POST", "", true, true },
-        { "list", "GET", "", false, false },
-        { "show", "GET", "", true, false },
-        { "events", "GET", "/events", true, false },
-        { "delete", "DELETE", "", true, false },
+        { "register", " ID FILE", "POST", "vm/1", 2, 2, VERB_SECRETS },
+        { "update", " ID FILE", "PUT", "vm/1", 2, 2, VERB_SECRETS },
+        { "list", "", "GET", "vm", 0, 0, 0 },
+        { "show", " ID", "GET", "vm/1", 1, 0, 0 },
+        { "events", " ID", "GET", "vm/1/events", 1, 0, 0 },
+        { "delete", " ID", "DELETE", "vm/1", 1, 0, 0 },
+        { "launches", " ID", "GET", "vm/1/launches", 1, 0, 0 },
+        { "confirm", " ID LAUNCH", "POST", "vm/1/launches/2/confirm", 2, 0, 0 },
+        { "reject", " ID LAUNCH", "DELETE", "vm/1/launches/2", 2, 0, 0 },
+        { "export", " ID [FILE]", "GET", "vm/1", 1, 0, VERB_EXPORT },
+        { "import", " ID FILE", "POST", "vm/1", 2, 2, VERB_SECRETS },
+        { "upload", " FILE", "POST", "firmware", 1, 1, VERB_UPLOAD },
+        { "firmware", "", "GET", "firmware", 0, 0, 0 },
+        { "forget", " SHA256", "DELETE", "firmware/1", 1, 0, 0 },
+        { "launch", " ID FILE", "POST", "vm/1/launch", 2, 2, VERB_HOST },
+        { "validate", " ID FILE", "POST", "vm/1/validate", 2, 2, VERB_HOST },
 };
 
 static void arguments_done(Arguments *a) {
@@ -77,64 +99,54 @@ static void arguments_done(Arguments *a) {
         free(a->token_file);
         free(a->cert);
         free(a->key);
+        free(a->secrets);
         free(a->json);
 }
 
-static int find_verb(char *const *words, const Verb **ret, char **reterr) {
+static int find_verb(const Arguments *a, char *const *words, const Verb **ret, char **reterr) {
         size_t n = strv_length(words);
 
-        FOREACH_ARRAY(v, verbs, ELEMENTSOF(verbs))
-                if (n > 0 && streq(words[0], v->name)) {
-                        if (n != 1u + v->id + v->file)
-                                return error_set(reterr, -EINVAL,
-                                                "usage: cvmspawn owner [OPTIONS...] %s%s%s", v->name,
-                                                v->id ? " ID" : "", v->file ? " FILE" : "");
-                        *ret = v;
-                        return 0;
-                }
-        return error_set(reterr, -EINVAL, "expected register, list, show, events or delete");
+        FOREACH_ARRAY(v, verbs, ELEMENTSOF(verbs)) {
+                if (n == 0 || !streq(words[0], v->name))
+                        continue;
+                if (n != 1 + v->n_arguments && !(v->flags & VERB_EXPORT && n == 3))
+                        return error_set(reterr, -EINVAL, "usage: cvmspawn owner [OPTIONS...] %s%s", v->name,
+                                        v->arguments);
+                if (a->secrets && !(v->flags & VERB_SECRETS))
+                        return error_set(
+                                        reterr, -EINVAL, "--secrets= goes with register, update and import");
+                *ret = v;
+                return 0;
+        }
+        return error_set(reterr, -EINVAL,
+                        "expected register, update, list, show, events, delete, launches, confirm, reject, "
+                        "export, import, "
+                        "upload, firmware, forget, launch or validate");
 }
 
-/* The header line with the token, whose newline at the end does not count. */
-static int read_token(const char *path, SecretBuf *ret, char **reterr) {
-        static const char head[] = "Authorization: Bearer ";
-        _cleanup_(secret_buf_done) SecretBuf token = {}, line = {};
+/* The registration alone, as `register` and `import` take it, on standard output or in a new file. */
+static int export(const Json *answer, const char *file, char **reterr) {
+        const Json *registration = js_get(answer, "registration");
+        _cleanup_free_ char *text = registration ? js_text(registration, JS_PRETTY) : NULL, *line = NULL;
         int r;
 
-        if (!path)
-                return error_set(reterr, -EINVAL,
-                                "--token-file=FILE is needed, or --cert=FILE and --key=FILE");
-        r = secret_buf_read_path(&token, path, TOKEN_MAX);
-        if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r));
-        while (token.size > 0 && (token.data[token.size - 1] == '\n' || token.data[token.size - 1] == '\r'))
-                secret_buf_shrink(&token, token.size - 1);
-        for (size_t i = 0; i < token.size; i++)
-                if (token.data[i] <= ' ' || token.data[i] > '~')
-                        return error_set(reterr, -EINVAL, "'%s' holds no token", path);
-        if (token.size == 0)
-                return error_set(reterr, -EINVAL, "'%s' is empty", path);
-        r = secret_buf_alloc(&line, sizeof(head) + token.size);
-        if (r < 0)
-                return r;
-        memcpy(line.data, head, sizeof(head) - 1);
-        memcpy(line.data + sizeof(head) - 1, token.data, token.size);
-        *ret = TAKE_STRUCT(line, (SecretBuf) {});
-        return 0;
+        if (!registration)
+                return error_set(reterr, -EBADMSG, "the answer has no registration in it");
+        if (!text || asprintf(&line, "%s\n", text) < 0) {
+                line = NULL;
+                return -ENOMEM;
+        }
+        if (!file) {
+                (void) printf("%s", line);
+                return 0;
+        }
+        r = file_write_atomic(file, line, strlen(line), 0600, 0);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", file, strerror(-r)) : 0;
 }
 
-static int read_body(const char *path, SecretBuf *ret, char **reterr) {
-        int r = streq(path, "-") ? secret_buf_read_fd(ret, STDIN_FILENO, BODY_MAX)
-                                 : secret_buf_read_path(ret, path, BODY_MAX);
-
-        if (r == -E2BIG)
-                return error_set(reterr, r, "'%s' is larger than the %u bytes that a service takes", path,
-                                BODY_MAX);
-        return r < 0 ? error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r)) : 0;
-}
-
-/* 3 if the service refused; what it said goes to standard error in one sentence, else to standard output. */
-static int show(const Arguments *a, const HttpAnswer *answer) {
+/* What the service said, if it granted the request, to standard output; else a sentence to standard error and status 3. */
+static int show(const Arguments *a, const Verb *v, const char *file, const HttpAnswer *answer,
+                int *ret_status, char **reterr) {
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *j = NULL;
         const char *detail;
@@ -145,57 +157,84 @@ static int show(const Arguments *a, const HttpAnswer *answer) {
                 detail = js_string_value(js_get(j, "detail"));
                 log_error("refused (%u %s): %s", answer->status, js_string_value(js_get(j, "code")) ?: "",
                                 detail ?: "this does not look like an attestation service");
-                return 3;
+                *ret_status = 3;
+                return 0;
         }
         if (!j)
-                return answer->size > 0 ? 1 : 0;
+                return answer->size > 0 ? error_set(reterr, -EBADMSG, "the answer is no JSON") : 0;
+        if (v->flags & VERB_EXPORT)
+                return export(j, file, reterr);
         text = js_text(j, streq_ptr(a->json, "short") ? JS_SHORT : JS_PRETTY);
         if (!text)
-                return 1;
+                return -ENOMEM;
         (void) printf("%s\n", text);
+        return 0;
+}
+
+static int make_url(const Arguments *a, const Verb *v, char *const *words, char **ret, char **reterr) {
+        _cleanup_free_ char *url = NULL;
+        size_t n;
+        FILE *f;
+
+        for (size_t i = 1; i <= v->n_arguments; i++)
+                if (i != v->file && (strlen(words[i]) == 0 || strpbrk(words[i], "/?#% ")))
+                        return error_set(reterr, -EINVAL,
+                                        "'%s' is no id: letters, digits, '.', '_' and '-' only", words[i]);
+        f = open_memstream(&url, &n);
+        if (!f)
+                return -ENOMEM;
+        (void) fprintf(f, "%s%s", a->url, endswith(a->url, "/") ? "" : "/");
+        for (const char *p = v->path; *p; p++)
+                if (*p == '1' || *p == '2')
+                        (void) fprintf(f, "%s", words[*p - '0']);
+                else
+                        (void) fputc(*p, f);
+        if (fclose(f) != 0)
+                return -ENOMEM;
+        *ret = TAKE_PTR(url);
         return 0;
 }
 
 static int request(const Arguments *a, const Verb *v, char *const *words, HttpAnswer *ret, char **reterr) {
         _cleanup_http_client_ HttpClient *client = NULL;
         _cleanup_(secret_buf_done) SecretBuf token = {}, body = {};
-        _cleanup_free_ char *url = NULL;
-        int r;
+        _cleanup_free_ char *url = NULL, *upload = NULL;
+        HttpRequest q = {
+                .method = v->method,
+                .ca_file = a->ca,
+                .cert_file = a->cert,
+                .key_file = a->key,
+                .timeout_seconds = TIMEOUT_SECONDS,
+        };
+        int r = 0;
 
         if (!a->url || !startswith(a->url, "https://"))
                 return error_set(reterr, -EINVAL, "--service=https://HOST:PORT is needed");
         if (!!a->cert != !!a->key)
                 return error_set(reterr, -EINVAL, "--cert= and --key= belong together");
-        r = a->token_file || !a->cert ? read_token(a->token_file, &token, reterr) : 0;
-        if (r >= 0 && v->file)
-                r = read_body(words[2], &body, reterr);
+        r = make_url(a, v, words, &url, reterr);
+        if (r >= 0 && !(v->flags & VERB_HOST) && (a->token_file || !a->cert))
+                r = owner_read_token(a->token_file, &token, reterr);
+        if (r >= 0 && v->flags & VERB_UPLOAD)
+                r = owner_read_upload(words[v->file], &upload, &q.body_size, reterr);
+        else if (r >= 0 && v->file)
+                r = owner_read_body(words[v->file], a->secrets, &body, reterr);
+        if (r >= 0)
+                r = http_client_new(&client, reterr);
         if (r < 0)
                 return r;
-        if (v->id && (strlen(words[1]) == 0 || strpbrk(words[1], "/?#% ")))
-                return error_set(reterr, -EINVAL, "'%s' is no id: letters, digits, '.', '_' and '-' only",
-                                words[1]);
-        if (asprintf(&url, "%s%svm%s%s%s", a->url, endswith(a->url, "/") ? "" : "/", v->id ? "/" : "",
-                            v->id ? words[1] : "", v->tail) < 0) {
-                url = NULL;
-                return -ENOMEM;
-        }
-        r = http_client_new(&client, reterr);
-        if (r < 0)
-                return r;
-        return http_client_request(client,
-                        &(HttpRequest) {
-                                        .method = v->method,
-                                        .url = url,
-                                        .body = v->file ? (body.data ?: (const void *) "") : NULL,
-                                        .body_size = body.size,
-                                        .content_type = v->file ? "application/json" : NULL,
-                                        .authorization = (const char *) token.data,
-                                        .ca_file = a->ca,
-                                        .cert_file = a->cert,
-                                        .key_file = a->key,
-                                        .timeout_seconds = TIMEOUT_SECONDS,
-                        },
-                        ANSWER_MAX, ret, reterr);
+        q.url = url;
+        q.authorization = (const char *) token.data;
+        if (v->flags & VERB_UPLOAD) {
+                q.body = upload;
+                q.content_type = "application/octet-stream";
+        } else if (v->file) {
+                q.body = body.data;
+                q.body_size = body.size;
+                q.content_type = "application/json";
+        } else if (streq(v->method, "POST"))
+                q.body = "";
+        return http_client_request(client, &q, ANSWER_MAX, ret, reterr);
 }
 
 static int run(int argc, char **argv, Arguments *a, int *ret_status, char **reterr) {
@@ -213,15 +252,14 @@ static int run(int argc, char **argv, Arguments *a, int *ret_status, char **rete
         }
         if (a->json && !streq(a->json, "pretty") && !streq(a->json, "short"))
                 return error_set(reterr, -EINVAL, "--json: expected pretty or short, not '%s'", a->json);
-        r = find_verb(words, &v, reterr);
+        r = find_verb(a, words, &v, reterr);
         if (r >= 0)
                 r = request(a, v, words, &answer, reterr);
         if (r == -EHOSTUNREACH || r == -ETIMEDOUT)
                 *ret_status = 4;
         if (r < 0)
                 return r;
-        *ret_status = show(a, &answer);
-        return 0;
+        return show(a, v, strv_length(words) > 2 ? words[2] : NULL, &answer, ret_status, reterr);
 }
 
 int main(int argc, char **argv) {
@@ -233,6 +271,7 @@ int main(int argc, char **argv) {
         log_open("cvmspawn owner", /* quiet= */ false);
         if (options_dump_requested(&table, argc, argv))
                 return 0;
+        js_erase_memory();
         r = run(argc, argv, &a, &status, &error);
         if (r < 0) {
                 (void) log_failure(r, error);

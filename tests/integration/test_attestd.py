@@ -12,12 +12,14 @@ import socket
 import ssl
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import sevsim_model as model
 from attestd_service import Service
 from sevsim_host import build_folder, skip_or_fail, text64
 
+SOURCE = Path(__file__).resolve().parents[2]
 LUKS = "736869e5-84f0-4973-92ec-06879ce3da0b"
 FIRMWARE = model.make_firmware(seed=41)
 KERNEL, OTHER_KERNEL = model.make_kernel(seed=42), model.make_kernel(seed=44)
@@ -158,6 +160,79 @@ def test_files_instead_of_digests_and_a_held_launch(sim, platform, service, tmp_
     assert sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
     status, events = service.curl(*service.owner(), f"{service.url}/vm/a/events")
     assert [e["event"] for e in events] == ["released", "confirmed", "held", "released", "registered"]
+
+
+def blocks(page, section):
+    """The commands of a manual page's section, code block by code block, as they stand there."""
+    text = (SOURCE / "man" / page).read_text().split(f"\n# {section}\n")[1].split("\n# ")[0]
+    assert text.count("```") % 2 == 0
+    found = []
+    for block in text.split("```")[1::2]:
+        lines = [line[2:] if line.startswith("$ ") else line for line in block.replace("\\\\\n", "\\\n").strip("\n").split("\n")]
+        found.append("\n".join(lines))
+    return found
+
+
+def shell(folder, script, **env):
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, timeout=60, check=False,
+                          env={**os.environ, **env})  # fmt: skip
+    assert done.returncode == 0, (script, done)
+    return done.stdout
+
+
+def manual_folder(tmp_path):
+    for name, data in {"OVMF.fd": FIRMWARE, "vmlinuz": KERNEL, "initrd": INITRD}.items():
+        (tmp_path / name).write_bytes(data)
+
+
+def test_curl_recipes_of_the_manual(sim, platform, service, tmp_path, lockable):
+    """WITH CURL of cvmspawn-owner(1), literally: only what a reader has to put in is put in."""
+    host = Host(sim, platform, service)
+    manual_folder(tmp_path)
+    (tmp_path / "alice.token").write_text(service.token)
+    (tmp_path / "ca.pem").write_bytes((service.folder / "state/ca.pem").read_bytes())
+    register, launch, validate, confirm, end = blocks("cvmspawn-owner.1.scd", "WITH CURL")
+    url = {"URL": service.url}
+    assert digest(tmp_path, "seves") in shell(tmp_path, register, **url)
+    assert (tmp_path / "authorization").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "launch.json").write_text(json.dumps(host.chain()))
+    for n in range(2):
+        shell(tmp_path, launch, **url)
+        process, qmp, said = host.start(json.loads((tmp_path / "session.json").read_text()))
+        (tmp_path / "validate.json").write_text(json.dumps(said))
+        shell(tmp_path, validate, **url)
+        packet = json.loads((tmp_path / "packet.json").read_text())
+        if n == 1:
+            assert packet["state"] == "held"
+            assert '"state":"confirmed"' in shell(tmp_path, confirm, LAUNCH=said["launch-id"], **url)
+            shell(tmp_path, validate, **url)
+            packet = json.loads((tmp_path / "packet.json").read_text())
+        qmp.execute("sev-inject-launch-secret", **{"packet-header": packet["secret-header"], "secret": packet["secret-payload"]})
+        qmp.execute("cont")
+        assert process.wait(60) == 0
+        assert sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
+    shell(tmp_path, end, **url)
+    assert service.curl(*service.owner(), f"{service.url}/vm") == (200, [])
+
+
+def test_files_by_hand_as_the_manual_says(sim, platform, service, tmp_path, lockable):
+    """WITHOUT A NETWORK of cvmspawn-attestd(8), literally; the service lends its certificate and is not asked."""
+    host = Host(sim, platform, service)
+    manual_folder(tmp_path)
+    (tmp_path / "web-1.json").write_text(json.dumps(registration("seves", [digest(tmp_path, "seves")])))
+    (tmp_path / "ask_ark_milan.cert").write_bytes((service.folder / "amd").read_bytes())
+    (tmp_path / "launch.json").write_text(json.dumps(host.chain()))
+    launch, validate = blocks("cvmspawn-attestd.8.scd", "WITHOUT A NETWORK")
+    simulated = f'cvmspawn-attestd() {{ {build_folder()}/cli/cvmspawn-attestd --insecure-root={platform}/ark.cert "$@"; }}\n'
+    shell(tmp_path, simulated + launch)
+    process, qmp, said = host.start(json.loads((tmp_path / "session.json").read_text()))
+    (tmp_path / "validate.json").write_text(json.dumps(said))
+    assert '"event":"released"' in shell(tmp_path, simulated + validate)
+    packet = json.loads((tmp_path / "packet.json").read_text())
+    qmp.execute("sev-inject-launch-secret", **{"packet-header": packet["secret-header"], "secret": packet["secret-payload"]})
+    qmp.execute("cont")
+    assert process.wait(60) == 0
+    assert sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
 
 
 def test_a_changed_kernel_gets_nothing(sim, platform, service, tmp_path, lockable):

@@ -261,3 +261,106 @@ def test_uploads_are_for_owners_and_bounded(start):
     while upload(s, b"later", *s.owner())[0] == 503:
         assert time.monotonic() < end
         time.sleep(0.1)
+
+
+# --- the owner's program, and without a network -------------------------------------------------------------------------
+
+
+def owner_program(s, folder):
+    def run(*words, status=0, stdin=None):
+        argv = [build_folder() / "cli/cvmspawn", "owner", f"--service={s.url}", f"--ca={s.folder}/state/ca.pem", f"--token-file={s.folder}/state/token", *words]
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, input=stdin, check=False)
+        assert done.returncode == status, done
+        return done.stderr if status else json.loads(done.stdout or "null")
+
+    return run
+
+
+def test_owners_verbs(start, tmp_path):
+    s = start()
+    owner = owner_program(s, tmp_path)
+    body = registration(**{"over-limit": "hold"})
+    (tmp_path / "whole.json").write_text(json.dumps(body))
+    secrets = body.pop("secrets")
+    (tmp_path / "policy.json").write_text(json.dumps(body))
+    (tmp_path / "secrets.json").write_text(json.dumps(secrets))
+    assert "secrets" in owner("register", "a", "policy.json", status=3)
+    assert owner("register", "a", "policy.json", "--secrets=secrets.json")["id"] == "a"
+    assert owner("update", "a", "whole.json")["launches-ended"] == 0
+    assert "404" in owner("update", "b", "whole.json", status=3)
+    (tmp_path / "changed.json").write_text(json.dumps({**body, "max-instances": 3}))
+    owner("update", "a", "changed.json")
+    assert owner("show", "a")["registration"]["max-instances"] == 3
+    # export and import: the same registration elsewhere, with secrets that were never given back
+    assert owner("export", "a") == {**body, "max-instances": 3}
+    assert owner("export", "a", "moved.json") is None
+    assert (tmp_path / "moved.json").stat().st_mode & 0o777 == 0o600
+    assert "sesame" not in (tmp_path / "moved.json").read_text()
+    assert "moved.json" in owner("export", "a", "moved.json", status=1)
+    other = start()
+    elsewhere = owner_program(other, tmp_path)
+    assert "secrets" in elsewhere("import", "a-2", "moved.json", status=3)
+    assert elsewhere("import", "a-2", "moved.json", "--secrets=whole.json")["id"] == "a-2"  # a list, or where it is in
+    assert elsewhere("show", "a-2")["registration"] == owner("show", "a")["registration"]
+    # a launch by hand
+    (tmp_path / "launch.json").write_text(json.dumps(platform("cek-signed")))
+    granted = elsewhere("launch", "a-2", "launch.json")
+    assert len(granted["launch-id"]) == 32 and granted["policy"] == 3
+    assert [(v["launch-id"], v["state"]) for v in elsewhere("launches", "a-2")] == [(granted["launch-id"], "open")]
+    assert "409 not-held" in elsewhere("confirm", "a-2", granted["launch-id"], status=3)
+    wrong = {"measurement": base64.b64encode(bytes(48)).decode(), "api-major": 1, "api-minor": 55, "build-id": 21}
+    assert "403 measurement-mismatch" in elsewhere("validate", "a-2", "-", stdin=json.dumps(wrong), status=3)
+    assert elsewhere("reject", "a-2", granted["launch-id"]) is None
+    assert [e["event"] for e in elsewhere("events", "a-2")] == ["rejected", "registered"]
+    # firmware
+    (tmp_path / "OVMF.fd").write_bytes(firmware())
+    sha = owner("upload", "OVMF.fd")["sha256"]
+    assert [f["sha256"] for f in owner("firmware")] == [sha]
+    assert owner("forget", sha) is None and owner("firmware") == []
+    # usage
+    assert "usage" in owner("confirm", "a", status=1)
+    assert "--secrets" in owner("show", "a", "--secrets=secrets.json", status=1)
+    assert "secrets.json" in owner("register", "x", "secrets.json", "--secrets=secrets.json", status=1)
+    assert "no id" in owner("confirm", "a", "../b", status=1)
+    assert "expected" in owner("frobnicate", status=1)
+
+
+def answer(folder, request, *words, body=None, status=0):
+    argv = [build_folder() / "cli/cvmspawn-attestd", f"--state={folder}/state", f"--certs={folder}/amd", f"--insecure-root={GOLDEN}/ark.cert",
+            f"--answer={request}", *words]  # fmt: skip
+    done = subprocess.run(argv, input=None if body is None else json.dumps(body), capture_output=True, text=True, timeout=30, check=False,
+                          stdin=subprocess.DEVNULL if body is None else None)  # fmt: skip
+    assert done.returncode == status, done
+    return done.stderr if status else json.loads(done.stdout or "null")
+
+
+def test_without_a_network(start, tmp_path):
+    """The same questions and answers, on the state of a service or on one of its own."""
+    (tmp_path / "amd").write_bytes((GOLDEN / "ask.cert").read_bytes() + (GOLDEN / "ark.cert").read_bytes())
+    assert answer(tmp_path, "POST /vm/a", body=registration()) == {"id": "a", "secret-table-size": 64}
+    assert "409 exists" in answer(tmp_path, "POST /vm/a", body=registration(), status=3)
+    assert "422" in answer(tmp_path, "POST /vm/b", body={}, status=3)
+    granted = answer(tmp_path, "POST /vm/a/launch", body=platform("cek-signed"))
+    assert set(granted) == {"launch-id", "session", "owner-cert", "policy"}
+    wrong = {"measurement": base64.b64encode(bytes(48)).decode(), "api-major": 1, "api-minor": 55, "build-id": 21}
+    assert "403 measurement-mismatch" in answer(tmp_path, "POST /vm/a/validate", body=wrong, status=3)
+    assert "424 cek-unsigned" in answer(tmp_path, "POST /vm/a/launch", body=platform(), status=3)
+    assert answer(tmp_path, "GET /health") == {"status": "ok"}
+    assert answer(tmp_path, "DELETE /vm/a") is None
+    assert "404" in answer(tmp_path, "GET /elsewhere", status=3)
+    for bad in ("GET", "GET vm", ""):
+        assert "--answer" in answer(tmp_path, bad, status=1)
+    assert "nobody" in answer(tmp_path, "GET /vm", "--as=nobody", status=1)
+    for options in (["--as=dev"], ["--answer=GET /vm", "--dev"], ["--answer=GET /vm", "--add-owner=x", "--token-file=x"]):
+        done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", *options], capture_output=True, text=True, timeout=20, check=False)
+        assert done.returncode == 1, done
+    # beside a running service, for one of its owners
+    s = start()
+    assert s.post("/vm/a", registration(), *s.owner())[0] == 201
+    assert answer(s.folder, "GET /vm") == []
+    assert [v["id"] for v in answer(s.folder, "GET /vm", "--as=dev")] == ["a"]
+    assert answer(s.folder, "PUT /vm/a", "--as=dev", body=registration(**{"max-instances": 7}))["id"] == "a"
+    assert s.curl(*s.owner(), f"{s.url}/vm/a")[1]["registration"]["max-instances"] == 7
+    # the owner of this machine has no token that could be sent
+    for token in ("local", "", "0" * 64):
+        assert s.curl("-H", f"Authorization: Bearer {token}", f"{s.url}/vm")[0] == 401
