@@ -25,6 +25,7 @@
 
 #include "attest-anchors.h"
 #include "attest-chain.h"
+#include "attestd-cache.h"
 #include "attestd-rate.h"
 #include "attestd-registration.h"
 #include "attestd-reply.h"
@@ -53,7 +54,7 @@ typedef struct ServiceFile {
         size_t size;
 } ServiceFile;
 
-typedef struct Service {
+struct Service {
         Store *store; /* weak, as are the next two */
         const Vault *vault;
         const TrustAnchors *anchors;
@@ -74,9 +75,10 @@ typedef struct Service {
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
         void *now_data;
-        bool hosts_certified; /* hosts need a certificate */
+        PlatformCache *platforms; /* weak: those that were found authentic; NULL: each is verified each time */
+        bool hosts_certified;     /* hosts need a certificate */
         RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
-} Service;
+};
 
 /* Always gives a reply: what fails inside is status 500 with reply->error set. */
 void service_handle(const Service *s, Request *request, Reply *ret);

@@ -171,6 +171,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .now = clock_now,
                 .hosts_certified = a->host_ca,
                 .rate = &w->rate,
+                .platforms = a->no_cache ? NULL : &w->platforms,
         };
         return 0;
 }

@@ -17,7 +17,7 @@ typedef struct AttestdArgs {
         char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root;
         char **certs, **snp_certs;
         unsigned rate;
-        bool dev, online, plain, help;
+        bool dev, online, plain, no_cache, help;
 } AttestdArgs;
 
 #define FETCH_ID_MAX  128u /* digits */
@@ -53,6 +53,7 @@ typedef struct AttestdWorld {
         char *host_ca;       /* owned; PEM */
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         RateTable rate;
+        PlatformCache platforms;
         Service service;
 } AttestdWorld;
 

@@ -109,12 +109,95 @@ static void rates(void **state) {
         w->s.rate = NULL;
 }
 
+static size_t remembered(const PlatformCache *c) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < PLATFORM_CACHE_ENTRIES; i++)
+                n += c->entries[i].used > 0;
+        return n;
+}
+
+/* A chain that was authentic once need not be verified again; but whatever that verdict came from is looked at. */
+static void platforms_remembered(void **state) {
+        _cleanup_free_ PlatformCache *cache = calloc(1, sizeof(PlatformCache));
+        TrustAnchor nobody = { .generation = "nobody" };
+        World *w = *state;
+        char c;
+
+        w->s.platforms = cache;
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(launch(w), 200);
+        assert_int_equal(remembered(cache), 1);
+        assert_int_equal(cache->uses, 1);
+        assert_int_equal(launch(w), 200);
+        assert_int_equal(remembered(cache), 1);
+        assert_int_equal(cache->uses, 2); /* found */
+
+        /* another byte, in what no signature covers either */
+        c = w->signed_cek_chain[400];
+        w->signed_cek_chain[400] = c == 'A' ? 'B' : 'A';
+        assert_int_not_equal(launch(w), 200);
+        w->signed_cek_chain[400] = c;
+        assert_int_equal(cache->uses, 2);
+
+        /* anchors, AMD's certificates */
+        w->anchors.items = &nobody;
+        launch(w);
+        assert_problem(w, 403, "platform-not-authentic");
+        w->anchors.items = &w->anchor;
+        w->s.n_collateral = 0;
+        launch(w);
+        assert_problem(w, 424, "collateral-missing");
+        w->s.n_collateral = 1;
+        w->collateral.ark.raw[900] ^= 1;
+        (void) launch(w);
+        assert_int_equal(cache->uses, w->reply.status == 200 ? 3 : 2); /* verified, not found */
+        w->collateral.ark.raw[900] ^= 1;
+
+        /* what the owner pins, of a platform that is remembered */
+        {
+                _cleanup_free_ char *pinned = NULL;
+
+                assert_true(asprintf(&pinned,
+                                            "{\"scheme\":\"amd-sev\",\"policy\":3,\"cloud-cert\":\"%064d\","
+                                            "\"launch-digests\":[\"" DIGEST
+                                            "\"],\"secrets\":[{\"guid\":\"" LUKS
+                                            "\",\"data\":\"c2VzYW1l\"}]}",
+                                            0) > 0);
+                assert_int_equal(ask(w, "PUT", "/vm/a", OWNER, pinned), 200);
+                launch(w);
+                assert_problem(w, 403, "platform-owner-not-accepted");
+        }
+        w->s.platforms = NULL;
+}
+
+static void platforms_forgotten(_unused_ void **state) {
+        _cleanup_free_ PlatformCache *c = calloc(1, sizeof(PlatformCache));
+        uint8_t key[PLATFORM_KEY_SIZE] = {};
+
+        for (unsigned i = 0; i < PLATFORM_CACHE_ENTRIES + 10; i++) {
+                memcpy(key, &i, sizeof(i));
+                assert_false(platform_cache_has(c, key));
+                platform_cache_add(c, key);
+                if (i >= 5) { /* asked for again and again: stays */
+                        memset(key, 0, sizeof(key));
+                        key[0] = 5;
+                        assert_true(platform_cache_has(c, key));
+                }
+        }
+        assert_int_equal(remembered(c), PLATFORM_CACHE_ENTRIES);
+        memset(key, 0, sizeof(key));
+        assert_false(platform_cache_has(c, key)); /* the oldest went */
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(clock_back, setup, teardown),
                 cmocka_unit_test_setup_teardown(clock_forward, setup, teardown),
                 cmocka_unit_test_setup_teardown(endless_failures, setup, teardown),
                 cmocka_unit_test_setup_teardown(rates, setup, teardown),
+                cmocka_unit_test_setup_teardown(platforms_remembered, setup, teardown),
+                cmocka_unit_test(platforms_forgotten),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
