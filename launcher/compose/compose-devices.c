@@ -73,7 +73,7 @@ void compose_channels(Composer *c) {
 
         add_socket(c, "qmp", LAUNCH_FD_QMP);
         compose_monitor(c);
-        if (ports || console)
+        if (ports || console || vm_config_relayed(c->config))
                 add_virtio(c, build("virtio-serial-pci", "serial0"));
         compose_console(c);
         if (ports)
@@ -82,6 +82,8 @@ void compose_channels(Composer *c) {
                 add_port(c, "stdout", LAUNCH_FD_STDOUT, 2);
                 add_port(c, "stderr", LAUNCH_FD_STDERR, 3);
         }
+        if (vm_config_relayed(c->config))
+                add_port(c, "attest", LAUNCH_FD_ATTEST, 4);
 }
 
 static void compose_network(Composer *c) {

@@ -169,7 +169,7 @@ static bool attested_simulated(const VmConfig *c) {
 }
 
 static bool attested_with_session(const VmConfig *c) {
-        return vm_config_attested(c) && c->session;
+        return (vm_config_attested(c) || vm_config_relayed(c)) && c->session;
 }
 
 static bool owner_options_alone(const VmConfig *c) {
@@ -189,6 +189,12 @@ static bool attested_options_alone(const VmConfig *c) {
 static bool service_options_alone(const VmConfig *c) {
         return !c->attestation_service &&
                         (attestor_told(c, "--attestation-ca") || attestor_told(c, "--attestation-wait"));
+}
+
+static bool relayed_options(const VmConfig *c) {
+        return vm_config_relayed(c) &&
+                        (attestor_told(c, "--certs") || attestor_told(c, "--online") ||
+                                        attestor_told(c, "--attestation-wait"));
 }
 
 static bool service_url(const VmConfig *c) {
@@ -253,7 +259,13 @@ static const ConfigRule rules[] = {
         { attested_twice,
                         "--owner-dir= and --attestation-service= are two ways to one end: give one of "
                         "them" },
-        { attested_other_mode, "--owner-dir= and --attestation-service= go with --coco=sev or sev-es" },
+        { attested_other_mode,
+                        "--owner-dir= goes with --coco=sev or sev-es, --attestation-service= with any "
+                        "--coco=" },
+        { relayed_options,
+                        "--certs=, --online and --attestation-wait= go with --coco=sev or sev-es: an SNP "
+                        "guest asks its "
+                        "attestation service itself" },
         { attested_simulated,
                         "--owner-dir= and --attestation-service= need a secure processor: remove "
                         "--simulate; "

@@ -159,7 +159,11 @@ static inline bool vm_config_confidential(const VmConfig *c) {
 }
 /* True if somebody is asked, before the guest runs, whether this launch is the right one. */
 static inline bool vm_config_attested(const VmConfig *c) {
-        return c->owner_dir || c->attestation_service;
+        return c->owner_dir || (c->attestation_service && c->coco != SEV_MODE_SEV_SNP);
+}
+/* True if the guest asks by itself, while it runs, and is given a way to its attestation service. */
+static inline bool vm_config_relayed(const VmConfig *c) {
+        return c->attestation_service && c->coco == SEV_MODE_SEV_SNP;
 }
 /* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
 static inline bool vm_config_sealed(const VmConfig *c) {

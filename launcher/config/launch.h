@@ -18,6 +18,7 @@ typedef enum LaunchFd {
         LAUNCH_FD_STDERR,
         LAUNCH_FD_TPM,
         LAUNCH_FD_OVERLAY,
+        LAUNCH_FD_ATTEST,
         LAUNCH_FD_FIRMWARE = 110,
         LAUNCH_FD_NVRAM,
         LAUNCH_FD_KERNEL,

@@ -69,7 +69,7 @@ typedef struct Session {
         Forward out, err, notify;
         LineReader notify_lines;
         bool ready_sent, stopped;
-        Process swtpm;
+        Process swtpm, relay;
         Forward tpm_stderr;
         LineReader tpm_lines;
         ScanChild scan;
@@ -117,6 +117,9 @@ void session_end_scan(Session *s);
 
 /* run-tpm.c */
 _warn_unused_result_ int session_start_tpm(Session *s, char **reterr);
+
+/* run-relay.c */
+_warn_unused_result_ int session_start_relay(Session *s, char **reterr);
 
 /* run-disk.c */
 _warn_unused_result_ int session_add_disk(Session *s, char **reterr);

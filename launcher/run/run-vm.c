@@ -175,6 +175,8 @@ static int start(Session *s, char **reterr) {
         if (r < 0)
                 return r;
         r = session_start_tpm(s, reterr);
+        if (r >= 0)
+                r = session_start_relay(s, reterr);
         if (r < 0)
                 return r;
 
@@ -244,6 +246,7 @@ static void session_done(Session *s) {
                 process_forget(&s->qemu);
         process_done(&s->qemu);
         process_done(&s->swtpm);
+        process_done(&s->relay);
         session_end_scan(s);
         program_child_done(&s->measure);
         session_end_console(s);
@@ -316,6 +319,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .facts = { .guest_status = -1, .run = request->choices->run },
                 .qemu = PROCESS_NONE,
                 .swtpm = PROCESS_NONE,
+                .relay = PROCESS_NONE,
                 .console = { .forward = FORWARD_NONE, .input_fd = -EBADF },
                 .out = FORWARD_NONE,
                 .err = FORWARD_NONE,
