@@ -17,10 +17,12 @@
 #include "strutil.h"
 
 #define ANSWER_USEC   (60 * UINT64_C(1000000))
+#define GREETING_USEC (10 * UINT64_C(1000000))
 #define LAUNCH_ID_MAX 128u
 
 int qemu_connect(const char *path, Loop *loop, QmpClient **ret, char **reterr) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_qmp_client_ QmpClient *c = NULL;
         _cleanup_close_ int fd = -EBADF;
         int r;
 
@@ -35,9 +37,14 @@ int qemu_connect(const char *path, Loop *loop, QmpClient **ret, char **reterr) {
                 return error_set(reterr, -errno, "--qmp: cannot connect to '%s': %s", path, strerror(errno));
         if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
                 return -errno;
-        r = qmp_client_new(loop, fd, ret);
+        r = qmp_client_new(loop, fd, &c);
+        if (r < 0)
+                return r;
+        fd = -EBADF;
+        /* A monitor speaks to one client at a time: others are accepted, and hear nothing. */
+        r = qmp_client_set_greeting_timeout(c, GREETING_USEC);
         if (r >= 0)
-                fd = -EBADF;
+                *ret = TAKE_PTR(c);
         return r;
 }
 

@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -27,6 +28,8 @@ SECRET = b"a passphrase that nobody must see"
 FIRMWARE = model.make_firmware(seed=51)
 KERNEL, INITRD = model.make_kernel(seed=52), model.make_initrd(seed=53)
 REFUSED = 125
+HERE = Path(__file__).resolve().parent
+FULL = pytest.mark.full
 
 
 class World:
@@ -82,9 +85,6 @@ def world(cvmspawn, sim, platform, tmp_path):
     return World(cvmspawn, sim, platform, tmp_path)
 
 
-FULL = pytest.mark.full
-
-
 @pytest.mark.parametrize("mode,kind", [pytest.param("sev", "legacy", marks=FULL), ("sev", "new"), ("sev-es", "legacy"), ("sev-es", "new")])
 def test_owner_dir(world, mode, kind):
     other = world.folder / "other"
@@ -124,6 +124,28 @@ def test_another_guest_than_predicted(world):
         result = world.run("--coco=sev-es", "--allow-untrusted=qemu-arg", *words, *world.owner(f"own{i}"), status=REFUSED)
         assert "the measurement is not that of the launch digest" in result.err
     world.never_ran()
+
+
+def liar(world, what):
+    """A QEMU that changes one member of what it and the launcher say to each other."""
+    program = world.folder / f"qemu-{what}"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "lying_qemu.py"} {world.qemu} {what} "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+LIES = [("data", "the measurement is not that of the launch digest"), ("build-id", "the measurement is not that of the launch digest"),
+        ("policy", "another guest than it was told"), ("packet-header", "fw_error=11"),
+        pytest.param("secret", "fw_error=11", marks=FULL), pytest.param("api-minor", "the measurement is not that of", marks=FULL)]  # fmt: skip
+
+
+@pytest.mark.parametrize("what,sentence", LIES)
+def test_lies_between_launcher_and_qemu(world, what, sentence):
+    result = world.run("--coco=sev-es", *world.owner(), qemu=liar(world, what), status=REFUSED)
+    assert sentence in result.err
+    for launch in world.launches():
+        assert "LAUNCH_FINISH" not in (launch / "commands.jsonl").read_text()
+        assert not (launch / "secret.bin").exists()
 
 
 def test_platform_is_checked(world, tmp_path_factory):
@@ -209,6 +231,13 @@ def test_another_kernel(world, service):
     world.never_ran()
 
 
+def test_a_changed_measurement(world, service):
+    register(world, service, "sev")
+    result = world.run("--coco=sev", *by_service(world, service), qemu=liar(world, "data"), status=REFUSED)
+    assert "refused (measurement-mismatch)" in result.err
+    world.never_ran()
+
+
 def test_policy_is_the_owners(world, service):
     register(world, service, "sev", policy=0xB)
     result = world.run("--coco=sev", "--coco-policy=3", *by_service(world, service), status=REFUSED)
@@ -217,9 +246,14 @@ def test_policy_is_the_owners(world, service):
     assert world.sim.last().commands("LAUNCH_START")[0]["policy"] == "0xb"
 
 
-def test_refusals(world, service):
+def test_unknown(world, service):
     result = world.run("--coco=sev", *by_service(world, service), status=REFUSED)
     assert "refused (unknown-vm)" in result.err
+    assert world.launches() == []
+
+
+@FULL
+def test_refusals(world, service):
     register(world, service, "sev")
     result = world.run("--coco=sev", *by_service(world, service)[:-3], status=REFUSED)
     assert "refused (cek-unsigned)" in result.err
