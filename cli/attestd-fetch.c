@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "error.h"
 #include "fd.h"
 #include "http-client.h"
+#include "log.h"
 #include "strutil.h"
 
 #define KDS_URL         "https://kdsintf.amd.com"
@@ -62,15 +64,37 @@ static int fetch(const AttestdArgs *a, HttpClient *client, const char *id) {
         return file_write_atomic(path, answer.body, answer.size, 0644, ATOMIC_FILE_REPLACE);
 }
 
+/* It talks to strangers: what it can still open are the store, and what name resolution and TLS read. In /etc that is file by file: keys
+ * may lie beside them. */
+static int confine_child(const AttestdArgs *a) {
+        static const char *const readable[] = { "/usr", "/lib", "/lib64", "/etc/ssl", "/etc/pki",
+                "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/resolv.conf", "/etc/hosts",
+                "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
+                "/run/systemd/resolve", "/run/resolvconf", "/run/nscd" };
+        ConfinePath paths[1 + ELEMENTSOF(readable)] = { { a->cek_store, true } };
+        size_t n = 1;
+        int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : confine_no_new_privileges();
+
+        FOREACH_ARRAY(path, readable, ELEMENTSOF(readable))
+                if (access(*path, F_OK) >= 0)
+                        paths[n++] = (ConfinePath) { *path, false };
+        if (r >= 0)
+                r = confine_capabilities(NULL, 0);
+        if (r >= 0)
+                r = confine_files_to_paths(paths, n);
+        return r == -EOPNOTSUPP ? 0 : r;
+}
+
 static int child_main(void *userdata) {
         const FetchChild *f = userdata;
         _cleanup_http_client_ HttpClient *client = NULL;
         char message[FETCH_ID_MAX + 2];
 
         (void) close(f->parent_fd);
-        if (confine_no_new_privileges() < 0 || confine_capabilities(NULL, 0) < 0 ||
-                        http_client_new(&client, NULL) < 0)
-                client = NULL; /* goes on to say no */
+        if (http_client_new(&client, NULL) < 0 || confine_child(f->args) < 0) {
+                log_error("certificates cannot be fetched: no libcurl, or no way to give up privileges");
+                http_client_free(TAKE_PTR(client)); /* goes on to say no */
+        }
         for (;;) {
                 ssize_t n = recv(f->fd, message + 1, FETCH_ID_MAX, 0);
 

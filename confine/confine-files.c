@@ -86,10 +86,10 @@ int confine_files(void) {
         return r < 0 ? r : rules_apply(fd);
 }
 
-int confine_to_paths(const ConfinePath *paths, size_t n) {
+static int to_paths(bool all, const ConfinePath *paths, size_t n) {
         _cleanup_close_ int fd = -EBADF;
         Rules rules;
-        int r = rules_new(/* all= */ true, &rules, &fd);
+        int r = rules_new(all, &rules, &fd);
 
         if (r < 0)
                 return r;
@@ -99,4 +99,12 @@ int confine_to_paths(const ConfinePath *paths, size_t n) {
                         return r;
         }
         return rules_apply(fd);
+}
+
+int confine_to_paths(const ConfinePath *paths, size_t n) {
+        return to_paths(/* all= */ true, paths, n);
+}
+
+int confine_files_to_paths(const ConfinePath *paths, size_t n) {
+        return to_paths(/* all= */ false, paths, n);
 }

@@ -34,6 +34,9 @@ typedef struct ConfinePath {
  * kernel has no Landlock. Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_to_paths(const ConfinePath *paths, size_t n);
 
+/* The same for files only: for a process that is there for its network. */
+_warn_unused_result_ int confine_files_to_paths(const ConfinePath *paths, size_t n);
+
 /* No memory becomes executable any more. -EOPNOTSUPP: this kernel (before 6.3) cannot. */
 _warn_unused_result_ int confine_memory(void);
 

@@ -135,7 +135,7 @@ def until_settled(s, body):
 def test_fetching_keeps_nobody_waiting(start, tmp_path, amd):
     store = tmp_path / "store"
     store.mkdir()
-    s = start(f"--cek-store={store}", "--online", f"--kds={amd}")
+    s = start(f"--cek-store={store}", "--online", f"--kds={amd.replace('127.0.0.1', 'localhost')}")
     assert s.post("/vm/a", registration(), *s.owner())[0] == 201
     Amd.answers = {f"/cek/id/{CHIP.hex()}": (GOLDEN / "cek-signed.cert").read_bytes(), f"/cek/id/{OTHER_CHIP.hex()}": b"garbage"}
     # AMD does not answer yet: everybody else is served meanwhile, at once

@@ -2,8 +2,10 @@
 
 /* Each confinement is entered by a child, which then tries to break out. */
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -76,6 +78,28 @@ static int break_out_of_paths(void) {
         if (errno != EACCES || unlink(inside) < 0)
                 return 6;
         return rmdir(folder) == 0 ? 7 : 0; /* of /tmp it may not take anything away */
+}
+
+/* Files are gone, the network is not. */
+static int break_out_to_network(void) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0),
+            fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        const ConfinePath paths[] = { { "/etc/passwd", false } };
+        socklen_t n = sizeof(a);
+        int r;
+
+        if (bind(listener, (struct sockaddr *) &a, n) < 0 || listen(listener, 1) < 0 ||
+                        getsockname(listener, (struct sockaddr *) &a, &n) < 0)
+                return 1;
+        r = confine_no_new_privileges();
+        if (r >= 0)
+                r = confine_files_to_paths(paths, ELEMENTSOF(paths));
+        if (r < 0)
+                return r == -EOPNOTSUPP ? SKIPPED : 2;
+        if (fd_open("/etc/passwd", O_RDONLY, 0) < 0 || fd_open("/etc/group", O_RDONLY, 0) != -EACCES)
+                return 3;
+        return connect(fd, (struct sockaddr *) &a, n) < 0 ? 4 : 0;
 }
 
 static int break_out_of_memory(void) {
@@ -171,6 +195,17 @@ static void system_calls_are_refused(_unused_ void **state) {
         assert_int_equal(in_child(break_out_of_system_calls), 0);
 }
 
+static void network_without_files(_unused_ void **state) {
+        int status = in_child(break_out_to_network);
+
+        if (status == SKIPPED) {
+                print_message("this kernel has no Landlock, so the confinement to some files cannot be "
+                              "tried\n");
+                skip();
+        }
+        assert_int_equal(status, 0);
+}
+
 static void memory_stays_data(_unused_ void **state) {
         int status = in_child(break_out_of_memory);
 
@@ -203,6 +238,7 @@ static void devices_are_its_own(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(files_are_out_of_reach),
+                cmocka_unit_test(network_without_files),
                 cmocka_unit_test(memory_stays_data),
                 cmocka_unit_test(system_calls_are_refused),
                 cmocka_unit_test(capabilities_are_gone),
