@@ -40,6 +40,9 @@ _warn_unused_result_ int confine_files_to_paths(const ConfinePath *paths, size_t
 /* No memory becomes executable any more. -EOPNOTSUPP: this kernel (before 6.3) cannot. */
 _warn_unused_result_ int confine_memory(void);
 
+/* In place of the name "socket": only those of this machine, which is what service managers and loggers are reached by. */
+#define CONFINE_SOCKET_UNIX "socket(AF_UNIX)"
+
 /* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are passed over.
  * Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_system_calls(const char *const *names, size_t n);

@@ -52,8 +52,10 @@ void compose_boot(Composer *c) {
                 compose_build(c, "-device", "{s:s, s:s, s:I, s:b}", "driver", "loader", "file",
                                 "/proc/self/fd/115", "addr", (long long) in->hashes_gpa, "force-raw", true);
 
+        /* The words are in a memory file for the measure program only. */
         for (size_t i = 0; i < in->n_fds; i++)
-                compose_fd(c, in->fds[i]);
+                if (in->fds[i] != LAUNCH_FD_WORDS)
+                        compose_fd(c, in->fds[i]);
 }
 
 void compose_strings(Composer *c) {

@@ -70,7 +70,7 @@ static const char *const system_calls[] = {
         "sendto",
         "setsockopt",
         "signalfd4",
-        "socket",
+        CONFINE_SOCKET_UNIX,
         "statx",
         "tgkill",
         "timerfd_create",
@@ -169,6 +169,9 @@ int run_confine_self(const QemuUser *user) {
         files = confine_files();
         if (files < 0 && files != -EOPNOTSUPP)
                 return files;
+        r = confine_memory();
+        if (r < 0 && r != -EOPNOTSUPP)
+                return r;
         r = confine_system_calls(system_calls, ELEMENTSOF(system_calls));
         return r < 0 ? r : files;
 }
