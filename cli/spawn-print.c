@@ -139,7 +139,9 @@ static void words_argv(const Json *argv) {
 static void words_digest(const Json *answer, const SpawnJob *job) {
         const char *digest = js_string_value(js_get(answer, "digest"));
 
-        printf("digest: %s%s%s\n", digest ?: "none", job->config.linux_path ? "" : " (of the firmware only)",
+        printf("digest: %s%s%s%s\n", digest ?: "none",
+                        vm_config_predictable(&job->config) ? "" : " (unpredictable)",
+                        job->config.linux_path ? "" : " (of the firmware only)",
                         job->config.simulate ? " (prediction for hardware; this launch is simulated)" : "");
 }
 

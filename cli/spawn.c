@@ -98,7 +98,8 @@ static void banner(const SpawnJob *job, const EventSink *events) {
 
         bool firmware_only = !job->config.linux_path;
 
-        if (js_build(&data, "{s:s, s:s?, s:s, s:b, s:s?}", "mode", mode, "digest", digest, "covers",
+        if (js_build(&data, "{s:s, s:s?, s:b, s:s, s:b, s:s?}", "mode", mode, "digest", digest,
+                            "predictable", vm_config_predictable(&job->config), "covers",
                             firmware_only ? "firmware" : "firmware, kernel, initrd and words", "simulated",
                             job->config.simulate, "warning",
                             job->config.simulate ? "simulated: nothing here is confidential" : NULL) >= 0)
@@ -108,7 +109,9 @@ static void banner(const SpawnJob *job, const EventSink *events) {
                                 job->inputs.plan.kernel_hashes ? "the firmware checks the kernel hashes, but"
                                                                : "the firmware boots what it finds, and");
         if (digest)
-                log_notice("%s launch digest%s%s: %s", mode, firmware_only ? " of the firmware only" : "",
+                log_notice("%s launch digest%s%s%s: %s", mode,
+                                vm_config_predictable(&job->config) ? "" : ", unpredictable,",
+                                firmware_only ? " of the firmware only" : "",
                                 job->config.simulate ? " that hardware would report" : "", digest);
 }
 

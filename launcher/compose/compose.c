@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,6 +65,18 @@ void compose_fd(Composer *c, int fd) {
         c->fds[c->n_fds++] = fd;
 }
 
+/* QEMU would be refused by the kernel with EINVAL and not a word more. */
+static int check_policy(const Composer *c, char **reterr) {
+        uint64_t over = c->inputs->plan.policy & ~c->caps->snp_policy_bits;
+
+        if (c->config->coco != SEV_MODE_SEV_SNP || c->caps->snp_policy_bits == 0 || over == 0)
+                return 0;
+        return error_set(reterr, -EOPNOTSUPP,
+                        "--coco-policy: this host's kernel does not take bit %d (0x%" PRIx64
+                        "): leave it out, or start on a newer kernel (6.19 or later knows more bits)",
+                        __builtin_ctzll(over), over & -over);
+}
+
 /* What SEV needs to know of the host and of the memory layout. */
 static int check_host(const Composer *c, char **reterr) {
         if (!c->caps->qemu && !c->config->qemu)
@@ -79,7 +92,7 @@ static int check_host(const Composer *c, char **reterr) {
                                 "boot the same artifacts without it, or give --host-caps=FILE to compose "
                                 "for another host",
                                 sev_mode_to_string(c->config->coco));
-        return 0;
+        return check_policy(c, reterr);
 }
 
 int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
@@ -98,8 +111,7 @@ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps 
                 return r;
 
         compose_add(&c, config->qemu ?: caps->qemu, "-S", "-nodefaults", "-no-user-config", "-no-reboot",
-                        "-display", "none", "-sandbox",
-                        LAUNCH_SANDBOX, NULL);
+                        "-display", "none", "-sandbox", LAUNCH_SANDBOX, NULL);
         compose_machine(&c);
         compose_confidential(&c);
         compose_boot(&c);

@@ -207,10 +207,12 @@ static const OptionRow rows[] = {
         UNSUPPORTED("tpm-state", 0, OPTION_REQUIRED, "PATH|auto|off",
                         "the TPM's state always ends with the guest"),
         UNSUPPORTED("efi-nvram-template", 0, OPTION_REQUIRED, "PATH",
-                        "the firmware descriptor's template is used"),
+                        "the firmware descriptor's template is used; a confidential guest keeps no "
+                        "variables"),
         UNSUPPORTED("efi-nvram-state", 0, OPTION_REQUIRED, "PATH|auto|off",
-                        "EFI variables always end with the guest"),
+                        "EFI variables always end with the guest; a confidential one keeps none at all"),
         UNSUPPORTED("secure-boot", 0, OPTION_REQUIRED, "BOOL|auto",
+                        "under --coco= nothing could keep its keys, kernel hashes take its place; else "
                         "name a firmware with enrolled keys by --firmware="),
         UNSUPPORTED("firmware-features", 0, OPTION_REQUIRED, "F,~F|list",
                         "name the firmware by --firmware="),

@@ -106,6 +106,20 @@ static bool coco_transport(const VmConfig *c) {
                                         c->credential_transport == TRANSPORT_FW_CFG);
 }
 
+bool vm_config_predictable(const VmConfig *c) {
+        static const char *const harmless[] = { "-trace", "-d", "-D", "-name" };
+
+        for (size_t i = 0; c->qemu_args && c->qemu_args[i]; i += 2) {
+                bool known = false;
+
+                for (size_t k = 0; k < ELEMENTSOF(harmless); k++)
+                        known = known || streq(c->qemu_args[i], harmless[k]);
+                if (!known || !c->qemu_args[i + 1])
+                        return false;
+        }
+        return true;
+}
+
 static bool coco_qemu_arg(const VmConfig *c) {
         return vm_config_confidential(c) && c->qemu_args && !(c->allow_untrusted & ALLOW_QEMU_ARG);
 }
@@ -113,6 +127,19 @@ static bool coco_qemu_arg(const VmConfig *c) {
 static bool coco_words_alone(const VmConfig *c) {
         return !vm_config_confidential(c) &&
                         (c->coco_policy || c->guest_features_set || c->expect || c->lock);
+}
+
+static bool cpu_alone(const VmConfig *c) {
+        return !vm_config_confidential(c) && c->cpu_model_set;
+}
+
+/* SHA-256 for SEV and SEV-ES, SHA-384 for SEV-SNP. */
+static bool expect_no_digest(const VmConfig *c) {
+        size_t wanted = c->coco == SEV_MODE_SEV_SNP ? 96 : 64;
+
+        return vm_config_confidential(c) && c->expect &&
+                        (strlen(c->expect) != wanted ||
+                                        strspn(c->expect, "0123456789abcdefABCDEF") != wanted);
 }
 
 static bool is_snp(const VmConfig *c) {
@@ -123,6 +150,14 @@ static bool snp_options_alone(const VmConfig *c) {
         return !is_snp(c) &&
                         (c->host_data || c->id_block || c->id_auth || c->id_key || c->author_key ||
                                         !c->vcek);
+}
+
+static bool guest_features_alone(const VmConfig *c) {
+        return vm_config_confidential(c) && !is_snp(c) && c->guest_features_set;
+}
+
+static bool guest_features_without_snp(const VmConfig *c) {
+        return is_snp(c) && !(c->guest_features & 1);
 }
 
 static bool sev_options_alone(const VmConfig *c) {
@@ -245,6 +280,18 @@ static const ConfigRule rules[] = {
         { coco_words_alone,
                         "--coco-policy=, --guest-features=, --expect= and --lock= go with --coco=sev, "
                         "sev-es or sev-snp" },
+        { cpu_alone,
+                        "--cpu= goes with --coco=, where the model is part of the digest: other guests have "
+                        "all that this CPU can do" },
+        { expect_no_digest,
+                        "--expect= takes a launch digest: 64 hex digits for --coco=sev and sev-es, 96 for "
+                        "sev-snp" },
+        { guest_features_alone,
+                        "--guest-features= goes with --coco=sev-snp: a plain SEV guest has none, and of "
+                        "SEV-ES "
+                        "'cvmspawn measure --es-features=' tells the digest that other hosts have" },
+        { guest_features_without_snp,
+                        "--guest-features= without bit 0 is no SEV-SNP guest: 0x1 is what QEMU launches" },
         { snp_options_alone,
                         "--host-data=, --id-block=, --id-auth=, --id-key=, --author-key= and --vcek=no go "
                         "with --coco=sev-snp" },

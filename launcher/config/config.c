@@ -89,6 +89,7 @@ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr) {
 
         if (r < 0)
                 return r;
+        c->cpu_model_set = c->cpu_model;
         if (!c->cpu_model) {
                 c->cpu_model = strdup("EPYC-v4");
                 if (!c->cpu_model)

@@ -113,6 +113,7 @@ typedef struct VmConfig {
         char *cpu_model;
         uint64_t guest_features;
         bool guest_features_set;
+        bool cpu_model_set;
         char **coco_policy;
         bool legacy_vm_type;
         unsigned allow_untrusted; /* AllowMask */
@@ -150,6 +151,8 @@ void vm_config_done(VmConfig *c);
 _warn_unused_result_ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr);
 /* Checks options against each other by one table of rules (config-rules.c). The first broken rule is the error. */
 _warn_unused_result_ int vm_config_check(const VmConfig *c, char **reterr);
+/* False if a --qemu-arg= other than -trace, -d, -D and -name could make another launch than the one that is measured. */
+bool vm_config_predictable(const VmConfig *c);
 /* Everything that was decided, for --print=config; credential values are left out. */
 _warn_unused_result_ int vm_config_to_json(const VmConfig *c, Json **ret);
 

@@ -113,11 +113,12 @@ void host_caps_done(HostCaps *caps) {
 }
 
 int host_caps_to_json(const HostCaps *caps, Json **ret) {
-        return js_build(ret, "{s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?, s:b}", "kvm", caps->kvm,
+        return js_build(ret, "{s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?, s:b, s:o*}", "kvm", caps->kvm,
                         "kvm-reason", caps->kvm_reason, "sev", caps->sev, "sev-es", caps->sev_es, "sev-snp",
                         caps->sev_snp, "cbitpos", (long long) caps->cbitpos, "reduced-phys-bits",
                         (long long) caps->reduced_phys_bits, "qemu", caps->qemu, "swtpm", caps->swtpm,
-                        "monitor-object", caps->monitor_object);
+                        "monitor-object", caps->monitor_object, "snp-policy-bits",
+                        caps->snp_policy_bits > 0 ? js_u64(caps->snp_policy_bits) : NULL);
 }
 
 static int read_optional_string(const Json *value, void *target, char **reterr) {
@@ -148,6 +149,7 @@ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
                                 NULL },
                 { "qemu", JS_FIELD_CUSTOM, offsetof(HostCaps, qemu), false, read_optional_string },
                 { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
+                { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, snp_policy_bits), false, NULL },
                 { "monitor-object", JS_FIELD_BOOL, offsetof(HostCaps, monitor_object), false, NULL },
         };
         _cleanup_(host_caps_done) HostCaps caps = {};

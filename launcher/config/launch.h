@@ -99,6 +99,7 @@ typedef struct HostCaps {
         unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
         char *qemu;                          /* owned path, or NULL */
         char *swtpm;                         /* owned path, or NULL */
+        uint64_t snp_policy_bits;            /* that this kernel takes; 0: not known */
         bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
 

@@ -13,15 +13,15 @@
 #include "error.h"
 #include "fd.h"
 #include "resolve-parts.h"
+#include "snp-id-block.h"
 #include "strutil.h"
 
-#define BLOB_FILE_MAX   (64u * 1024u) /* 4096 bytes in base64 and some white space */
-#define HOST_DATA_SIZE  32u
-#define ID_BLOCK_SIZE   96u
-#define ID_AUTH_SIZE    4096u
-#define GODH_SIZE       2084u
-#define SESSION_SIZE    128u
-#define AUTHOR_KEY_ALGO 4u /* offset in the ID authentication: 0 none, 1 ECDSA P-384 */
+#define BLOB_FILE_MAX  (64u * 1024u) /* 4096 bytes in base64 and some white space */
+#define HOST_DATA_SIZE 32u
+#define ID_BLOCK_SIZE  96u
+#define ID_AUTH_SIZE   4096u
+#define GODH_SIZE      2084u
+#define SESSION_SIZE   128u
 
 typedef struct BlobRule {
         const char *option;
@@ -142,18 +142,36 @@ static int pass_file(const BlobRule *rule, const char *path, LaunchFd number, La
         return r < 0 ? error_set(reterr, r, "cannot pass --%s on: %s", rule->option, strerror(-r)) : 0;
 }
 
+/* What is no ID block or authentication at all is told here, by offset; from the processor it would be one word, at `cont`. */
+static int check_id_pair(const uint8_t *block, const uint8_t *auth, LaunchInputs *in, char **reterr) {
+        SnpIdBlock b;
+        SnpIdAuth a;
+        int r;
+
+        if (!block || !auth)
+                return 0;
+        r = snp_id_block_decode(block, ID_BLOCK_SIZE, &b, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "--id-block");
+        r = snp_id_auth_decode(auth, ID_AUTH_SIZE, &a, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "--id-auth");
+        in->author_key = a.has_author;
+        return 0;
+}
+
 int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
         static const BlobRule host_data = { "host-data", HOST_DATA_SIZE, false, true };
         static const BlobRule id_block = { "id-block", ID_BLOCK_SIZE, false, false };
         static const BlobRule id_auth = { "id-auth", ID_AUTH_SIZE, true, false };
         static const BlobRule dh_cert = { "dh-cert", GODH_SIZE, false, false };
         static const BlobRule session = { "session", SESSION_SIZE, false, false };
-        _cleanup_free_ uint8_t *auth = NULL;
+        _cleanup_free_ uint8_t *block = NULL, *auth = NULL;
         int r;
 
         r = read_base64(&host_data, config->host_data, &in->host_data, NULL, reterr);
         if (r >= 0)
-                r = read_base64(&id_block, config->id_block, &in->id_block, NULL, reterr);
+                r = read_base64(&id_block, config->id_block, &in->id_block, &block, reterr);
         if (r >= 0)
                 r = read_base64(&id_auth, config->id_auth, &in->id_auth, &auth, reterr);
         if (r >= 0)
@@ -165,7 +183,5 @@ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
                         (asprintf(&in->dh_cert, "/proc/self/fd/%d", LAUNCH_FD_DH_CERT) < 0 ||
                                         asprintf(&in->session, "/proc/self/fd/%d", LAUNCH_FD_SESSION) < 0))
                 r = -ENOMEM;
-        if (r >= 0)
-                in->author_key = auth && auth[AUTHOR_KEY_ALGO] != 0;
-        return r;
+        return r < 0 ? r : check_id_pair(block, auth, in, reterr);
 }

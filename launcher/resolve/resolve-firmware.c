@@ -224,6 +224,14 @@ static int take_named(
         fill_query(config, features, &query);
         query.exclude = NULL; /* the user named it */
         r = firmware_descriptor_match(&d, &query, reterr);
+        if (r < 0 && vm_config_confidential(config) && reterr && *reterr) {
+                _cleanup_free_ char *why = TAKE_PTR(*reterr);
+
+                return error_set(reterr, r,
+                                "--firmware: '%s' does not fit: %s; --coco= needs one raw image without "
+                                "variables, such as the one of ovmf-amdsev",
+                                config->firmware_path, why);
+        }
         if (r < 0)
                 return error_prefix(reterr, r, "--firmware: '%s' does not fit", config->firmware_path);
         return take_descriptor(config, options, &d, in, reterr);

@@ -10,6 +10,7 @@
 #include "resolve-loader.h"
 #include "resolve-parts.h"
 #include "resolve-uki.h"
+#include "sev-cpu.h"
 #include "strutil.h"
 
 static CredentialTransport choose_transport(const VmConfig *config, const ResolveOptions *options) {
@@ -20,8 +21,51 @@ static CredentialTransport choose_transport(const VmConfig *config, const Resolv
         return config->linux_path ? TRANSPORT_INITRD : TRANSPORT_SMBIOS;
 }
 
+/* What of the CPU is in the digest, and not the same everywhere. */
+static int check_cpu(const VmConfig *config, LaunchInputs *in, char **reterr) {
+        const char *model = config->cpu_model;
+        bool host = streq(model, "host") || streq(model, "max");
+        int r = 0;
+
+        if (config->coco != SEV_MODE_SEV_ES && config->coco != SEV_MODE_SEV_SNP)
+                return 0;
+        if (!host && !sev_cpu_find(model))
+                return error_set(reterr, -EINVAL,
+                                "--cpu: '%s' is no model whose signature is known here, and that is part of "
+                                "the "
+                                "launch digest: give one such as EPYC-v4, EPYC-Rome, EPYC-Milan, EPYC-Genoa "
+                                "or "
+                                "EPYC-Turin",
+                                model);
+        if (host)
+                r = strv_pushf(&in->notices,
+                                "--cpu=%s: the launch digest is that of this machine's CPU; name a model to "
+                                "have "
+                                "the same digest elsewhere",
+                                model);
+        if (r >= 0 && config->coco == SEV_MODE_SEV_SNP && config->guest_features != 1)
+                r = strv_pushf(&in->notices,
+                                "--guest-features=0x%llx changes the prediction only: QEMU asks for 0x1, "
+                                "and KVM "
+                                "adds what its parameters say",
+                                (unsigned long long) config->guest_features);
+        return r;
+}
+
 static int fill_plan(const VmConfig *config, LaunchInputs *in, char **reterr) {
         LaunchPlan *plan = &in->plan;
+        int r = check_cpu(config, in, reterr);
+
+        if (r < 0)
+                return r;
+        if (vm_config_confidential(config) && !vm_config_predictable(config)) {
+                r = strv_push(&in->notices,
+                                "--qemu-arg=: the launch digest is unpredictable, such an argument can "
+                                "change "
+                                "what QEMU launches");
+                if (r < 0)
+                        return r;
+        }
 
         plan->mode = config->coco;
         plan->legacy_vm_type = config->legacy_vm_type;

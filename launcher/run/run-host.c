@@ -44,6 +44,22 @@ static bool cpu_virtualizes(void) {
         return __get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx) && (ecx & 1u << 2); /* SVM */
 }
 
+/* Linux arch/x86/include/uapi/asm/kvm.h since 6.19; kernels before took bits 0 to 17, 19 and 20 and could not be asked. */
+static void probe_policy_bits(int kvm, HostCaps *caps) {
+        uint64_t bits = 0;
+        const struct kvm_device_attr attribute = {
+                .group = 1, /* KVM_X86_GRP_SEV */
+                .attr = 1,  /* KVM_X86_SNP_POLICY_BITS */
+                .addr = (uint64_t) (uintptr_t) &bits,
+        };
+
+        if (!caps->sev_snp)
+                return;
+        caps->snp_policy_bits = ioctl(kvm, KVM_GET_DEVICE_ATTR, &attribute) >= 0 && bits != 0
+                        ? bits
+                        : UINT64_C(0x1bffff);
+}
+
 /* The device node alone proves nothing: nested hosts exist where KVM answers everything and hangs every guest, and
  * their CPU shows neither SVM nor VMX. */
 static int probe_kvm(HostCaps *caps) {
@@ -64,6 +80,7 @@ static int probe_kvm(HostCaps *caps) {
                 return k < 0 ? -ENOMEM : 0;
         }
         caps->kvm = true;
+        probe_policy_bits(fd, caps);
         return 0;
 }
 

@@ -151,6 +151,15 @@ def descriptor(image, features, template=None):
     })
 
 
+def id_auth(algorithm=1):
+    """SEV-SNP firmware ABI (AMD 56860), "ID Authentication Information Structure": algorithms, and keys of curve P-384."""
+    image = bytearray(4096)
+    struct.pack_into("<II", image, 0, algorithm, 1)
+    struct.pack_into("<I", image, 0x240, 2)
+    struct.pack_into("<I", image, 0x880, 2)
+    return bytes(image)
+
+
 def host(**changes):
     """What --host-caps= reads. A host that can do everything has the numbers of a Milan processor."""
     caps = {
@@ -213,6 +222,7 @@ def files(directory):
         "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU shows neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
         "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None),
+        "host-6.18.json": host(**{"snp-policy-bits": 0x1BFFFF}),
         "host-11.json": host(**{"monitor-object": True}),
         "host-broken.json": '{"kvm": true, "sev": 1}',
         "host-garbage.json": "kvm: yes\n",
@@ -220,8 +230,10 @@ def files(directory):
         "secret-1M": b"x" * 1024 * KIB,
         "secret-over": b"x" * (1024 * KIB + 1),
         "host-data": bytes(range(32)),
-        "id-block": bytes(range(96)),
-        "id-auth": b"\1\0\0\0\1\0\0\0" + bytes(range(56)),
+        "id-block": bytes(range(80)) + struct.pack("<IIQ", 1, 0, 0x30000),
+        "id-auth": id_auth(),
+        "id-auth-algorithm": id_auth(algorithm=3),
+        "id-block-version": bytes(range(96)),
         "godh": bytes(i & 0xFF for i in range(2084)),
         "session": bytes(range(128)),
         "with,comma": b"",
