@@ -145,16 +145,22 @@ static int add_pem(SnpCollateral *c, const char *text, size_t size, const char *
 
 int snp_collateral_add(SnpCollateral *c, const void *data, size_t size, const char *origin, bool named,
                 char **reterr) {
+        _cleanup_free_ char *why = NULL;
         SnpCertTable t;
 
         if (size == 0)
                 return error_set(reterr, -EBADMSG, "an empty file");
         if (pem_detect(data, size))
                 return add_pem(c, data, size, origin, named, reterr);
-        if (*(const uint8_t *) data != 0x30 && snp_cert_table_decode(data, size, &t, NULL) == 0 &&
-                        t.n_entries > 0)
-                return snp_collateral_add_table(c, &t, origin);
-        return add_der(c, data, size, origin, named, reterr);
+        if (*(const uint8_t *) data == 0x30) /* SEQUENCE */
+                return add_der(c, data, size, origin, named, reterr);
+        if (snp_cert_table_decode(data, size, &t, &why) < 0)
+                return error_set(reterr, -EBADMSG,
+                                "neither a certificate in PEM or DER nor a certificate table: %s",
+                                why ?: "?");
+        if (t.n_entries == 0)
+                return error_set(reterr, -EBADMSG, "an empty certificate table");
+        return snp_collateral_add_table(c, &t, origin);
 }
 
 int snp_collateral_add_table(SnpCollateral *c, const SnpCertTable *t, const char *origin) {

@@ -109,7 +109,7 @@ static int open_reference(const char *path, const char *key_path, Json **ret, ch
                         return r;
                 r = dsse_open(j, key, key_size, &payload, &size, reterr);
                 if (r < 0)
-                        return error_prefix(reterr, r, "%s", path);
+                        return error_prefix(reterr, r, "%s with --reference-key=%s", path, key_path);
                 j = js_unref(j);
                 r = js_parse((const char *) payload, size, &j, reterr);
                 if (r < 0)

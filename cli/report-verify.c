@@ -14,6 +14,19 @@
 #include "snp-result.h"
 #include "strutil.h"
 
+typedef struct Judgement {
+        SnpPolicy policy;
+        SnpResult result;
+        SnpViolations violations;
+        const SnpReference *match; /* the row of a reference table, or NULL */
+} Judgement;
+
+static void judgement_done(Judgement *v) {
+        snp_violations_done(&v->violations);
+        snp_result_done(&v->result);
+        snp_policy_done(&v->policy);
+}
+
 static int trust_test_root(SnpTrust *t, const char *path, char **reterr) {
         _cleanup_(snp_collateral_done) SnpCollateral c = {};
         _cleanup_free_ char *data = NULL;
@@ -125,40 +138,6 @@ static int decide(const ReportArguments *a, const char *path, const SnpPolicy *p
         return snp_policy_judge(policy, result, violations, reterr);
 }
 
-static int print_result(const SnpResult *result, const SnpPolicy *policy, const SnpViolations *violations,
-                const SnpReference *match, const VerbCommon *common) {
-        _cleanup_free_ char *text = NULL;
-        _cleanup_js_ Json *j = NULL;
-        int r;
-
-        if (common->json) {
-                r = snp_result_json(result, policy, violations, &j);
-                if (r == 0)
-                        r = js_set(j, "reference", js_string(match ? match->text : NULL));
-                return r < 0 ? r : verb_print_json(j, common->style);
-        }
-        if (match)
-                printf("  reference: %s\n", match->text);
-        r = snp_result_text(result, policy, violations, &text);
-        if (r < 0)
-                return r;
-        return fputs(text, stdout) < 0 ? -EIO : 0;
-}
-
-/* Why the measurement is another one, as far as measure can tell by trying; a help, not a verdict. */
-static void explain_measurement(const SnpResult *result, char *const *launch) {
-        _cleanup_strv_free_ char **words = NULL;
-        _cleanup_free_ char *hex = NULL, *text = NULL;
-        int status;
-
-        hex = hex_encode(result->report.measurement, sizeof(result->report.measurement));
-        if (!hex || strv_copy(launch, &words) < 0 || strv_pushf(&words, "--expect=%s", hex) < 0)
-                return;
-        fflush(stdout);
-        if (measure_child(words, &text, &status, NULL) == 0 && text[0])
-                puts(text);
-}
-
 static bool is_violated(const SnpViolations *v, const char *rule) {
         FOREACH_ARRAY(x, v->list, v->n)
                 if (streq(x->rule, rule))
@@ -166,39 +145,88 @@ static bool is_violated(const SnpViolations *v, const char *rule) {
         return false;
 }
 
+/* Why the measurement is another one, as far as measure can tell by trying; a help, not a verdict. In JSON or words; NULL if it has
+ * nothing to say. */
+static int explain_measurement(const SnpResult *result, char *const *launch, bool json, char **ret) {
+        _cleanup_strv_free_ char **words = NULL;
+        _cleanup_free_ char *hex = NULL, *text = NULL;
+        int status, r;
+
+        hex = hex_encode(result->report.measurement, sizeof(result->report.measurement));
+        if (!hex)
+                return -ENOMEM;
+        r = strv_copy(launch, &words);
+        if (r == 0)
+                r = strv_pushf(&words, "--expect=%s", hex);
+        if (r == 0 && json)
+                r = strv_push(&words, "--json=short");
+        if (r < 0)
+                return r;
+        if (measure_child(words, &text, &status, NULL) == 0 && text[0])
+                *ret = TAKE_PTR(text);
+        return 0;
+}
+
+static int print_json(const Judgement *v, const char *explanation, JsStyle style) {
+        _cleanup_js_ Json *j = NULL, *parsed = NULL;
+        int r;
+
+        r = snp_result_json(&v->result, &v->policy, &v->violations, &j);
+        if (r == 0)
+                r = js_set(j, "reference", js_string(v->match ? v->match->text : NULL));
+        if (r == 0 && explanation && js_parse(explanation, strlen(explanation), &parsed, NULL) == 0)
+                r = js_set(j, "explanation", TAKE_PTR(parsed));
+        return r < 0 ? r : verb_print_json(j, style);
+}
+
+/* The verdict is the last line, whatever else there is to say. */
+static int print_judgement(const Judgement *v, char *const *launch, const VerbCommon *common) {
+        _cleanup_free_ char *text = NULL, *explanation = NULL;
+        int r = 0;
+
+        if (launch && is_violated(&v->violations, "measurement"))
+                r = explain_measurement(&v->result, launch, common->json, &explanation);
+        if (r < 0)
+                return r;
+        if (common->json)
+                return print_json(v, explanation, common->style);
+        if (explanation)
+                printf("%s\n", explanation);
+        if (v->match)
+                printf("  reference: %s\n", v->match->text);
+        r = snp_result_text(&v->result, &v->policy, &v->violations, &text);
+        if (r < 0)
+                return r;
+        return fputs(text, stdout) < 0 ? -EIO : 0;
+}
+
 int report_verify(const ReportArguments *a, char **words, char **reterr) {
-        _cleanup_(snp_violations_done) SnpViolations violations = {};
+        _cleanup_(judgement_done) Judgement v = {};
         _cleanup_(snp_collateral_done) SnpCollateral pool = {};
         _cleanup_(report_file_done) ReportFile f = {};
-        _cleanup_(snp_policy_done) SnpPolicy policy;
-        _cleanup_(snp_result_done) SnpResult result = {};
         _cleanup_(snp_references_done) SnpReferences refs = {};
         _cleanup_(snp_trust_done) SnpTrust trust;
         char *const *launch = NULL;
-        const SnpReference *match;
         int r;
 
-        snp_policy_init(&policy);
+        snp_policy_init(&v.policy);
         snp_trust_init(&trust);
         if (!words[0])
                 return error_set(reterr, -EINVAL, "verify: expected one report, see --help");
         if (words[1] && words[1][0] != '-')
                 return error_set(reterr, -EINVAL,
                                 "verify: expected one report, and '%s' is another argument; the options "
-                                "that describe "
-                                "the launch stand behind --",
+                                "that describe the launch stand behind --",
                                 words[1]);
         if (words[1])
                 launch = words + 1;
-        r = report_policy(a, launch, &policy, &refs, reterr);
+        r = report_policy(a, launch, &v.policy, &refs, reterr);
         if (r < 0)
                 return r;
-        r = decide(a, words[0], &policy, &trust, &pool, &f, &result, &violations, reterr);
+        r = decide(a, words[0], &v.policy, &trust, &pool, &f, &v.result, &v.violations, reterr);
         if (r < 0)
                 return r;
-        match = result.authentic ? snp_references_find(&refs, result.report.measurement) : NULL;
-        r = print_result(&result, &policy, &violations, match, &a->common);
-        if (r == 0 && launch && is_violated(&violations, "measurement"))
-                explain_measurement(&result, launch);
-        return r < 0 ? r : verdict_exit_status(result.verdict);
+        v.match = v.result.authentic ? snp_references_find(&refs, v.result.report.measurement) : NULL;
+        r = print_judgement(&v, launch, &a->common);
+        return r < 0 ? r : verdict_exit_status(v.result.verdict);
 }

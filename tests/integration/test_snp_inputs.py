@@ -319,3 +319,20 @@ def test_signatures_made_elsewhere_are_verified(keys, tmp_path):
     (["report", "x", "y"], "run inside a guest"), ([], "see --help")])
 def test_refused_snpguest_words(words, part):
     expect(run("snpguest", *words), 1, part)
+
+
+def test_an_explanation_keeps_to_its_place(amd, firmware):
+    """A launch behind -- that gives another digest is explained: in words before the verdict, in JSON as a member."""
+    launch = ["--", "--mode=snp", "--vcpus=1", "--vcpu-type=EPYC-v4", f"--ovmf={firmware}"]
+    words = [amd / "report.bin", *files(amd), *root(amd), "--report-data", REPORT_DATA]
+    lines = expect(verify(*words, *launch), 3).stdout.splitlines()
+    assert lines[0].startswith("different: computed") and lines[-1] == "authentic, but the policy is not met: 1 violation"
+    result = json.loads(expect(verify(*words, "--json", *launch), 3).stdout)
+    assert result["explanation"]["equal"] is False and result["explanation"]["expected"] == MEASUREMENT
+
+
+@pytest.mark.parametrize("key, part", [("id.pem", "not a public key"), ("author.pub", "made by this key")])
+def test_the_wrong_key_of_a_table_is_named(amd, keys, tmp_path, key, part):
+    (tmp_path / "table").write_text(json.dumps({"payloadType": "x", "payload": "e30=", "signatures": [{"sig": "AAAA"}]}))
+    expect(verify(amd / "report.bin", *files(amd), *root(amd), "--report-data", REPORT_DATA, "--reference", tmp_path / "table",
+                  "--reference-key", keys / key), 1, f"--reference-key={keys / key}", part)

@@ -219,6 +219,28 @@ static void reports_give_the_listed_result(_unused_ void **state) {
         assert_true(good > 0 && bad > 0);
 }
 
+/* The negative with a flipped bit of the measurement is a real Turin's but for that bit: of all bits there is one that makes it
+ * authentic again when it is flipped back. */
+static void one_bit_made_a_turin_report_forged(_unused_ void **state) {
+        size_t n, found = 0;
+        char *p = read_data("snp/report/neg_measurement_bit.bin", &n);
+
+        assert_int_equal(n, SNP_REPORT_SIZE);
+        for (size_t bit = 0; bit < 48 * 8; bit++) {
+                SnpResult result;
+
+                p[0x90 + bit / 8] ^= (char) (1 << bit % 8);
+                verify_with((uint8_t *) p, n, "snp/leaf/turin_ms.der", &result);
+                found += result.authentic;
+                if (result.authentic)
+                        assert_int_equal(result.generation, SNP_TURIN);
+                snp_result_done(&result);
+                p[0x90 + bit / 8] ^= (char) (1 << bit % 8);
+        }
+        assert_int_equal(found, 1);
+        free(p);
+}
+
 static void wrappers_hold_a_report(_unused_ void **state) {
         FOREACH_FILE(f, "snp/hcl/") {
                 char *error = NULL, *p;
@@ -267,6 +289,7 @@ int main(void) {
                 cmocka_unit_test(authorities_are_the_pinned_ones),
                 cmocka_unit_test(leaves_are_as_listed),
                 cmocka_unit_test(reports_give_the_listed_result),
+                cmocka_unit_test(one_bit_made_a_turin_report_forged),
                 cmocka_unit_test(wrappers_hold_a_report),
                 cmocka_unit_test(tables_are_as_listed),
         };
