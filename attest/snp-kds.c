@@ -270,11 +270,12 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patien
                         return 0;
                 }
                 if (status == 404)
-                        return error_set(reterr, -ENOENT,
-                                        "AMD's key service does not know %s: another TCB than the reported "
-                                        "one, a part that "
-                                        "is not for production, or the wrong generation",
-                                        path);
+                        return error_set(reterr, -ENOENT, "AMD's key service does not know %s%s", path,
+                                        item->kind != SNP_KDS_VCEK
+                                                        ? ""
+                                                        : ": another TCB than the reported one, a part that "
+                                                          "is not "
+                                                          "for production, or the wrong generation");
                 if (status != 429 && status < 500)
                         return error_set(reterr, -EPROTO, "%s: unexpected answer %u", url, status);
                 retry_after = retry_after ?: status == 429 ? BACKOFF_DEFAULT : BACKOFF_OUTAGE;
@@ -329,24 +330,10 @@ static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const 
 }
 
 static int open_cache(const char *path) {
-        char copy[4096];
-        size_t n = strlen(path);
-        int fd;
+        int r = make_directories(path), fd;
 
-        if (n == 0 || n >= sizeof(copy))
-                return -ENAMETOOLONG;
-        memcpy(copy, path, n + 1);
-        for (char *p = copy + 1;; p++)
-                if (*p == '/' || !*p) {
-                        char c = *p;
-
-                        *p = 0;
-                        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-                                return -errno;
-                        *p = c;
-                        if (!c)
-                                break;
-                }
+        if (r < 0)
+                return r;
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         return fd < 0 ? -errno : fd;
 }

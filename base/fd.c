@@ -4,6 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -127,6 +130,43 @@ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size) {
         if (ret_size)
                 *ret_size = have;
         return 0;
+}
+
+int cache_folder(const char *name, char **ret) {
+        const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+        char *path = NULL;
+        int r = 0;
+
+        if (geteuid() == 0)
+                r = asprintf(&path, "/var/cache/cvmspawn/%s", name);
+        else if (xdg && xdg[0] == '/')
+                r = asprintf(&path, "%s/cvmspawn/%s", xdg, name);
+        else if (home && home[0] == '/')
+                r = asprintf(&path, "%s/.cache/cvmspawn/%s", home, name);
+        if (r < 0)
+                return -ENOMEM;
+        *ret = path;
+        return 0;
+}
+
+int make_directories(const char *path) {
+        _cleanup_free_ char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        if (!*copy)
+                return -ENOENT;
+        for (char *p = copy + 1;; p++)
+                if (*p == '/' || !*p) {
+                        char c = *p;
+
+                        *p = 0;
+                        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+                                return -errno;
+                        *p = c;
+                        if (!c)
+                                return 0;
+                }
 }
 
 int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size) {

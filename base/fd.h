@@ -19,6 +19,11 @@ static inline void fd_closep(int *fd) {
 int fd_open(const char *path, int flags, mode_t mode);
 /* Opens for reading and insists on a regular file (-EISDIR, -EINVAL); *ret_size is its size. */
 int fd_open_regular(const char *path, uint64_t *ret_size);
+/* /var/cache/cvmspawn/NAME for root, else $XDG_CACHE_HOME/cvmspawn/NAME, ~/.cache/cvmspawn/NAME; *ret is owned, and NULL for somebody
+ * without a home. The folder need not exist. */
+_warn_unused_result_ int cache_folder(const char *name, char **ret);
+/* mkdir -p: 0 also if it is there, or the errno. */
+_warn_unused_result_ int make_directories(const char *path);
 /* Reads or writes all n bytes: 0, -ENODATA on an early end, or the errno. */
 _warn_unused_result_ int fd_read_exact(int fd, void *buf, size_t n);
 _warn_unused_result_ int fd_pread_exact(int fd, void *buf, size_t n, uint64_t offset);

@@ -201,11 +201,9 @@ static int fill_block(const Arguments *a, char **words, SnpIdBlock *ret, char **
                 r = read_id("image-id", a->image_id, b.image_id, reterr);
         if (r < 0)
                 return r;
-        if (!(b.policy & SNP_POLICY_RESERVED_ONE) || b.policy & SNP_POLICY_RESERVED_ZERO)
-                return error_set(reterr, -EINVAL,
-                                "--policy=0x%" PRIx64
-                                ": the firmware wants bit 17 set and bits 26 to 63 clear",
-                                b.policy);
+        r = id_block_check(&b, reterr);
+        if (r < 0)
+                return r;
         *ret = b;
         return 0;
 }

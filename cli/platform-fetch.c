@@ -20,32 +20,17 @@
 #define TIMEOUT_SECONDS 30u
 #define CEK_ID_SIZE_MAX 64u /* GET_ID's answer on all generations so far */
 
+/* "" where there is to be none. */
 static int cache_directory(const PlatformArgs *a, char **ret) {
-        const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
         int r;
 
-        if (a->cache)
-                r = asprintf(ret, "%s", a->cache);
-        else if (geteuid() == 0)
-                r = asprintf(ret, "/var/cache/cvmspawn/kds");
-        else if (xdg && xdg[0] == '/')
-                r = asprintf(ret, "%s/cvmspawn/kds", xdg);
-        else
-                r = asprintf(ret, "%s/.cache/cvmspawn/kds", home ?: "");
-        return r < 0 ? -ENOMEM : 0;
-}
-
-/* mkdir -p; a cache that cannot be made is no cache. */
-static void make_directories(const char *path) {
-        _cleanup_free_ char *copy = strdup(path);
-
-        for (char *p = copy; p && *p; p++)
-                if (*p == '/' && p > copy) {
-                        *p = 0;
-                        (void) mkdir(copy, 0755);
-                        *p = '/';
-                }
-        (void) mkdir(path, 0755);
+        if (!a->cache) {
+                r = cache_folder("kds", ret);
+                if (r < 0 || *ret)
+                        return r;
+        }
+        *ret = strdup(a->cache ?: "");
+        return *ret ? 0 : -ENOMEM;
 }
 
 static int download(const char *url, char **ret, size_t *ret_size, char **reterr) {
@@ -99,7 +84,7 @@ static int get(const PlatformArgs *a, const char *base, const char *path, const 
                 if (r < 0)
                         return r == -ENOMEM ? r : error_set(reterr, -ENOENT, "cannot fetch '%s'", url);
                 if (f.cached)
-                        make_directories(directory);
+                        (void) !!make_directories(directory); /* a cache that cannot be made is no cache */
                 f.fresh = true;
         }
         *ret = TAKE_STRUCT(f, (Fetched) {});

@@ -162,24 +162,6 @@ static void network_wait(_unused_ void *userdata, unsigned seconds) {
                 ;
 }
 
-/* /var/cache/cvmspawn for root, $XDG_CACHE_HOME/cvmspawn else. */
-static int default_cache(char **ret) {
-        const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-        int r;
-
-        if (geteuid() == 0)
-                r = asprintf(ret, "/var/cache/cvmspawn/kds");
-        else if (xdg && xdg[0] == '/')
-                r = asprintf(ret, "%s/cvmspawn/kds", xdg);
-        else if (home)
-                r = asprintf(ret, "%s/.cache/cvmspawn/kds", home);
-        else {
-                *ret = NULL;
-                return 0;
-        }
-        return r < 0 ? -ENOMEM : 0;
-}
-
 void report_network_done(ReportNetwork *n) {
         http_client_free(n->http);
         free(n->cache);
@@ -209,7 +191,7 @@ int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now,
                 n->cache = strdup(a->cache);
                 r = n->cache ? 0 : -ENOMEM;
         } else
-                r = default_cache(&n->cache);
+                r = cache_folder("kds", &n->cache);
         if (r < 0)
                 return error_set(reterr, r, "out of memory");
         n->kds.cache = n->cache;

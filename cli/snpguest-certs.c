@@ -62,8 +62,9 @@ static int write_pool(const char *dir, bool pem, const SnpCollateral *pool, char
         };
         int r;
 
-        if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-                return error_set(reterr, -errno, "cannot make '%s': %s", dir, strerror(errno));
+        r = make_directories(dir);
+        if (r < 0)
+                return error_set(reterr, r, "cannot make '%s': %s", dir, strerror(-r));
         for (size_t i = 0; i < pool->n_certificates; i++) {
                 const SnpCertificate *c = pool->certificates[i];
 

@@ -215,10 +215,14 @@ static int run(int argc, char **argv, char **reterr) {
                 }
                 return verbs[i].function(&a, words, reterr);
         }
-        if (argc > 1 && (streq(argv[1], "--help") || streq(argv[1], "-h"))) {
-                options_help(&table, stdout);
-                return 0;
-        }
+        /* "fetch --help" gets the list, too: it is short. */
+        for (int i = 1; i < argc && i < 3; i++)
+                if (streq(argv[i], "--help") || streq(argv[i], "-h")) {
+                        options_help(&table, stdout);
+                        return 0;
+                }
+        if (argc > 1 && (streq(argv[1], "--version") || streq(argv[1], "-V")))
+                return printf("cvmspawn %s\n", CVMSPAWN_VERSION) < 0 ? -EIO : 0;
         return error_set(reterr, -EINVAL,
                         "expected fetch, verify, display or generate and what, see --help; report, "
                         "certificates, key and ok "

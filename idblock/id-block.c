@@ -3,6 +3,7 @@
 #include "id-block.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "crypto-der.h"
@@ -116,6 +117,14 @@ int id_block_assemble(const SnpIdBlock *b, const EcKey *id_public, const EcSigna
         return finish(b, &a, ret, reterr);
 }
 
+int id_block_check(const SnpIdBlock *b, char **reterr) {
+        if (b->policy & SNP_POLICY_RESERVED_ONE && !(b->policy & SNP_POLICY_RESERVED_ZERO))
+                return 0;
+        return error_set(reterr, -EINVAL,
+                        "policy 0x%" PRIx64 ": the firmware wants bit 17 set and bits 26 to 63 clear",
+                        b->policy);
+}
+
 int id_block_build(const SnpIdBlock *b, const EcKey *id_key, const EcKey *author_key, IdBlockFiles *ret,
                 char **reterr) {
         uint8_t block[SNP_ID_BLOCK_SIZE], key[SNP_KEY_SIZE];
@@ -123,6 +132,9 @@ int id_block_build(const SnpIdBlock *b, const EcKey *id_key, const EcKey *author
         SnpIdKey id;
         int r;
 
+        r = id_block_check(b, reterr);
+        if (r < 0)
+                return r;
         snp_id_block_encode(b, block);
         r = ec_key_sign(id_key, HASH_SHA384, block, sizeof(block), &id_signature);
         if (r < 0)

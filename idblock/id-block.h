@@ -17,6 +17,9 @@ typedef struct IdBlockFiles {
         uint8_t auth[SNP_ID_AUTH_SIZE];
 } IdBlockFiles;
 
+/* -EINVAL with a sentence for what no firmware launches: a policy with a reserved bit wrong. */
+_warn_unused_result_ int id_block_check(const SnpIdBlock *b, char **reterr);
+
 /* author: NULL for none (early firmware insists on one). */
 _warn_unused_result_ int id_block_build(const SnpIdBlock *b, const EcKey *id_key, const EcKey *author_key,
                 IdBlockFiles *ret, char **reterr);

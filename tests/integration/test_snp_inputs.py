@@ -263,7 +263,7 @@ def build(*words):
     (["--id-key=none"], "--id-key: cannot read 'none'"), (["--id-key=/"], "Is a directory"), (["--id-key=/dev/zero"], "it has more than"),
     (["--id-key=pkcs11:token=none"], "no OpenSSL provider opens this URI"), ([], "--id-key is missing"),
     (["--id-key=x", "--id-signature=y"], "--id-signature has no meaning for 'build'"),
-    (["--id-key=x", "--policy=0x10000"], "bit 17"), (["--id-key=x", "--svn=4294967296"], "--svn: expected a number from 0"),
+    (["--id-key=x", "--policy=0x10000"], "policy 0x10000: the firmware wants bit 17"), (["--id-key=x", "--svn=4294967296"], "--svn: expected a number from 0"),
     (["--id-key=x", "--family-id=" + "a" * 17], "--family-id: expected 32 hex digits"),
     (["--id-key=x", "--id-block=o", "--id-auth=o"], "'o' is to hold two things"), (["x", "--id-key=x"], "expected one launch digest")])
 def test_refused_id_blocks(words, part):
@@ -315,10 +315,26 @@ def test_signatures_made_elsewhere_are_verified(keys, tmp_path):
     (["fetch", "vcek", "pem", "d"], "a report"), (["verify", "certs", "/nowhere"], "cannot read"), (["verify", "certs"], "one directory"),
     (["display", "report", "/nowhere"], "cannot read"), (["display", "key", "/dev/zero"], "it has more than 4096"),
     (["generate", "measurement"], "measure"), (["generate", "ovmf-hash"], "expected --ovmf"), (["generate", "nothing"], "see --help"),
-    (["generate", "id-block", "x", "y", "aa"], "expected 48 bytes"), (["generate", "key-digest", "/nowhere"], "cannot read"),
+    (["generate", "id-block", "x", "y", "aa"], "expected 48 bytes"), (["generate", "id-block", "x", "y", MEASUREMENT], "cannot read 'x'"), (["generate", "key-digest", "/nowhere"], "cannot read"),
     (["report", "x", "y"], "run inside a guest"), ([], "see --help")])
 def test_refused_snpguest_words(words, part):
     expect(run("snpguest", *words), 1, part)
+
+
+def test_snpguest_id_block_that_no_firmware_launches(keys):
+    words = ["snpguest", "generate", "id-block", keys / "id.pem", keys / "author.pem", MEASUREMENT]
+    expect(run(*words), 0)
+    expect(run(*words, "-p", "0"), 1, "the firmware wants bit 17")
+
+
+def test_snpguest_makes_folders_and_helps(amd, service, tmp_path):
+    fetch = ["--kds", service.url, "--cache", tmp_path / "cache"]
+    expect(run("snpguest", "fetch", "ca", "der", tmp_path / "a/b", "milan", *fetch), 0)
+    assert {p.name for p in (tmp_path / "a/b").iterdir()} == {"ark.der", "ask.der"}
+    expect(run("snpguest", "fetch", "ca", "der", tmp_path, "turin", *fetch), 1, "does not know /vcek/v1/Turin/cert_chain")
+    for words in (["--help"], ["fetch", "--help"]):
+        expect(run("snpguest", *words), 0, "fetch ca|vcek|crl")
+    assert run("snpguest", "--version").stdout.startswith("cvmspawn ")
 
 
 def test_an_explanation_keeps_to_its_place(amd, firmware):

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -105,6 +106,24 @@ static void named_files_say_why_not(_unused_ void **state) {
         }
 }
 
+static void folders_are_made_whole(_unused_ void **state) {
+        char base[] = "/tmp/test-base-fd-XXXXXX", path[128];
+        struct stat st;
+
+        assert_non_null(mkdtemp(base));
+        (void) snprintf(path, sizeof(path), "%s/a//b/c/", base);
+        assert_ok(make_directories(path));
+        assert_ok(make_directories(path));
+        assert_int_equal(stat(path, &st), 0);
+        assert_true(S_ISDIR(st.st_mode));
+        assert_error(make_directories(""), ENOENT);
+        assert_error(make_directories("/dev/null/x"), ENOTDIR);
+        for (const char *const *p = (const char *const[]) { "a/b/c", "a/b", "a", "", NULL }; *p; p++) {
+                (void) snprintf(path, sizeof(path), "%s/%s", base, *p);
+                assert_int_equal(rmdir(path), 0);
+        }
+}
+
 static void sealed_is_final(_unused_ void **state) {
         _cleanup_close_ int fd = memfd_new_sealed("test", "abc", 3), again = -EBADF;
         char path[64], buf[3];
@@ -128,6 +147,7 @@ int main(void) {
                 cmocka_unit_test(exact_reads),
                 cmocka_unit_test(whole_files),
                 cmocka_unit_test(named_files_say_why_not),
+                cmocka_unit_test(folders_are_made_whole),
                 cmocka_unit_test(sealed_is_final),
         };
 
