@@ -82,10 +82,50 @@ static int es_digests(const FirmwareImage *f, const LaunchSpec *spec, const Vari
         return r;
 }
 
-static int firmware_digests(const FirmwareImage *f, const Registration *reg, const Variants *v,
-                DigestList *l, char **reterr) {
-        LaunchSpec spec = { .mode = registration_is_es(reg) ? SEV_MODE_SEV_ES : SEV_MODE_SEV,
-                .kernel_hashes = reg->kernel.given };
+static int add_snp(Registration *reg, const uint8_t digest[static SHA384_SIZE], char **reterr) {
+        Digest48 *items;
+
+        if (reg->n_computed_snp >= REGISTRATION_DIGESTS_MAX)
+                return error_set(reterr, -EINVAL, "more than %u values", REGISTRATION_DIGESTS_MAX);
+        items = reallocarray(reg->computed_snp, reg->n_computed_snp + 1, sizeof(Digest48));
+        if (!items)
+                return -ENOMEM;
+        reg->computed_snp = items;
+        memcpy(items[reg->n_computed_snp++], digest, sizeof(Digest48));
+        return 0;
+}
+
+/* The chain of n vCPUs is the beginning of that of n + 1. */
+static int snp_digests(const FirmwareImage *f, LaunchSpec *spec, const Variants *v, Registration *reg,
+                char **reterr) {
+        int r = 0;
+
+        spec->features = reg->guest_features;
+        FOREACH_ARRAY(signature, v->signatures, v->n_signatures) {
+                _cleanup_(snp_chain_done) SnpChain chain = {};
+                VmsaDigests vmsas;
+
+                spec->signature = *signature;
+                r = launch_snp_start(f, spec, &chain, &vmsas, reterr);
+                for (unsigned i = 1; r >= 0 && i <= v->last; i++) {
+                        r = snp_chain_vmsas(&chain, &vmsas, i - 1, i);
+                        if (r >= 0 && i >= v->first)
+                                r = add_snp(reg, chain.digest, reterr);
+                }
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static SevMode mode_of(const Registration *reg) {
+        return streq(reg->scheme, "amd-sev-snp")  ? SEV_MODE_SEV_SNP
+                        : registration_is_es(reg) ? SEV_MODE_SEV_ES
+                                                  : SEV_MODE_SEV;
+}
+
+static int firmware_digests(const FirmwareImage *f, Registration *reg, const Variants *v, char **reterr) {
+        LaunchSpec spec = { .mode = mode_of(reg), .kernel_hashes = reg->kernel.given };
         LaunchDigest d;
         int r;
 
@@ -94,15 +134,18 @@ static int firmware_digests(const FirmwareImage *f, const Registration *reg, con
         memcpy(spec.hashes.words, reg->cmdline.value, SHA256_SIZE);
         if (spec.mode == SEV_MODE_SEV) {
                 r = launch_digest(f, &spec, NULL, NULL, &d, reterr);
-                return r < 0 ? r : digest_list_add(l, REGISTRATION_DIGESTS_MAX, d.bytes, reterr);
+                return r < 0 ? r
+                             : digest_list_add(&reg->computed, REGISTRATION_DIGESTS_MAX, d.bytes, reterr);
         }
+        if (spec.mode == SEV_MODE_SEV_SNP)
+                return snp_digests(f, &spec, v, reg, reterr);
         r = firmware_image_require(f, OVMF_NEED_RESET, reterr);
         FOREACH_ARRAY(signature, v->signatures, v->n_signatures)
                 FOREACH_ARRAY(flavour, v->flavours, v->n_flavours) {
                         spec.signature = *signature;
                         spec.flavour = *flavour;
                         if (r >= 0)
-                                r = es_digests(f, &spec, v, l, reterr);
+                                r = es_digests(f, &spec, v, &reg->computed, reterr);
                 }
         return r;
 }
@@ -144,9 +187,9 @@ int service_digests(const Service *s, int64_t owner, Registration *reg, char **r
                 if (r >= 0)
                         r = plan_input_add(&in, "firmware", fd, 0, size);
                 if (r >= 0)
-                        r = firmware_image_load(&in, FIRMWARE_SHA256, &image, reterr);
+                        r = firmware_image_load(&in, launch_firmware_work(mode_of(reg)), &image, reterr);
                 if (r >= 0)
-                        r = firmware_digests(&image, reg, &v, &reg->computed, reterr);
+                        r = firmware_digests(&image, reg, &v, reterr);
                 if (r == -EOPNOTSUPP)
                         return error_prefix(reterr, -EINVAL, "firmware-hashes: entry %zu", i);
         }

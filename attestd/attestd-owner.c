@@ -62,11 +62,13 @@ int handle_capabilities(const Service *s, const Request *q, Reply *reply) {
                 r = snp_packet_signer_text(signer, &key);
         if (r < 0)
                 return r;
-        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s, s], s:s, s:i, s:i, s:i, s:i}", "service",
+        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s, s], s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "service",
                         "cvmspawn-attestd", "version", CVMSPAWN_VERSION, "protocol", 1, "schemes", "amd-sev",
                         "amd-sev-es", "amd-sev-snp", "packet-key", key, "body-size-max", (int) BODY_SIZE_MAX,
                         "launches-open-max", (int) LAUNCH_OPEN_MAX, "launch-seconds",
-                        (int) LAUNCH_TTL_SECONDS, "launch-failures", (int) LAUNCH_FAILURES);
+                        (int) LAUNCH_TTL_SECONDS, "launch-failures", (int) LAUNCH_FAILURES,
+                        "launches-held-max", (int) LAUNCH_HELD_MAX, "firmware-size-max",
+                        (int) FIRMWARE_BODY_MAX);
         return r < 0 ? r : reply_json(reply, 200, j);
 }
 
@@ -122,7 +124,7 @@ static int fill_vm(const Service *s, const Request *q, const Registration *reg, 
         v->created = service_now(s);
         if (!v->id)
                 return -ENOMEM;
-        r = registration_document(body, &reg->computed, &v->document);
+        r = registration_document(body, reg, &v->document);
         if (r < 0 || table->size == 0)
                 return r;
         return vault_seal(s->vault, "secrets", q->id, strlen(q->id), table->data, table->size, s->random,

@@ -16,7 +16,9 @@
         32768u /* of the JSON: the answer with it stays within what hosts and guests read at once */
 #define SECRETS_MAX   256u /* PID 1 of systemd takes 1024 names, and 1 MiB */
 #define NAME_SIZE_MAX 128u
-#define POLICY_SCHEMA "cvmspawn-snp-policy-1"
+
+#define GUEST_FEATURES_DEFAULT 0x1u /* SNPActive, as KVM sets it */
+#define POLICY_SCHEMA          "cvmspawn-snp-policy-1"
 
 static int keep(const Json *j, void *target, char **reterr) {
         (void) reterr;
@@ -27,12 +29,13 @@ static int keep(const Json *j, void *target, char **reterr) {
 /* What is read before it is understood. */
 typedef struct Raw {
         Registration reg;
-        Json *digests, *report_policy;
+        Json *digests, *computed, *report_policy;
 } Raw;
 
 static void raw_done(Raw *r) {
         registration_done(&r->reg);
         js_unref(r->digests);
+        js_unref(r->computed);
         js_unref(r->report_policy);
 }
 
@@ -40,6 +43,9 @@ static void raw_done(Raw *r) {
         { name, type, offsetof(Raw, member), mandatory, NULL }
 #define KEEP(name, member, mandatory)                                                                       \
         { name, JS_FIELD_CUSTOM, offsetof(Raw, member), mandatory, keep }
+
+#define CUSTOM(name, member, parse)                                                                         \
+        { name, JS_FIELD_CUSTOM, offsetof(Raw, member), false, parse }
 
 static const JsField fields[] = {
         FIELD("scheme", JS_FIELD_STRING, reg.scheme, true),
@@ -50,7 +56,16 @@ static const JsField fields[] = {
         FIELD("instance-window", JS_FIELD_U64, reg.instance_window, false),
         FIELD("over-limit", JS_FIELD_STRING, reg.over_limit, false),
         FIELD("hold-seconds", JS_FIELD_U64, reg.hold_seconds, false),
-        KEEP("launch-digests", digests, true),
+        KEEP("launch-digests", digests, false),
+        CUSTOM("firmware-hashes", reg.firmware, registration_parse_digests),
+        CUSTOM("kernel-hash", reg.kernel, registration_parse_hash),
+        CUSTOM("initrd-hash", reg.initrd, registration_parse_hash),
+        CUSTOM("cmdline-hash", reg.cmdline, registration_parse_hash),
+        FIELD("cpu-count", JS_FIELD_U64, reg.cpu_count, false),
+        FIELD("cpu-count-max", JS_FIELD_U64, reg.cpu_count_max, false),
+        KEEP("cpu-model", reg.cpu_model, false),
+        FIELD("guest-features", JS_FIELD_U64, reg.guest_features, false),
+        KEEP("computed-digests", computed, false),
         KEEP("report-policy", report_policy, true),
         KEEP("secrets", reg.secrets, false),
         KEEP("description", reg.description, false),
@@ -122,7 +137,9 @@ static int make_policy(const Raw *raw, SnpPolicy *p, char **reterr) {
         snp_policy_init(p);
         p->guest_policy = (SnpNumberRule) { SNP_RULE_SET, raw->reg.policy };
         p->allow_debug = raw->reg.allow_debug && raw->reg.policy & SNP_POLICY_DEBUG;
-        r = add_digests(raw->digests, p, reterr);
+        r = raw->digests ? add_digests(raw->digests, p, reterr) : 0;
+        if (r >= 0 && raw->computed)
+                r = add_digests(raw->computed, p, reterr);
         return r < 0 ? r : read_report_policy(raw->report_policy, p, reterr);
 }
 
@@ -132,6 +149,10 @@ int registration_parse_snp(const Json *j, bool with_secrets, Registration *ret, 
 
         if (r >= 0)
                 r = check_policy(&raw.reg, reterr);
+        if (r >= 0)
+                r = registration_check_measured(&raw.reg, raw.digests, /* per_vcpu= */ true, reterr);
+        if (r >= 0 && !js_get(j, "guest-features"))
+                raw.reg.guest_features = GUEST_FEATURES_DEFAULT;
         if (r >= 0)
                 r = registration_check_limits(&raw.reg, j, reterr);
         if (r < 0)

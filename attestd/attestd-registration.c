@@ -30,6 +30,7 @@ void registration_done(Registration *r) {
         free(r->digests.items);
         free(r->firmware.items);
         free(r->computed.items);
+        free(r->computed_snp);
         js_unref(r->cpu_model);
         free(r->vm_type);
         free(r->clouds.items);
@@ -61,7 +62,7 @@ int digest_list_add(DigestList *l, size_t max, const Digest32 digest, char **ret
         return 0;
 }
 
-static int parse_digests(const Json *j, void *target, char **reterr) {
+int registration_parse_digests(const Json *j, void *target, char **reterr) {
         DigestList *l = target;
 
         if (!js_is_array(j) || js_length(j) == 0)
@@ -134,7 +135,7 @@ static int parse_keep(const Json *j, void *target, char **reterr) {
         return 0;
 }
 
-static int parse_hash(const Json *j, void *target, char **reterr) {
+int registration_parse_hash(const Json *j, void *target, char **reterr) {
         const char *text = js_string_value(j);
         RegistrationHash *h = target;
 
@@ -154,8 +155,8 @@ static const JsField fields[] = {
         FIELD("kind", JS_FIELD_STRING, kind, false),
         FIELD("policy", JS_FIELD_U64, policy, true),
         FIELD("allow-debug", JS_FIELD_BOOL, allow_debug, false),
-        CUSTOM("launch-digests", digests, false, parse_digests),
-        CUSTOM("firmware-hashes", firmware, false, parse_digests),
+        CUSTOM("launch-digests", digests, false, registration_parse_digests),
+        CUSTOM("firmware-hashes", firmware, false, registration_parse_digests),
         CUSTOM("cloud-cert", clouds, true, parse_clouds),
         FIELD("max-instances", JS_FIELD_U64, max_instances, false),
         FIELD("instance-window", JS_FIELD_U64, instance_window, false),
@@ -171,10 +172,10 @@ static const JsField fields[] = {
         FIELD("cpu-count-max", JS_FIELD_U64, cpu_count_max, false),
         CUSTOM("cpu-model", cpu_model, false, parse_keep),
         FIELD("vm-type", JS_FIELD_STRING, vm_type, false),
-        CUSTOM("kernel-hash", kernel, false, parse_hash),
-        CUSTOM("initrd-hash", initrd, false, parse_hash),
-        CUSTOM("cmdline-hash", cmdline, false, parse_hash),
-        CUSTOM("computed-digests", computed, false, parse_digests),
+        CUSTOM("kernel-hash", kernel, false, registration_parse_hash),
+        CUSTOM("initrd-hash", initrd, false, registration_parse_hash),
+        CUSTOM("cmdline-hash", cmdline, false, registration_parse_hash),
+        CUSTOM("computed-digests", computed, false, registration_parse_digests),
 };
 
 static int check_policy(const Registration *r, bool es, char **reterr) {
@@ -223,8 +224,8 @@ bool registration_firmware_suffices(const Registration *r) {
         return streq(r->scheme, "amd-sev") && !r->kernel.given;
 }
 
-static int check_measured(const Registration *r, bool es, char **reterr) {
-        if (r->digests.n_items + r->firmware.n_items == 0)
+int registration_check_measured(const Registration *r, bool has_digests, bool per_vcpu, char **reterr) {
+        if (!has_digests && r->firmware.n_items == 0)
                 return error_set(reterr, -EINVAL,
                                 "launch-digests or firmware-hashes: missing; nothing would be accepted");
         if (r->kernel.given && r->firmware.n_items == 0)
@@ -238,11 +239,10 @@ static int check_measured(const Registration *r, bool es, char **reterr) {
                 return error_set(reterr, -EINVAL, "cpu-count, cpu-count-max: expected one of the two");
         if (r->cpu_count > REGISTRATION_CPU_COUNT_MAX || r->cpu_count_max > REGISTRATION_CPU_COUNT_MAX)
                 return error_set(reterr, -EINVAL, "cpu-count: more than %u", REGISTRATION_CPU_COUNT_MAX);
-        if (es && r->firmware.n_items > 0 && r->cpu_count + r->cpu_count_max == 0)
+        if (per_vcpu && r->firmware.n_items > 0 && r->cpu_count + r->cpu_count_max == 0)
                 return error_set(reterr, -EINVAL,
-                                "cpu-count or cpu-count-max: missing: with SEV-ES the digest of a launch "
-                                "with this firmware "
-                                "covers each vCPU");
+                                "cpu-count or cpu-count-max: missing: the digest of a launch with this "
+                                "firmware covers each vCPU");
         if (r->vm_type && !streq(r->vm_type, "new") && !streq(r->vm_type, "legacy") &&
                         !streq(r->vm_type, "any"))
                 return error_set(reterr, -EINVAL, "vm-type: expected new, legacy or any");
@@ -259,7 +259,7 @@ static int check(Registration *r, const Json *j, bool with_secrets, char **reter
         k = check_policy(r, es, reterr);
         if (k < 0)
                 return k;
-        k = check_measured(r, es, reterr);
+        k = registration_check_measured(r, r->digests.n_items > 0, es, reterr);
         if (k < 0)
                 return k;
         k = registration_check_limits(r, j, reterr);
@@ -292,18 +292,23 @@ int registration_parse(const Json *j, bool with_secrets, Registration *ret, char
         return 0;
 }
 
-static int set_digests(Json *o, const DigestList *l) {
+static int set_digests(Json *o, const Registration *r) {
         _cleanup_js_ Json *list = js_array();
 
+        if (r->computed.n_items + r->n_computed_snp == 0)
+                return 0;
         if (!list)
                 return -ENOMEM;
-        FOREACH_ARRAY(d, l->items, l->n_items)
+        FOREACH_ARRAY(d, r->computed.items, r->computed.n_items)
+                if (js_append(list, js_hex(*d, sizeof(*d))) < 0)
+                        return -ENOMEM;
+        FOREACH_ARRAY(d, r->computed_snp, r->n_computed_snp)
                 if (js_append(list, js_hex(*d, sizeof(*d))) < 0)
                         return -ENOMEM;
         return js_set(o, "computed-digests", TAKE_PTR(list));
 }
 
-int registration_document(const Json *j, const DigestList *computed, char **ret) {
+int registration_document(const Json *j, const Registration *r, char **ret) {
         _cleanup_js_ Json *o = js_object();
         char *text;
 
@@ -313,7 +318,7 @@ int registration_document(const Json *j, const DigestList *computed, char **ret)
                 if (!streq(js_iter_key(i), "secrets") &&
                                 js_set(o, js_iter_key(i), js_ref((Json *) js_iter_value(i))) < 0)
                         return -ENOMEM;
-        if (computed->n_items > 0 && set_digests(o, computed) < 0)
+        if (set_digests(o, r) < 0)
                 return -ENOMEM;
         text = js_text(o, JS_SHORT);
         if (!text)

@@ -20,6 +20,7 @@
 #define REGISTRATION_CLOUDS_MAX 64u
 
 typedef uint8_t Digest32[SEV_DIGEST_SIZE];
+typedef uint8_t Digest48[48]; /* of SEV-SNP */
 
 typedef struct DigestList {
         Digest32 *items; /* owned */
@@ -38,11 +39,13 @@ typedef struct Registration {
         char *scheme, *kind; /* owned */
         uint64_t policy;
         bool allow_debug;
-        DigestList digests;  /* of launches */
-        DigestList firmware; /* hashes of files */
-        DigestList computed; /* launch digests that follow from firmware and what stands below */
+        DigestList digests;     /* of launches */
+        DigestList firmware;    /* hashes of files */
+        DigestList computed;    /* launch digests that follow from firmware and what stands below */
+        Digest48 *computed_snp; /* owned; the same for amd-sev-snp */
+        size_t n_computed_snp;
         RegistrationHash kernel, initrd, cmdline;
-        uint64_t cpu_count, cpu_count_max;
+        uint64_t cpu_count, cpu_count_max, guest_features;
         Json *cpu_model;   /* owned: a name or a list, or NULL */
         char *vm_type;     /* owned: "new", "legacy", "any" */
         DigestList clouds; /* SHA-256 of accepted OCA certificates */
@@ -68,12 +71,18 @@ _warn_unused_result_ int registration_parse_snp(
 _warn_unused_result_ int registration_table_snp(const Registration *r, SecretBuf *ret, char **reterr);
 /* Instances and waiting, the same for all schemes. */
 _warn_unused_result_ int registration_check_limits(Registration *r, const Json *j, char **reterr);
+/* For tables of fields: a list of SHA-256 to a DigestList, a SHA-256 to a RegistrationHash. */
+_warn_unused_result_ int registration_parse_digests(const Json *j, void *target, char **reterr);
+_warn_unused_result_ int registration_parse_hash(const Json *j, void *target, char **reterr);
+/* What digests follow from hashes; has_digests: others are given. With per_vcpu each vCPU is measured. */
+_warn_unused_result_ int registration_check_measured(
+                const Registration *r, bool has_digests, bool per_vcpu, char **reterr);
 bool registration_is_es(const Registration *r);
 /* True if the firmware's hash is the launch digest: SEV without kernel hashes. */
 bool registration_firmware_suffices(const Registration *r);
 /* -EINVAL with a sentence beyond `max`. */
 _warn_unused_result_ int digest_list_add(DigestList *l, size_t max, const Digest32 digest, char **reterr);
 /* The members without the secrets and with the computed digests, as text to store and to show; owned. */
-_warn_unused_result_ int registration_document(const Json *j, const DigestList *computed, char **ret);
+_warn_unused_result_ int registration_document(const Json *j, const Registration *r, char **ret);
 /* The table that the guest will find; for amd-sev-snp the JSON that is sealed to it. -EINVAL, -E2BIG (larger than the area) with a sentence. */
 _warn_unused_result_ int registration_table(const Registration *r, SecretBuf *ret, char **reterr);

@@ -49,7 +49,7 @@ static unsigned register_firmware(
         ",\"kernel-hash\":\"" KERNEL "\",\"initrd-hash\":\"" INITRD "\",\"cmdline-hash\":\"" WORDS "\""
 
 /* What measure/ says about such a launch. */
-static void expect_digest(const ImageSpec *image_spec, LaunchSpec *spec, uint8_t ret[static 32]) {
+static void expect_digest(const ImageSpec *image_spec, LaunchSpec *spec, uint8_t *ret) {
         _cleanup_(firmware_image_done) FirmwareImage f = {};
         _cleanup_(plan_input_done) PlanInput in = {};
         uint8_t image[IMAGE_SIZE];
@@ -60,12 +60,12 @@ static void expect_digest(const ImageSpec *image_spec, LaunchSpec *spec, uint8_t
         fd = memfd_new_sealed("image", image, sizeof(image));
         assert_true(fd >= 0);
         assert_ok(plan_input_add(&in, "image", fd, 0, sizeof(image)));
-        assert_ok(firmware_image_load(&in, FIRMWARE_SHA256, &f, NULL));
+        assert_ok(firmware_image_load(&in, launch_firmware_work(spec->mode), &f, NULL));
         memset(spec->hashes.kernel, 0x22, 32);
         memset(spec->hashes.initrd, 0x33, 32);
         memset(spec->hashes.words, 0x44, 32);
         assert_ok(launch_digest(&f, spec, NULL, NULL, &d, NULL));
-        memcpy(ret, d.bytes, 32);
+        memcpy(ret, d.bytes, d.size);
         (void) fd_close(fd);
 }
 
@@ -212,6 +212,52 @@ static void sev_es(void **state) {
         }
 }
 
+/* The list of what a registration means, against measure/ for each number of vCPUs. */
+static void sev_snp(void **state) {
+        static const char *const models[] = { "EPYC-Milan", "EPYC-Genoa" };
+        LaunchSpec spec = {
+                .mode = SEV_MODE_SEV_SNP, .flavour = VMSA_QEMU, .features = 1, .kernel_hashes = true
+        };
+        const char report_policy[] = ",\"report-policy\":{\"minimum_tcb\":\"any\"}";
+        _cleanup_free_ char *body = NULL;
+        ImageSpec other = image_amdsev;
+        const Json *list;
+        World *w = *state;
+        char sha[65];
+
+        upload_image(w, &image_amdsev, sha);
+        assert_true(asprintf(&body,
+                                    "{\"scheme\":\"amd-sev-snp\",\"policy\":196608,\"firmware-hashes\":[\"%"
+                                    "s\"],\"cpu-count-max\":4,"
+                                    "\"cpu-model\":[\"EPYC-Milan\",\"EPYC-Genoa\"]" KERNEL_HASHES
+                                    "%s,\"secrets\":[{\"type\":\"luks-passphrase\",\"passphrase\":"
+                                    "\"sesame\"}]}",
+                                    sha, report_policy) > 0);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, body), 201);
+        assert_int_equal(n_computed(w), 8);
+        list = js_get(w->reply.body, "computed-digests");
+        for (unsigned i = 0; i < 8; i++) {
+                _cleanup_free_ char *hex = NULL;
+                uint8_t digest[48];
+
+                spec.vcpus = i % 4 + 1;
+                assert_ok(sev_cpu_resolve(models[i / 4], &spec.signature, NULL));
+                expect_digest(&image_amdsev, &spec, digest);
+                hex = hex_encode(digest, sizeof(digest));
+                assert_string_equal(js_string_value(js_at(list, i)), hex);
+        }
+        assert_int_equal(ask(w, "POST", "/vm/a/launch", NULL, "{}"), 200);
+        assert_non_null(text(w, "nonce"));
+
+        other.no_metadata = true;
+        upload_image(w, &other, sha);
+        memcpy(strstr(body, "hashes\":[\"") + strlen("hashes\":[\""), sha, 64);
+        assert_int_equal(ask(w, "PUT", "/vm/a", OWNER, body), 422);
+        *strstr(body, "cpu-count-max") = 'x';
+        assert_int_equal(ask(w, "PUT", "/vm/a", OWNER, body), 422);
+        assert_int_equal(n_computed(w), 8);
+}
+
 static void what_cannot_be_computed(void **state) {
         ImageSpec spec = image_amdsev;
         World *w = *state;
@@ -261,6 +307,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(files, setup, teardown),
                 cmocka_unit_test_setup_teardown(plain_sev, setup, teardown),
                 cmocka_unit_test_setup_teardown(sev_es, setup, teardown),
+                cmocka_unit_test_setup_teardown(sev_snp, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_cannot_be_computed, setup, teardown),
         };
 
