@@ -331,6 +331,7 @@ def held(world, service):
     return run
 
 
+@FULL
 def test_held_until_confirmed(world, service):
     run = held(world, service)
     status, launches = service.curl(service.url + "/vm/web-1/launches", *service.owner())
