@@ -10,6 +10,8 @@
 
 #include "check-host.h"
 
+#define PLATFORM_UNINIT 0u /* AMD 55766, "Platform states" */
+
 static const char *const states[] = {
         [CHECK_OK] = "ok",
         [CHECK_MISSING] = "missing",
@@ -135,8 +137,10 @@ static void judge_kvm(const HostFacts *f, SevMode m, CheckList *l) {
                                 "%s", strerror(f->kvm_errno));
         else if (!f->kvm_types_known)
                 add(l, "/dev/kvm", f->svm ? CHECK_UNKNOWN : CHECK_MISSING,
-                                "boot a kernel whose KVM tells its VM types (6.8 or later)", "%s",
-                                f->svm ? "KVM does not tell its VM types" : "this CPU shows no SVM");
+                                f->svm ? "boot a kernel whose KVM tells its VM types (6.8 or later)"
+                                       : "enable SVM in the BIOS; a virtual machine has it from its host "
+                                         "only",
+                                "%s", f->svm ? "KVM does not tell its VM types" : "this CPU shows no SVM");
         else
                 add(l, "/dev/kvm", f->kvm_types & 1u << kvm_type(m) ? CHECK_OK : CHECK_MISSING,
                                 "see the lines above: KVM offers a mode when BIOS, kernel and module agree",
@@ -164,7 +168,11 @@ static void judge_platform(const HostFacts *f, SevMode m, CheckList *l) {
         else
                 add(l, "firmware", CHECK_UNKNOWN, "see 'dmesg | grep -i sev'",
                                 "/dev/sev does not answer PLATFORM_STATUS");
-        if (m == SEV_MODE_SEV_ES && f->platform_known)
+        /* The first guest initialises the platform; before that nobody knows. */
+        if (m == SEV_MODE_SEV_ES && f->platform_known && !f->es_configured &&
+                        f->platform_state == PLATFORM_UNINIT)
+                add(l, "SEV-ES", CHECK_NOTE, NULL, "the platform is not initialised before its first guest");
+        else if (m == SEV_MODE_SEV_ES && f->platform_known)
                 add(l, "SEV-ES", f->es_configured ? CHECK_OK : CHECK_MISSING,
                                 "the platform was initialised without SEV-ES: see kvm_amd.sev_es and newer "
                                 "firmware notes (AMD-SB-3023)",

@@ -262,6 +262,11 @@ int check_probe(const VmConfig *config, HostFacts *ret) {
         r = run_probe_host(config, &f.caps);
         if (r < 0)
                 return r;
+        if (config->qemu && !f.caps.qemu) {
+                f.caps.qemu = strdup(config->qemu);
+                if (!f.caps.qemu)
+                        return -ENOMEM;
+        }
         probe_cpu(&f);
         probe_kernel(&f);
         probe_kvm(&f);

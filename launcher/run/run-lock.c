@@ -100,11 +100,18 @@ static int compare(const char *path, const char *text, size_t size, const Json *
         if (!same(js_get(old, "digest"), js_get(new, "digest")))
                 return explain(path, old, new, reterr);
         /* Not part of any digest, but the processor enforces it. */
-        if (!same(js_get(old, "policy"), js_get(new, "policy")))
+        if (!same(js_get(old, "policy"), js_get(new, "policy"))) {
+                uint64_t was = 0, is = 0;
+
+                if (js_u64_value(js_get(old, "policy"), &was) < 0 ||
+                                js_u64_value(js_get(new, "policy"), &is) < 0)
+                        return error_set(reterr, -EBADMSG,
+                                        "--lock: '%s' is no lock file of this program (no \"policy\")", path);
                 return error_set(reterr, -EBADE,
-                                "--lock: the guest policy is not the one in '%s'; if that is meant, remove "
-                                "the file",
-                                path);
+                                "--lock: the guest policy is not the one in '%s': it was 0x%" PRIx64
+                                ", now 0x%" PRIx64 "; if that is meant, remove the file",
+                                path, was, is);
+        }
         return 0;
 }
 

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Hosts on paper: one that can do everything, and the same with one thing wrong each time. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "check-host.h"
+#include "strutil.h"
+#include "test.h"
+
+#define GIB (UINT64_C(1) << 30)
+
+/* The facts of a Milan host in order. Texts are literals: host_facts_done() is not for them. */
+static HostFacts good_host(void) {
+        return (HostFacts) {
+                .caps = { .kvm = true,
+                                .sev = true,
+                                .sev_es = true,
+                                .sev_snp = true,
+                                .cbitpos = 51,
+                                .reduced_phys_bits = 1 },
+                .amd = true,
+                .cpu_name = (char *) "AMD EPYC 7543 32-Core Processor",
+                .svm = true,
+                .kernel = (char *) "6.12.9",
+                .kernel_major = 6,
+                .kernel_minor = 12,
+                .max_asids = 509,
+                .min_sev_asid = 100,
+                .kvm_types_known = true,
+                .kvm_types = 1u << 2 | 1u << 3 | 1u << 4,
+                .module = KNOWN_YES,
+                .param_sev = KNOWN_YES,
+                .param_sev_es = KNOWN_YES,
+                .param_sev_snp = KNOWN_YES,
+                .platform_known = true,
+                .api_major = 1,
+                .api_minor = 55,
+                .build = 21,
+                .platform_state = 1,
+                .es_configured = true,
+                .snp_known = true,
+                .snp_major = 1,
+                .snp_minor = 55,
+                .snp_build = 21,
+                .rmp_initialized = true,
+                .current_tcb = 0x541700000000000a,
+                .reported_tcb = 0x541700000000000a,
+                .iommu = KNOWN_YES,
+                .asids_known = true,
+                .sev_asids = 410,
+                .sev_es_asids = 99,
+                .memlock = UINT64_MAX,
+                .qemu_version = (char *) "10.0.2",
+                .qemu_major = 10,
+                .qemu_snp = KNOWN_YES,
+                .qemu_sev = KNOWN_YES,
+                .firmware = { NULL, (char *) "/fw", (char *) "/fw", (char *) "/fw" },
+        };
+}
+
+static void no_amd(HostFacts *f) {
+        f->amd = false;
+}
+static void no_snp_in_cpu(HostFacts *f) {
+        f->caps.sev_snp = false;
+}
+static void no_es_in_cpu(HostFacts *f) {
+        f->caps.sev_es = false;
+}
+static void no_asids_for_es(HostFacts *f) {
+        f->min_sev_asid = 1;
+}
+static void old_kernel(HostFacts *f) {
+        f->kernel_minor = 9;
+}
+static void kernel_6_10(HostFacts *f) {
+        f->kernel_minor = 10;
+}
+static void no_module(HostFacts *f) {
+        f->module = KNOWN_NO;
+}
+static void snp_off(HostFacts *f) {
+        f->param_sev_snp = KNOWN_NO;
+}
+static void sev_off(HostFacts *f) {
+        f->param_sev = KNOWN_NO;
+}
+static void kvm_denied(HostFacts *f) {
+        f->kvm_errno = EACCES;
+}
+static void kvm_absent(HostFacts *f) {
+        f->kvm_errno = ENOENT;
+}
+static void no_svm(HostFacts *f) {
+        f->svm = f->kvm_types_known = false;
+}
+static void types_not_told(HostFacts *f) {
+        f->kvm_types_known = false;
+}
+static void only_sev_type(HostFacts *f) {
+        f->kvm_types = 1u << 2;
+}
+static void sev_denied(HostFacts *f) {
+        f->sev_errno = EACCES;
+}
+static void sev_absent(HostFacts *f) {
+        f->sev_errno = ENOENT;
+}
+static void platform_silent(HostFacts *f) {
+        f->platform_known = false;
+}
+static void es_not_configured(HostFacts *f) {
+        f->es_configured = false;
+}
+static void nobody_initialised(HostFacts *f) {
+        f->es_configured = false;
+        f->platform_state = 0;
+}
+static void snp_silent(HostFacts *f) {
+        f->snp_known = false;
+}
+static void no_rmp(HostFacts *f) {
+        f->rmp_initialized = false;
+}
+static void no_iommu(HostFacts *f) {
+        f->iommu = KNOWN_NO;
+}
+static void iommu_passthrough(HostFacts *f) {
+        f->iommu_passthrough = true;
+}
+static void no_asid_free(HostFacts *f) {
+        f->sev_es_asids_used = 99;
+}
+static void little_to_lock(HostFacts *f) {
+        f->memlock = 8 << 20;
+}
+static void little_to_lock_but_may(HostFacts *f) {
+        little_to_lock(f);
+        f->ipc_lock = true;
+}
+static void no_qemu(HostFacts *f) {
+        f->qemu_version = NULL;
+}
+static void old_qemu(HostFacts *f) {
+        f->qemu_version = (char *) "7.2.9";
+        f->qemu_major = 7;
+        f->qemu_snp = KNOWN_NO;
+}
+static void no_firmware(HostFacts *f) {
+        f->firmware[SEV_MODE_SEV_SNP] = NULL;
+}
+
+static const struct {
+        void (*change)(HostFacts *f);
+        SevMode mode;
+        int status;
+        const char *subject; /* the line that is not ok */
+        CheckState state;
+        const char *part; /* of its text or remedy */
+} hosts[] = {
+        { no_amd, SEV_MODE_SEV_SNP, 3, "CPU", CHECK_MISSING, "is no AMD CPU" },
+        { no_snp_in_cpu, SEV_MODE_SEV_SNP, 3, "CPU", CHECK_MISSING, "Milan or later" },
+        { no_es_in_cpu, SEV_MODE_SEV_ES, 3, "CPU", CHECK_MISSING, "SMEE" },
+        { no_es_in_cpu, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { no_asids_for_es, SEV_MODE_SEV_SNP, 3, "BIOS", CHECK_MISSING, "ASID space limit" },
+        { no_asids_for_es, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { old_kernel, SEV_MODE_SEV, 3, "kernel", CHECK_MISSING, "--sev-vm-type=legacy" },
+        { kernel_6_10, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { kernel_6_10, SEV_MODE_SEV_SNP, 3, "kernel", CHECK_MISSING, "6.11" },
+        { no_module, SEV_MODE_SEV, 3, "kvm_amd", CHECK_MISSING, "modprobe" },
+        { snp_off, SEV_MODE_SEV_SNP, 3, "kvm_amd", CHECK_MISSING, "sev_snp=1" },
+        { snp_off, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { sev_off, SEV_MODE_SEV, 3, "kvm_amd", CHECK_MISSING, "sev=1" },
+        { kvm_denied, SEV_MODE_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "group kvm" },
+        { kvm_absent, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "load kvm_amd" },
+        { no_svm, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "enable SVM in the BIOS" },
+        { types_not_told, SEV_MODE_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "6.8" },
+        { only_sev_type, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "makes no SEV-SNP machines" },
+        { only_sev_type, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { sev_denied, SEV_MODE_SEV_SNP, 4, "/dev/sev", CHECK_UNKNOWN, "udev" },
+        { sev_absent, SEV_MODE_SEV_SNP, 3, "/dev/sev", CHECK_MISSING, "ccp" },
+        { platform_silent, SEV_MODE_SEV, 4, "firmware", CHECK_UNKNOWN, "PLATFORM_STATUS" },
+        { es_not_configured, SEV_MODE_SEV_ES, 3, "SEV-ES", CHECK_MISSING, "AMD-SB-3023" },
+        { nobody_initialised, SEV_MODE_SEV_ES, 0, "SEV-ES", CHECK_NOTE, "first guest" },
+        { es_not_configured, SEV_MODE_SEV_SNP, 0, NULL, CHECK_OK, NULL },
+        { snp_silent, SEV_MODE_SEV_SNP, 4, "SNP", CHECK_UNKNOWN, "6.11" },
+        { no_rmp, SEV_MODE_SEV_SNP, 3, "SNP", CHECK_MISSING, "reserve the RMP" },
+        { no_rmp, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { no_iommu, SEV_MODE_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "enable the IOMMU" },
+        { iommu_passthrough, SEV_MODE_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "iommu=pt" },
+        { iommu_passthrough, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { no_asid_free, SEV_MODE_SEV_SNP, 3, "ASIDs", CHECK_MISSING, "99 of 99" },
+        { no_asid_free, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { little_to_lock, SEV_MODE_SEV, 3, "memlock", CHECK_MISSING, "2304 MiB are needed" },
+        { little_to_lock_but_may, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { little_to_lock, SEV_MODE_SEV_SNP, 0, NULL, CHECK_OK, NULL },
+        { no_qemu, SEV_MODE_SEV_SNP, 3, "QEMU", CHECK_MISSING, "--qemu=PATH" },
+        { old_qemu, SEV_MODE_SEV_SNP, 3, "QEMU", CHECK_MISSING, "7.2.9 without sev-snp-guest" },
+        { no_firmware, SEV_MODE_SEV_SNP, 3, "OVMF", CHECK_MISSING, "ovmf-amdsev" },
+        { no_firmware, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+};
+
+static const CheckLine *find(const CheckList *list, const char *subject) {
+        FOREACH_ARRAY(line, list->lines, list->n_lines)
+                if (streq(line->subject, subject))
+                        return line;
+        return NULL;
+}
+
+static void a_good_host_can_launch(_unused_ void **state) {
+        for (int m = SEV_MODE_SEV; m <= SEV_MODE_SEV_SNP; m++) {
+                HostFacts facts = good_host();
+                CheckList list;
+
+                assert_ok(check_judge(&facts, (SevMode) m, 2 * GIB, &list));
+                assert_int_equal(check_list_status(&list), 0);
+                FOREACH_ARRAY(line, list.lines, list.n_lines) {
+                        assert_true(line->state == CHECK_OK || line->state == CHECK_NOTE);
+                        assert_null(line->remedy);
+                }
+                check_list_done(&list);
+        }
+}
+
+static void each_fault_has_its_line(_unused_ void **state) {
+        FOREACH_ARRAY(h, hosts, ELEMENTSOF(hosts)) {
+                HostFacts facts = good_host();
+                const CheckLine *line;
+                CheckList list;
+                unsigned wrong = 0;
+
+                h->change(&facts);
+                assert_ok(check_judge(&facts, h->mode, 2 * GIB, &list));
+                if (check_list_status(&list) != h->status)
+                        fail_msg("host %zu: status %d, expected %d", (size_t) (h - hosts),
+                                        check_list_status(&list), h->status);
+                FOREACH_ARRAY(l, list.lines, list.n_lines)
+                        wrong += l->state == CHECK_MISSING || l->state == CHECK_UNKNOWN;
+                /* One fault, one line: nothing else is blamed. */
+                assert_int_equal(wrong, h->status != 0);
+                line = h->subject ? find(&list, h->subject) : NULL;
+                if (line) {
+                        const char *text = line->text ?: "", *remedy = line->remedy ?: "";
+
+                        assert_int_equal(line->state, h->state);
+                        if (!strstr(text, h->part) && !strstr(remedy, h->part))
+                                fail_msg("host %zu: '%s' is in neither '%s' nor '%s'", (size_t) (h - hosts),
+                                                h->part, text, remedy);
+                        assert_true(h->state == CHECK_NOTE || *remedy);
+                } else
+                        assert_null(h->subject);
+                check_list_done(&list);
+        }
+}
+
+/* What certainly lacks counts more than what cannot be seen. */
+static void missing_outweighs_unknown(_unused_ void **state) {
+        HostFacts facts = good_host();
+        CheckList list;
+
+        sev_denied(&facts);
+        assert_ok(check_judge(&facts, SEV_MODE_SEV_SNP, 2 * GIB, &list));
+        assert_int_equal(check_list_status(&list), 4);
+        check_list_done(&list);
+        no_qemu(&facts);
+        assert_ok(check_judge(&facts, SEV_MODE_SEV_SNP, 2 * GIB, &list));
+        assert_int_equal(check_list_status(&list), 3);
+        check_list_done(&list);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(a_good_host_can_launch),
+                cmocka_unit_test(each_fault_has_its_line),
+                cmocka_unit_test(missing_outweighs_unknown),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
