@@ -126,6 +126,13 @@ f certs-more pages=4 {REPORT} --interface=ioctl --certs=more.certs
 f certs-many pages=5 {REPORT} --with-certs --interface=ioctl
 f certs-huge pages=99999 {REPORT} --with-certs --interface=ioctl
 f certs-grow grow {REPORT} --with-certs --interface=ioctl
+f certs-bad bad-table cvmspawn-guest snpguest certificates DER bad
+f certs-der no-certs cvmspawn-guest snpguest certificates DER none
+for i in 1 2 3 4 5 6 7 8; do
+        interface=tsm; [ $((i % 2)) -eq 0 ] || interface=ioctl
+        t many-$i cvmspawn-guest report --report-data=0$i --interface=$interface &
+done
+wait
 ls /sys/kernel/config/tsm/report >left
 """
 
@@ -262,6 +269,9 @@ def check_reports(s, platform, folder, expected):
         assert s.status(name) == 0 and words_said in s.err(name), (name, s.err(name))
         assert len(s.out(name)) == 1184
     assert s.files["left"] == b""
+    # Eight at once, by both routes: to each his own.
+    for i in range(1, 9):
+        assert s.good(f"many-{i}")[0x50:0x90] == bytes([i]) + bytes(63)
 
     # Another digest, other bound data, another ID key, AMD's own root.
     report, other = folder / "tsm.bin", folder / "other.json"
@@ -290,6 +300,8 @@ def check_snpguest(s, platform, folder, digest):
         theirs = subprocess.run(["openssl", "x509", "-in", platform / f"{name}.{kind.lower()}", "-inform", kind, "-outform", "DER"],
                                 capture_output=True, check=True, timeout=60)
         assert pem.stdout == theirs.stdout
+    assert s.status("certs-bad") == 1 and "certificate table" in s.err("certs-bad") and not any(name.startswith("bad/") for name in s.files)
+    assert s.status("certs-der") == 0 and "the host has loaded no certificates" in s.err("certs-der")
     # snpguest asks for VMPL 1 unless told.
     status, text = verify(report, certs, f"--measurement={digest}", f"--report-data={s.files['sg.request'].hex()}", "--vmpl=1",
                           root=platform)

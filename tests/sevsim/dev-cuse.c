@@ -4,6 +4,7 @@
  * copied in and out, and is called again with them. Here in up to four rounds: the request's head; what it points to; room for the answer;
  * the work. The round is told from what came along. */
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/ioctl.h>
@@ -29,6 +30,17 @@ enum {
         NO_FIRMWARE_CALL = 0xff,
         AREAS_MAX = 4,
 };
+
+/* The kernel's own header says the same; the program under test has its own, guest/guest-abi.h. */
+static_assert(sizeof(struct snp_guest_request_ioctl) == HEAD_SIZE, "ABI");
+static_assert(offsetof(struct snp_guest_request_ioctl, req_data) == HEAD_REQUEST, "ABI");
+static_assert(offsetof(struct snp_guest_request_ioctl, resp_data) == HEAD_RESPONSE, "ABI");
+static_assert(sizeof(struct snp_report_req) == DEV_REPORT_REQUEST_SIZE, "ABI");
+static_assert(sizeof(struct snp_report_resp) == DEV_RESPONSE_SIZE, "ABI");
+static_assert(sizeof(struct snp_ext_report_req) == EXTENDED_SIZE, "ABI");
+static_assert(offsetof(struct snp_ext_report_req, certs_address) == EXTENDED_ADDRESS, "ABI");
+static_assert(offsetof(struct snp_ext_report_req, certs_len) == EXTENDED_LENGTH, "ABI");
+static_assert(sizeof(struct snp_derived_key_resp) == KEY_RESPONSE_SIZE, "ABI");
 
 /* One ioctl(2) in the round that it is in. */
 typedef struct Call {

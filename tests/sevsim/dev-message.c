@@ -67,6 +67,7 @@ void dev_faults_read(DevFaults *f) {
                                 !take_flag(w, "no-provider", &new.no_provider) &&
                                 !take_flag(w, "wrong-data", &new.wrong_data) &&
                                 !take_flag(w, "no-certs", &new.no_certs) &&
+                                !take_flag(w, "bad-table", &new.bad_table) &&
                                 !take_flag(w, "grow", &new.grow) && !take_flag(w, "vlek", &new.vlek) &&
                                 !take_number(w, "vmpl", &new.vmpl) &&
                                 !take_number(w, "fw-error", &new.fw_error) &&

@@ -152,7 +152,7 @@ static int make_template(DevPsp *psp, const DevLaunch *launch) {
 }
 
 const DevCerts *dev_psp_certs(const DevPsp *psp) {
-        return psp->vlek_loaded ? &psp->with_vlek : &psp->with_vcek;
+        return psp->table_damaged ? &psp->damaged : psp->vlek_loaded ? &psp->with_vlek : &psp->with_vcek;
 }
 
 int dev_psp_open(const char *platform, const DevLaunch *launch, bool certs, DevPsp *ret) {
@@ -168,6 +168,8 @@ int dev_psp_open(const char *platform, const DevLaunch *launch, bool certs, DevP
                 r = make_certs(&ret->with_vlek, platform, /* vlek= */ true);
         if (r < 0)
                 return r;
+        ret->damaged = ret->with_vcek;
+        put_le32(ret->damaged.table + 16, UINT32_MAX); /* the first entry lies outside */
         ret->vcek = read_key(platform, "vcek.key");
         ret->vlek = read_key(platform, "vlek.key");
         if (!ret->vcek || !ret->vlek)

@@ -49,7 +49,8 @@ typedef struct DevPsp {
         uint8_t report[PSP_SNP_REPORT_SIZE]; /* without what the guest asks and what the key adds */
         uint8_t chip_id[DEV_CHIP_ID_SIZE];
         uint8_t secret[32]; /* what derived keys come from: the same on the same platform */
-        DevCerts with_vcek, with_vlek;
+        DevCerts with_vcek, with_vlek, damaged;
+        bool table_damaged;
         bool vlek_loaded; /* by the host: it signs then, unless the guest asks for the other */
         uint32_t vmpl;    /* the guest's own level */
 } DevPsp;

@@ -25,8 +25,9 @@ typedef struct DevFaults {
         bool no_provider; /* the driver has gone */
         bool wrong_data;  /* reports carry other data than was asked for */
         bool no_certs;
-        bool grow; /* the host has more certificates than there is room for, each time */
-        bool vlek; /* the host loaded one meanwhile */
+        bool grow;      /* the host has more certificates than there is room for, each time */
+        bool bad_table; /* the host's certificates are none */
+        bool vlek;      /* the host loaded one meanwhile */
         uint32_t vmpl;
         uint32_t fw_error;
         uint32_t status;

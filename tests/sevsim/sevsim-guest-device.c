@@ -134,6 +134,7 @@ static void serve(Dev *d, void (*request)(Dev *, const struct fuse_in_header *, 
         }
         buffer[n] = 0; /* names end, whatever comes */
         dev_faults_read(d->faults);
+        d->psp->table_damaged = d->faults->bad_table;
         d->psp->vlek_loaded = d->vlek || d->faults->vlek;
         d->psp->vmpl = d->faults->vmpl ?: d->vmpl;
         request(d, h, h + 1);
