@@ -83,9 +83,14 @@ static int wait_for(const Service *s, unsigned seconds, const char *sentence) {
 static char *printable(const char *text) {
         char *copy = strndup(text, 1000);
 
-        for (char *p = copy; p && *p; p++)
+        for (char *p = copy; p && *p; p++) {
+                /* C0, DEL, and C1 as UTF-8 writes it */
                 if ((unsigned char) *p < ' ' || *p == 0x7f)
                         *p = ' ';
+                else if ((unsigned char) *p == 0xc2 && (unsigned char) p[1] >= 0x80 &&
+                                (unsigned char) p[1] < 0xa0)
+                        p[0] = p[1] = ' ';
+        }
         return copy;
 }
 

@@ -17,7 +17,8 @@
 #define PROGRAM "attestor"
 #define SILENCE_USEC                                                                                        \
         (5 * 60 * UINT64_C(1000000)) /* it tells of every wait that it spends; fetching certificates takes a while */
-#define EXIT_USEC    (5 * UINT64_C(1000000))
+#define EXIT_USEC    (5 * UINT64_C(1000000)) /* between the last word and the end */
+#define ERASE_USEC   UINT64_C(1000000)       /* for it to end by itself, unless it waits for somebody */
 #define MESSAGES_MAX (64u * 1024)
 
 void attestor_child_done(AttestorChild *c) {
@@ -25,7 +26,7 @@ void attestor_child_done(AttestorChild *c) {
 
         c->fd = fd_close(c->fd);
         /* Whoever does not end by himself is ended. */
-        if (c->process.pid <= 0 || process_wait(&c->process, EXIT_USEC, &si) < 0)
+        if (c->process.pid <= 0 || process_wait(&c->process, ERASE_USEC, &si) < 0)
                 process_done(&c->process);
         c->messages = fd_close(c->messages);
         free(c->line);

@@ -370,6 +370,20 @@ def test_patience(world, service):
     assert (result.status, result.leftovers) == (128 + signal.SIGTERM, [])
 
 
+@FULL
+def test_a_service_that_says_nothing(world, service):
+    silent = socket.create_server(("127.0.0.1", 0))
+    run = world.start("--coco=sev", *by_service(world, service, f"https://127.0.0.1:{silent.getsockname()[1]}"))
+    connection, _ = silent.accept()
+    run.signal(signal.SIGTERM)
+    started = time.monotonic()
+    result = run.wait(30)
+    assert (result.status, result.leftovers) == (128 + signal.SIGTERM, [])
+    assert time.monotonic() - started < 8
+    connection.close()
+    silent.close()
+
+
 # --- nothing leaks --------------------------------------------------------------------------------------------------------
 
 
