@@ -68,6 +68,8 @@ void options_bash(const OptionTable *table, FILE *f) {
                         "() {\n        local cur=${COMP_WORDS[COMP_CWORD]} "
                         "prev=${COMP_WORDS[COMP_CWORD-1]}\n"
                         "        [[ $cur == = ]] && cur=\n"
+                        "        local given=\n        [[ ${COMP_WORDS[COMP_CWORD]} == = || $prev == = ]] "
+                        "&& given=1\n"
                         "        [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n        case $prev "
                         "in\n");
         FOREACH_ARRAY(row, table->rows, table->n_rows) {
@@ -76,7 +78,12 @@ void options_bash(const OptionTable *table, FILE *f) {
                 fprintf(f, "        --%s", row->name);
                 if (row->letter)
                         fprintf(f, "|-%c", row->letter);
-                if (!row->values)
+                if (row->arg == OPTION_OPTIONAL) /* the next word is not its value */
+                        fprintf(f,
+                                        ") [[ $given ]] && COMPREPLY=($(compgen -W '%s' -- \"$cur\")) && "
+                                        "return ;;\n",
+                                        row->values ?: "");
+                else if (!row->values)
                         fprintf(f, ") COMPREPLY=(); return ;;\n");
                 else if (row->values[0] == '@')
                         fprintf(f,
@@ -86,7 +93,16 @@ void options_bash(const OptionTable *table, FILE *f) {
                 else
                         fprintf(f, ") COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", row->values);
         }
-        fprintf(f, "        esac\n        COMPREPLY=($(compgen -W '");
+        fprintf(f, "        esac\n");
+        if (table->words)
+                /* A word is a subcommand, or a file as everywhere. */
+                fprintf(f,
+                                "        if [[ $cur != -* ]]; then\n                (( COMP_CWORD == 2 )) "
+                                "&& "
+                                "COMPREPLY=($(compgen -W '%s' -- \"$cur\"))\n                return 0\n     "
+                                "   fi\n",
+                                table->words);
+        fprintf(f, "        COMPREPLY=($(compgen -W '");
         FOREACH_ARRAY(row, table->rows, table->n_rows)
                 if (shown(row))
                         fprintf(f, "--%s%s ", row->name, row->arg == OPTION_REQUIRED ? "=" : "");
@@ -113,11 +129,14 @@ void options_zsh(const OptionTable *table, FILE *f) {
         FOREACH_ARRAY(row, table->rows, table->n_rows) {
                 if (!shown(row))
                         continue;
-                fprintf(f, "                '*--%s%s[", row->name, row->arg == OPTION_NONE ? "" : "=");
+                fprintf(f, "                '*--%s%s[", row->name,
+                                row->arg == OPTION_NONE                       ? ""
+                                                : row->arg == OPTION_OPTIONAL ? "=-"
+                                                                              : "=");
                 put_zsh(row->help, f);
                 fputc(']', f);
                 if (row->arg != OPTION_NONE) {
-                        fputc(':', f);
+                        fputs(row->arg == OPTION_OPTIONAL ? "::" : ":", f);
                         put_zsh(row->metavar, f);
                         if (!row->values)
                                 fprintf(f, ": ");
@@ -128,6 +147,8 @@ void options_zsh(const OptionTable *table, FILE *f) {
                 }
                 fprintf(f, "' \\\n");
         }
+        if (table->words)
+                fprintf(f, "                '1:command:(%s)' \\\n", table->words);
         fprintf(f, "                '*:argument:_files'\n}\n");
 }
 

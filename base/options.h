@@ -55,6 +55,7 @@ typedef struct OptionTable {
         const char *epilog;    /* behind the options in help, or NULL */
         const OptionRow *rows;
         size_t n_rows;
+        const char *words; /* what the first argument can be, for completion: "show verify", or NULL */
         const OptionScope *scopes; /* or NULL */
         size_t n_scopes;
         bool abbreviations; /* accept unambiguous beginnings of long names, as getopt_long() does */

@@ -38,6 +38,7 @@ static const OptionTable table = {
         .program = "cvmspawn cert-chain",
         .arguments = "show|verify|split FILE...",
         .summary = "Shows, verifies or splits the certificate chain of a SEV platform.",
+        .words = "show verify split",
         .zone = "verifier",
         .epilog = "Exit status: 0 authentic or done, 1 usage, 2 not authentic, 3 another owner, 4 a "
                   "certificate is missing.",

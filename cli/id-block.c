@@ -91,6 +91,7 @@ static const OptionTable table = {
         .program = "cvmspawn id-block",
         .arguments = "build DIGEST|prepare DIGEST|assemble|show|verify|key-digest KEY",
         .summary = "Builds, shows and verifies the ID block of an SNP launch",
+        .words = "build prepare assemble show verify key-digest",
         .zone = "verifier",
         .epilog = "DIGEST is the launch digest as cvmspawn measure prints it. Exit status of verify: 0 "
                   "good, 1 usage or\n"

@@ -31,6 +31,7 @@ static const OptionTable table = {
         .program = "cvmspawn inspect",
         .arguments = "firmware|kernel|initrd|cpio FILE",
         .summary = "Shows what a confidential launch cares about in a file",
+        .words = "firmware kernel initrd cpio",
         .zone = "verifier",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),

@@ -90,6 +90,7 @@ static const OptionTable table = {
         .program = "cvmspawn report",
         .arguments = "show|verify REPORT [-- MEASURE OPTIONS...]",
         .summary = "Shows an SNP attestation report, or verifies it up to AMD's pinned root keys",
+        .words = "show verify",
         .zone = "verifier",
         .epilog = "A report is the bare 1184 bytes, the same with a certificate table behind it, Azure's "
                   "HCL report, or a\n"

@@ -58,6 +58,7 @@ static const OptionTable table = {
         .arguments = "build|open HEADER-FILE PAYLOAD-FILE",
         .summary = "Builds the packet that brings secrets into a launched SEV or SEV-ES guest, or looks "
                    "into one.",
+        .words = "build open",
         .zone = "verifier",
         .epilog = "Exit status: 0 done, 1 usage, 2 open: the packet is not authentic.",
         .rows = rows,

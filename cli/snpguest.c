@@ -159,6 +159,7 @@ static const OptionTable table = {
         .program = "cvmspawn snpguest",
         .arguments = "fetch|verify|display|generate WHAT ...",
         .summary = "snpguest's commands that need no guest, verified up to AMD's pinned root keys",
+        .words = "fetch verify display generate",
         .zone = "verifier",
         .epilog = "fetch ca|vcek|crl, verify certs|attestation, display report|key,\n"
                   "generate measurement|ovmf-hash|id-block|key-digest; each has a --help of its own.\n"

@@ -292,6 +292,28 @@ static void completion(_unused_ void **state) {
         assert_null(strstr(zsh, "graphics"));
 }
 
+/* First words are offered, files behind them; a value that may be missing is offered behind "=" only. */
+static void completion_of_words(_unused_ void **state) {
+        OptionTable with_words = table;
+        char *bash = NULL, *zsh = NULL;
+        size_t n;
+        FILE *f;
+
+        with_words.words = "show verify";
+        f = open_memstream(&bash, &n);
+        options_bash(&with_words, f);
+        assert_int_equal(fclose(f), 0);
+        f = open_memstream(&zsh, &n);
+        options_zsh(&with_words, f);
+        assert_int_equal(fclose(f), 0);
+        assert_non_null(strstr(bash, "(( COMP_CWORD == 2 )) && COMPREPLY=($(compgen -W 'show verify'"));
+        assert_non_null(strstr(bash, "--bool) [[ $given ]] && "));
+        assert_non_null(strstr(zsh, "'1:command:(show verify)'"));
+        assert_non_null(strstr(zsh, "'*--bool=-[yes or no]::BOOL:"));
+        free(bash);
+        free(zsh);
+}
+
 static void dump_requests(_unused_ void **state) {
         static const char *const no[][3] = {
                 { "p", "--dump-options=nothing", NULL },
@@ -314,6 +336,7 @@ int main(void) {
                 cmocka_unit_test(help),
                 cmocka_unit_test(list),
                 cmocka_unit_test(completion),
+                cmocka_unit_test(completion_of_words),
                 cmocka_unit_test(dump_requests),
         };
 
