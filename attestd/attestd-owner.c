@@ -29,7 +29,7 @@ int service_read_body(const Request *q, Json **ret, Reply *reply) {
 int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registration *ret, Reply *reply) {
         _cleanup_(store_vm_done) StoreVm v = {};
         _cleanup_js_ Json *j = NULL;
-        int r = s->store->ops->vm_get(s->store, q->id, &v);
+        int r = s->store->ops->vm_get(s->store, q->id, /* counted= */ false, &v);
 
         if (r == -ENOENT)
                 return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
@@ -177,7 +177,7 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
         _cleanup_js_ Json *j = NULL;
         Json *answer = NULL;
         uint64_t ended = 0, size;
-        int r = s->store->ops->vm_get(s->store, q->id, &old);
+        int r = s->store->ops->vm_get(s->store, q->id, /* counted= */ false, &old);
 
         if (r == -ENOENT || (r >= 0 && old.owner != q->owner))
                 return unknown(reply);
@@ -252,7 +252,7 @@ int handle_list(const Service *s, const Request *q, Reply *reply) {
 int handle_show(const Service *s, const Request *q, Reply *reply) {
         _cleanup_(store_vm_done) StoreVm v = {};
         Json *j = NULL;
-        int r = s->store->ops->vm_get(s->store, q->id, &v);
+        int r = s->store->ops->vm_get(s->store, q->id, /* counted= */ true, &v);
 
         if (r == -ENOENT || (r >= 0 && v.owner != q->owner))
                 return unknown(reply);

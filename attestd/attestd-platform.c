@@ -113,11 +113,9 @@ static int verify(const Service *s, const SevChain *chain, SevChainReport *ret) 
 
         if (!c)
                 return -ENOMEM;
-        r = sev_chain_verify(chain, &policy, ret);
-        if (r < 0 || ret->verdict == VERDICT_AUTHENTIC)
-                return r;
-        if (chain->has_ask && chain->has_ark)
-                return 0;
+        /* Alone it is verified only if it can be authentic, or if there is nothing to add: a verification costs milliseconds. */
+        if ((chain->has_ask && chain->has_ark) || s->n_collateral == 0)
+                return sev_chain_verify(chain, &policy, ret);
         for (size_t i = 0; i < s->n_collateral && ret->verdict != VERDICT_AUTHENTIC; i++) {
                 _cleanup_(sev_chain_report_done) SevChainReport report = {};
 
@@ -129,7 +127,7 @@ static int verify(const Service *s, const SevChain *chain, SevChainReport *ret) 
                 if (r < 0)
                         return r;
                 /* A chain that lacks a signature fits no generation; saying so beats "not authentic by the last one tried". */
-                if (report.verdict == VERDICT_AUTHENTIC || ret->verdict != VERDICT_NOT_AUTHENTIC) {
+                if (i == 0 || report.verdict == VERDICT_AUTHENTIC || ret->verdict != VERDICT_NOT_AUTHENTIC) {
                         sev_chain_report_done(ret);
                         *ret = TAKE_STRUCT(report, (SevChainReport) {});
                 }

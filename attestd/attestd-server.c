@@ -22,6 +22,7 @@
 #define UPLOADS_MAX       2u                  /* at a time: they lie in memory too, as files */
 #define DROPPED_MAX       1024u               /* body that is read although the request takes none */
 #define TLS_PRIORITIES    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
+#define TURNS_MAX         16u /* while there is work, before signals are looked at */
 #define SWEEP_USEC        1000000u
 
 typedef struct Peer Peer;
@@ -456,8 +457,12 @@ int server_run(Server *s, uint64_t *ret_usec) {
         MHD_UNSIGNED_LONG_LONG msec;
 
         sweep(s);
-        if (MHD_run(s->daemon) != MHD_YES)
-                return -EIO;
+        for (unsigned i = 0; i < TURNS_MAX; i++) {
+                if (MHD_run(s->daemon) != MHD_YES)
+                        return -EIO;
+                if (MHD_get_timeout(s->daemon, &msec) != MHD_YES || msec > 0)
+                        break;
+        }
         *ret_usec = MHD_get_timeout(s->daemon, &msec) == MHD_YES
                         ? MIN((uint64_t) msec * 1000, (uint64_t) SWEEP_USEC)
                         : SWEEP_USEC;

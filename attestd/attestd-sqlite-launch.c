@@ -47,7 +47,7 @@ static int read_launch(Query *q, StoreLaunch *ret) {
         return 0;
 }
 
-int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits) {
+static int launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits) {
         int r = sqlite_begin(s);
 
         if (r < 0)
@@ -79,6 +79,17 @@ int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits)
                                 "bsiib", l->id, sizeof(l->id), l->vm, l->created, (int64_t) l->policy,
                                 l->keys, l->keys_size);
         return sqlite_end(s, r);
+}
+
+/* After a loss of power a session that was given out may be unknown: the host begins again, and nothing was released. So this does not wait
+ * for the disk. */
+int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits) {
+        int r;
+
+        sqlite_durable(s, false);
+        r = launch_add(s, l, limits);
+        sqlite_durable(s, true);
+        return r;
 }
 
 int sqlite_launch_get(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE], StoreLaunch *ret) {

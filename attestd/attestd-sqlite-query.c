@@ -30,10 +30,21 @@ int sqlite_error(int code) {
         }
 }
 
+/* One that was prepared before and is not in use; there are as many as the program has sentences. */
+static Query *find_prepared(sqlite3 *db, const char *sql) {
+        for (Query *q = sqlite3_next_stmt(db, NULL); q; q = sqlite3_next_stmt(db, q))
+                if (!sqlite3_stmt_busy(q) && streq_ptr(sqlite3_sql(q), sql))
+                        return q;
+        return NULL;
+}
+
 static int prepare(Store *s, Query **ret, const char *sql, const char *types, va_list ap) {
         SqliteStore *store = (SqliteStore *) s;
-        _cleanup_query_ Query *q = NULL;
-        int code = sqlite3_prepare_v2(store->db, sql, -1, &q, NULL);
+        _cleanup_query_ Query *q = find_prepared(store->db, sql);
+        int code = SQLITE_OK;
+
+        if (!q)
+                code = sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &q, NULL);
 
         for (int i = 1; code == SQLITE_OK && *types; types++, i++)
                 switch (*types) {
@@ -114,6 +125,12 @@ int sqlite_bytes(Query *q, int column, uint8_t **ret, size_t *ret_size) {
         *ret = copy;
         *ret_size = copy ? (size_t) n : 0;
         return 0;
+}
+
+void sqlite_durable(Store *s, bool durable) {
+        (void) sqlite3_exec(((SqliteStore *) s)->db,
+                        durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", NULL, NULL,
+                        NULL);
 }
 
 int sqlite_begin(Store *s) {

@@ -35,11 +35,14 @@ static const char *const schema[] = {
         "CREATE TABLE firmware (number INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES owner (id),"
         "  sha256 BLOB NOT NULL, created INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (owner, sha256)) "
         "STRICT;",
+        "CREATE INDEX IF NOT EXISTS launch_released ON launch (vm, released) WHERE released IS NOT NULL;",
 };
 
 static Store *store_close(Store *s) {
         SqliteStore *store = (SqliteStore *) s;
 
+        for (Query *q = sqlite3_next_stmt(store->db, NULL); q; q = sqlite3_next_stmt(store->db, NULL))
+                (void) sqlite3_finalize(q);
         (void) sqlite3_close(store->db);
         free(store);
         return NULL;
@@ -88,6 +91,7 @@ static int vm_add(Store *s, const StoreVm *v) {
         return sqlite_end(s, r);
 }
 
+#define VM_ONLY "SELECT id, owner, created, document, sealed, 0, 0, 0 FROM vm "
 #define VM_COLUMNS                                                                                          \
         "SELECT id, owner, created, document, sealed,"                                                      \
         " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 0),"                                    \
@@ -114,9 +118,9 @@ static int read_vm(Query *q, StoreVm *ret) {
         return 0;
 }
 
-static int vm_get(Store *s, const char *id, StoreVm *ret) {
+static int vm_get(Store *s, const char *id, bool counted, StoreVm *ret) {
         _cleanup_query_ Query *q = NULL;
-        int r = sqlite_query(s, &q, VM_COLUMNS "WHERE id = ?1", "s", id);
+        int r = sqlite_query(s, &q, counted ? VM_COLUMNS "WHERE id = ?1" : VM_ONLY "WHERE id = ?1", "s", id);
 
         if (r >= 0)
                 r = sqlite_row(q);

@@ -14,8 +14,12 @@ typedef struct SqliteStore {
 
 typedef sqlite3_stmt Query;
 
+/* Statements are prepared once and kept by the database; what a query held of the caller's is let go. */
 static inline void query_freep(Query **q) {
-        (void) sqlite3_finalize(*q);
+        if (!*q)
+                return;
+        (void) sqlite3_reset(*q);
+        (void) sqlite3_clear_bindings(*q);
 }
 #define _cleanup_query_ _cleanup_(query_freep)
 
@@ -28,6 +32,8 @@ _warn_unused_result_ int sqlite_do(Store *s, uint64_t *ret_changes, const char *
 _warn_unused_result_ int sqlite_text(Query *q, int column, char **ret);
 /* *ret is NULL for no bytes. */
 _warn_unused_result_ int sqlite_bytes(Query *q, int column, uint8_t **ret, size_t *ret_size);
+/* Whether what follows must last a loss of power when it has returned. Without that it lasts the end of this process all the same. */
+void sqlite_durable(Store *s, bool durable);
 /* BEGIN IMMEDIATE; and COMMIT if r >= 0, else ROLLBACK: returns r or the error. */
 _warn_unused_result_ int sqlite_begin(Store *s);
 _warn_unused_result_ int sqlite_end(Store *s, int r);

@@ -4,6 +4,7 @@
 /* What the service remembers, as an interface: owners, registrations, launches and what happened. Every operation is whole or not
  * at all, and lasts when it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,7 +23,7 @@ typedef struct StoreVm {
         char *document;  /* owned: the registration as JSON, without its secrets */
         uint8_t *sealed; /* owned: the secret table */
         size_t sealed_size;
-        uint64_t open, held, released; /* launches; filled by vm_get and vm_list */
+        uint64_t open, held, released; /* launches; filled by vm_get, if it shall count, and vm_list */
 } StoreVm;
 
 typedef enum LaunchState {
@@ -90,7 +91,7 @@ typedef struct StoreOps {
         /* Document and, unless it is NULL, the sealed table anew. Launches that have not got their secrets are forgotten: they began
          * under what was said before. -ENOENT */
         int (*vm_update)(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended);
-        int (*vm_get)(Store *s, const char *id, StoreVm *ret); /* -ENOENT */
+        int (*vm_get)(Store *s, const char *id, bool counted, StoreVm *ret); /* -ENOENT */
         int (*vm_list)(Store *s, int64_t owner, StoreVmFunction f, void *userdata);
         int (*vm_delete)(Store *s, int64_t owner, const char *id,
                         int64_t now); /* with its launches; -ENOENT */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 #include "attestd.h"
 #include "error.h"
@@ -123,14 +124,30 @@ typedef struct Daemon {
         Server *server;
         Loop *loop;
         LoopSource *timer;
+        uint64_t due;  /* when the timer comes */
         int notify_fd; /* owned */
 } Daemon;
 
+static uint64_t uptime_usec(void) {
+        struct timespec t;
+
+        return clock_gettime(CLOCK_MONOTONIC, &t) < 0
+                        ? 0
+                        : (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* The timer is set anew only if it would be late: to come too early costs less than to set it at each request. */
 static int turn(Daemon *d) {
-        uint64_t usec = 0;
+        uint64_t usec = 0, now;
         int r = server_run(d->server, &usec);
 
-        return r < 0 ? r : loop_source_rearm(d->timer, usec);
+        if (r < 0)
+                return r;
+        now = uptime_usec();
+        if (d->due > now && d->due <= now + usec)
+                return 0;
+        d->due = now + usec;
+        return loop_source_rearm(d->timer, usec);
 }
 
 static int on_io(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
@@ -138,6 +155,7 @@ static int on_io(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t even
 }
 
 static int on_timer(_unused_ LoopSource *s, _unused_ uint64_t usec, void *userdata) {
+        ((Daemon *) userdata)->due = 0;
         return turn(userdata);
 }
 
