@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "encode.h"
+#include "crypto-init.h"
 #include "error.h"
 #include "fd.h"
 #include "json.h"
@@ -529,5 +530,6 @@ static int run(_unused_ int argc, char **argv, char **reterr) {
 }
 
 int main(int argc, char **argv) {
+        crypto_init_terse();
         return verb_main(&table, argc, argv, run);
 }

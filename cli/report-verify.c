@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crypto-init.h"
 #include "encode.h"
 #include "error.h"
 #include "input.h"
@@ -209,6 +210,7 @@ int report_verify(const ReportArguments *a, char **words, char **reterr) {
         char *const *launch = NULL;
         int r;
 
+        crypto_init_terse();
         snp_policy_init(&v.policy);
         snp_trust_init(&trust);
         if (!words[0])

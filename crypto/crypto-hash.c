@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "crypto-hash.h"
+#include "crypto-init.h"
 
 #include <errno.h>
 #include <openssl/crypto.h>
@@ -37,7 +38,7 @@ static_assert(ELEMENTSOF(fetched) == _HASH_ALGORITHM_MAX, "every algorithm has a
 static void fetch(HashAlgorithm a) {
         /* No openssl.cnf: what it could change (another provider) must not change what we measure, and reading it is
          * a good part of the cost of a short process. */
-        (void) OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL);
+        crypto_init();
         fetched[a].md = EVP_MD_fetch(NULL, algorithms[a].fetch, NULL);
 }
 
