@@ -107,6 +107,31 @@ int firmware_image_prepare(FirmwareImage *f, unsigned work) {
         return 0;
 }
 
+#define HUGE_PAGE (UINT64_C(2) << 20)
+
+/* Memory for an image, from its first byte on in huge pages where the kernel gives some: to fault in a thousand small ones takes
+ * as long as to hash what is in them. */
+static int allocate(uint64_t size, uint8_t **ret) {
+        uint64_t spare = size >= HUGE_PAGE ? HUGE_PAGE : 0, head;
+        uint8_t *p = mmap(NULL, size + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        if (p == MAP_FAILED)
+                return -ENOMEM;
+        if (spare > 0) {
+                head = -(uintptr_t) p & (HUGE_PAGE - 1);
+                if (head > 0)
+                        (void) munmap(p, head);
+                p += head;
+                /* what is left behind the image; an image that ends inside a page keeps that page */
+                size = (size + 4095) & ~UINT64_C(4095);
+                if (spare > head)
+                        (void) munmap(p + size, spare - head);
+                (void) madvise(p, size, MADV_HUGEPAGE);
+        }
+        *ret = p;
+        return 0;
+}
+
 int firmware_image_load(const PlanInput *in, unsigned work, FirmwareImage *ret, char **reterr) {
         _cleanup_(firmware_image_done) FirmwareImage f = {};
         uint64_t size = plan_input_size(in);
@@ -117,11 +142,9 @@ int firmware_image_load(const PlanInput *in, unsigned work, FirmwareImage *ret, 
         if (size > FIRMWARE_IMAGE_SIZE_MAX)
                 return error_set(reterr, -EFBIG, "firmware: %" PRIu64 " bytes are more than %u MiB", size,
                                 FIRMWARE_IMAGE_SIZE_MAX >> 20);
-        f.data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-        if (f.data == MAP_FAILED) {
-                f.data = NULL;
-                return -ENOMEM;
-        }
+        r = allocate(size, &f.data);
+        if (r < 0)
+                return r;
         f.size = size;
         r = read_parts(in, f.data, reterr);
         if (r < 0)
