@@ -227,7 +227,8 @@ static void the_whole_way(void **state) {
 
 static void refusals(void **state) {
         _cleanup_js_ Json *first = NULL, *second = NULL, *third = NULL;
-        _cleanup_free_ char *lines[4] = {}, *all = NULL;
+        _cleanup_free_ char *all = NULL;
+        char *lines[4] = {};
         World *w = *state;
         SevKeys keys;
 
@@ -262,6 +263,8 @@ static void refusals(void **state) {
         assert_string_equal(member(third, 5, "code"), "unknown-request");
         assert_string_equal(member(third, 6, "code"), "malformed");
         assert_int_equal(js_length(third), 7);
+        FOREACH_ARRAY(line, lines, ELEMENTSOF(lines))
+                free(*line);
 }
 
 /* A session of an earlier run, as attest-qemu uses it; no secrets. */
