@@ -5,6 +5,8 @@ SIMULATED."""
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import json
 import shutil
 import socket
@@ -13,6 +15,7 @@ import subprocess
 import threading
 
 import pytest
+import sevsim_model as model
 from attestd_service import Service
 from sevsim_host import build_folder, skip_or_fail
 
@@ -308,3 +311,65 @@ def test_relay_is_no_way_out(service, tmp_path):
         statuses = [answer()[1] for _ in range(20)]
         assert 429 in statuses and statuses[0] == 404
         ours.shutdown(socket.SHUT_WR)
+
+
+def hpke_open(private, enc, info, sealed):
+    """RFC 9180, base mode, X25519, HKDF-SHA256, AES-256-GCM, written again from the RFC: a guest of somebody else's."""
+    from cryptography.hazmat.primitives.asymmetric import x25519
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    def extract(suite, salt, label, ikm):
+        return hmac.digest(salt or bytes(32), b"HPKE-v1" + suite + label + ikm, "sha256")
+
+    def expand(suite, prk, label, more, size):
+        return hmac.digest(prk, size.to_bytes(2, "big") + b"HPKE-v1" + suite + label + more + b"\1", "sha256")[:size]
+
+    kem, suite = b"KEM\0\x20", b"HPKE\0\x20\0\1\0\2"
+    dh = private.exchange(x25519.X25519PublicKey.from_public_bytes(enc))
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    shared = expand(kem, extract(kem, b"", b"eae_prk", dh), b"shared_secret", enc + public, 32)
+    context = b"\0" + extract(suite, b"", b"psk_id_hash", b"") + extract(suite, b"", b"info_hash", info)
+    secret = extract(suite, shared, b"secret", b"")
+    return AESGCM(expand(suite, secret, b"key", context, 32)).decrypt(expand(suite, secret, b"base_nonce", context, 12), sealed, None)
+
+
+def test_a_launch_by_an_unmodified_qemu(service, sim, platform, tmp_path):
+    """The other half: QEMU launches on the simulated host, the simulated platform signs the report of what was recorded, and the service
+    takes it for what `cvmspawn measure` predicted. The guest's part is played by python's cryptography, from the protocol's man page."""
+    pytest.importorskip("cryptography")
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils, x25519
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    firmware = tmp_path / "firmware.fd"
+    firmware.write_bytes(model.make_firmware(seed=43))
+    digest = subprocess.run([build_folder() / "cli/cvmspawn", "measure", "--mode=snp", "--ovmf", firmware, "--vcpus=2", "--vcpu-type=EPYC-v4"],
+                            capture_output=True, text=True, timeout=60, check=True).stdout.strip()  # fmt: skip
+    register(service, **{"launch-digests": [digest]})
+    launch = sim.launch("snp", firmware.read_bytes(), vcpus=2)
+
+    status, begun = service.post("/vm/guest-1/launch", {"scheme": "amd-sev-snp"})
+    assert status == 200, begun
+    private = x25519.X25519PrivateKey.generate()
+    public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    data = hashlib.sha512(b"cvmspawn-attest-v1\0" + base64.b64decode(begun["nonce"]) + bytes.fromhex(begun["launch-id"]) + public).digest()
+    report = tmp_path / "report.bin"
+    subprocess.run([build_folder() / "tests/sevsim/sevsim-attest", platform, launch.folder, data.hex(), report], check=True, timeout=60)
+    evidence = {"launch-id": begun["launch-id"], "report": base64.b64encode(report.read_bytes()).decode(),
+                "public-key": base64.b64encode(public).decode(),
+                "certs": base64.b64encode((platform / "vcek.der").read_bytes()).decode()}  # fmt: skip
+    status, packet = service.post("/vm/guest-1/validate", evidence)
+    assert status == 200, packet
+    assert service.post("/vm/guest-1/validate", evidence) == (200, packet)
+
+    header, payload, signature = (base64.b64decode(packet[name]) for name in ("secret-header", "secret-payload", "signature"))
+    point = bytes.fromhex(service.curl(service.url)[1]["packet-key"])
+    signer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP384R1(), point)
+    der = utils.encode_dss_signature(int.from_bytes(signature[:48], "big"), int.from_bytes(signature[48:], "big"))
+    message = b"cvmspawn-attest-v1 packet\0" + data + header + payload
+    signer.verify(der, message, ec.ECDSA(hashes.SHA384()))
+    with pytest.raises(InvalidSignature):
+        signer.verify(der, message + b"\0", ec.ECDSA(hashes.SHA384()))
+    assert json.loads(hpke_open(private, header, data, payload)) == {"secrets": REGISTRATION["secrets"]}
