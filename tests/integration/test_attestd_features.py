@@ -242,7 +242,8 @@ def test_uploads_are_for_owners_and_bounded(start):
     # the limit of other bodies is as it was
     assert s.post("/vm/a", b" " * (64 * 1024 + 1), *s.owner(), "-H", "Expect: 100-continue")[0] == 413
     status = open(f"/proc/{s.process.pid}/status").read()
-    assert int(status.split("VmHWM:")[1].split()[0]) < 96 * 1024
+    if b"libasan" not in subprocess.run(["ldd", build_folder() / "cli/cvmspawn-attestd"], capture_output=True, check=False).stdout:
+        assert int(status.split("VmHWM:")[1].split()[0]) < 96 * 1024
     # some wait for others
     host, port = s.url.removeprefix("https://").split(":")
     context = ssl.create_default_context(cafile=s.folder / "state/ca.pem")
