@@ -79,6 +79,12 @@ static const Explanation explanations[] = {
         { "failed update CPUID page", NULL, EXPLAIN_GENERAL,
                         "the processor refuses the CPU model (its CPUID page): use --cpu=EPYC-v4, "
                         "EPYC-Milan-v2 or EPYC-Genoa" },
+        { "failed to create encryption context", NULL, EXPLAIN_MISLEADING, NULL },
+        { " LAUNCH_START ret=", "fw_error=11 ", EXPLAIN_CAUSE,
+                        "the secure processor refused the session: it is for another guest policy or "
+                        "another "
+                        "host; make one with 'cvmspawn session' for this host's PDH and this "
+                        "--coco-policy=" },
         { "SNP_LAUNCH_START ret=-22", NULL, EXPLAIN_CAUSE,
                         "the kernel refuses the guest policy: 0x30000 is the usual one, kernels before 6.19 "
                         "take only bits 0 to 17, 19 and 20" },
