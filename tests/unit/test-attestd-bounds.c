@@ -4,6 +4,8 @@
 
 #include "attestd-world.h"
 
+#include "strutil.h"
+
 static Measured start(World *w) {
         assert_int_equal(launch(w), 200);
         return measured(w, 0x11, 3);
@@ -61,9 +63,11 @@ static uint64_t count(World *w, const char *path) {
 /* A host that fails again and again for ever: launches that are burned or were left are forgotten, of its failures the last ones are kept,
  * and what the owner did is not pushed out. */
 static void endless_failures(void **state) {
+        _cleanup_free_ PlatformCache *cache = calloc(1, sizeof(PlatformCache));
         World *w = *state;
         struct stat before, after;
 
+        w->s.platforms = cache;
         assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
         for (unsigned i = 0; i < 450; i++) {
                 Measured m = start(w);
@@ -107,6 +111,43 @@ static void rates(void **state) {
         assert_int_equal(launch(w), 200);
         assert_int_equal(launch(w), 429);
         w->s.rate = NULL;
+}
+
+static unsigned ask_as(
+                World *w, const char *method, const char *path, const uint8_t *certificate, bool is_host) {
+        Request q = { .method = method,
+                .path = path,
+                .body = "{}",
+                .body_size = streq(method, "POST") ? 2 : 0,
+                .certificate = certificate,
+                .is_host = is_host };
+
+        reply_done(&w->reply);
+        service_handle(&w->s, &q, &w->reply);
+        return w->reply.status;
+}
+
+/* Certificates: of owners in place of a token, of hosts where they are asked for. */
+static void certificates(void **state) {
+        uint8_t one[STORE_TOKEN_HASH_SIZE] = { 1 }, two[STORE_TOKEN_HASH_SIZE] = { 2 };
+        World *w = *state;
+
+        assert_ok(w->s.store->ops->owner_add(w->s.store, "by certificate", one));
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
+        assert_int_equal(ask_as(w, "GET", "/vm", one, false), 200);
+        assert_int_equal(js_length(w->reply.body), 0); /* the other's is not shown */
+        assert_int_equal(ask_as(w, "GET", "/vm", two, true), 401);
+        assert_int_equal(ask_as(w, "GET", "/vm", NULL, false), 401);
+
+        assert_int_equal(ask_as(w, "POST", "/vm/a/launch", NULL, false), 400);
+        w->s.hosts_certified = true;
+        assert_int_equal(ask(w, "POST", "/vm/a/launch", NULL, "{}"), 403);
+        assert_problem(w, 403, "host-certificate-needed");
+        assert_int_equal(ask(w, "POST", "/vm/none/validate", NULL, "{}"), 403);
+        assert_int_equal(ask_as(w, "POST", "/vm/a/launch", one, false), 403);
+        assert_int_equal(ask_as(w, "POST", "/vm/a/launch", two, true), 400);
+        assert_int_equal(ask(w, "GET", "/health", NULL, NULL), 200);
+        assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
 }
 
 static size_t remembered(const PlatformCache *c) {
@@ -196,6 +237,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(clock_forward, setup, teardown),
                 cmocka_unit_test_setup_teardown(endless_failures, setup, teardown),
                 cmocka_unit_test_setup_teardown(rates, setup, teardown),
+                cmocka_unit_test_setup_teardown(certificates, setup, teardown),
                 cmocka_unit_test_setup_teardown(platforms_remembered, setup, teardown),
                 cmocka_unit_test(platforms_forgotten),
         };
