@@ -10,15 +10,16 @@
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
-#include "log.h"
 #include "platform.h"
 #include "secret.h"
 #include "strutil.h"
+#include "verb.h"
 
 typedef struct Arguments {
         PlatformArgs platform;
-        char *json, *output;
-        bool force, help;
+        char *output;
+        bool force;
+        VerbCommon common;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -29,10 +30,10 @@ static const OptionRow rows[] = {
                         option_set_string, AT(output), 0 },
         { "force", 0, OPTION_NONE, NULL, NULL, "split: replace files that exist", NULL, option_set_true,
                         AT(force), 0 },
-        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off", "pretty short off",
-                        option_set_string, AT(json), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_ROWS(NULL, Arguments, common),
 };
+
+static const OptionScope scopes[] = { { "output force", "split" }, { "json", "show verify" } };
 
 static const OptionTable table = {
         .program = "cvmspawn cert-chain",
@@ -44,11 +45,12 @@ static const OptionTable table = {
                   "certificate is missing.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
+        .scopes = scopes,
+        .n_scopes = ELEMENTSOF(scopes),
 };
 
 static void arguments_done(Arguments *a) {
         platform_args_done(&a->platform);
-        free(a->json);
         free(a->output);
 }
 
@@ -159,15 +161,6 @@ static int print_item(const Item *item) {
         return 0;
 }
 
-static int print_json(Json *j, const char *style) {
-        _cleanup_free_ char *text = js_text(j, streq(style, "short") ? JS_SHORT : JS_PRETTY);
-
-        if (!text)
-                return -ENOMEM;
-        (void) printf("%s\n", text);
-        return 0;
-}
-
 static int show(const Arguments *a, const SevChain *chain) {
         _cleanup_js_ Json *list = js_array();
         Item items[6];
@@ -177,7 +170,7 @@ static int show(const Arguments *a, const SevChain *chain) {
         for (size_t i = 0; i < n && r >= 0; i++) {
                 Json *j = NULL;
 
-                if (!a->json) {
+                if (!a->common.json) {
                         r = print_item(&items[i]);
                         continue;
                 }
@@ -185,8 +178,8 @@ static int show(const Arguments *a, const SevChain *chain) {
                 if (r >= 0)
                         r = js_append(list, j);
         }
-        if (r >= 0 && a->json)
-                r = print_json(list, a->json);
+        if (r >= 0 && a->common.json)
+                r = verb_print_json(list, a->common.style);
         return r;
 }
 
@@ -221,7 +214,7 @@ static int verify(const Arguments *a, SevChain *chain, Verdict *ret, char **rete
         if (r < 0)
                 return r;
         *ret = report.verdict;
-        if (!a->json) {
+        if (!a->common.json) {
                 platform_print_report(&report);
                 (void) printf("%s%s%s\n", verdict_to_string(report.verdict),
                                 report.generation ? ", root: " : "", report.generation ?: "");
@@ -232,29 +225,22 @@ static int verify(const Arguments *a, SevChain *chain, Verdict *ret, char **rete
                         js_set(j, "verdict", js_string(verdict_to_string(report.verdict))) < 0 ||
                         js_set(j, "root", js_string(report.generation)) < 0)
                 return -ENOMEM;
-        return print_json(j, a->json);
+        return verb_print_json(j, a->common.style);
 }
 
-static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
+static int work(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
         int r;
 
         if (!chain)
                 return -ENOMEM;
-        r = options_parse(&table, argc, argv, a, &words, reterr);
+        r = verb_parse(&table, argc, argv, a, &a->common, &words, reterr);
         if (r < 0)
                 return r;
-        *ret = VERDICT_AUTHENTIC; /* of show and split: done */
-        if (a->help) {
-                options_help(&table, stdout);
+        *ret = VERDICT_AUTHENTIC; /* of show, split and --help: done */
+        if (r > 0)
                 return 0;
-        }
-        if (a->json && !streq(a->json, "pretty") && !streq(a->json, "short") && !streq(a->json, "off"))
-                return error_set(
-                                reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'", a->json);
-        if (a->json && streq(a->json, "off"))
-                erase_string_free(TAKE_PTR(a->json));
         if (strv_length(words) < 2)
                 return error_set(reterr, -EINVAL,
                                 "expected show, verify or split, and files with certificates");
@@ -275,19 +261,18 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
         return verify(a, chain, ret, reterr);
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv, char **reterr) {
         _cleanup_(arguments_done) Arguments a = {};
-        _cleanup_free_ char *error = NULL;
         Verdict verdict = VERDICT_UNVERIFIED;
-        int r;
+        int r = work(argc, argv, &a, &verdict, reterr);
 
-        log_open("cvmspawn cert-chain", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &a, &verdict, &error);
-        if (r < 0) {
-                (void) log_failure(r, error);
-                return verdict == VERDICT_NOT_AUTHENTIC ? verdict_exit_status(verdict) : 1;
-        }
-        return fflush(stdout) != 0 ? 1 : verdict_exit_status(verdict);
+        if (r < 0)
+                return verdict == VERDICT_NOT_AUTHENTIC
+                                ? verb_failed(verdict_exit_status(verdict), r, reterr)
+                                : r;
+        return verdict_exit_status(verdict);
+}
+
+int main(int argc, char **argv) {
+        return verb_main(&table, argc, argv, run);
 }

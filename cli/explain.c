@@ -10,21 +10,17 @@
 
 #include "error.h"
 #include "fd.h"
-#include "log.h"
-#include "options.h"
 #include "run-explain.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define LOG_MAX (64u * 1024u * 1024u) /* a kernel log has some MiB */
 
-typedef struct ExplainArguments {
-        bool help;
-} ExplainArguments;
+typedef struct Arguments {
+        VerbCommon common;
+} Arguments;
 
-static const OptionRow rows[] = {
-        { "help", 'h', OPTION_NONE, NULL, "Options", "Show this help", NULL, option_set_true,
-                        offsetof(ExplainArguments, help), 0 },
-};
+static const OptionRow rows[] = { VERB_HELP_ROWS(Arguments, common) };
 
 static const OptionTable table = {
         .program = "cvmspawn explain",
@@ -98,25 +94,19 @@ static int explain_file(const char *path, char **reterr) {
         return found ? 0 : 3;
 }
 
-int main(int argc, char **argv) {
-        _cleanup_strv_free_ char **arguments = NULL;
-        _cleanup_free_ char *error = NULL;
-        ExplainArguments a = {};
+static int run(int argc, char **argv, char **reterr) {
+        _cleanup_strv_free_ char **words = NULL;
+        Arguments a = {};
         int r;
 
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        log_open("cvmspawn explain", /* quiet= */ false);
-        r = options_parse(&table, argc, argv, &a, &arguments, &error);
-        if (r >= 0 && strv_length(arguments) > 1)
-                r = error_set(&error, -EINVAL, "one file at most is expected; see --help");
-        if (r >= 0 && a.help) {
-                options_help(&table, stdout);
-                return 0;
-        }
-        if (r >= 0)
-                r = explain_file(arguments ? arguments[0] : NULL, &error);
-        if (r < 0)
-                (void) log_failure(r, error);
-        return r < 0 ? 1 : r;
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (strv_length(words) > 1)
+                return error_set(reterr, -EINVAL, "one file at most is expected; see --help");
+        return explain_file(words ? words[0] : NULL, reterr);
+}
+
+int main(int argc, char **argv) {
+        return verb_main(&table, argc, argv, run);
 }

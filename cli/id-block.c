@@ -479,8 +479,8 @@ static int run(int argc, char **argv, char **reterr) {
         r = dispatch(&a, words, reterr);
         if (r != -EKEYREJECTED)
                 return r;
-        log_error("not authentic: %s", *reterr ?: "?");
-        return 2;
+        (void) error_prefix(reterr, r, "not authentic");
+        return verb_failed(2, r, reterr);
 }
 
 int main(int argc, char **argv) {

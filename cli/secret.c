@@ -14,18 +14,17 @@
 #include "error.h"
 #include "fd.h"
 #include "firmware-ovmf.h"
-#include "log.h"
-#include "options.h"
 #include "secret-file.h"
 #include "secret-spec.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define FIRMWARE_SIZE_MAX (256u * 1024 * 1024)
 
 typedef struct Arguments {
         char *tik, *tek, *tk, *measurement, *firmware;
         char **secrets;
-        bool help;
+        VerbCommon common;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -50,8 +49,10 @@ static const OptionRow rows[] = {
         { "firmware", 'f', OPTION_REQUIRED, "FILE", NULL,
                         "check that the secrets fit the area of this firmware", "@file", option_set_string,
                         AT(firmware), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_HELP_ROWS(Arguments, common),
 };
+
+static const OptionScope scopes[] = { { "inject-secret secret firmware", "build" } };
 
 static const OptionTable table = {
         .program = "cvmspawn secret",
@@ -63,6 +64,8 @@ static const OptionTable table = {
         .epilog = "Exit status: 0 done, 1 usage, 2 open: the packet is not authentic.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
+        .scopes = scopes,
+        .n_scopes = ELEMENTSOF(scopes),
 };
 
 static void arguments_done(Arguments *a) {
@@ -228,19 +231,15 @@ static int open_packet(const SevKeys *keys, const uint8_t *measure, char *const 
         return 0;
 }
 
-static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
+static int work(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_(secret_buf_done) SecretBuf memory = {};
         uint8_t measure[SEV_MEASURE_SIZE];
         int r;
 
-        r = options_parse(&table, argc, argv, a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                return 0;
-        }
+        r = verb_parse(&table, argc, argv, a, &a->common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (strv_length(words) != 3 || (!streq(words[0], "build") && !streq(words[0], "open")))
                 return error_set(reterr, -EINVAL,
                                 "expected build or open, and the files of header and payload");
@@ -256,20 +255,18 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
         return open_packet((SevKeys *) memory.data, measure, words + 1, ret, reterr);
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv, char **reterr) {
         _cleanup_(arguments_done) Arguments a = {};
-        _cleanup_free_ char *error = NULL;
         Verdict verdict = VERDICT_UNVERIFIED;
         int r;
 
         secret_forbid_core();
-        log_open("cvmspawn secret", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &a, &verdict, &error);
-        if (r < 0) {
-                (void) log_failure(r, error);
-                return verdict == VERDICT_NOT_AUTHENTIC ? verdict_exit_status(verdict) : 1;
-        }
-        return fflush(stdout) != 0 ? 1 : 0;
+        r = work(argc, argv, &a, &verdict, reterr);
+        return r < 0 && verdict == VERDICT_NOT_AUTHENTIC
+                        ? verb_failed(verdict_exit_status(verdict), r, reterr)
+                        : r;
+}
+
+int main(int argc, char **argv) {
+        return verb_main(&table, argc, argv, run);
 }

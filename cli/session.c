@@ -17,12 +17,14 @@
 #include "secret.h"
 #include "session-files.h"
 #include "strutil.h"
+#include "verb.h"
 
 typedef struct Arguments {
         PlatformArgs platform;
         char **policy;
-        char *coco, *name, *output, *json, *connect;
-        bool unverified, xml, help;
+        char *coco, *name, *output, *connect;
+        bool unverified, xml;
+        VerbCommon common;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -45,9 +47,7 @@ static const OptionRow rows[] = {
                         option_set_string, AT(connect), 0 },
         { "xml", 0, OPTION_NONE, NULL, NULL, "print <launchSecurity> for a libvirt domain in place of names",
                         NULL, option_set_true, AT(xml), 0 },
-        { "json", 0, OPTION_REQUIRED, "STYLE", NULL, "JSON: pretty, short or off; never holds keys",
-                        "pretty short off", option_set_string, AT(json), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_ROWS(NULL, Arguments, common),
         PLATFORM_ROWS(Arguments),
         { "insecure-unverified-platform", 0, OPTION_NONE, NULL, NULL,
                         "make a session for a PDH that nobody vouches for", NULL, option_set_true,
@@ -72,7 +72,6 @@ static void arguments_done(Arguments *a) {
         free(a->coco);
         free(a->name);
         free(a->output);
-        free(a->json);
         free(a->connect);
 }
 
@@ -167,8 +166,7 @@ static int print_xml(const SevSession *session, uint32_t policy) {
 static int print_result(const Arguments *a, const SevSession *session, uint32_t policy,
                 const SevChainReport *report) {
         static const char *const keys[_SESSION_FILE_MAX] = { "tik", "tek", "godh", "session" };
-        bool json = a->json && !streq(a->json, "off");
-        _cleanup_free_ char *text = NULL;
+        bool json = a->common.json;
         _cleanup_js_ Json *j = js_object();
 
         if (a->xml)
@@ -185,11 +183,7 @@ static int print_result(const Arguments *a, const SevSession *session, uint32_t 
                 return 0;
         if (add_session(session, policy, report, j) < 0)
                 return -ENOMEM;
-        text = js_text(j, streq(a->json, "short") ? JS_SHORT : JS_PRETTY);
-        if (!text)
-                return -ENOMEM;
-        (void) printf("%s\n", text);
-        return 0;
+        return verb_print_json(j, a->common.style);
 }
 
 static int make(const Arguments *a, const SevChain *chain, uint32_t policy, const SevChainReport *report,
@@ -259,7 +253,7 @@ static int load_platform(Arguments *a, char *const *words, SevChain *chain, char
         return r;
 }
 
-static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
+static int work(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr) {
         _cleanup_(sev_chain_report_done) SevChainReport report = {};
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
@@ -268,17 +262,9 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
 
         if (!chain)
                 return -ENOMEM;
-        r = options_parse(&table, argc, argv, a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                *ret = VERDICT_AUTHENTIC;
-                return 0;
-        }
-        if (a->json && !streq(a->json, "pretty") && !streq(a->json, "short") && !streq(a->json, "off"))
-                return error_set(
-                                reterr, -EINVAL, "--json: expected pretty, short or off, not '%s'", a->json);
+        r = verb_parse(&table, argc, argv, a, &a->common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         r = take_policy_word(a, words);
         if (r < 0)
                 return r;
@@ -307,20 +293,17 @@ static int run(int argc, char **argv, Arguments *a, Verdict *ret, char **reterr)
         return r;
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv, char **reterr) {
         _cleanup_(arguments_done) Arguments a = {};
-        _cleanup_free_ char *error = NULL;
         Verdict verdict = VERDICT_UNVERIFIED;
         int r;
 
         secret_forbid_core();
-        log_open("cvmspawn session", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        r = run(argc, argv, &a, &verdict, &error);
-        if (r < 0) {
-                (void) log_failure(r, error);
-                return verdict == VERDICT_AUTHENTIC ? 1 : verdict_exit_status(verdict);
-        }
-        return fflush(stdout) != 0 ? 1 : 0;
+        r = work(argc, argv, &a, &verdict, reterr);
+        return r < 0 && verdict != VERDICT_AUTHENTIC ? verb_failed(verdict_exit_status(verdict), r, reterr)
+                                                     : r;
+}
+
+int main(int argc, char **argv) {
+        return verb_main(&table, argc, argv, run);
 }

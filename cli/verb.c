@@ -7,17 +7,6 @@
 
 #include "error.h"
 #include "log.h"
-#include "strutil.h"
-
-int verb_set_json(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        VerbCommon *c = (VerbCommon *) ((char *) userdata + row->offset);
-
-        if (value && !streq(value, "short") && !streq(value, "pretty") && !streq(value, "off"))
-                return error_set(reterr, -EINVAL, "expected short, pretty or off, not '%s'", value);
-        c->json = !streq_ptr(value, "off");
-        c->style = streq_ptr(value, "pretty") ? JS_PRETTY : JS_SHORT;
-        return 0;
-}
 
 int verb_parse(const OptionTable *table, int argc, char *const *argv, void *userdata,
                 const VerbCommon *common, char ***ret_words, char **reterr) {
@@ -32,12 +21,9 @@ int verb_parse(const OptionTable *table, int argc, char *const *argv, void *user
         return common->help || common->version;
 }
 
-int verb_print_json(const Json *j, JsStyle style) {
-        _cleanup_free_ char *s = js_text(j, style);
-
-        if (!s)
-                return -ENOMEM;
-        return printf("%s\n", s) < 0 ? -EIO : 0;
+int verb_failed(int status, int r, char **reterr) {
+        (void) log_failure(r, *reterr);
+        return status;
 }
 
 int verb_main(const OptionTable *table, int argc, char **argv, VerbRun run) {

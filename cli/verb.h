@@ -46,6 +46,9 @@ _warn_unused_result_ int verb_parse(const OptionTable *table, int argc, char *co
                 const VerbCommon *common, char ***ret_words, char **reterr);
 _warn_unused_result_ int verb_print_json(const Json *j, JsStyle style);
 
+/* For a failure that has an exit status of its own: says the sentence and returns that status, for VerbRun to return. */
+int verb_failed(int status, int r, char **reterr);
+
 typedef int (*VerbRun)(int argc, char **argv, char **reterr);
 
 /* Opens the log under the table's name, answers the build's question for the table, runs, and sees to it that what was printed has
