@@ -49,7 +49,8 @@ static int read_host(void) {
         const char *path = getenv("STANDIN_LIBVIRT");
         size_t size;
 
-        if (!path || file_read_all(path, 1024 * 1024, &text, &size) < 0 || js_parse(text, size, &host, NULL) < 0)
+        if (!path || file_read_all(path, 1024 * 1024, &text, &size) < 0 ||
+                        js_parse(text, size, &host, NULL) < 0)
                 return FAIL(-1, "STANDIN_LIBVIRT names no readable file");
         return 0;
 }
@@ -124,7 +125,10 @@ EXPORT const void *virDomainLookupByUUIDString(_unused_ void *c, const char *uui
         for (const char *p = uuid; *p; p++)
                 digits += *p != '-';
         if (digits != 32)
-                return FAIL(NULL, "invalid argument: uuidstr in virDomainLookupByUUIDString must be a valid UUID: %s", uuid);
+                return FAIL(NULL,
+                                "invalid argument: uuidstr in virDomainLookupByUUIDString must be a valid "
+                                "UUID: %s",
+                                uuid);
         return find("uuid", uuid);
 }
 
@@ -164,7 +168,8 @@ EXPORT int virDomainIsActive(void *d) {
 
 EXPORT int virDomainGetInfo(void *d, Info *info);
 EXPORT int virDomainGetInfo(void *d, Info *info) {
-        *info = (Info) { .state = (unsigned char) number(d, "state"), .vcpus = (unsigned short) number(d, "vcpus") };
+        *info = (Info) { .state = (unsigned char) number(d, "state"),
+                .vcpus = (unsigned short) number(d, "vcpus") };
         return 0;
 }
 
@@ -199,12 +204,14 @@ static int give_parameters(const Json *launch, const char *complaint, Parameter 
 
 EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, unsigned flags);
 EXPORT int virDomainGetLaunchSecurityInfo(void *d, Parameter **params, int *n, _unused_ unsigned flags) {
-        return give_parameters(js_get(d, "launch"), "launch security information is not available", params, n);
+        return give_parameters(
+                        js_get(d, "launch"), "launch security information is not available", params, n);
 }
 
 EXPORT int virNodeGetSEVInfo(void *c, Parameter **params, int *n, unsigned flags);
 EXPORT int virNodeGetSEVInfo(void *c, Parameter **params, int *n, _unused_ unsigned flags) {
-        return give_parameters(js_get(c, "sev"), "unsupported configuration: QEMU does not support SEV guest", params, n);
+        return give_parameters(js_get(c, "sev"),
+                        "unsupported configuration: QEMU does not support SEV guest", params, n);
 }
 
 EXPORT void virTypedParamsFree(Parameter *params, int n);
@@ -228,7 +235,8 @@ static void write_log(const char *text, const char *a, const char *b) {
 }
 
 EXPORT int virDomainSetLaunchSecurityState(void *d, Parameter *params, int n, unsigned flags);
-EXPORT int virDomainSetLaunchSecurityState(_unused_ void *d, Parameter *params, int n, _unused_ unsigned flags) {
+EXPORT int virDomainSetLaunchSecurityState(
+                _unused_ void *d, Parameter *params, int n, _unused_ unsigned flags) {
         const char *header = NULL, *payload = NULL;
 
         if (refused("inject"))
@@ -263,8 +271,9 @@ EXPORT int virDomainDestroy(_unused_ void *d) {
 /* Starts what the XML says, and reads the host anew: the domain is the one with this name. */
 EXPORT const void *virDomainCreateXML(void *c, const char *xml, unsigned flags);
 EXPORT const void *virDomainCreateXML(_unused_ void *c, const char *xml, unsigned flags) {
-        const char *program = getenv("STANDIN_START"), *name = strstr(xml, "<name>"), *end = strstr(xml, "</name>");
-        _cleanup_free_ char *text = NULL, *who = NULL;
+        const char *program = getenv("STANDIN_START"), *name = strstr(xml, "<name>"),
+                   *end = strstr(xml, "</name>");
+        _cleanup_free_ char *who = NULL;
         FILE *f;
 
         if (refused("start"))
@@ -284,7 +293,8 @@ EXPORT const void *virDomainCreateXML(_unused_ void *c, const char *xml, unsigne
 }
 
 EXPORT void virSetErrorFunc(void *userdata, void *function);
-EXPORT void virSetErrorFunc(_unused_ void *userdata, _unused_ void *function) {}
+EXPORT void virSetErrorFunc(_unused_ void *userdata, _unused_ void *function) {
+}
 
 EXPORT const char *virGetLastErrorMessage(void);
 EXPORT const char *virGetLastErrorMessage(void) {

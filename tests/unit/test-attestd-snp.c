@@ -324,8 +324,8 @@ static void malformed(void **state) {
                 "{\"launch-id\":\"00\"}",
                 "{\"launch-id\":\"00112233445566778899aabbccddeeff\"}",
                 "{\"launch-id\":\"00112233445566778899aabbccddeeff\",\"public-key\":\"AAAA\"}",
-                "{\"launch-id\":\"00112233445566778899aabbccddeeff\","
-                "\"public-key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"report\":\"AAAA\"}",
+                ("{\"launch-id\":\"00112233445566778899aabbccddeeff\","
+                 "\"public-key\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"report\":\"AAAA\"}"),
         };
         World *w = *state;
 
