@@ -186,7 +186,7 @@ static int print_answers(const ExpectResult *r, char *const *argv) {
 
 static int print_answers_json(
                 const CliArguments *a, const ExpectResult *r, const uint8_t *expected, char *const *argv) {
-        _cleanup_free_ char *command = NULL, *text = NULL;
+        _cleanup_free_ char *command = NULL;
         _cleanup_js_ Json *j = NULL, *answers = js_array();
         int k;
 
