@@ -12,6 +12,7 @@
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -30,8 +31,11 @@ static int in_child(int (*f)(void)) {
         int status;
 
         assert_true(pid >= 0);
-        if (pid == 0)
-                _exit(f());
+        if (pid == 0) {
+                /* Not by _exit(): the address sanitizer would make calls there that are forbidden by then. */
+                (void) syscall(SYS_exit_group, f());
+                _exit(99);
+        }
         assert_int_equal(waitpid(pid, &status, 0), pid);
         assert_true(WIFEXITED(status));
         return WEXITSTATUS(status);
