@@ -142,7 +142,7 @@ class SmallDisk(Service):
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line:
-            skip_or_fail("no mount namespace with a disk of its own here: " + self.process.stderr.read().strip())
+            pytest.skip("no mount namespace with a disk of its own here: " + self.process.stderr.read().strip())
         self.url = json.loads(line)["url"]
 
     def tell(self, word):

@@ -138,6 +138,7 @@ def nginx(tmp_path):
         log.close()
 
 
+@pytest.mark.full
 def test_nginx_before_a_unix_socket(tmp_path, platform, nginx):
     (tmp_path / "amd").write_bytes((platform / "ask.cert").read_bytes() + (platform / "ark.cert").read_bytes())
     path = tmp_path / "socket"
@@ -157,6 +158,7 @@ def test_nginx_before_a_unix_socket(tmp_path, platform, nginx):
     c.close()
 
 
+@pytest.mark.full
 def test_nginx_before_tls(tmp_path, platform, nginx):
     s = made_up(tmp_path, platform)
     more = f"proxy_ssl_verify on; proxy_ssl_trusted_certificate {tmp_path}/state/ca.pem; proxy_ssl_name localhost;"
