@@ -45,9 +45,12 @@ static int refuse_chain(const SevChainReport *report, AttestorOutcome *o) {
                         : report->verdict == VERDICT_POLICY_NOT_MET ? "platform-owner-not-accepted"
                                                                     : "collateral-missing";
 
-        return attestor_refuse(o, report->verdict, code, "the platform is not verified: %s, %s: %s",
+        return attestor_refuse(o, report->verdict, code, "the platform is not verified: %s, %s: %s%s",
                         s ? s->subject : "chain", s ? s->check : "complete",
-                        s && s->detail ? s->detail : verdict_to_string(report->verdict));
+                        s && s->detail ? s->detail : verdict_to_string(report->verdict),
+                        report->verdict == VERDICT_COLLATERAL_UNAVAILABLE
+                                        ? " (--certs names a file with certificates, --online fetches them)"
+                                        : "");
 }
 
 int desk_check_platform(void *userdata, const AttestorLaunch *in, SevCert *ret_pdh,
