@@ -3,8 +3,10 @@
 service (one on the loopback), and the owner's program. The platform is the made-up one of tests/golden/sev-chain."""
 
 import base64
+import contextlib
 import hashlib
 import http.server
+import itertools
 import json
 import shutil
 import socket
@@ -46,19 +48,19 @@ def registration(**more):
 def start(tmp_path):
     if not shutil.which("curl"):
         skip_or_fail("curl is not installed")
-    services = []
+    with contextlib.ExitStack() as stack:  # if one does not end well, the others are ended all the same
+        count = itertools.count()
 
-    def make(*options):
-        folder = tmp_path / f"service-{len(services)}"
-        folder.mkdir()
-        amd = folder / "amd"
-        amd.write_bytes((GOLDEN / "ask.cert").read_bytes() + (GOLDEN / "ark.cert").read_bytes())
-        services.append(Service(folder, f"--certs={amd}", f"--insecure-root={GOLDEN}/ark.cert", *options))
-        return services[-1]
+        def make(*options):
+            folder = tmp_path / f"service-{next(count)}"
+            folder.mkdir()
+            amd = folder / "amd"
+            amd.write_bytes((GOLDEN / "ask.cert").read_bytes() + (GOLDEN / "ark.cert").read_bytes())
+            s = Service(folder, f"--certs={amd}", f"--insecure-root={GOLDEN}/ark.cert", *options)
+            stack.callback(s.stop)
+            return s
 
-    yield make
-    for s in services:
-        s.stop()
+        yield make
 
 
 def test_prefix(start):
