@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "encode.h"
 #include "crypto-init.h"
+#include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "json.h"
