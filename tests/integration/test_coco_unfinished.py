@@ -220,16 +220,14 @@ def test_a_guest_that_ran_and_died(fake, words, end, status, source, cause):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SEV and SEV-ES lock guest memory, which needs root")
 @pytest.mark.parametrize(("options", "right"), [((), True), (("--coco-policy=nosend",), False)], ids=["its policy", "another policy"])
-def test_a_session_for_another_launch(files, tmp_path, options, right):
+def test_a_session_for_another_launch(files, tmp_path, platform, options, right):
     """Refused when QEMU starts its launch: said of the session, not of an ID block, and without a guest."""
     program, qemu = build_folder() / "cli" / "cvmspawn", find_qemu() or skip_or_fail("no QEMU of version 9.1 or later here")
-    identity = tmp_path / "platform"
-    subprocess.run([program, "sevsim", f"--platform={identity}", "--", "true"], check=True, capture_output=True, timeout=SECONDS)
-    certs = [f"--certs={identity / name}.cert" for name in ("pek", "oca", "cek-signed", "ask", "ark")]
-    subprocess.run([program, "session", *certs, f"--insecure-root={identity / 'ark.cert'}", "--policy=0x3", identity / "pdh.cert"],
+    certs = [f"--certs={platform / name}.cert" for name in ("pek", "oca", "cek-signed", "ask", "ark")]
+    subprocess.run([program, "session", *certs, f"--insecure-root={platform / 'ark.cert'}", "--policy=0x3", platform / "pdh.cert"],
                    cwd=tmp_path, check=True, capture_output=True, timeout=SECONDS)
     ended = Ended(subprocess.run(
-        [program, "sevsim", "--json", f"--platform={identity}", "--", program, f"--qemu={qemu}", "--ram=256M", "--coco=sev",
+        [program, "sevsim", "--json", f"--platform={platform}", "--", program, f"--qemu={qemu}", "--ram=256M", "--coco=sev",
          f"--firmware={files / 'firmware.fd'}", f"--linux={files / 'kernel'}", f"--initrd={files / 'initrd'}", "--status-fd=2",
          "--dh-cert=vm_godh.b64", "--session=vm_session.b64", *options],
         cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False))
