@@ -113,3 +113,24 @@ int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret) {
                 snp_result_done(ret);
         }
 }
+
+void snp_kds_missing(const SnpResult *result, SnpGeneration stated, SnpKdsItem ret[static SNP_KDS_ITEMS_MAX],
+                size_t *ret_n) {
+        SnpKdsItem leaf = item_of(result, stated, SNP_KDS_VCEK, _SNP_KDS_KIND_INVALID);
+        size_t n = 0;
+
+        *ret_n = 0;
+        if ((result->verdict != VERDICT_COLLATERAL_UNAVAILABLE && !is_wrong_hint(result)) ||
+                        leaf.generation < 0)
+                return;
+        if (result->step == SNP_STEP_REVOCATION)
+                ret[n++] = item_of(result, stated, SNP_KDS_VCEK_CRL, SNP_KDS_VLEK_CRL);
+        else {
+                if (lacks_leaf(result) && leaf.kind < 0)
+                        return; /* VLEKs come from the cloud provider */
+                if (lacks_leaf(result))
+                        ret[n++] = leaf;
+                ret[n++] = item_of(result, stated, SNP_KDS_VCEK_CHAIN, SNP_KDS_VLEK_CHAIN);
+        }
+        *ret_n = n;
+}

@@ -330,11 +330,15 @@ static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const 
 }
 
 static int open_cache(const char *path) {
-        int r = make_directories(path), fd;
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
 
-        if (r < 0)
-                return r;
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        /* A confined process may not make any, and need not. */
+        if (fd < 0 && errno == ENOENT) {
+                r = make_directories(path);
+                if (r < 0)
+                        return r;
+                fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
         return fd < 0 ? -errno : fd;
 }
 

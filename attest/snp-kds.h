@@ -68,3 +68,9 @@ _warn_unused_result_ int snp_kds_fetch_bytes(
  * be had; then the sentence says why. A VCEK of another TCB or chip that came unasked, from the host's table or a directory, is
  * no reason to reject before the service was asked for the right one. */
 _warn_unused_result_ int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret);
+
+/* What would have to be fetched for another verdict, for whoever fetches elsewhere; *ret_n is 0 if nothing would help. The items point into
+ * *result. */
+#define SNP_KDS_ITEMS_MAX 2u
+void snp_kds_missing(const SnpResult *result, SnpGeneration stated, SnpKdsItem ret[static SNP_KDS_ITEMS_MAX],
+                size_t *ret_n);

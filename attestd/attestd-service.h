@@ -71,6 +71,9 @@ struct Service {
         const ServiceFile *snp_files; /* borrowed */
         size_t n_snp_files;
         const char *kds_cache;
+        /* Asks for a file of AMD's key service to be put into kds_cache, "NAME PATH", without waiting: as cek_fetch. */
+        int (*kds_fetch)(void *userdata, const char *what);
+        void *kds_fetch_data;
         RandomFunction random;
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */

@@ -19,7 +19,8 @@
 #include "snp-policy.h"
 #include "strutil.h"
 
-#define CERTS_SIZE_MAX 40000u /* a certificate table has 16 KiB; all in a body of 64 KiB */
+#define KDS_FETCH_SECONDS 2u
+#define CERTS_SIZE_MAX    40000u /* a certificate table has 16 KiB; all in a body of 64 KiB */
 
 typedef struct Evidence {
         uint8_t launch_id[LAUNCH_ID_SIZE];
@@ -153,6 +154,35 @@ static int refuse_policy(const Service *s, const StoreLaunch *l, const SnpViolat
         return r < 0 ? r : refuse(s, l, reply, "policy-not-met", detail);
 }
 
+/* Has what is missing fetched: 1 it may come, 0 it is not to be had. */
+static int want(const Service *s, const SnpResult *result) {
+        SnpKdsItem items[SNP_KDS_ITEMS_MAX];
+        size_t n = 0;
+        bool coming = false;
+
+        if (!s->kds_cache || !s->kds_fetch)
+                return 0;
+        snp_kds_missing(result, _SNP_GENERATION_INVALID, items, &n);
+        FOREACH_ARRAY(item, items, n) {
+                _cleanup_free_ char *name = NULL, *path = NULL, *what = NULL;
+                int r = snp_kds_file(item, &name, NULL);
+
+                if (r >= 0)
+                        r = snp_kds_path(item, &path, NULL);
+                if (r < 0)
+                        return r == -ENOMEM ? r : 0; /* a masked chip */
+                if (asprintf(&what, "%s %s", name, path) < 0) {
+                        what = NULL;
+                        return -ENOMEM;
+                }
+                r = s->kds_fetch(s->kds_fetch_data, what);
+                if (r < 0)
+                        return r;
+                coming = coming || r > 0;
+        }
+        return coming;
+}
+
 /* 1: the report is genuine and says what it must; else the reply is made. */
 static int judge(const Service *s, const Registration *reg, const StoreLaunch *l, const Evidence *e,
                 Reply *reply) {
@@ -167,11 +197,21 @@ static int judge(const Service *s, const Registration *reg, const StoreLaunch *l
                 r = verify(s, e, &pool, &result);
         if (r < 0)
                 return r;
+        r = result.authentic ? 0 : want(s, &result);
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                reply->retry_after = KDS_FETCH_SECONDS;
+                return reply_problem(reply, 503, "vcek-pending", "A certificate is being fetched",
+                                "AMD's certificates for this chip are on their way: ask again with the same "
+                                "body");
+        }
         if (result.verdict == VERDICT_COLLATERAL_UNAVAILABLE)
                 return reply_problem(reply, 424, "collateral-missing", "A certificate is missing",
-                                "%s: send the VCEK or VLEK and the ASK in certs, or have the service's "
-                                "operator add them",
-                                result.sentence ?: "of the report's chain");
+                                "of the report's chain, step %s: send the VCEK or VLEK and the ASK in "
+                                "certs, or "
+                                "have the service's operator add them",
+                                snp_step_to_string(result.step));
         if (!result.authentic) {
                 if (asprintf(&detail, "the report is not authentic, step %s",
                                     snp_step_to_string(result.step)) < 0) {

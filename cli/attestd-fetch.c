@@ -4,7 +4,8 @@
  * --cek-store. The child is started before anything secret is read and keeps the network; the daemon, which gives the network up, asks
  * it over a socket pair and never waits: whoever needs the certificate is told to come again.
  *
- * A message is a chip's id in hexadecimal; the answer is the same with '+' (it lies in the store) or '-' in front. */
+ * A message is a chip's id in hexadecimal; for SNP the name of a file in the --kds-cache, a blank, and its path at the key service. The
+ * answer is the same with '+' (it lies in the store) or '-' in front. */
 
 #include <errno.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include "fd.h"
 #include "http-client.h"
 #include "log.h"
+#include "snp-kds.h"
 #include "strutil.h"
 
 #define KDS_URL         "https://kdsintf.amd.com"
@@ -43,11 +45,45 @@ static bool is_cek(const uint8_t *data, size_t size) {
         return c && size == SEV_CERT_SIZE && sev_chain_add(c, data, size, false, NULL) >= 0 && c->has_cek;
 }
 
+/* What holds certificates of the names that AMD uses is kept; whether they are the right ones, and genuine, the service finds out. */
+static bool is_collateral(const uint8_t *data, size_t size) {
+        _cleanup_(snp_collateral_done) SnpCollateral c = {};
+
+        return size > 0 &&
+                        snp_collateral_add(&c, data, size, "AMD's key service", /* named= */ false, NULL) >=
+                        0;
+}
+
+/* "NAME PATH": SNP's certificates. */
+static int fetch_snp(const AttestdArgs *a, HttpClient *client, const char *what, const char *path) {
+        _cleanup_(http_answer_done) HttpAnswer answer = {};
+        _cleanup_free_ char *url = NULL, *file = NULL;
+        int r;
+
+        if (asprintf(&url, "%s%s", a->kds_url ?: KDS_URL, path) < 0) {
+                url = NULL;
+                return -ENOMEM;
+        }
+        if (asprintf(&file, "%s/%.*s", a->kds_cache, (int) strcspn(what, " "), what) < 0) {
+                file = NULL;
+                return -ENOMEM;
+        }
+        r = http_client_get(client, url, SNP_KDS_ANSWER_MAX, TIMEOUT_SECONDS, &answer, NULL);
+        if (r < 0)
+                return r;
+        if (answer.status != 200 || !is_collateral(answer.body, answer.size))
+                return -ENOENT;
+        return file_write_atomic(file, answer.body, answer.size, 0644, ATOMIC_FILE_REPLACE);
+}
+
 static int fetch(const AttestdArgs *a, HttpClient *client, const char *id) {
         _cleanup_(http_answer_done) HttpAnswer answer = {};
         _cleanup_free_ char *url = NULL, *path = NULL;
+        const char *blank = strchr(id, ' ');
         int r;
 
+        if (blank)
+                return fetch_snp(a, client, id, blank + 1);
         if (asprintf(&url, "%s/cek/id/%s", a->kds_url ?: KDS_URL, id) < 0) {
                 url = NULL;
                 return -ENOMEM;
@@ -71,10 +107,14 @@ static int confine_child(const AttestdArgs *a) {
                 "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/resolv.conf", "/etc/hosts",
                 "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
                 "/run/systemd/resolve", "/run/resolvconf", "/run/nscd" };
-        ConfinePath paths[1 + ELEMENTSOF(readable)] = { { a->cek_store, true } };
-        size_t n = 1;
+        ConfinePath paths[2 + ELEMENTSOF(readable)];
+        size_t n = 0;
         int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : confine_no_new_privileges();
 
+        if (a->cek_store)
+                paths[n++] = (ConfinePath) { a->cek_store, true };
+        if (a->kds_cache)
+                paths[n++] = (ConfinePath) { a->kds_cache, true };
         FOREACH_ARRAY(path, readable, ELEMENTSOF(readable))
                 if (access(*path, F_OK) >= 0)
                         paths[n++] = (ConfinePath) { *path, false };

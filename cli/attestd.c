@@ -271,9 +271,10 @@ static int run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **re
         if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
                 return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
                                 a->prefix);
-        if (a->online && !a->cek_store)
+        if (a->online && !a->cek_store && !a->kds_cache)
                 return error_set(reterr, -EINVAL,
-                                "--online needs --cek-store=DIR, where what was fetched is kept");
+                                "--online needs --cek-store=DIR or --kds-cache=DIR, where what was fetched "
+                                "is kept");
         if (a->as && !a->answer)
                 return error_set(reterr, -EINVAL, "--as= belongs to --answer=");
         if (a->answer && (a->add_owner || a->dev || a->online))
@@ -299,9 +300,13 @@ static int run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **re
                                 a->insecure_snp_root);
         if (a->answer)
                 return attestd_answer(a, &w, ret_status, reterr);
-        if (fetch.fd >= 0) {
+        if (fetch.fd >= 0 && a->cek_store) {
                 w.service.cek_fetch = attestd_fetch_ask;
                 w.service.cek_fetch_data = &fetch;
+        }
+        if (fetch.fd >= 0 && a->kds_cache) {
+                w.service.kds_fetch = attestd_fetch_ask;
+                w.service.kds_fetch_data = &fetch;
         }
         return serve(&d, a, &w, reterr);
 }

@@ -20,11 +20,11 @@ typedef struct AttestdArgs {
         bool dev, online, plain, no_cache, help;
 } AttestdArgs;
 
-#define FETCH_ID_MAX  128u /* digits */
+#define FETCH_ID_MAX  448u /* a chip's id, or name and path of a certificate with that id in both */
 #define FETCH_ENTRIES 64u
 
 typedef struct FetchEntry {
-        char id[FETCH_ID_MAX + 1]; /* of a chip, hexadecimal; "": none */
+        char id[FETCH_ID_MAX + 1]; /* what was asked for; "": none */
         int64_t failed;            /* when; 0: not answered yet */
 } FetchEntry;
 
@@ -82,7 +82,7 @@ _warn_unused_result_ int attestd_listen(
 /* Before anything secret is read: the child keeps what is in memory now. */
 _warn_unused_result_ int attestd_fetch_start(const AttestdArgs *a, AttestdFetch *f, char **reterr);
 void attestd_fetch_done(AttestdFetch *f);
-/* As Service.cek_fetch. Never waits. */
+/* As Service.cek_fetch and Service.kds_fetch. Never waits. */
 int attestd_fetch_ask(void *userdata, const char *id);
 /* Gives up everything that serving does not need; for good. */
 _warn_unused_result_ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr);

@@ -7,6 +7,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import http.server
 import json
 import shutil
 import socket
@@ -182,6 +183,41 @@ def test_the_service_comes_late(service, tree, tmp_path):
         assert guest.end()[0] == 0
         assert process.poll() in (None, 0)
     assert guest.dropped()
+
+
+def test_the_service_fetches_certificates(tree, platform, tmp_path):
+    """A host without certificates, as upstream KVM is: the service gets them from AMD's key service, and the guest asks again."""
+    asked = []
+
+    class Amd(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            data = (platform / ("vcek-chain.pem" if self.path.endswith("/cert_chain") else "vcek.der")).read_bytes()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    amd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Amd)
+    threading.Thread(target=amd.serve_forever, daemon=True).start()
+    (tmp_path / "kds").mkdir()
+    s = Service(tmp_path, f"--insecure-snp-root={platform}/ark.pem", f"--kds-cache={tmp_path}/kds", "--online",
+                f"--kds=http://localhost:{amd.server_port}")  # fmt: skip
+    try:
+        key = register(s)
+        guest, status, error = attest(tmp_path, tree(DIGEST, "--no-certs"), s, key)
+        assert status == 0 and "status 503" in error, error
+        assert guest.dropped()
+        assert len(asked) == 2 and len(list((tmp_path / "kds").iterdir())) == 2, asked
+        # what is kept is not asked for again
+        (tmp_path / "second").mkdir()
+        assert attest(tmp_path / "second", tmp_path / "tsm", s, key)[1] == 0 and len(asked) == 2
+    finally:
+        s.stop()
+        amd.shutdown()
 
 
 def test_held_for_the_owner(service, tree, tmp_path):

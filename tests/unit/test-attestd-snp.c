@@ -198,6 +198,62 @@ static void certificates_here_or_nowhere(void **state) {
         assert_int_equal(snp_validate(w, &g, false), 200);
 }
 
+static struct {
+        char what[4][512];
+        unsigned n;
+        int answer;
+} fetched;
+
+static int fetch(_unused_ void *userdata, const char *what) {
+        if (fetched.n < ELEMENTSOF(fetched.what))
+                (void) snprintf(fetched.what[fetched.n], sizeof(fetched.what[0]), "%s", what);
+        fetched.n++;
+        return fetched.answer;
+}
+
+/* What is missing is asked for by name and path, nobody waits, and nothing is counted; so also for yesterday's VCEK from the host. */
+static void certificates_are_fetched_elsewhere(void **state) {
+        static const char chip[] = "0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"
+                                   "2122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f40";
+        _cleanup_free_ char *leaf = NULL;
+        _cleanup_(guest_done) Guest g;
+        FakeCertificate old = {};
+        World *w = *state;
+        SnpTcb before;
+
+        guest_init(&g, &milan);
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, snp_good), 201);
+        assert_int_equal(snp_launch(w, &g), 200);
+        w->s.kds_cache = w->folder;
+        w->s.kds_fetch = fetch;
+        fetched.answer = 1;
+        for (unsigned i = 0; i < 5; i++) {
+                fetched.n = 0;
+                assert_int_equal(snp_validate(w, &g, false), 503);
+                assert_problem(w, 503, "vcek-pending");
+                assert_true(w->reply.retry_after > 0);
+        }
+        assert_int_equal(fetched.n, 2);
+        assert_true(asprintf(&leaf,
+                                    "milan-vcek-%s-04010000000018db.der "
+                                    "/vcek/v1/Milan/%s?blSPL=04&teeSPL=01&snpSPL=24&ucodeSPL=219",
+                                    chip, chip) > 0);
+        assert_string_equal(fetched.what[0], leaf);
+        assert_string_equal(fetched.what[1], "milan-vcek-chain.pem /vcek/v1/Milan/cert_chain");
+
+        before = g.tcb;
+        before.part[SNP_TCB_MICROCODE] = 200;
+        fake_vcek(&milan, &before, g.chip, &old);
+        free(g.vcek.data);
+        g.vcek = fake_certificate_make(&old);
+        fake_certificate_done(&old);
+        assert_int_equal(snp_validate(w, &g, true), 503);
+        fetched.answer = 0; /* not to be had */
+        assert_int_equal(snp_validate(w, &g, false), 424);
+        assert_int_equal(snp_validate(w, &g, true), 403);
+        assert_problem(w, 403, "report-not-authentic");
+}
+
 /* One thing spoilt each time: what the answer says, and that it counts. */
 static void refusals(void **state) {
         static const struct {
@@ -463,6 +519,7 @@ int main(void) {
                 cmocka_unit_test(packets),
                 cmocka_unit_test_setup_teardown(released_once_and_repeated, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(certificates_here_or_nowhere, snp_setup, teardown),
+                cmocka_unit_test_setup_teardown(certificates_are_fetched_elsewhere, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(replays, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(too_many, snp_setup, teardown),
