@@ -46,7 +46,7 @@ static const OptionRow rows[] = {
         { "allow-debug", 0, OPTION_NONE, NULL, NULL, "take a policy that lets the host read the guest", NULL,
                         option_set_true, AT(allow_debug), 0 },
         DESK_ROWS,
-        { "help", 'h', OPTION_NONE, NULL, "Help", "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_HELP_ROWS(DomainArgs, common),
 };
 
 static const OptionTable table = {
@@ -211,50 +211,35 @@ static int check_usage(const DomainArgs *a, char *const *words, char **reterr) {
         return 0;
 }
 
-static int run(int argc, char **argv, DomainArgs *a, Verdict *ret, char **reterr) {
+static int run(int argc, char **argv, char **reterr) {
         _cleanup_(attestor_outcome_done) AttestorOutcome o = {};
+        _cleanup_(arguments_done) DomainArgs a = {};
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_(domain_done) Domain d = {};
-        int r;
-
-        r = options_parse(&table, argc, argv, a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                *ret = VERDICT_AUTHENTIC;
-                return 0;
-        }
-        r = check_usage(a, words, reterr);
-        if (r >= 0)
-                r = domain_open(a, words[0], &d, reterr);
-        if (r < 0)
-                return r;
-        r = attest(a, &d, &o, reterr);
-        *ret = r == -EPERM ? VERDICT_POLICY_NOT_MET : r < 0 ? VERDICT_UNVERIFIED : o.verdict;
-        if (r >= 0 && o.verdict != VERDICT_AUTHENTIC)
-                r = error_set(reterr, -EKEYREJECTED, "refused: %s",
-                                o.reason ?: verdict_to_string(o.verdict));
-        if (r < 0)
-                stop(a, &d);
-        return r;
-}
-
-int main(int argc, char **argv) {
-        _cleanup_(arguments_done) DomainArgs a = {};
-        _cleanup_free_ char *error = NULL;
-        Verdict verdict = VERDICT_UNVERIFIED;
+        Verdict verdict;
         int r;
 
         secret_forbid_core();
-        log_open("cvmspawn attest-domain", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
         desk_args_init(&a.desk);
-        r = run(argc, argv, &a, &verdict, &error);
-        if (r < 0) {
-                (void) log_failure(r, error);
-                return verdict == VERDICT_AUTHENTIC ? 1 : verdict_exit_status(verdict);
-        }
-        return fflush(stdout) != 0 ? 1 : 0;
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        r = check_usage(&a, words, reterr);
+        if (r >= 0)
+                r = domain_open(&a, words[0], &d, reterr);
+        if (r < 0)
+                return r;
+        r = attest(&a, &d, &o, reterr);
+        verdict = r == -EPERM ? VERDICT_POLICY_NOT_MET : r < 0 ? VERDICT_UNVERIFIED : o.verdict;
+        if (r >= 0 && o.verdict != VERDICT_AUTHENTIC)
+                r = error_set(reterr, -EKEYREJECTED, "refused: %s",
+                                o.reason ?: verdict_to_string(o.verdict));
+        if (r >= 0)
+                return 0;
+        stop(&a, &d);
+        return verb_failed(verdict_exit_status(verdict), r, reterr);
+}
+
+int main(int argc, char **argv) {
+        return verb_main(&table, argc, argv, run);
 }

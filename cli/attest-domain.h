@@ -15,13 +15,15 @@
 #include "libvirt-client.h"
 #include "macro.h"
 #include "owner-desk.h"
+#include "verb.h"
 
 typedef struct DomainArgs {
         DeskArgs desk; /* the first: its rows want it so */
         char *connect, *launch_id, *on_refusal, *policy;
         char **expect;
         char *firmware, *kernel, *initrd, *cmdline, *vcpus, *cpu;
-        bool allow_debug, help;
+        bool allow_debug;
+        VerbCommon common;
 } DomainArgs;
 static_assert(offsetof(DomainArgs, desk) == 0, "as its rows want it");
 

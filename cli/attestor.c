@@ -15,17 +15,17 @@
 #include "owner-desk.h"
 #include "secret.h"
 #include "strutil.h"
+#include "verb.h"
 
 typedef struct Arguments {
         DeskArgs desk;
-        bool help;
+        VerbCommon common;
 } Arguments;
 static_assert(offsetof(Arguments, desk) == 0, "as its rows want it");
 
 static const OptionRow rows[] = {
         DESK_ROWS,
-        { "help", 'h', OPTION_NONE, NULL, "Help", "print this text", NULL, option_set_true,
-                        offsetof(Arguments, help), 0 },
+        VERB_HELP_ROWS(Arguments, common),
 };
 
 static const OptionTable table = {
@@ -44,42 +44,29 @@ static void arguments_done(Arguments *a) {
         desk_args_done(&a->desk);
 }
 
-static int run(int argc, char **argv, Arguments *a, char **reterr) {
+static int run(int argc, char **argv, char **reterr) {
         AttestorChannel channel = { STDIN_FILENO, STDOUT_FILENO };
         const AttestorPatience patience = { attestor_channel_notice, attestor_channel_pause, &channel };
+        _cleanup_(arguments_done) Arguments a = {};
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_attestor_ Attestor *attestor = NULL;
         int r;
 
-        r = options_parse(&table, argc, argv, a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                return 0;
-        }
+        secret_forbid_core();
+        desk_args_init(&a.desk);
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "'%s': there are no arguments but options", words[0]);
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return -errno;
-        r = desk_attestor_new(&a->desk, &patience, &attestor, reterr);
-        if (r >= 0 && a->desk.unverified)
+        r = desk_attestor_new(&a.desk, &patience, &attestor, reterr);
+        if (r >= 0 && a.desk.unverified)
                 log_warning("the platform is not verified: whoever made its PDH will know the keys");
         return r < 0 ? r : attestor_serve(attestor, channel.in, channel.out, reterr);
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(arguments_done) Arguments a = {};
-        _cleanup_free_ char *error = NULL;
-        int r;
-
-        secret_forbid_core();
-        log_open("cvmspawn attestor", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        desk_args_init(&a.desk);
-        r = run(argc, argv, &a, &error);
-        if (r < 0)
-                return log_failure(r, error), 1;
-        return fflush(stdout) != 0 ? 1 : 0;
+        return verb_main(&table, argc, argv, run);
 }

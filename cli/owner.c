@@ -15,13 +15,14 @@
 #include "owner.h"
 #include "secret.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define ANSWER_MAX      (64u * 1024 * 1024)
 #define TIMEOUT_SECONDS 60u
 
 typedef struct Arguments {
         char *url, *ca, *token_file, *cert, *key, *secrets, *json;
-        bool help;
+        VerbCommon common;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -43,7 +44,7 @@ static const OptionRow rows[] = {
                         AT(secrets), 0 },
         { "json", 0, OPTION_REQUIRED, "STYLE", "Output", "pretty (default) or short", "pretty short",
                         option_set_string, AT(json), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_HELP_ROWS(Arguments, common),
 };
 
 static const OptionTable table = {
@@ -237,45 +238,30 @@ static int request(const Arguments *a, const Verb *v, char *const *words, HttpAn
         return http_client_request(client, &q, ANSWER_MAX, ret, reterr);
 }
 
-static int run(int argc, char **argv, Arguments *a, int *ret_status, char **reterr) {
+static int run(int argc, char **argv, char **reterr) {
         _cleanup_(http_answer_done) HttpAnswer answer = {};
+        _cleanup_(arguments_done) Arguments a = {};
         _cleanup_strv_free_ char **words = NULL;
+        int status = 0, r;
         const Verb *v;
-        int r;
 
-        r = options_parse(&table, argc, argv, a, &words, reterr);
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                return 0;
-        }
-        if (a->json && !streq(a->json, "pretty") && !streq(a->json, "short"))
-                return error_set(reterr, -EINVAL, "--json: expected pretty or short, not '%s'", a->json);
-        r = find_verb(a, words, &v, reterr);
+        secret_forbid_core();
+        js_erase_memory();
+        r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (a.json && !streq(a.json, "pretty") && !streq(a.json, "short"))
+                return error_set(reterr, -EINVAL, "--json: expected pretty or short, not '%s'", a.json);
+        r = find_verb(&a, words, &v, reterr);
         if (r >= 0)
-                r = request(a, v, words, &answer, reterr);
+                r = request(&a, v, words, &answer, reterr);
         if (r == -EHOSTUNREACH || r == -ETIMEDOUT)
-                *ret_status = 4;
-        if (r < 0)
-                return r;
-        return show(a, v, strv_length(words) > 2 ? words[2] : NULL, &answer, ret_status, reterr);
+                return verb_failed(4, r, reterr);
+        if (r >= 0)
+                r = show(&a, v, strv_length(words) > 2 ? words[2] : NULL, &answer, &status, reterr);
+        return r < 0 ? (status > 0 ? verb_failed(status, r, reterr) : r) : status;
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(arguments_done) Arguments a = {};
-        _cleanup_free_ char *error = NULL;
-        int status = 0, r;
-
-        secret_forbid_core();
-        log_open("cvmspawn owner", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        js_erase_memory();
-        r = run(argc, argv, &a, &status, &error);
-        if (r < 0) {
-                (void) log_failure(r, error);
-                return status > 0 ? status : 1;
-        }
-        return fflush(stdout) != 0 ? 1 : status;
+        return verb_main(&table, argc, argv, run);
 }

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "options.h"
 #include "strutil.h"
+#include "verb.h"
 
 #define BODY_MAX        (64u * 1024)  /* what cvmspawn-attestd takes */
 #define ANSWER_MAX      (128u * 1024) /* what cvmspawn-guest-attest takes */
@@ -30,7 +31,7 @@
 
 typedef struct Arguments {
         char *url, *ca, *connect;
-        bool help;
+        VerbCommon common;
 } Arguments;
 
 #define AT(member) offsetof(Arguments, member)
@@ -45,7 +46,7 @@ static const OptionRow rows[] = {
         { "connect", 0, OPTION_REQUIRED, "PATH", "Guest",
                         "the socket of the guest's port, instead of standard input\nand output", "@file",
                         option_set_string, AT(connect), 0 },
-        { "help", 'h', OPTION_NONE, NULL, NULL, "print this text", NULL, option_set_true, AT(help), 0 },
+        VERB_HELP_ROWS(Arguments, common),
 };
 
 static const OptionTable table = {
@@ -234,30 +235,35 @@ static int connect_to(const char *path, char **reterr) {
         return TAKE_FD(fd);
 }
 
-static int run(int argc, char **argv, Arguments *a, char **reterr) {
+static void arguments_done(Arguments *a) {
+        free(a->url);
+        free(a->ca);
+        free(a->connect);
+}
+
+static int run(int argc, char **argv, char **reterr) {
+        _cleanup_(arguments_done) Arguments a = {};
         Relay relay = {
-                .args = a, .in = STDIN_FILENO, .out = STDOUT_FILENO, .tokens = BURST, .refilled = time(NULL)
+                .args = &a, .in = STDIN_FILENO, .out = STDOUT_FILENO, .tokens = BURST, .refilled = time(NULL)
         };
         _cleanup_http_client_ HttpClient *client = NULL;
         _cleanup_strv_free_ char **words = NULL;
         _cleanup_close_ int fd = -EBADF;
-        int r = options_parse(&table, argc, argv, a, &words, reterr);
+        int r = verb_parse(&table, argc, argv, &a, &a.common, &words, reterr);
 
-        if (r < 0)
-                return r;
-        if (a->help) {
-                options_help(&table, stdout);
-                return 0;
-        }
+        if (r != 0)
+                return r < 0 ? r : 0;
         if (words)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        if (!a->url || (!startswith(a->url, "https://") && !startswith(a->url, "http://")) ||
-                        endswith(a->url, "/"))
+        if (!a.url || (!startswith(a.url, "https://") && !startswith(a.url, "http://")) ||
+                        endswith(a.url, "/"))
                 return error_set(reterr, -EINVAL,
                                 "--attestation-service=: expected https://HOST[:PORT]/vm/ID, not '%s'",
-                                a->url ?: "");
-        if (a->connect) {
-                fd = connect_to(a->connect, reterr);
+                                a.url ?: "");
+        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return -errno;
+        if (a.connect) {
+                fd = connect_to(a.connect, reterr);
                 if (fd < 0)
                         return fd;
                 relay.in = relay.out = fd;
@@ -268,19 +274,5 @@ static int run(int argc, char **argv, Arguments *a, char **reterr) {
 }
 
 int main(int argc, char **argv) {
-        _cleanup_free_ char *error = NULL;
-        Arguments a = {};
-        int r;
-
-        log_open("cvmspawn relay", /* quiet= */ false);
-        if (options_dump_requested(&table, argc, argv))
-                return 0;
-        (void) signal(SIGPIPE, SIG_IGN);
-        r = run(argc, argv, &a, &error);
-        free(a.url);
-        free(a.ca);
-        free(a.connect);
-        if (r < 0)
-                return log_failure(r, error), 1;
-        return fflush(stdout) != 0 ? 1 : 0;
+        return verb_main(&table, argc, argv, run);
 }
