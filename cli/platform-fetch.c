@@ -13,6 +13,7 @@
 #include "error.h"
 #include "fd.h"
 #include "http-client.h"
+#include "log.h"
 #include "strutil.h"
 
 #define KDS_URL         "https://kdsintf.amd.com"
@@ -203,6 +204,6 @@ int platform_fetch(const PlatformArgs *a, const SevChainPolicy *policy, SevChain
         if (r < 0 && r != -ENOENT)
                 return error_set(reterr, r, "%s", error ?: strerror(-r));
         if (r == -ENOENT && error)
-                (void) fprintf(stderr, "cvmspawn: %s\n", error);
+                log_notice("%s", error);
         return 0;
 }

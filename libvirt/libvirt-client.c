@@ -64,9 +64,7 @@ static int load(char **reterr) {
         handle = dlopen(LIBVIRT_SONAME, RTLD_NOW | RTLD_LOCAL);
         if (!handle)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "libvirt's client library cannot be loaded (%s): install libvirt0, or give "
-                                "everything on "
-                                "the command line",
+                                "libvirt's client library cannot be loaded (%s): install libvirt0",
                                 dlerror());
 #define FUNCTION(result, name, arguments)                                                                   \
         lib.name = (typeof(lib.name)) dlsym(handle, #name);                                                 \

@@ -55,9 +55,7 @@ static int load(char **reterr) {
         for (size_t i = 0; i < ELEMENTSOF(names) && !handle; i++)
                 handle = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
         if (!handle)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "libxml2 cannot be loaded: install it, or give everything on the command "
-                                "line");
+                return error_set(reterr, -EOPNOTSUPP, "libxml2 cannot be loaded: install it");
 #define FUNCTION(result, name, arguments)                                                                   \
         lib.name = (typeof(lib.name)) dlsym(handle, #name);                                                 \
         if (!lib.name) {                                                                                    \
