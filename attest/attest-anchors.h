@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Whom we believe: the roots of AMD's hierarchies, named by the SHA-256 of their SubjectPublicKeyInfo. From Milan on
+/* The trust anchors: the roots of AMD's hierarchies, named by the SHA-256 of their SubjectPublicKeyInfo. From Milan on
  * the same key signs the SEV-format chain (SEV, SEV-ES) and the X.509 chain (SEV-SNP). A root that arrives with the
  * evidence is used only if its key is one of these, or one that the caller named. */
 

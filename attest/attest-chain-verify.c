@@ -9,6 +9,7 @@
 
 #include "crypto-ec.h"
 #include "crypto-rsa.h"
+#include "strutil.h"
 
 /* ARK: anchor, self signed; ASK, CEK; OCA; PEK twice; PDH. A chain with fewer checks is not authentic, whatever they say. */
 #define STEPS_OF_A_WHOLE_CHAIN 8u
@@ -102,7 +103,8 @@ static int verify_ark(const SevChain *chain, const SevChainPolicy *policy, SevCh
         report->generation = anchor->generation;
 
         if (memcmp(chain->ark.key_id, chain->ark.certifying_id, AMD_CERT_KEY_ID_SIZE) != 0)
-                return add_step(report, "ARK", "self signed", VERDICT_NOT_AUTHENTIC, "names another signer");
+                return add_step(report, "ARK", "self signed", VERDICT_NOT_AUTHENTIC,
+                                "names a different signer");
         if (!chain->ark.has_signature && policy->accept_unsigned_ark)
                 r = add_step(report, "ARK", "self signed", VERDICT_AUTHENTIC,
                                 "has no signature; accepted on request, since its key is pinned");
@@ -132,7 +134,7 @@ static int verify_ask(const SevChain *chain, const RsaKey *ark, SevChainReport *
                                 "its ARK is not authentic");
         if (memcmp(chain->ask.certifying_id, chain->ark.key_id, AMD_CERT_KEY_ID_SIZE) != 0)
                 return add_step(report, "ASK", "signed by ARK", VERDICT_NOT_AUTHENTIC,
-                                "names another signer: ASK and ARK are of different generations");
+                                "names a different signer: ASK and ARK are of different generations");
         if (chain->ask.number_size != chain->ark.number_size || !chain->ask.has_signature)
                 return add_step(report, "ASK", "signed by ARK", VERDICT_NOT_AUTHENTIC, "key sizes differ");
         r = rsa_key_verify_pss(ark, amd_hash(&chain->ark), chain->ask.raw, chain->ask.signed_size,
@@ -168,8 +170,7 @@ static int verify_cek(const SevChain *chain, const RsaKey *ask, SevChainReport *
         s = find_signature(&chain->cek, SEV_USAGE_ASK, &n);
         if (n == 0)
                 return add_step(report, "CEK", "signed by ASK", VERDICT_COLLATERAL_UNAVAILABLE,
-                                "AMD's signature is missing: fetch the signed CEK of this chip from AMD's "
-                                "key service");
+                                "AMD's signature is missing: fetch the signed CEK of this chip from AMD's key service");
         if (n > 1)
                 return add_step(report, "CEK", "signed by ASK", VERDICT_NOT_AUTHENTIC,
                                 "two signatures of one signer");
@@ -295,5 +296,23 @@ int sev_chain_verify(const SevChain *chain, const SevChainPolicy *policy, SevCha
 
         report.verdict = worst(&report);
         *ret = TAKE_STRUCT(report, (SevChainReport) {});
+        return 0;
+}
+
+int sev_chain_amd_holds(const SevChain *chain, const SevChainPolicy *policy, bool *ret) {
+        _cleanup_(sev_chain_report_done) SevChainReport report = {};
+        bool holds = chain->has_ask && chain->has_ark, cek = false;
+        int r = sev_chain_verify(chain, policy, &report);
+
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(step, report.steps, report.n_steps) {
+                bool is_cek = streq(step->subject, "CEK") && streq(step->check, "signed by ASK");
+
+                if (is_cek || streq(step->subject, "ARK") || streq(step->subject, "ASK"))
+                        holds = holds && step->verdict == VERDICT_AUTHENTIC;
+                cek = cek || is_cek;
+        }
+        *ret = holds && (cek || !chain->has_cek);
         return 0;
 }

@@ -48,8 +48,7 @@ static int add_sev_cert(SevChain *chain, const SevCert *c, char **reterr) {
                 /* A chip exports its CEK without AMD's signature; the service signs it on request. */
                 if (c->usage != SEV_USAGE_CEK || memcmp(slot.cert->raw, c->raw, SEV_CERT_SIGNED_SIZE) != 0)
                         return error_set(reterr, -EEXIST,
-                                        "two different %s certificates were given: do they belong to one "
-                                        "platform?",
+                                        "two different %s certificates were given: do they belong to one platform?",
                                         sev_usage_to_string(c->usage));
                 if (has_ask_signature(slot.cert))
                         return 0;
@@ -125,8 +124,7 @@ int sev_chain_add(SevChain *chain, const void *data, size_t size, bool allow_uns
                 return add_binary(chain, p, size, allow_unsigned_ark, reterr);
         if (size >= 11 && memcmp(p, "-----BEGIN ", 11) == 0)
                 return error_set(reterr, -EBADMSG,
-                                "PEM, as certificates of SEV-SNP have it; SEV and SEV-ES have a format of "
-                                "their own");
+                                "PEM, as certificates of SEV-SNP have it; SEV and SEV-ES use their own binary format");
         text = malloc(size);
         if (!text)
                 return -ENOMEM;

@@ -31,7 +31,7 @@ typedef struct SevChain {
 
 /* Reads one file: any concatenation of certificates (QEMU's pdh and cert-chain, sevctl export with or without --full, AMD's
  * ask_ark files, single certificates), raw or as base64 text. Adds to *chain. A CEK signed by AMD replaces the same CEK
- * without that signature. -EBADMSG, -EEXIST (two different certificates of one kind), with a sentence. */
+ * without that signature. -EBADMSG, -EEXIST (two different certificates of one kind), with an error message. */
 _warn_unused_result_ int sev_chain_add(
                 SevChain *chain, const void *data, size_t size, bool allow_unsigned_ark, char **reterr);
 
@@ -62,5 +62,8 @@ void sev_chain_report_done(SevChainReport *r);
 /* Checks everything that can be checked, so that the report names every problem at once. 0, or -ENOMEM, -EIO. */
 _warn_unused_result_ int sev_chain_verify(
                 const SevChain *chain, const SevChainPolicy *policy, SevChainReport *ret);
+/* Whether what AMD signs holds by itself, whatever else the chain has: the ARK is an anchor, the ASK signed by it, and the CEK, if there is one, by
+ * that. Only such certificates enter a cache. */
+_warn_unused_result_ int sev_chain_amd_holds(const SevChain *chain, const SevChainPolicy *policy, bool *ret);
 /* The first step that is not authentic, or NULL. */
 const SevChainStep *sev_chain_report_problem(const SevChainReport *r);

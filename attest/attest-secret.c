@@ -113,7 +113,7 @@ static int parse_entry(ByteReader *reader, SecretTable *t, char **reterr) {
         if (byte_reader_copy(reader, guid.bytes, sizeof(guid.bytes)) < 0 ||
                         byte_reader_le32(reader, &length) < 0)
                 return error_set(reterr, -EBADMSG,
-                                "secret table: an entry's header is cut off at offset %zu", offset);
+                                "secret table: the header of the entry at offset %zu is truncated", offset);
         if (length < SECRET_ENTRY_HEADER_SIZE ||
                         byte_reader_take(reader, length - SECRET_ENTRY_HEADER_SIZE, &p) < 0)
                 return error_set(reterr, -EBADMSG,
@@ -124,7 +124,7 @@ static int parse_entry(ByteReader *reader, SecretTable *t, char **reterr) {
                 return r;
         r = secret_table_add(t, &guid, &value);
         if (r == -EEXIST)
-                return error_set(reterr, -EBADMSG, "secret table: the GUID at offset %zu was there before",
+                return error_set(reterr, -EBADMSG, "secret table: the GUID at offset %zu is a duplicate",
                                 offset);
         return r;
 }
@@ -137,8 +137,7 @@ int secret_table_parse(const void *data, size_t size, SecretTable *ret, char **r
 
         if (byte_reader_copy(&all, guid.bytes, sizeof(guid.bytes)) < 0 ||
                         byte_reader_le32(&all, &length) < 0)
-                return error_set(reterr, -EBADMSG, "secret table: %zu bytes are too few for its header",
-                                size);
+                return error_set(reterr, -EBADMSG, "secret table: %zu bytes are less than its header", size);
         if (!guid_equal(&guid, &table_guid))
                 return error_set(reterr, -EBADMSG,
                                 "secret table: does not begin with the GUID of secret tables");
@@ -154,7 +153,7 @@ int secret_table_parse(const void *data, size_t size, SecretTable *ret, char **r
                         return r;
         }
         if (!bytes_are_zero((const uint8_t *) data + length, size - length))
-                return error_set(reterr, -EBADMSG, "secret table: bytes behind offset %u are not zero",
+                return error_set(reterr, -EBADMSG, "secret table: the bytes after offset %u are not zero",
                                 length);
         *ret = TAKE_STRUCT(t, (SecretTable) {});
         return 0;

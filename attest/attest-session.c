@@ -101,8 +101,7 @@ int sev_session_unwrap(const void *shared, size_t shared_size, const uint8_t blo
                 return r;
         if (!constant_time_equal(mac, blob + WRAP_MAC_OFFSET, sizeof(mac)))
                 return error_set(reterr, -EKEYREJECTED,
-                                "the wrapped keys are not authentic: the session was made for another "
-                                "platform, or is damaged");
+                                "the wrapped keys are not authentic: the session was made for another platform, or is damaged");
         r = crypto_aes128_ctr(wrap.kek, blob + WRAP_IV_OFFSET, blob + WRAP_TK_OFFSET, sizeof(keys), &keys);
         if (r >= 0)
                 r = policy_mac(keys.tik, policy, mac);
@@ -266,8 +265,6 @@ int sev_session_read(const void *data, size_t size, uint8_t ret[static SEV_SESSI
                 return 0;
         }
         return error_set(reterr, -EBADMSG,
-                        "not a session: expected base64 text of %u bytes (or the bytes), got %zu bytes; a "
-                        "GODH "
-                        "certificate has 2084 bytes, TIK and TEK have 16",
+                        "not a session: expected base64 text of %u bytes (or the bytes), got %zu bytes; a GODH certificate has 2084 bytes, TIK and TEK have 16",
                         SEV_SESSION_SIZE, size);
 }

@@ -37,7 +37,7 @@ _warn_unused_result_ int sev_session_new(const SevCert *pdh, uint32_t policy, Ra
                 void *userdata, SevSession *ret, char **reterr);
 void sev_session_erase(SevSession *s);
 
-/* Only the part behind the key exchange, for vectors and for the platform's side of tests. */
+/* Only the part after the key exchange, for vectors and for the platform's side of tests. */
 _warn_unused_result_ int sev_session_wrap(const void *shared, size_t shared_size,
                 const uint8_t nonce[static 16], const uint8_t iv[static 16], const SevKeys *keys,
                 uint32_t policy, uint8_t ret[static SEV_SESSION_SIZE]);
@@ -60,6 +60,6 @@ _warn_unused_result_ int sev_session_match(const uint8_t blob[static SEV_SESSION
                 uint32_t policy, SessionMatch *ret, uint32_t *ret_policy);
 
 /* A session as people hand it over: base64 text (what QEMU and libvirt want) or the 128 bytes themselves; *ret_binary
- * says which. -EBADMSG with a sentence. */
+ * says which. -EBADMSG with an error message. */
 _warn_unused_result_ int sev_session_read(const void *data, size_t size,
                 uint8_t ret[static SEV_SESSION_SIZE], bool *ret_binary, char **reterr);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Certificates and revocation lists at hand, whoever brought them: a pool to look for a path in, without any say in trust. What was
+/* The available certificates and revocation lists, from any source: a pool in which a path is searched, which decides nothing about trust. What was
  * once verified stays marked, so that a pool kept across reports verifies each certificate once. */
 
 #include <stdbool.h>
@@ -20,7 +20,7 @@ typedef struct SnpCertificate {
         char *origin;             /* owned: where it came from, for people */
         SnpRole role;
         SnpGeneration generation;
-        bool named;                       /* given by name as the leaf to use */
+        bool named;                       /* a leaf that was given by name */
         bool leaf_valid;                  /* the extensions could be read */
         SnpLeaf leaf;                     /* leaves only, if leaf_valid */
         char *leaf_error;                 /* owned: why not */
@@ -43,9 +43,11 @@ typedef struct SnpCollateral {
 
 void snp_collateral_done(SnpCollateral *c);
 
-/* Adds every certificate and revocation list found in the bytes: PEM (any number), a DER certificate or revocation list, or a
- * certificate table; told apart by content. -EBADMSG with a sentence if there is nothing of the kind, or a
- * broken one. Names that AMD does not use are an error too. */
+/* Adds every certificate and revocation list found in the bytes, told apart by content: PEM (any number, RFC 7468), DER certificates
+ * or revocation lists one after another, a certificate table, each also in a text form (evidence-form.h), or in the members of a
+ * JSON document (Azure's THIM: "vcekCert", "certificateChain"). named: the leaves among them are those to judge by. -EBADMSG
+ * with an error message that says what it looks like if there is nothing of the kind, or a broken one. Names that AMD does not use are an
+ * error too. */
 _warn_unused_result_ int snp_collateral_add(SnpCollateral *c, const void *data, size_t size,
                 const char *origin, bool named, char **reterr);
 /* The same for a table that came with a report: entries that cannot be read are skipped, the host may put anything there. */

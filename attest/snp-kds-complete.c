@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Verifying with what is at hand, and fetching what turns out to be missing. */
+/* Verifies with the certificates that are available, and fetches those that turn out to be missing. */
 
 #include <errno.h>
 #include <stdio.h>
 
 #include "error.h"
-#include "snp-kds.h"
-#include "strutil.h"
+#include "snp-kds-internal.h"
 
 #define ROUNDS_MAX 4u /* leaf, chain and revocation list: three fetches at most lie between two verdicts */
 
-/* No leaf, or one for another TCB or chip: after an update a host hands out the certificate of yesterday. */
+/* No leaf, one that is not genuine, or one for another TCB or chip: after an update a host hands out the certificate of yesterday. */
 static bool lacks_leaf(const SnpResult *r) {
-        return !r->leaf || r->step == SNP_STEP_TCB || r->step == SNP_STEP_CHIP;
+        return !r->leaf || r->step == SNP_STEP_LEAF || r->step == SNP_STEP_TCB || r->step == SNP_STEP_CHIP;
 }
 
 /* A leaf that nobody named and that is none for this report: the service may have the right one. */
@@ -22,11 +21,9 @@ static bool is_wrong_hint(const SnpResult *r) {
                         r->leaf->role == SNP_ROLE_VCEK && lacks_leaf(r);
 }
 
-/* What fails here is not genuine, whatever the report says. */
-static bool is_about_certificates(const SnpResult *r) {
-        return r->verdict == VERDICT_NOT_AUTHENTIC &&
-                        (r->step == SNP_STEP_ROOT || r->step == SNP_STEP_INTERMEDIATE ||
-                                        r->step == SNP_STEP_LEAF || r->step == SNP_STEP_EXTENSIONS);
+/* What the user named is judged, whatever the service has. */
+static bool is_final(const SnpResult *r) {
+        return r->leaf && r->leaf->named && lacks_leaf(r);
 }
 
 static SnpKdsItem item_of(const SnpResult *r, SnpGeneration stated, SnpKdsKind vcek, SnpKdsKind vlek) {
@@ -37,6 +34,7 @@ static SnpKdsItem item_of(const SnpResult *r, SnpGeneration stated, SnpKdsKind v
         };
 }
 
+/* The chain first: the leaf is verified by it before it is kept. */
 static int complete(const SnpKds *k, const SnpResult *result, SnpGeneration stated, SnpCollateral *pool,
                 char **reterr) {
         SnpKdsItem leaf = item_of(result, stated, SNP_KDS_VCEK, _SNP_KDS_KIND_INVALID),
@@ -46,38 +44,18 @@ static int complete(const SnpKds *k, const SnpResult *result, SnpGeneration stat
 
         if (leaf.generation < 0)
                 return error_set(reterr, -ENOENT,
-                                "a version 2 report does not say its processor, so that AMD's key service "
-                                "cannot be asked; state --generation");
+                                "version 2 reports do not name the processor, so AMD's key service cannot be asked; pass --generation (snpguest: -p milan)");
         if (result->step == SNP_STEP_REVOCATION)
                 return snp_kds_fetch(k, &list, pool, reterr);
-        if (lacks_leaf(result)) {
-                if (leaf.kind < 0)
-                        return error_set(reterr, -ENOENT,
-                                        "VLEK certificates come from the cloud provider, not from AMD's key "
-                                        "service; give it with --leaf");
+        if (lacks_leaf(result) && leaf.kind < 0)
+                return error_set(reterr, -ENOENT,
+                                "VLEK certificates come from the cloud provider, not from AMD's key service; pass yours with --leaf");
+        r = snp_kds_has_chain(k, &chain, pool);
+        if (r == 0)
+                r = snp_kds_fetch(k, &chain, pool, reterr);
+        if (r >= 0 && lacks_leaf(result))
                 r = snp_kds_fetch(k, &leaf, pool, reterr);
-                if (r < 0)
-                        return r;
-        }
-        return snp_kds_fetch(k, &chain, pool, reterr);
-}
-
-/* Whoever brings certificates of his own must not be able to spoil the opinion about the cache's. */
-static bool all_from_service(const SnpCollateral *c) {
-        for (size_t i = 0; i < c->n_certificates; i++)
-                if (!streq(c->certificates[i]->origin, SNP_KDS_ORIGIN))
-                        return false;
-        return true;
-}
-
-/* Forged certificates from a mirror would else be in the way at every later verification. */
-static void forget(const SnpKds *k, const SnpResult *result, SnpGeneration stated) {
-        SnpKdsItem leaf = item_of(result, stated, SNP_KDS_VCEK, _SNP_KDS_KIND_INVALID),
-                   chain = item_of(result, stated, SNP_KDS_VCEK_CHAIN, SNP_KDS_VLEK_CHAIN);
-
-        if (leaf.kind >= 0)
-                snp_kds_forget(k, &leaf);
-        snp_kds_forget(k, &chain);
+        return r < 0 ? r : 0;
 }
 
 static int append_sentence(SnpResult *r, const char *more) {
@@ -92,24 +70,32 @@ static int append_sentence(SnpResult *r, const char *more) {
         return 0;
 }
 
+static size_t pool_size(const SnpCollateral *c) {
+        return c->n_certificates + c->n_crls;
+}
+
 int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret) {
+        SnpKds trusting = *k;
+
+        trusting.trust = in->trust;
         for (unsigned round = 0;; round++) {
+                size_t before = pool_size(in->collateral);
                 _cleanup_free_ char *why = NULL;
                 int r = snp_verify(in, ret);
 
                 if (r < 0)
                         return r;
-                if (is_about_certificates(ret) && all_from_service(in->collateral))
-                        forget(k, ret, in->generation);
                 if ((ret->verdict != VERDICT_COLLATERAL_UNAVAILABLE && (round > 0 || !is_wrong_hint(ret))) ||
-                                round == ROUNDS_MAX)
+                                is_final(ret) || round == ROUNDS_MAX)
                         return 0;
-                r = complete(k, ret, in->generation, in->collateral, &why);
+                r = complete(&trusting, ret, in->generation, in->collateral, &why);
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0) /* of a wrong hint the verdict stands */
                         return ret->verdict == VERDICT_COLLATERAL_UNAVAILABLE ? append_sentence(ret, why)
                                                                               : 0;
+                if (pool_size(in->collateral) == before)
+                        return 0; /* nothing came that could change the verdict */
                 snp_result_done(ret);
         }
 }
@@ -128,9 +114,9 @@ void snp_kds_missing(const SnpResult *result, SnpGeneration stated, SnpKdsItem r
         else {
                 if (lacks_leaf(result) && leaf.kind < 0)
                         return; /* VLEKs come from the cloud provider */
+                ret[n++] = item_of(result, stated, SNP_KDS_VCEK_CHAIN, SNP_KDS_VLEK_CHAIN);
                 if (lacks_leaf(result))
                         ret[n++] = leaf;
-                ret[n++] = item_of(result, stated, SNP_KDS_VCEK_CHAIN, SNP_KDS_VLEK_CHAIN);
         }
         *ret_n = n;
 }

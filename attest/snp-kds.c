@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include "snp-kds.h"
+#include "snp-kds-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,11 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "bytes.h"
-#include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "strutil.h"
@@ -21,180 +18,7 @@
 #define BACKOFF_OUTAGE  60u
 #define RETRY_FILE_MAX  32u
 
-/* The service's words for the parts of a TCB, in the order it documents; Turin and later put fmcSPL in front. */
-static const struct {
-        SnpTcbPart part;
-        const char *name;
-} spl[] = {
-        { SNP_TCB_FMC, "fmcSPL" },
-        { SNP_TCB_BOOTLOADER, "blSPL" },
-        { SNP_TCB_TEE, "teeSPL" },
-        { SNP_TCB_SNP, "snpSPL" },
-        { SNP_TCB_MICROCODE, "ucodeSPL" },
-};
-
-static int read_identity(const SnpKdsItem *item, char **ret_hwid, SnpTcb *ret_tcb, char **reterr) {
-        size_t n = snp_generation_chip_id_size(item->generation);
-
-        if (bytes_are_zero(item->report->chip_id, sizeof(item->report->chip_id)))
-                return error_set(reterr, -ENODATA,
-                                "the host masks the chip id, so that AMD's key service cannot be asked for "
-                                "its key; "
-                                "give the VCEK with --leaf");
-        if (snp_tcb_decode(item->report->reported_tcb, item->generation, ret_tcb) < 0)
-                return error_set(reterr, -EBADMSG, "the reported TCB is not one of %s",
-                                snp_generation_product(item->generation));
-        *ret_hwid = hex_encode(item->report->chip_id, n);
-        return *ret_hwid ? 0 : -ENOMEM;
-}
-
-int snp_kds_path(const SnpKdsItem *item, char **ret, char **reterr) {
-        static const char *const fixed[] = {
-                [SNP_KDS_VCEK_CHAIN] = "/vcek/v1/%s/cert_chain",
-                [SNP_KDS_VLEK_CHAIN] = "/vlek/v1/%s/cert_chain",
-                [SNP_KDS_VCEK_CRL] = "/vcek/v1/%s/crl",
-                [SNP_KDS_VLEK_CRL] = "/vlek/v1/%s/crl",
-        };
-        _cleanup_(text_done) Text t = {};
-        _cleanup_free_ char *hwid = NULL;
-        char separator = '?';
-        SnpTcb tcb;
-        int r;
-
-        if (item->kind != SNP_KDS_VCEK) {
-                const char *kind = fixed[item->kind], *mark = strstr(kind, "%s");
-
-                text_put_n(&t, kind, (size_t) (mark - kind));
-                text_put(&t, snp_generation_product(item->generation));
-                text_put(&t, mark + 2);
-                return text_finish(&t, ret);
-        }
-        r = read_identity(item, &hwid, &tcb, reterr);
-        if (r < 0)
-                return r;
-        text_putf(&t, "/vcek/v1/%s/%s", snp_generation_product(item->generation), hwid);
-        FOREACH_ARRAY(s, spl, ELEMENTSOF(spl))
-                if (snp_generation_has_tcb_part(item->generation, s->part)) {
-                        text_putf(&t, "%c%s=%02u", separator, s->name, tcb.part[s->part]);
-                        separator = '&';
-                }
-        return text_finish(&t, ret);
-}
-
-int snp_kds_file(const SnpKdsItem *item, char **ret, char **reterr) {
-        static const char *const fixed[] = {
-                [SNP_KDS_VCEK_CHAIN] = "vcek-chain.pem",
-                [SNP_KDS_VLEK_CHAIN] = "vlek-chain.pem",
-                [SNP_KDS_VCEK_CRL] = "vcek-crl.der",
-                [SNP_KDS_VLEK_CRL] = "vlek-crl.der",
-        };
-        _cleanup_(text_done) Text t = {};
-        _cleanup_free_ char *hwid = NULL;
-        uint8_t raw[SNP_TCB_SIZE];
-        SnpTcb tcb;
-        int r;
-
-        text_putf(&t, "%s-", snp_generation_to_string(item->generation));
-        if (item->kind != SNP_KDS_VCEK) {
-                text_put(&t, fixed[item->kind]);
-                return text_finish(&t, ret);
-        }
-        r = read_identity(item, &hwid, &tcb, reterr);
-        if (r < 0)
-                return r;
-        snp_tcb_encode(&tcb, item->generation, raw);
-        text_putf(&t, "vcek-%s-", hwid);
-        for (size_t i = 0; i < sizeof(raw); i++)
-                text_putf(&t, "%02x", raw[i]);
-        text_put(&t, ".der");
-        return text_finish(&t, ret);
-}
-
-static bool has_role(const SnpCollateral *c, SnpRole role, SnpGeneration g) {
-        for (size_t i = 0; i < c->n_certificates; i++)
-                if (c->certificates[i]->role == role && c->certificates[i]->generation == g)
-                        return true;
-        return false;
-}
-
-static bool is_leaf_of(const SnpCertificate *c, const SnpKdsItem *item) {
-        SnpTcb tcb;
-
-        return c->role == SNP_ROLE_VCEK && c->generation == item->generation && c->leaf_valid &&
-                        memcmp(c->leaf.hwid, item->report->chip_id, c->leaf.hwid_size) == 0 &&
-                        snp_tcb_decode(item->report->reported_tcb, item->generation, &tcb) == 0 &&
-                        snp_tcb_equal(&tcb, &c->leaf.tcb);
-}
-
-/* What was asked for, by what it says of itself, and (revocation lists) current. Whether it is genuine the verifier finds out; but an
- * answer about something else, which a mirror may give, would stay in the cache and be in the way for ever. */
-static bool usable(const SnpKds *k, const SnpKdsItem *item, const uint8_t *p, size_t n) {
-        SnpCollateral c = {};
-        bool ok = snp_collateral_add(&c, p, n, "", /* named= */ false, NULL) == 0;
-
-        switch (item->kind) {
-        case SNP_KDS_VCEK:
-                ok = ok && c.n_certificates == 1 && is_leaf_of(c.certificates[0], item);
-                break;
-        case SNP_KDS_VCEK_CHAIN:
-        case SNP_KDS_VLEK_CHAIN:
-                ok = ok && has_role(&c, SNP_ROLE_ARK, item->generation) &&
-                                has_role(&c, item->kind == SNP_KDS_VCEK_CHAIN ? SNP_ROLE_ASK : SNP_ROLE_ASVK,
-                                                item->generation);
-                break;
-        case SNP_KDS_VCEK_CRL:
-        case SNP_KDS_VLEK_CRL:
-                ok = ok && c.n_crls == 1 && c.n_certificates == 0 && k->now <= c.crls[0].crl->next_update;
-                break;
-        case _SNP_KDS_KIND_MAX:
-        case _SNP_KDS_KIND_INVALID:
-        default:
-                ok = false;
-        }
-        snp_collateral_done(&c);
-        return ok;
-}
-
-static int read_cached(const SnpKds *k, const SnpKdsItem *item, int dir, const char *name, uint8_t **ret,
-                size_t *ret_size) {
-        _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        _cleanup_free_ char *p = NULL;
-        size_t n;
-        int r;
-
-        if (fd < 0)
-                return -errno;
-        r = fd_read_all(fd, SNP_KDS_ANSWER_MAX, &p, &n);
-        if (r < 0)
-                return r;
-        if (!usable(k, item, (uint8_t *) p, n))
-                return -ESTALE;
-        *ret = (uint8_t *) TAKE_PTR(p);
-        *ret_size = n;
-        return 0;
-}
-
-/* Whole or not at all, also for readers in other processes: a file of its own, then a rename. */
-static int write_cached(int dir, const char *name, const void *p, size_t n) {
-        _cleanup_close_ int fd = -EBADF;
-        char temporary[300];
-        int r;
-
-        r = snprintf(temporary, sizeof(temporary), ".%s.%jd", name, (intmax_t) getpid());
-        if (r < 0 || (size_t) r >= sizeof(temporary))
-                return -ENAMETOOLONG;
-        fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-        if (fd < 0)
-                return -errno;
-        r = fd_write_all(fd, p, n);
-        if (r == 0 && renameat(dir, temporary, dir, name) < 0)
-                r = -errno;
-        if (r < 0)
-                (void) unlinkat(dir, temporary, 0);
-        return r;
-}
-
-/* "retry-at" holds the second from which the service may be asked again, by whoever shares the cache; each mirror has a file of its own,
+/* "retry-at" holds the second from which any program that shares the cache may ask the service again; each mirror has its own file,
  * since a mirror is what one turns to while AMD's service is out of order. */
 static void retry_file(const SnpKds *k, char ret[static RETRY_FILE_MAX]) {
         uint32_t h = 0x811c9dc5u; /* FNV-1a: names files, nothing more */
@@ -227,7 +51,7 @@ static void note_backoff(const SnpKds *k, int dir, unsigned seconds) {
 
         retry_file(k, name);
         /* Not being able to remember it costs the others a refused request, nothing more. */
-        if (dir >= 0 && n > 0 && write_cached(dir, name, s, (size_t) n) < 0)
+        if (dir >= 0 && n > 0 && snp_kds_cache_write(dir, name, s, (size_t) n) < 0)
                 return;
 }
 
@@ -252,8 +76,7 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patien
 
                 if (wait > patience)
                         return error_set(reterr, -EAGAIN,
-                                        "AMD's key service asks for patience, or did not answer: the next "
-                                        "request is due in %u s",
+                                        "AMD's key service asks to slow down, or did not answer: the next request is possible in %u s",
                                         wait);
                 if (wait > 0) {
                         k->wait(k->userdata, wait);
@@ -273,9 +96,7 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patien
                         return error_set(reterr, -ENOENT, "AMD's key service does not know %s%s", path,
                                         item->kind != SNP_KDS_VCEK
                                                         ? ""
-                                                        : ": another TCB than the reported one, a part that "
-                                                          "is not "
-                                                          "for production, or the wrong generation");
+                                                        : ": not the reported TCB, not a production part, or the wrong generation");
                 if (status != 429 && status < 500)
                         return error_set(reterr, -EPROTO, "%s: unexpected answer %u", url, status);
                 retry_after = retry_after ?: status == 429 ? BACKOFF_DEFAULT : BACKOFF_OUTAGE;
@@ -283,7 +104,7 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patien
                 if (retry_after > patience)
                         return error_set(reterr, -EAGAIN,
                                         "AMD's key service %s (answer %u); try again in %u s",
-                                        status == 429 ? "limits the rate of requests" : "is out of order",
+                                        status == 429 ? "limits the rate of requests" : "has a failure",
                                         status, MIN(retry_after, SNP_KDS_BACKOFF_MAX));
                 if (dir < 0) {
                         k->wait(k->userdata, retry_after);
@@ -292,93 +113,121 @@ static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patien
         }
 }
 
-static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const char *name, uint8_t **ret,
-                size_t *ret_size, char **reterr) {
+/* Of a service that nobody can verify the answers are used, if at all, for this one time. */
+static int accept_answer(const SnpKds *k, int dir, const char *name, const void *p, size_t n,
+                const SnpCollateral *pool, char **reterr) {
+        int r = k->trust ? snp_kds_cache_judge(k, dir, name, p, n, pool) : -ENODATA;
+
+        if (r == -ENOMEM)
+                return r;
+        if (r == 0 && !k->unverified)
+                return error_set(reterr, -EPROTO,
+                                "the answer of %s is not %s, or does not verify up to the pinned root key",
+                                k->url ?: SNP_KDS_URL, name);
+        /* A cache that cannot be written makes us slow, not wrong. */
+        if (r > 0 && dir >= 0)
+                (void) !!snp_kds_cache_write(dir, name, p, n);
+        return 0;
+}
+
+static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const char *name,
+                const SnpCollateral *pool, uint8_t **ret, size_t *ret_size, char **reterr) {
         _cleanup_close_ int lock = dir < 0
                         ? -EBADF
                         : openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
         _cleanup_free_ uint8_t *p = NULL;
         unsigned patience = k->patience;
+        bool outdated;
         size_t n;
         int r;
 
         if (lock >= 0) {
                 int64_t before = k->clock(k->userdata), waited;
 
-                /* Whoever held it may have fetched what we want. Waiting for them was patience, too: twenty who wait in a row for a
-                 * service that is out of order would else wait twenty times as long. */
+                /* The process that held the lock may have fetched this file. The time spent waiting for it counts, too:
+                 * otherwise twenty processes in a row would wait twenty times as long for a service that is out of order. */
                 if (flock(lock, LOCK_EX) < 0)
                         return -errno;
-                if (read_cached(k, item, dir, name, ret, ret_size) == 0)
+                r = snp_kds_cache_read(k, dir, name, pool, &p, &n, &outdated);
+                if (r == -ENOMEM)
+                        return r;
+                if (r == 0 && !outdated) {
+                        *ret = TAKE_PTR(p);
+                        *ret_size = n;
                         return 0;
+                }
+                free(TAKE_PTR(p));
                 waited = k->clock(k->userdata) - before;
                 patience -= waited > 0 ? (unsigned) MIN(waited, (int64_t) patience) : 0;
         }
         r = ask(k, item, dir, patience, &p, &n, reterr);
+        if (r == 0)
+                r = accept_answer(k, dir, name, p, n, pool, reterr);
         if (r < 0)
                 return r;
-        if (!usable(k, item, p, n))
-                return error_set(reterr, -EPROTO,
-                                "AMD's key service answered with something else than was asked for (%s)",
-                                name);
-        /* A cache that cannot be written makes us slow, not wrong. */
-        if (dir >= 0)
-                (void) !!write_cached(dir, name, p, n);
         *ret = TAKE_PTR(p);
         *ret_size = n;
         return 0;
 }
 
-static int open_cache(const char *path) {
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+static int fetch_bytes(const SnpKds *k, const SnpKdsItem *item, const char *name, const SnpCollateral *pool,
+                uint8_t **ret, size_t *ret_size, char **reterr) {
+        _cleanup_close_ int dir = k->cache && k->trust ? snp_kds_cache_open(k->cache) : -EBADF;
+        _cleanup_free_ uint8_t *cached = NULL;
+        bool outdated = false;
+        size_t n = 0;
+        int r = dir < 0 ? -ENOENT : snp_kds_cache_read(k, dir, name, pool, &cached, &n, &outdated);
 
-        /* A confined process may not make any, and need not. */
-        if (fd < 0 && errno == ENOENT) {
-                r = make_directories(path);
-                if (r < 0)
+        if (r == -ENOMEM)
+                return r;
+        if (!cached || outdated) {
+                if (k->offline || !k->get)
+                        r = error_set(reterr, -ENOENT,
+                                        "%s is not in the cache%s%s, and --offline forbids asking AMD's key service",
+                                        name, k->cache ? " " : "", k->cache ?: "");
+                else {
+                        r = fetch_locked(k, item, dir, name, pool, ret, ret_size, reterr);
+                        if (r == 0 || r == -ENOMEM)
+                                return r;
+                        r = error_set(reterr, -ENOENT, "cannot fetch %s: %s", name, strerror(-r));
+                }
+                /* A list whose time is over says less than a current one, but what it revokes is revoked. */
+                if (!cached)
                         return r;
-                fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         }
-        return fd < 0 ? -errno : fd;
+        *ret = TAKE_PTR(cached);
+        *ret_size = n;
+        return 0;
 }
 
-int snp_kds_fetch_bytes(
-                const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr) {
-        _cleanup_close_ int dir = k->cache ? open_cache(k->cache) : -EBADF;
-        _cleanup_free_ char *name = NULL;
+int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr) {
+        _cleanup_free_ char *name = NULL, *origin = NULL;
+        _cleanup_free_ uint8_t *p = NULL;
+        size_t n;
         int r;
 
         r = snp_kds_file(item, &name, reterr);
         if (r < 0)
                 return r == -ENOMEM ? r : -ENOENT;
-        if (dir >= 0 && read_cached(k, item, dir, name, ret, ret_size) == 0)
-                return 0;
-        if (k->offline || !k->get)
-                return error_set(reterr, -ENOENT,
-                                "%s is not in the cache%s%s, and --offline forbids to ask AMD's key service",
-                                name, k->cache ? " " : "", k->cache ?: "");
-        r = fetch_locked(k, item, dir, name, ret, ret_size, reterr);
-        if (r == -ENOMEM)
-                return r;
-        return r < 0 ? error_set(reterr, -ENOENT, "cannot fetch %s: %s", name, strerror(-r)) : 0;
-}
-
-void snp_kds_forget(const SnpKds *k, const SnpKdsItem *item) {
-        _cleanup_close_ int dir = k->cache ? open_cache(k->cache) : -EBADF;
-        _cleanup_free_ char *name = NULL;
-
-        /* What cannot be removed is verified again, and refused again. */
-        if (dir >= 0 && snp_kds_file(item, &name, NULL) == 0 && unlinkat(dir, name, 0) < 0)
-                return;
-}
-
-int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr) {
-        _cleanup_free_ uint8_t *p = NULL;
-        size_t n;
-        int r;
-
-        r = snp_kds_fetch_bytes(k, item, &p, &n, reterr);
+        r = fetch_bytes(k, item, name, pool, &p, &n, reterr);
         if (r < 0)
                 return r;
-        return snp_collateral_add(pool, p, n, SNP_KDS_ORIGIN, /* named= */ false, reterr);
+        if (asprintf(&origin, SNP_KDS_ORIGIN " (%s)", name) < 0) {
+                origin = NULL;
+                return -ENOMEM;
+        }
+        r = snp_collateral_add(pool, p, n, origin, /* named= */ false, reterr);
+        return r < 0 && r != -ENOMEM ? error_prefix(reterr, -ENOENT, "%s", origin) : r;
+}
+
+int snp_kds_store(const SnpKds *k, const char *name, const void *p, size_t n, char **reterr) {
+        _cleanup_close_ int dir = k->cache ? snp_kds_cache_open(k->cache) : -EBADF;
+        int r;
+
+        if (dir < 0)
+                return error_set(reterr, dir, "cannot open the cache '%s'", k->cache ?: "");
+        r = snp_kds_cache_judge(k, dir, name, p, n, NULL);
+        if (r == 0 || r == -ENODATA)
+                return error_set(reterr, -EKEYREJECTED, "%s does not verify up to a pinned root key", name);
+        return r < 0 ? r : snp_kds_cache_write(dir, name, p, n);
 }

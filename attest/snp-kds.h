@@ -3,7 +3,10 @@
 
 /* AMD's key distribution service (publication 57230): what it calls things, and a disk cache in front of it. VCEKs and chains are kept for
  * ever, revocation lists until they say; everything from the cache is verified again at each use. Network, clock and
- * patience come from the caller. One request at a time on this machine: the service allows about one in ten seconds. */
+ * patience come from the caller. One request at a time on this machine: the service allows about one in ten seconds.
+ *
+ * Only what verifies up to a pinned root, under the name that it says it has, enters the cache or leaves it: an answer that does not, from a
+ * mirror or from a cache of before, is not used, and a cached one is removed and fetched once more. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,8 +39,8 @@ typedef struct SnpKdsItem {
         const SnpReport *report; /* for SNP_KDS_VCEK: chip and reported TCB */
 } SnpKdsItem;
 
-/* The path with its query ("/vcek/v1/Milan/0123...?blSPL=04&..."), and the name of the file in the cache. Owned. -ENODATA with a sentence
- * if the chip is masked; -EBADMSG if the TCB is not of this generation. */
+/* The path with its query ("/vcek/v1/Milan/0123...?blSPL=04&..."), and the name of the file in the cache. Owned. -ENODATA with an error
+ * message if the chip is masked; -EBADMSG if the TCB is not of this generation. */
 _warn_unused_result_ int snp_kds_path(const SnpKdsItem *item, char **ret, char **reterr);
 _warn_unused_result_ int snp_kds_file(const SnpKdsItem *item, char **ret, char **reterr);
 
@@ -45,9 +48,11 @@ typedef struct SnpKds {
         const char *url;   /* borrowed; NULL: AMD's */
         const char *cache; /* borrowed; NULL: no cache */
         bool offline;      /* the cache only */
+        SnpTrust *trust;   /* borrowed; NULL: nothing can be verified, so the cache is not used */
+        bool unverified;   /* hand over what does not verify as well; it is never kept */
         int64_t now;       /* seconds since 1970, to judge revocation lists by */
         unsigned patience; /* seconds */
-        /* 0 with the server's status and owned body, or -errno with a sentence. NULL: as offline. */
+        /* 0 with the server's status and owned body, or -errno with an error message. NULL: offline. */
         int (*get)(void *userdata, const char *url, size_t max, unsigned *ret_status,
                         unsigned *ret_retry_after, uint8_t **ret, size_t *ret_size, char **reterr);
         int64_t (*clock)(void *userdata); /* seconds since 1970: for the rate limit */
@@ -55,22 +60,21 @@ typedef struct SnpKds {
         void *userdata;
 } SnpKds;
 
-/* From the cache or the service into the pool: 0, -ENOENT with a sentence if it cannot be had now, whatever the reason. */
+/* From the cache or the service into the pool: 0, -ENOENT with an error message if it is not available now, for any reason. */
 _warn_unused_result_ int snp_kds_fetch(
                 const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr);
-/* Drops what the cache has of it: the verifier found that it is not genuine. */
-void snp_kds_forget(const SnpKds *k, const SnpKdsItem *item);
-/* The bytes alone. */
-_warn_unused_result_ int snp_kds_fetch_bytes(
-                const SnpKds *k, const SnpKdsItem *item, uint8_t **ret, size_t *ret_size, char **reterr);
+/* Into the cache, for a caller that fetched it elsewhere: -EKEYREJECTED with an error message if it does not verify up to a pinned root under this
+ * name. */
+_warn_unused_result_ int snp_kds_store(
+                const SnpKds *k, const char *name, const void *p, size_t n, char **reterr);
 
-/* snp_verify(), again and again, with what was missing fetched into in->collateral in between, until there is a verdict or nothing more to
- * be had; then the sentence says why. A VCEK of another TCB or chip that came unasked, from the host's table or a directory, is
+/* snp_verify(), again and again, with what was missing fetched into in->collateral in between, until there is a verdict or nothing more is
+ * available; then the error message says why. A VCEK of another TCB or chip that came unasked, from the host's table or a directory, is
  * no reason to reject before the service was asked for the right one. */
 _warn_unused_result_ int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret);
 
-/* What would have to be fetched for another verdict, for whoever fetches elsewhere; *ret_n is 0 if nothing would help. The items point into
- * *result. */
+/* What a caller that fetches elsewhere would have to fetch for a different verdict, in this order; *ret_n is 0 if nothing would help.
+ * The items point into *result. */
 #define SNP_KDS_ITEMS_MAX 2u
 void snp_kds_missing(const SnpResult *result, SnpGeneration stated, SnpKdsItem ret[static SNP_KDS_ITEMS_MAX],
                 size_t *ret_n);

@@ -99,6 +99,11 @@ SnpGeneration snp_certificate_generation(const Certificate *c) {
         return g;
 }
 
+bool snp_certificate_is_issuer(const Certificate *c) {
+        return c->is_ca && c->has_key_usage && c->key_usage & CERTIFICATE_CERT_SIGN && c->has_path_length &&
+                        c->path_length == 0;
+}
+
 static int read_number(const CertificateExtension *e, uint8_t *ret) {
         ByteReader r = byte_reader(e->value, e->value_size);
         uint64_t number;
@@ -203,8 +208,7 @@ static int read_extension(const CertificateExtension *e, SnpLeaf *leaf, unsigned
                 if (k >= 1 && k < ELEMENTSOF(spl_parts)) {
                         if (read_number(e, &number) < 0)
                                 return error_set(reterr, -EBADMSG,
-                                                "extension 1.3.6.1.4.1.3704.1.3.%u is no number "
-                                                "from 0 to 255",
+                                                "extension 1.3.6.1.4.1.3704.1.3.%u is not a number from 0 to 255",
                                                 k);
                         if (spl_parts[k] < 0 && number != 0)
                                 return error_set(reterr, -EBADMSG,
@@ -215,7 +219,7 @@ static int read_extension(const CertificateExtension *e, SnpLeaf *leaf, unsigned
                         return 0;
                 }
         }
-        return error_set(reterr, -EBADMSG, "an AMD extension that is not known");
+        return error_set(reterr, -EBADMSG, "an unknown AMD extension");
 }
 
 int snp_leaf_read(const Certificate *c, SnpLeaf *ret, char **reterr) {
@@ -256,7 +260,7 @@ int snp_leaf_read(const Certificate *c, SnpLeaf *ret, char **reterr) {
                 if (required & ~seen & 1u << k)
                         return error_set(reterr, -EBADMSG, "extension %s is missing", name);
                 if (forbidden & seen & 1u << k)
-                        return error_set(reterr, -EBADMSG, "extension %s has no place in a %s %s", name,
+                        return error_set(reterr, -EBADMSG, "extension %s is not allowed in a %s %s", name,
                                         snp_generation_product(leaf.generation),
                                         snp_role_to_string(leaf.role));
         }

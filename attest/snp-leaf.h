@@ -29,6 +29,9 @@ SnpRole snp_certificate_role(const Certificate *c);
 /* ARK, ASK, ASVK: by the subject's common name; leaves: by the issuer's. _INVALID if there is none. */
 SnpGeneration snp_certificate_generation(const Certificate *c);
 
+/* Marked as one that may sign leaves and nothing else: a CA with a path length of 0. */
+bool snp_certificate_is_issuer(const Certificate *c);
+
 #define SNP_HWID_SIZE_MAX 64u
 #define SNP_CSP_ID_MAX    255u
 
@@ -42,5 +45,5 @@ typedef struct SnpLeaf {
         char csp_id[SNP_CSP_ID_MAX + 1]; /* VLEK only */
 } SnpLeaf;
 
-/* All that the leaf's role and generation require must be there, once, and nothing unknown: -EBADMSG with a sentence. */
+/* All that the leaf's role and generation require must be there, once, and nothing unknown: -EBADMSG with an error message. */
 _warn_unused_result_ int snp_leaf_read(const Certificate *c, SnpLeaf *ret, char **reterr);

@@ -29,15 +29,14 @@ int snp_binding_report_data(const SnpBinding *b, uint8_t ret[static SNP_PACKET_D
 }
 
 /* What is signed, owned. */
-static int signed_bytes(const uint8_t data[static SNP_PACKET_DATA_SIZE],
-                const uint8_t header[static SNP_PACKET_HEADER_SIZE], const uint8_t *payload, size_t size,
-                uint8_t **ret, size_t *ret_size) {
+static int signed_bytes(const uint8_t data[static SNP_PACKET_DATA_SIZE], const SnpPacket *p, uint8_t **ret,
+                size_t *ret_size) {
         _cleanup_free_ uint8_t *message = NULL;
         ByteWriter w;
         uint64_t n;
         int r;
 
-        if (!add_u64(sizeof(sign_context) + SNP_PACKET_DATA_SIZE + SNP_PACKET_HEADER_SIZE, size, &n))
+        if (!add_u64(sizeof(sign_context) + SNP_PACKET_DATA_SIZE + SNP_PACKET_HEADER_SIZE, p->size, &n))
                 return -E2BIG;
         message = malloc(n);
         if (!message)
@@ -45,8 +44,8 @@ static int signed_bytes(const uint8_t data[static SNP_PACKET_DATA_SIZE],
         w = byte_writer(message, n);
         byte_writer_put(&w, sign_context, sizeof(sign_context));
         byte_writer_put(&w, data, SNP_PACKET_DATA_SIZE);
-        byte_writer_put(&w, header, SNP_PACKET_HEADER_SIZE);
-        byte_writer_put(&w, payload, size);
+        byte_writer_put(&w, p->header, SNP_PACKET_HEADER_SIZE);
+        byte_writer_put(&w, p->payload, p->size);
         r = byte_writer_finish(&w, n);
         if (r < 0)
                 return r;
@@ -56,10 +55,10 @@ static int signed_bytes(const uint8_t data[static SNP_PACKET_DATA_SIZE],
 }
 
 int snp_packet_seal(const SnpBinding *b, const EcKey *signer, const SecretBuf *plain, RandomFunction random,
-                void *userdata, uint8_t ret_header[static SNP_PACKET_HEADER_SIZE], uint8_t **ret_payload,
-                size_t *ret_size, uint8_t ret_signature[static SNP_PACKET_SIGNATURE_SIZE]) {
-        _cleanup_free_ uint8_t *payload = NULL, *message = NULL;
-        uint8_t data[SNP_PACKET_DATA_SIZE], header[SNP_PACKET_HEADER_SIZE];
+                void *userdata, SnpPacket *ret) {
+        _cleanup_(snp_packet_done) SnpPacket p = {};
+        _cleanup_free_ uint8_t *message = NULL;
+        uint8_t data[SNP_PACKET_DATA_SIZE];
         EcSignature sig;
         uint64_t size;
         size_t n = 0;
@@ -67,52 +66,50 @@ int snp_packet_seal(const SnpBinding *b, const EcKey *signer, const SecretBuf *p
 
         if (!add_u64(plain->size, HPKE_OVERHEAD, &size))
                 return -E2BIG;
-        payload = malloc(size);
-        if (!payload)
+        p.size = size;
+        p.payload = malloc(size);
+        if (!p.payload)
                 return -ENOMEM;
         r = snp_binding_report_data(b, data);
         if (r >= 0)
                 r = hpke_seal(b->key, (HpkeText) { data, sizeof(data) }, (HpkeText) {},
-                                (HpkeText) { plain->data, plain->size }, random, userdata, header, payload);
+                                (HpkeText) { plain->data, plain->size }, random, userdata, p.header,
+                                p.payload);
         if (r >= 0)
-                r = signed_bytes(data, header, payload, size, &message, &n);
+                r = signed_bytes(data, &p, &message, &n);
         if (r >= 0)
                 r = ec_key_sign(signer, HASH_SHA384, message, n, &sig);
         if (r < 0)
                 return r;
-        memcpy(ret_header, header, sizeof(header));
-        memcpy(ret_signature, sig.r, P384_SIZE);
-        memcpy(ret_signature + P384_SIZE, sig.s, P384_SIZE);
-        *ret_payload = TAKE_PTR(payload);
-        *ret_size = size;
+        memcpy(p.signature, sig.r, P384_SIZE);
+        memcpy(p.signature + P384_SIZE, sig.s, P384_SIZE);
+        *ret = TAKE_STRUCT(p, (SnpPacket) {});
         return 0;
 }
 
 int snp_packet_open(const SnpBinding *b, const EcKey *signer,
-                const uint8_t private_key[static HPKE_KEY_SIZE],
-                const uint8_t header[static SNP_PACKET_HEADER_SIZE], const uint8_t *payload, size_t size,
-                const uint8_t signature[static SNP_PACKET_SIGNATURE_SIZE], SecretBuf *ret, char **reterr) {
+                const uint8_t private_key[static HPKE_KEY_SIZE], const SnpPacket *packet, SecretBuf *ret,
+                char **reterr) {
         _cleanup_free_ uint8_t *message = NULL;
         uint8_t data[SNP_PACKET_DATA_SIZE];
         EcSignature sig;
         size_t n = 0;
         int r;
 
-        memcpy(sig.r, signature, P384_SIZE);
-        memcpy(sig.s, signature + P384_SIZE, P384_SIZE);
+        memcpy(sig.r, packet->signature, P384_SIZE);
+        memcpy(sig.s, packet->signature + P384_SIZE, P384_SIZE);
         r = snp_binding_report_data(b, data);
         if (r >= 0)
-                r = signed_bytes(data, header, payload, size, &message, &n);
+                r = signed_bytes(data, packet, &message, &n);
         if (r >= 0)
                 r = ec_key_verify(signer, HASH_SHA384, message, n, &sig);
         if (r == -EKEYREJECTED)
                 return error_set(reterr, r,
-                                "the answer is not signed by the service that this guest was told to trust: "
-                                "somebody in between made it up, or the service has another key");
+                                "the answer is not signed with the service key that this guest trusts: it was forged on the way, or the service has a different key");
         if (r < 0)
                 return r;
-        r = hpke_open(private_key, header, (HpkeText) { data, sizeof(data) }, (HpkeText) {},
-                        (HpkeText) { payload, size }, ret);
+        r = hpke_open(private_key, packet->header, (HpkeText) { data, sizeof(data) }, (HpkeText) {},
+                        (HpkeText) { packet->payload, packet->size }, ret);
         return r == -EKEYREJECTED ? error_set(reterr, r, "the secrets are not sealed to this guest's key")
                                   : r;
 }

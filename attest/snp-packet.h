@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Secrets for a running SNP guest, from whoever judged its report to the key that the report names (cvmspawn-attestation-protocol(7)):
+/* Secrets for a running SNP guest, from the verifier of its report to the key that the report names (cvmspawn-attestation-protocol(7)):
  *
  *      report_data   SHA-512("cvmspawn-attest-v1" || 0x00 || nonce 32 || launch-id 16 || the guest's X25519 key 32)
  *      header        RFC 9180's encapsulated key
@@ -37,16 +37,25 @@ typedef struct SnpBinding {
 _warn_unused_result_ int snp_binding_report_data(
                 const SnpBinding *b, uint8_t ret[static SNP_PACKET_DATA_SIZE]);
 
-/* *ret_payload is owned. -EBADMSG: the guest's key is none. */
+typedef struct SnpPacket {
+        uint8_t header[SNP_PACKET_HEADER_SIZE];
+        uint8_t *payload; /* owned */
+        size_t size;
+        uint8_t signature[SNP_PACKET_SIGNATURE_SIZE];
+} SnpPacket;
+
+static inline void snp_packet_done(SnpPacket *p) {
+        free(p->payload);
+        *p = (SnpPacket) {};
+}
+
+/* -EBADMSG: the guest's key is none. */
 _warn_unused_result_ int snp_packet_seal(const SnpBinding *b, const EcKey *signer, const SecretBuf *plain,
-                RandomFunction random, void *userdata, uint8_t ret_header[static SNP_PACKET_HEADER_SIZE],
-                uint8_t **ret_payload, size_t *ret_size,
-                uint8_t ret_signature[static SNP_PACKET_SIGNATURE_SIZE]);
-/* -EKEYREJECTED with a sentence: not signed by this signer for this conversation, or not sealed to this key. */
+                RandomFunction random, void *userdata, SnpPacket *ret);
+/* -EKEYREJECTED with an error message: not signed by this signer for this conversation, or not sealed to this key. */
 _warn_unused_result_ int snp_packet_open(const SnpBinding *b, const EcKey *signer,
-                const uint8_t private_key[static HPKE_KEY_SIZE],
-                const uint8_t header[static SNP_PACKET_HEADER_SIZE], const uint8_t *payload, size_t size,
-                const uint8_t signature[static SNP_PACKET_SIGNATURE_SIZE], SecretBuf *ret, char **reterr);
+                const uint8_t private_key[static HPKE_KEY_SIZE], const SnpPacket *packet, SecretBuf *ret,
+                char **reterr);
 
 /* A signer's public key as people pass it on: its point, in hexadecimal. -EBADMSG. */
 _warn_unused_result_ int snp_packet_signer_parse(const char *text, EcKey **ret);

@@ -35,7 +35,8 @@ static int read_bytes(SnpPolicy *p, SnpBytesField f, const Json *j, char **reter
 
         if (is_any(j)) {
                 if (f == SNP_FIELD_MEASUREMENT || f == SNP_FIELD_REPORT_DATA)
-                        return error_set(reterr, -EINVAL, "'any' needs \"insecure_any_%s\": true instead",
+                        return error_set(reterr, -EINVAL,
+                                        "'any' is not allowed; use \"insecure_any_%s\": true instead",
                                         snp_field_to_string(f));
                 p->bytes[f].rule = SNP_RULE_ANY;
                 return 0;
@@ -44,7 +45,7 @@ static int read_bytes(SnpPolicy *p, SnpBytesField f, const Json *j, char **reter
                 return read_hex(p, f, j, reterr);
         if (js_length(j) == 0)
                 return error_set(reterr, -EINVAL,
-                                "an empty list would accept nothing; leave the member out, or say \"any\"");
+                                "an empty list would accept nothing; omit the member, or use \"any\"");
         for (size_t i = 0; i < js_length(j); i++) {
                 r = read_hex(p, f, js_at(j, i), reterr);
                 if (r < 0)
@@ -113,7 +114,7 @@ static int read_tcb(SnpGeneration g, const Json *j, SnpTcb *ret, char **reterr) 
         return 0;
 }
 
-/* {"milan": {...}, "genoa": {...}} */
+/* {GENERATION: {...}, ...} */
 static int read_tcbs(SnpTcbRule *rule, const Json *j, char **reterr) {
         bool any = false;
 
@@ -122,14 +123,15 @@ static int read_tcbs(SnpTcbRule *rule, const Json *j, char **reterr) {
                 return 0;
         }
         if (!js_is_object(j))
-                return error_set(reterr, -EINVAL,
-                                "expected an object with a member for each generation, {\"milan\": {...}}");
+                return error_set(reterr, -EINVAL, "expected an object with one member per generation (%s)",
+                                values_text(SNP_GENERATION_NAMES).text);
         for (void *i = js_iter(j); i; i = js_iter_next(j, i)) {
                 SnpGeneration g = snp_generation_from_string(js_iter_key(i));
                 int r;
 
                 if (g < 0)
-                        return error_set(reterr, -EINVAL, "'%s' is no processor generation", js_iter_key(i));
+                        return error_set(reterr, -EINVAL, "'%s' is not a processor generation",
+                                        js_iter_key(i));
                 r = read_tcb(g, js_iter_value(i), rule->minimum + g, reterr);
                 if (r < 0)
                         return r;
@@ -137,8 +139,7 @@ static int read_tcbs(SnpTcbRule *rule, const Json *j, char **reterr) {
         }
         if (!any)
                 return error_set(reterr, -EINVAL,
-                                "an empty object would accept nothing; leave the member out, or say "
-                                "\"any\"");
+                                "an empty object would accept nothing; omit the member, or use \"any\"");
         rule->rule = SNP_RULE_SET;
         return 0;
 }
@@ -203,8 +204,8 @@ static int read_products(SnpPolicy *p, const Json *j, char **reterr) {
                 SnpGeneration g = s ? snp_generation_from_string(s) : _SNP_GENERATION_INVALID;
 
                 if (g < 0)
-                        return error_set(reterr, -EINVAL,
-                                        "expected milan, genoa, turin or venice, or a list of them");
+                        return error_set(reterr, -EINVAL, "expected %s, or a list of them",
+                                        values_text(SNP_GENERATION_NAMES).text);
                 mask |= UINT64_C(1) << g;
         }
         if (mask == 0)
@@ -277,6 +278,8 @@ static int read_member(SnpPolicy *p, const char *name, const Json *j, char **ret
                 { "permit_provisional_firmware", &p->permit_provisional_firmware },
                 { "require_id_block", &p->require_id_block },
                 { "require_author_key", &p->require_author_key },
+                { "require_chip_id", &p->require_chip_id },
+                { "allow_migration_agent", &p->allow_migration_agent },
         };
         SnpBytesField f = snp_field_from_string(name);
 

@@ -73,7 +73,9 @@ typedef struct SnpPolicy {
         SnpNumberRule current_mitigations;
         SnpNumberRule maximum_report_version; /* 5 by default */
         bool require_id_block, require_author_key;
-        SnpNumberRule products; /* SET: a bit mask of 1 << SnpGeneration */
+        bool require_chip_id;       /* CHIP_ID not masked, and so compared with the leaf's */
+        bool allow_migration_agent; /* POLICY.MIGRATE_MA, REPORT_ID_MA of an agent */
+        SnpNumberRule products;     /* SET: a bit mask of 1 << SnpGeneration */
         SnpRule csp_rule;
         char **csp_ids; /* owned: accepted cspIDs of VLEKs */
 } SnpPolicy;
@@ -82,6 +84,7 @@ void snp_policy_init(SnpPolicy *p);
 void snp_policy_done(SnpPolicy *p);
 
 size_t snp_field_size(SnpBytesField f);
+const uint8_t *snp_field_bytes(const SnpReport *r, SnpBytesField f); /* borrowed from r */
 const char *snp_field_to_string(
                 SnpBytesField f); /* as in the policy file: "measurement", "trusted_id_key_hashes"... */
 SnpBytesField snp_field_from_string(const char *s);
@@ -94,8 +97,8 @@ void snp_policy_accept_any_measurement_acknowledging_forgery(SnpPolicy *p);
 /* Any report data: the report can be an old one, or be about somebody else's key. */
 void snp_policy_accept_any_report_data_acknowledging_replay(SnpPolicy *p);
 
-/* The policy file (share/cvmspawn/snp-policy.schema.json): the words of go-sev-guest's check.proto as JSON, bytes in hex. It changes what
- * it names and leaves the rest. -EINVAL with a sentence that names the member. */
+/* The policy file (share/cvmspawn/snp-policy.schema.json): the field names of go-sev-guest's check.proto as JSON, bytes in hex. It changes the
+ * rules that it names and keeps the others. -EINVAL with an error message that names the member. */
 _warn_unused_result_ int snp_policy_read(const Json *j, SnpPolicy *p, char **reterr);
 
 typedef struct SnpViolation {
@@ -110,11 +113,11 @@ typedef struct SnpViolations {
 
 void snp_violations_done(SnpViolations *v);
 
-/* -EINVAL with a sentence if a rule is unset: nobody decided about it. */
+/* -EINVAL with an error message if a rule is unset: nobody decided about it. */
 _warn_unused_result_ int snp_policy_decided(const SnpPolicy *p, char **reterr);
 
-/* Judges an authentic result: sets its verdict to VERIFIED, or POLICY_NOT_MET with every violation in *ret. -EINVAL with a sentence if a
- * rule is unset, or if the result is not authentic: then there is nothing to judge. */
+/* Judges an authentic result: sets its verdict to VERIFIED, or POLICY_NOT_MET with every violation in *ret. -EINVAL with an error message if
+ * a rule is unset, or if the result is not authentic: then there is nothing to judge. */
 _warn_unused_result_ int snp_policy_judge(
                 const SnpPolicy *p, SnpResult *result, SnpViolations *ret, char **reterr);
 /* The names of the rules that are waived, as a JSON array. */

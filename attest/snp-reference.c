@@ -63,7 +63,7 @@ static int add_row(SnpReferences *r, const Json *table, const Json *row, const c
         return 0;
 }
 
-int snp_references_add(SnpReferences *r, const Json *table, const char *origin, char **reterr) {
+static int add_table(SnpReferences *r, const Json *table, const char *origin, char **reterr) {
         const char *mode = js_string_value(js_get(table, "mode"));
         const Json *rows = js_get(table, "rows");
 
@@ -81,6 +81,30 @@ int snp_references_add(SnpReferences *r, const Json *table, const char *origin, 
                         return k;
         }
         return 0;
+}
+
+/* The rows of a batch: each says its mode, and one that could not be measured says why. */
+static int add_batch(SnpReferences *r, const Json *rows, const char *origin, char **reterr) {
+        if (js_length(rows) == 0)
+                return error_set(reterr, -EINVAL, "the reference table has no rows");
+        for (size_t i = 0; i < js_length(rows); i++) {
+                const Json *row = js_at(rows, i);
+                const char *bad = js_string_value(js_get(row, "error"));
+                int k;
+
+                if (bad)
+                        return error_set(reterr, -EINVAL, "row %zu was not measured: %s", i + 1, bad);
+                k = add_table(r, row, origin, reterr);
+                if (k < 0)
+                        return error_prefix(reterr, k, "row %zu", i + 1);
+        }
+        return 0;
+}
+
+int snp_references_add(SnpReferences *r, const Json *table, const char *origin, char **reterr) {
+        if (js_is_array(table))
+                return add_batch(r, table, origin, reterr);
+        return add_table(r, table, origin, reterr);
 }
 
 int snp_references_accept(const SnpReferences *r, SnpPolicy *p, char **reterr) {

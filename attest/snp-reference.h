@@ -23,7 +23,8 @@ typedef struct SnpReferences {
 
 void snp_references_done(SnpReferences *r);
 
-/* Adds the rows of a table for SNP. -EINVAL with a sentence for another mode or no rows; members that are not needed are passed over. */
+/* Adds the rows of a table for SNP, or of a batch as an array of its lines. -EINVAL with an error message for another mode or no rows;
+ * members that are not needed are skipped. */
 _warn_unused_result_ int snp_references_add(
                 SnpReferences *r, const Json *table, const char *origin, char **reterr);
 /* Each digest becomes an accepted measurement. */

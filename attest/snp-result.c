@@ -5,8 +5,49 @@
 #include <errno.h>
 #include <time.h>
 
+#include "bytes.h"
 #include "encode.h"
 #include "strutil.h"
+
+static const char *const step_names[] = {
+        [SNP_STEP_LAYOUT] = "layout",
+        [SNP_STEP_KEY] = "key",
+        [SNP_STEP_GENERATION] = "generation",
+        [SNP_STEP_COLLATERAL] = "collateral",
+        [SNP_STEP_ROOT] = "root",
+        [SNP_STEP_INTERMEDIATE] = "intermediate",
+        [SNP_STEP_LEAF] = "leaf",
+        [SNP_STEP_VALIDITY] = "validity",
+        [SNP_STEP_REVOCATION] = "revocation",
+        [SNP_STEP_EXTENSIONS] = "extensions",
+        [SNP_STEP_TCB] = "tcb",
+        [SNP_STEP_CHIP] = "chip",
+        [SNP_STEP_SIGNATURE] = "signature",
+        [SNP_STEP_POLICY] = "policy",
+};
+static_assert(ELEMENTSOF(step_names) == _SNP_STEP_MAX, "every step has a name");
+
+static const char *const crl_names[] = {
+        [SNP_CRL_IF_AVAILABLE] = "if-available",
+        [SNP_CRL_OFF] = "off",
+        [SNP_CRL_REQUIRED] = "required",
+};
+static_assert(ELEMENTSOF(crl_names) == _SNP_CRL_MODE_MAX, "every mode has a name");
+
+const char *snp_step_to_string(SnpStep s) {
+        return s >= 0 && s < _SNP_STEP_MAX ? step_names[s] : NULL;
+}
+
+const char *snp_crl_mode_to_string(SnpCrlMode m) {
+        return m >= 0 && m < _SNP_CRL_MODE_MAX ? crl_names[m] : NULL;
+}
+
+SnpCrlMode snp_crl_mode_from_string(const char *s) {
+        for (int m = 0; m < _SNP_CRL_MODE_MAX; m++)
+                if (streq(s, crl_names[m]))
+                        return (SnpCrlMode) m;
+        return _SNP_CRL_MODE_INVALID;
+}
 
 static void put_date(Text *t, int64_t when) {
         time_t clock = (time_t) when;
@@ -39,11 +80,20 @@ static int put_waived(Text *t, const SnpPolicy *p) {
 
         if (r < 0)
                 return r;
+        /* A list, what binds a report to a guest and to a conversation first. */
         text_put(t, "not checked:");
         for (size_t i = 0; i < js_length(waived); i++)
                 text_putf(t, "%s %s", i > 0 ? "," : "", js_string_value(js_at(waived, i)));
         text_put(t, "\n");
         return 0;
+}
+
+/* What the leaf proves about the machine. */
+static void put_chip(Text *t, const SnpResult *r) {
+        if (r->leaf->role == SNP_ROLE_VLEK)
+                text_put(t, "       chip: not bound to a chip: a VLEK belongs to the cloud provider\n");
+        else if (bytes_are_zero(r->report.chip_id, sizeof(r->report.chip_id)))
+                text_put(t, "       chip: not bound to a chip: the host masks CHIP_ID (MASK_CHIP_ID), so the leaf could not be compared with it\n");
 }
 
 int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, char **ret) {
@@ -66,6 +116,7 @@ int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
                                 r->insecure_root ? "NOT AMD'S: a test key" : "AMD's key, as compiled in");
                 text_putf(&t, " revocation: %s%s\n", r->crl_note ? "not checked: " : "checked",
                                 r->crl_note ?: "");
+                put_chip(&t, r);
                 text_put(&t, "  signature: good\n");
                 k = put_waived(&t, p);
                 if (k < 0)
@@ -181,7 +232,10 @@ int snp_result_json(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
                         return k;
         }
         if (r->authentic) {
-                if (js_set(o, "revocation", js_string(r->crl_note ?: "checked")) < 0)
+                if (js_set(o, "revocation", js_string(r->crl_note ?: "checked")) < 0 ||
+                                js_set(o, "bound-to-chip",
+                                                js_bool(!bytes_are_zero(r->report.chip_id,
+                                                                sizeof(r->report.chip_id)))) < 0)
                         return -ENOMEM;
                 k = snp_policy_waived(p, &waived);
                 if (k == 0)

@@ -34,13 +34,12 @@ static int check_root(const Certificate *c, char **reterr) {
         int r;
 
         if (!c->is_ca || !c->has_key_usage || !(c->key_usage & CERTIFICATE_CERT_SIGN))
-                return error_set(reterr, -EBADMSG,
-                                "root certificate '%s' is not marked as a signer of certificates",
+                return error_set(reterr, -EBADMSG, "root certificate '%s' is not marked as a CA",
                                 c->common_name);
         r = certificate_verify(c, c);
         if (r == -EKEYREJECTED)
                 return error_set(reterr, -EBADMSG,
-                                "root certificate '%s' has AMD's key, but is not signed by it",
+                                "root certificate '%s' has AMD's key, but is not self-signed",
                                 c->common_name);
         return r;
 }
@@ -75,10 +74,8 @@ int snp_trust_insecure_acknowledging_forgery(SnpTrust *t, const Certificate *c, 
 
         if (snp_certificate_role(c) != SNP_ROLE_ARK || g < 0)
                 return error_set(reterr, -EINVAL,
-                                "the subject's common name is '%s'; a root is called ARK-Milan, ARK-Genoa, "
-                                "ARK-Turin or "
-                                "ARK-Venice",
-                                c->common_name);
+                                "the subject's common name is '%s'; expected ARK-%s or the like",
+                                c->common_name, snp_generation_product(0));
         r = certificate_fingerprint(c, t->roots[g].fingerprint);
         if (r < 0)
                 return r;

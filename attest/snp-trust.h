@@ -30,10 +30,10 @@ void snp_trust_init(SnpTrust *t);
 void snp_trust_done(SnpTrust *t);
 
 /* Offers a certificate (copied): 1 if it is a root with a pinned key, properly self-signed, 0 if its key is not pinned, -EBADMSG
- * with a sentence if the key is AMD's and the certificate is not what it should be. */
+ * with an error message if the key is AMD's and the certificate is not what it should be. */
 _warn_unused_result_ int snp_trust_offer(SnpTrust *t, const Certificate *c, char **reterr);
 
 /* Replaces the anchor of the generation that the certificate names by the certificate's own key. For simulated machines:
- * whoever holds that key can forge every report. */
+ * the holder of that key can forge every report. */
 _warn_unused_result_ int snp_trust_insecure_acknowledging_forgery(
                 SnpTrust *t, const Certificate *c, char **reterr);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Theory of operation. The path has exactly three certificates: root (ARK), intermediate (ASK for VCEK, ASVK for VLEK), leaf. The
- * root counts only by its pinned key (snp-trust.h). Candidates for the other two come from the pool, chosen by name and
- * issuer; a leaf that fits the report's chip and TCB is preferred, so that one directory can hold the leaves of a
- * fleet. Everything else is arithmetic over the bytes that were received. */
+ * root counts only by its pinned key (snp-trust.h); snp-path.h finds the path. Verdicts: a certificate that is missing or does
+ * not verify up to the pinned root says nothing about the report, which then cannot be judged (COLLATERAL_UNAVAILABLE); NOT_AUTHENTIC is
+ * for reports that contradict a path that verified, or that no genuine firmware makes. */
 
 #include "snp-verify.h"
 
@@ -17,47 +17,7 @@
 #include "bytes.h"
 #include "encode.h"
 #include "error.h"
-#include "strutil.h"
-
-static const char *const step_names[] = {
-        [SNP_STEP_LAYOUT] = "layout",
-        [SNP_STEP_KEY] = "key",
-        [SNP_STEP_GENERATION] = "generation",
-        [SNP_STEP_COLLATERAL] = "collateral",
-        [SNP_STEP_ROOT] = "root",
-        [SNP_STEP_INTERMEDIATE] = "intermediate",
-        [SNP_STEP_LEAF] = "leaf",
-        [SNP_STEP_VALIDITY] = "validity",
-        [SNP_STEP_REVOCATION] = "revocation",
-        [SNP_STEP_EXTENSIONS] = "extensions",
-        [SNP_STEP_TCB] = "tcb",
-        [SNP_STEP_CHIP] = "chip",
-        [SNP_STEP_SIGNATURE] = "signature",
-        [SNP_STEP_POLICY] = "policy",
-};
-static_assert(ELEMENTSOF(step_names) == _SNP_STEP_MAX, "every step has a name");
-
-static const char *const crl_names[] = {
-        [SNP_CRL_IF_AVAILABLE] = "if-available",
-        [SNP_CRL_OFF] = "off",
-        [SNP_CRL_REQUIRED] = "required",
-};
-static_assert(ELEMENTSOF(crl_names) == _SNP_CRL_MODE_MAX, "every mode has a name");
-
-const char *snp_step_to_string(SnpStep s) {
-        return s >= 0 && s < _SNP_STEP_MAX ? step_names[s] : NULL;
-}
-
-const char *snp_crl_mode_to_string(SnpCrlMode m) {
-        return m >= 0 && m < _SNP_CRL_MODE_MAX ? crl_names[m] : NULL;
-}
-
-SnpCrlMode snp_crl_mode_from_string(const char *s) {
-        for (int m = 0; m < _SNP_CRL_MODE_MAX; m++)
-                if (streq(s, crl_names[m]))
-                        return (SnpCrlMode) m;
-        return _SNP_CRL_MODE_INVALID;
-}
+#include "snp-path.h"
 
 void snp_result_done(SnpResult *r) {
         free(r->sentence);
@@ -106,13 +66,12 @@ static int step_key(SnpResult *r) {
         if (p->signing_key != SNP_SIGNING_KEY_VCEK && p->signing_key != SNP_SIGNING_KEY_VLEK)
                 return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_KEY,
                                 p->signing_key == SNP_SIGNING_KEY_NONE
-                                                ? "the report says that no key signed it (SIGNING_KEY %u)"
+                                                ? "the report is not signed (SIGNING_KEY %u)"
                                                 : "signing key %u; expected 0 (VCEK) or 1 (VLEK)",
                                 p->signing_key);
         if (p->signing_key == SNP_SIGNING_KEY_VCEK && p->mask_chip_key)
                 return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_KEY,
-                                "the host has masked the chip's key (MASK_CHIP_KEY): there is no signature "
-                                "to check");
+                                "the host has masked the chip's key (MASK_CHIP_KEY): there is no signature to check");
         return 1;
 }
 
@@ -120,179 +79,89 @@ int snp_verify_generation(const SnpReport *p, SnpGeneration stated, SnpGeneratio
         SnpGeneration g = snp_report_generation(p);
 
         if (p->version >= 3 && g < 0)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "CPUID family 0x%02x, model 0x%02x belongs to no processor generation known "
-                                "here",
+                return error_set(reterr, -ENOENT,
+                                "no known processor generation has CPUID family 0x%02x, model 0x%02x",
                                 p->cpuid_family, p->cpuid_model);
         if (g >= 0 && stated >= 0 && g != stated)
-                return error_set(reterr, -EOPNOTSUPP, "the report's CPUID says %s; %s was stated",
+                return error_set(reterr, -EOPNOTSUPP,
+                                "the report's CPUID belongs to %s, not to %s as stated",
                                 snp_generation_product(g), snp_generation_product(stated));
         *ret = g >= 0 ? g : stated;
         return 0;
 }
 
-static bool chip_fits(const SnpLeaf *leaf, const SnpReport *p) {
-        return memcmp(leaf->hwid, p->chip_id, leaf->hwid_size) == 0 &&
-                        bytes_are_zero(p->chip_id + leaf->hwid_size, sizeof(p->chip_id) - leaf->hwid_size);
-}
-
-static bool tcb_fits(const SnpLeaf *leaf, const SnpReport *p) {
-        SnpTcb reported;
-
-        return snp_tcb_decode(p->reported_tcb, leaf->generation, &reported) == 0 &&
-                        snp_tcb_equal(&reported, &leaf->tcb);
-}
-
-/* 2: chip and TCB fit; 1: some key of the right kind; 0: no candidate. */
-static int rate_leaf(const SnpCertificate *c, const SnpReport *p, SnpGeneration g) {
-        SnpRole role = p->signing_key == SNP_SIGNING_KEY_VLEK ? SNP_ROLE_VLEK : SNP_ROLE_VCEK;
-
-        if (c->role != role || c->generation < 0 || (g >= 0 && c->generation != g))
-                return 0;
-        if (!c->leaf_valid || !tcb_fits(&c->leaf, p))
-                return 1;
-        if (role == SNP_ROLE_VCEK && !bytes_are_zero(p->chip_id, sizeof(p->chip_id)) &&
-                        !chip_fits(&c->leaf, p))
-                return 1;
-        return 2;
-}
-
 static int step_choose_leaf(const SnpVerifyInput *in, SnpResult *r) {
         const char *kind = r->report.signing_key == SNP_SIGNING_KEY_VLEK ? "VLEK" : "VCEK";
-        const SnpCertificate *best = NULL, *named = NULL;
-        size_t n = 0;
+        const SnpCertificate *best;
+        SnpChoice all, named;
+        int k = snp_leaf_choose(in, &r->report, r->generation, &all, &named);
 
-        for (size_t i = 0; i < in->collateral->n_certificates; i++) {
-                const SnpCertificate *c = in->collateral->certificates[i];
-                int rating = rate_leaf(c, &r->report, r->generation);
-
-                if (c->named && !named)
-                        named = c;
-                if (rating == 0)
-                        continue;
-                n++;
-                if (!best || rating > rate_leaf(best, &r->report, r->generation))
-                        best = c;
-        }
+        if (k < 0)
+                return k;
         /* A leaf that was named is the one to judge by, even if it cannot fit: the answer says why. */
-        if (named) {
-                if (rate_leaf(named, &r->report, r->generation) == 0)
-                        return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_LEAF,
-                                        "the report is signed by a %s%s%s, the leaf (%s) is '%s' issued by "
-                                        "'%s'",
-                                        r->generation >= 0 ? snp_generation_product(r->generation) : "",
-                                        r->generation >= 0 ? " " : "", kind, named->origin,
-                                        named->certificate->common_name,
-                                        named->certificate->issuer_common_name);
-                best = named;
-        } else if (n == 0)
+        best = named.best ?: all.best;
+        if (named.best && named.rating == 0)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_LEAF,
+                                "the report is signed by a %s%s%s, but the leaf (%s) is '%s' issued by '%s'",
+                                r->generation >= 0 ? snp_generation_product(r->generation) : "",
+                                r->generation >= 0 ? " " : "", kind, named.best->origin,
+                                named.best->certificate->common_name,
+                                named.best->certificate->issuer_common_name);
+        if (!best)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
-                                "no %s certificate at hand; give it with --leaf or --certs", kind);
-        else if (n > 1 && rate_leaf(best, &r->report, r->generation) < 2)
+                                "no %s certificate is available; pass it with --leaf or --certs", kind);
+        if (!named.best && all.n > 1 && all.rating < 2)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
-                                "none of the %zu %s certificates at hand is for this chip and its reported "
-                                "TCB",
-                                n, kind);
+                                "none of the %zu available %s certificates is for this chip and its reported TCB",
+                                all.n, kind);
         r->leaf = best;
         if (r->generation < 0)
                 r->generation = best->generation;
         return 1;
 }
 
-/* The root whose key is pinned for the generation: prepared before, or among the pool. */
-static int step_root(const SnpVerifyInput *in, SnpResult *r) {
-        SnpRoot *root = in->trust->roots + r->generation;
+/* The root whose key is pinned for the generation, and the intermediate. A certificate that does not verify says nothing against
+ * the report: the one that would decide is still missing. */
+static int step_path(const SnpVerifyInput *in, SnpResult *r) {
+        const SnpRoot *root = in->trust->roots + r->generation;
         const char *product = snp_generation_product(r->generation);
-        bool other_key = false;
+        const char *vlek = r->leaf->role == SNP_ROLE_VLEK ? "VLEK-" : "";
+        SnpPath path = {};
+        int k;
 
         if (!root->pinned)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT,
-                                "AMD's root key for %s is not known to this version of cvmspawn", product);
+                                "this version of cvmspawn does not know AMD's root key for %s", product);
         r->insecure_root = root->insecure;
-        for (size_t i = 0; i < in->collateral->n_certificates && !root->certificate; i++) {
-                const SnpCertificate *c = in->collateral->certificates[i];
-                _cleanup_free_ char *why = NULL;
-                int k;
-
-                if (c->role != SNP_ROLE_ARK || c->generation != r->generation)
-                        continue;
-                k = snp_trust_offer(in->trust, c->certificate, &why);
-                if (k == -EBADMSG)
-                        return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_ROOT, "%s (%s)", why ?: "bad root",
-                                        c->origin);
-                if (k < 0)
-                        return k;
-                other_key = other_key || k == 0;
-        }
-        if (root->certificate)
-                return 1;
-        if (other_key)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_ROOT,
-                                "a certificate is called ARK-%s, but its key is not AMD's", product);
-        return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
-                        "no root certificate ARK-%s at hand; give AMD's cert_chain file with --ca", product);
-}
-
-/* 1 if `issuer`, whose whole bytes have this digest, signed c, 0 if not; remembers the answer. */
-static int signed_by(
-                SnpCertificate *c, const Certificate *issuer, const uint8_t digest[static SHA256_SIZE]) {
-        int k;
-
-        if (c->verified && memcmp(c->verified_by, digest, SHA256_SIZE) == 0)
-                return 1;
-        k = certificate_verify(c->certificate, issuer);
-        if (k == -EKEYREJECTED)
-                return 0;
+        k = snp_path_find(in, (SnpCertificate *) r->leaf /* for the mark */, &path);
         if (k < 0)
                 return k;
-        c->verified = true;
-        memcpy(c->verified_by, digest, SHA256_SIZE);
-        return 1;
-}
-
-static int step_intermediate(const SnpVerifyInput *in, SnpResult *r) {
-        const SnpRoot *root = in->trust->roots + r->generation;
-        SnpRole role = r->leaf->role == SNP_ROLE_VLEK ? SNP_ROLE_ASVK : SNP_ROLE_ASK;
-        SnpCertificate *leaf =
-                        (SnpCertificate *) r->leaf; /* for the mark; the pool is the caller's to change */
-        size_t n_candidates = 0, n_genuine = 0;
-
-        for (size_t i = 0; i < in->collateral->n_certificates; i++) {
-                SnpCertificate *c = in->collateral->certificates[i];
-                const Certificate *x = c->certificate;
-                int k;
-
-                if (c->role != role || c->generation != r->generation)
-                        continue;
-                n_candidates++;
-                k = signed_by(c, root->certificate, root->digest);
-                if (k < 0)
-                        return k;
-                if (k == 0)
-                        continue;
-                n_genuine++;
-                if (!x->is_ca || !x->has_key_usage || !(x->key_usage & CERTIFICATE_CERT_SIGN) ||
-                                !x->has_path_length || x->path_length != 0)
-                        continue;
-                k = signed_by(leaf, x, c->digest);
-                if (k < 0)
-                        return k;
-                if (k > 0) {
-                        r->intermediate = c;
-                        return 1;
-                }
-        }
-        if (n_candidates == 0)
+        r->intermediate = path.intermediate;
+        if (path.intermediate)
+                return 1;
+        if (!path.has_root && path.bad_root)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT,
+                                "the root certificate ARK-%s (%s) has AMD's key, but is not a proper self-signed root",
+                                product, path.bad_root);
+        if (!path.has_root && path.foreign_root)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT,
+                                "the certificate named ARK-%s (%s) does not have AMD's key", product,
+                                path.foreign_root);
+        if (!path.has_root)
                 return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
-                                "no intermediate certificate SEV-%s%s at hand; give AMD's cert_chain file "
-                                "with --ca",
-                                role == SNP_ROLE_ASVK ? "VLEK-" : "", snp_generation_product(r->generation));
-        if (n_genuine == 0)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_INTERMEDIATE,
-                                "the intermediate certificate is not signed by AMD's root key");
-        return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_LEAF,
-                        "the leaf certificate (%s) is not signed by AMD's intermediate key",
-                        r->leaf->origin);
+                                "no root certificate ARK-%s is available; pass AMD's cert_chain file with --ca",
+                                product);
+        if (path.has_intermediate)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_LEAF,
+                                "the leaf certificate (%s) is not signed by AMD's intermediate key SEV-%s%s",
+                                r->leaf->origin, vlek, product);
+        if (path.bad_intermediate)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_INTERMEDIATE,
+                                "the intermediate certificate SEV-%s%s (%s) is not an issuer signed by AMD's root key",
+                                vlek, product, path.bad_intermediate);
+        return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_COLLATERAL,
+                        "no intermediate certificate SEV-%s%s is available; pass AMD's cert_chain file with --ca",
+                        vlek, product);
 }
 
 static int check_validity(SnpResult *r, const Certificate *c, const char *what, int64_t now) {
@@ -309,8 +178,7 @@ static int check_validity(SnpResult *r, const Certificate *c, const char *what, 
                         (void) snprintf(texts[i], sizeof(texts[i]), "@%jd", (intmax_t) times[i]);
         }
         return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_VALIDITY,
-                        "the %s certificate is valid from %s to %s UTC, and was to be verified as of %s; "
-                        "--time states another time",
+                        "the %s certificate is valid from %s to %s UTC and is not valid at %s; use --time to verify for another time",
                         what, texts[0], texts[1], texts[2]);
 }
 
@@ -326,12 +194,12 @@ static int step_validity(const SnpVerifyInput *in, SnpResult *r) {
         return check_validity(r, r->leaf->certificate, "leaf", in->now);
 }
 
-/* The newest list that the root signed and that covers the time of verification. Leaves have serial number 0 and cannot be
- * revoked by it: the list is about intermediates. */
+/* The newest list that the root signed and that covers the time of verification. What any genuine list revokes is revoked, however old
+ * it is: AMD takes nothing back. Leaves have serial number 0 and cannot be revoked by it: the list is about intermediates. */
 static int step_revocation(const SnpVerifyInput *in, SnpResult *r) {
         const Certificate *root = in->trust->roots[r->generation].certificate;
-        const char *why = "none at hand";
-        const SnpCrl *best = NULL;
+        const char *why = "no list is available";
+        bool current = false;
         int k;
 
         if (in->crl == SNP_CRL_OFF) {
@@ -346,29 +214,26 @@ static int step_revocation(const SnpVerifyInput *in, SnpResult *r) {
                         continue;
                 if (k < 0)
                         return k;
-                if (in->now < l->crl->this_update || in->now > l->crl->next_update) {
-                        why = "the list at hand is not current";
-                        continue;
-                }
-                if (!best || l->crl->this_update > best->crl->this_update)
-                        best = l;
+                k = crl_holds(l->crl, r->intermediate->certificate);
+                if (k < 0)
+                        return k;
+                if (k > 0)
+                        return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_REVOCATION,
+                                        "AMD has revoked the intermediate certificate '%s' (%s)",
+                                        r->intermediate->certificate->common_name, l->origin);
+                if (in->now < l->crl->this_update || in->now > l->crl->next_update)
+                        why = "the available list is not current";
+                else
+                        current = true;
         }
-        if (!best) {
-                if (in->crl == SNP_CRL_REQUIRED)
-                        return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_REVOCATION,
-                                        "a revocation list of ARK-%s is required: %s",
-                                        snp_generation_product(r->generation), why);
-                r->crl_note = strdup(why);
-                return r->crl_note ? 1 : -ENOMEM;
-        }
-        k = crl_holds(best->crl, r->intermediate->certificate);
-        if (k < 0)
-                return k;
-        if (k > 0)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_REVOCATION,
-                                "AMD has revoked the intermediate certificate '%s' (%s)",
-                                r->intermediate->certificate->common_name, best->origin);
-        return 1;
+        if (current)
+                return 1;
+        if (in->crl == SNP_CRL_REQUIRED)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_REVOCATION,
+                                "a revocation list of ARK-%s is required: %s",
+                                snp_generation_product(r->generation), why);
+        r->crl_note = strdup(why);
+        return r->crl_note ? 1 : -ENOMEM;
 }
 
 static char *tcb_words(const uint8_t raw[static SNP_TCB_SIZE], SnpGeneration g) {
@@ -386,7 +251,7 @@ static int step_tcb(SnpResult *r) {
 
         if (snp_tcb_decode(p->reported_tcb, g, &t) < 0)
                 return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_TCB,
-                                "REPORTED_TCB has bytes set that %s does not use",
+                                "REPORTED_TCB has non-zero bytes that %s does not use",
                                 snp_generation_product(g));
         if (snp_tcb_equal(&t, &r->leaf->leaf.tcb))
                 return 1;
@@ -400,7 +265,7 @@ static int step_tcb(SnpResult *r) {
         return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_TCB,
                         "the leaf certificate is for another TCB: it has %s; the report has reported %s, "
                         "current %s, "
-                        "committed %s, launch %s; the reported one counts",
+                        "committed %s, launch %s (REPORTED_TCB is the one that must match)",
                         leaf, reported, current, committed, launch);
 }
 
@@ -411,7 +276,7 @@ static int step_chip(SnpResult *r) {
         /* VLEKs belong to a provider, and MASK_CHIP_ID makes the field zero: nothing to compare with. */
         if (r->leaf->role != SNP_ROLE_VCEK || bytes_are_zero(p->chip_id, sizeof(p->chip_id)))
                 return 1;
-        if (chip_fits(&r->leaf->leaf, p))
+        if (snp_leaf_fits_chip(&r->leaf->leaf, p))
                 return 1;
         leaf = hex_encode(r->leaf->leaf.hwid, r->leaf->leaf.hwid_size);
         chip = hex_encode(p->chip_id, sizeof(p->chip_id));
@@ -431,8 +296,7 @@ static int step_signature(const SnpVerifyInput *in, SnpResult *r) {
         k = ec_key_verify(r->leaf->certificate->ec, HASH_SHA384, in->report, SNP_REPORT_SIGNED_SIZE, &sig);
         if (k == -EKEYREJECTED)
                 return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_SIGNATURE,
-                                "the report's signature was not made by the key of the leaf certificate "
-                                "(%s)",
+                                "the report's signature was not made by the key of the leaf certificate (%s)",
                                 r->leaf->origin);
         return k < 0 ? k : 1;
 }
@@ -447,22 +311,20 @@ static int verify(const SnpVerifyInput *in, SnpResult *r) {
         k = step_key(r);
         if (k <= 0)
                 return k;
-        if (snp_verify_generation(&r->report, in->generation, &r->generation, &why) < 0)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_GENERATION, "%s",
-                                why ?: "unknown generation");
+        k = snp_verify_generation(&r->report, in->generation, &r->generation, &why);
+        if (k < 0)
+                return fail(r, k == -ENOENT ? VERDICT_COLLATERAL_UNAVAILABLE : VERDICT_NOT_AUTHENTIC,
+                                SNP_STEP_GENERATION, "%s", why ?: "unknown generation");
         k = step_choose_leaf(in, r);
         if (k <= 0)
                 return k;
-        if (r->report.version < 3 && r->generation >= SNP_TURIN && in->generation < 0)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_GENERATION,
-                                "a version 2 report does not say its processor, and on %s the TCB is laid "
-                                "out in another "
-                                "way; state --generation if you know it",
-                                snp_generation_product(r->generation));
-        k = step_root(in, r);
-        if (k <= 0)
-                return k;
-        k = step_intermediate(in, r);
+        if (r->report.version < 3 && snp_generation_has_tcb_part(r->generation, SNP_TCB_FMC) &&
+                        in->generation < 0)
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_GENERATION,
+                                "version 2 reports do not name the processor, and %s uses a different TCB layout; pass --generation (snpguest: -p %s)",
+                                snp_generation_product(r->generation),
+                                snp_generation_to_string(r->generation));
+        k = step_path(in, r);
         if (k <= 0)
                 return k;
         k = step_validity(in, r);
@@ -472,8 +334,9 @@ static int verify(const SnpVerifyInput *in, SnpResult *r) {
         if (k <= 0)
                 return k;
         if (!r->leaf->leaf_valid)
-                return fail(r, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "leaf certificate (%s): %s",
-                                r->leaf->origin, r->leaf->leaf_error ?: "bad extensions");
+                return fail(r, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS,
+                                "leaf certificate (%s): %s", r->leaf->origin,
+                                r->leaf->leaf_error ?: "bad extensions");
         k = step_tcb(r);
         if (k <= 0)
                 return k;

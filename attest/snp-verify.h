@@ -19,7 +19,7 @@ typedef enum SnpStep {
         SNP_STEP_LAYOUT,     /* length, version, reserved bytes */
         SNP_STEP_KEY,        /* signature algorithm and which key signed */
         SNP_STEP_GENERATION, /* which processor generation, from CPUID, the option or the leaf */
-        SNP_STEP_COLLATERAL, /* leaf, intermediate and root are at hand */
+        SNP_STEP_COLLATERAL, /* leaf, intermediate and root are available */
         SNP_STEP_ROOT,       /* the root's key is pinned */
         SNP_STEP_INTERMEDIATE,
         SNP_STEP_LEAF,
@@ -37,7 +37,7 @@ typedef enum SnpStep {
 const char *snp_step_to_string(SnpStep s);
 
 typedef enum SnpCrlMode {
-        SNP_CRL_IF_AVAILABLE, /* a list at hand is used if it is genuine and current */
+        SNP_CRL_IF_AVAILABLE, /* an available list is used if it is genuine and current */
         SNP_CRL_OFF,
         SNP_CRL_REQUIRED,
         _SNP_CRL_MODE_MAX,
@@ -76,6 +76,6 @@ void snp_result_done(SnpResult *r);
 /* 0 if a verdict or authenticity was reached (look at *ret), -errno if not: out of memory, a broken crypto library. */
 _warn_unused_result_ int snp_verify(const SnpVerifyInput *in, SnpResult *ret);
 
-/* The leaf that a report needs, for whoever fetches it: kind, generation (as far as known), TCB, chip. */
+/* The leaf certificate that a report needs, to fetch it: kind, generation (as far as known), TCB, chip. */
 _warn_unused_result_ int snp_verify_generation(
                 const SnpReport *r, SnpGeneration stated, SnpGeneration *ret, char **reterr);

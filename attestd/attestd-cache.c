@@ -9,7 +9,7 @@
 
 #define KEY_VERSION "cvmspawn-platform-v1"
 
-/* The length goes before the bytes, so that no two lists read the same; what is not there is its own mark. */
+/* The length precedes the bytes, so that no two lists hash the same; an absent item has its own mark. */
 static int add(Hash *h, const void *p, uint64_t n) {
         int r = hash_update(h, &n, sizeof(n));
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Platform chains that were found authentic, by the hash of everything that this verdict came from: the certificates of the chain, AMD's that the
- * service adds, and the anchors. Another byte anywhere is another key. Nothing else is remembered: which owner a registration pins, and what
- * it asks of the platform, is looked at each time; certificates of SEV have no dates and no revocation. */
+/* Platform chains that were found authentic, by the hash of everything that this verdict depends on: the certificates of the chain, those of
+ * AMD's that the service adds, and the anchors. A different byte anywhere gives a different key. Nothing else is cached: which owner a
+ * registration accepts, and what it requires of the platform, is checked each time; SEV certificates have no dates and no revocation. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,5 +29,5 @@ typedef struct PlatformCache {
 _warn_unused_result_ int platform_key(
                 const Service *s, const SevChain *chain, uint8_t ret[static PLATFORM_KEY_SIZE]);
 bool platform_cache_has(PlatformCache *c, const uint8_t key[static PLATFORM_KEY_SIZE]);
-/* In place of the one that was not asked for the longest. */
+/* Replaces the least recently used one. */
 void platform_cache_add(PlatformCache *c, const uint8_t key[static PLATFORM_KEY_SIZE]);

@@ -31,9 +31,8 @@ static int keep(const Service *s, const Request *q, int fd, Reply *reply) {
                 r = s->store->ops->firmware_add(s->store, &f, fd, FIRMWARES_MAX);
         }
         if (r == -EDQUOT)
-                return reply_problem(reply, 409, "firmware-full", "No room for more firmware",
-                                "%u firmware files are kept for you; delete one that no new registration "
-                                "needs",
+                return reply_problem(reply, 409, "firmware-full", "Too much firmware",
+                                "you have uploaded %u firmware files, the maximum; delete one that no new registration needs",
                                 FIRMWARES_MAX);
         if (r < 0 && r != -EEXIST)
                 return r;
@@ -46,7 +45,7 @@ int handle_firmware_add(const Service *s, const Request *q, Reply *reply) {
         _cleanup_close_ int mine = -EBADF;
 
         if (q->body_size == 0)
-                return reply_problem(reply, 400, "malformed", "The body is not valid",
+                return reply_problem(reply, 400, "malformed", "Malformed request",
                                 "expected the firmware file itself");
         if (!q->is_file) {
                 mine = memfd_new_sealed("firmware", q->body, q->body_size);
@@ -80,7 +79,7 @@ int handle_firmware_delete(const Service *s, const Request *q, Reply *reply) {
 
         r = r < 0 ? -ENOENT : s->store->ops->firmware_delete(s->store, q->owner, sha256);
         if (r == -ENOENT)
-                return reply_problem(reply, 404, "unknown-firmware", "No such firmware",
+                return reply_problem(reply, 404, "unknown-firmware", "Unknown firmware",
                                 "you have uploaded no firmware with this SHA-256");
         if (r < 0)
                 return r;

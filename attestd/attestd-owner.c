@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What guest owners ask for, and the documents that everybody may read. */
+/* The requests of guest owners, and the documents that anybody may read. */
 
 #include <errno.h>
 #include <string.h>
 
+#include "attestd-digests.h"
+#include "attestd-scheme.h"
 #include "attestd-service.h"
+#include "coco.h"
 #include "snp-packet.h"
 #include "strutil.h"
 
@@ -17,54 +20,54 @@ int service_read_body(const Request *q, Json **ret, Reply *reply) {
         if (r == -ENOMEM)
                 return r;
         if (r < 0)
-                return reply_problem(reply, 400, "malformed", "The body is not valid", "%s",
+                return reply_problem(reply, 400, "malformed", "Malformed request", "%s",
                                 error ?: "not valid JSON");
         if (!js_is_object(j))
-                return reply_problem(
-                                reply, 400, "malformed", "The body is not valid", "expected a JSON object");
+                return reply_problem(reply, 400, "malformed", "Malformed request", "expected a JSON object");
         *ret = TAKE_PTR(j);
         return 1;
 }
 
-int service_load(const Service *s, const Request *q, StoreVm *ret_vm, Registration *ret, Reply *reply) {
-        _cleanup_(store_vm_done) StoreVm v = {};
+int service_load(ServiceCall *c) {
+        const Service *s = c->s;
+        const Request *q = c->q;
         _cleanup_js_ Json *j = NULL;
-        int r = s->store->ops->vm_get(s->store, q->id, /* counted= */ false, &v);
+        int r = s->store->ops->vm_get(s->store, q->id, /* counted= */ false, &c->vm);
 
         if (r == -ENOENT)
-                return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
+                return reply_problem(c->reply, 404, "unknown-vm", "Unknown registration",
                                 "there is no registration with this id");
-        /* Whoever floods one registration keeps nobody from the others, nor others from this one. */
+        /* A client that floods one registration keeps nobody from the others, nor others from this one. */
         if (r >= 0 && q->owner == 0 && s->rate && !rate_take(s->rate, q->path, q->peer ?: "")) {
-                reply->retry_after = 1;
-                return reply_problem(reply, 429, "too-many-requests", "Not so fast",
-                                "this is asked for more often than the service answers it; try again in a "
-                                "second");
+                c->reply->retry_after = 1;
+                return reply_problem(c->reply, 429, "too-many-requests", "Too many requests",
+                                "rate limit exceeded for this registration; retry in one second");
         }
         if (r >= 0)
-                r = js_parse(v.document, strlen(v.document), &j, NULL);
+                r = js_parse(c->vm.document, strlen(c->vm.document), &j, NULL);
         if (r >= 0)
-                r = registration_parse(j, /* with_secrets= */ false, ret, NULL);
-        if (r < 0)
-                return r;
-        *ret_vm = TAKE_STRUCT(v, (StoreVm) {});
-        return 1;
+                r = registration_parse(j, /* with_secrets= */ false, &c->reg, NULL);
+        return r < 0 ? r : 1;
 }
 
 int handle_capabilities(const Service *s, const Request *q, Reply *reply) {
         _cleanup_ec_key_ EcKey *signer = NULL;
+        _cleanup_js_ Json *schemes = js_array();
         _cleanup_free_ char *key = NULL;
         Json *j = NULL;
-        int r = vault_signer(s->vault, &signer);
+        int r = schemes ? vault_signer(s->vault, &signer) : -ENOMEM;
 
         (void) q;
+        for (int m = 0; r >= 0 && m < _COCO_MODE_MAX; m++)
+                if (scheme_of((CocoMode) m))
+                        r = js_append(schemes, js_string(coco_of((CocoMode) m)->scheme));
         if (r >= 0)
                 r = snp_packet_signer_text(signer, &key);
         if (r < 0)
                 return r;
-        r = js_build(&j, "{s:s, s:s, s:i, s:[s, s, s], s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "service",
-                        "cvmspawn-attestd", "version", CVMSPAWN_VERSION, "protocol", 1, "schemes", "amd-sev",
-                        "amd-sev-es", "amd-sev-snp", "packet-key", key, "body-size-max", (int) BODY_SIZE_MAX,
+        r = js_build(&j, "{s:s, s:s, s:i, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i}", "service",
+                        "cvmspawn-attestd", "version", CVMSPAWN_VERSION, "protocol", 1, "schemes",
+                        TAKE_PTR(schemes), "packet-key", key, "body-size-max", (int) BODY_SIZE_MAX,
                         "launches-open-max", (int) LAUNCH_OPEN_MAX, "launch-seconds",
                         (int) LAUNCH_TTL_SECONDS, "launch-failures", (int) LAUNCH_FAILURES,
                         "launches-held-max", (int) LAUNCH_HELD_MAX, "firmware-size-max",
@@ -85,7 +88,7 @@ int handle_health(const Service *s, const Request *q, Reply *reply) {
         return r < 0 ? r : reply_json(reply, 200, j);
 }
 
-/* What a body says, with the digests that follow from it: 1, or the reply is made. Without secrets in it, which `keep` permits, *table stays empty. */
+/* The registration in a body, with the digests that follow from it: 1, or the reply is made. Without secrets, which `keep` permits, *table stays empty. */
 static int read_registration(const Service *s, const Request *q, bool keep, Registration *ret,
                 Json **ret_body, SecretBuf *table, Reply *reply) {
         _cleanup_(registration_done) Registration reg = {};
@@ -96,16 +99,15 @@ static int read_registration(const Service *s, const Request *q, bool keep, Regi
         if (r <= 0)
                 return r;
         if (js_get(j, "computed-digests"))
-                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
-                                "computed-digests: the service computes these itself; digests of your own "
-                                "are launch-digests");
+                return reply_problem(reply, 422, "bad-registration", "Invalid registration",
+                                "computed-digests: computed by the service; use launch-digests for your own digests");
         r = registration_parse(j, !keep || js_get(j, "secrets"), &reg, &error);
         if (r >= 0 && reg.secrets)
                 r = registration_table(&reg, table, &error);
         if (r >= 0)
-                r = service_digests(s, q->owner, &reg, &error);
+                r = service_digests(s, q->owner, &reg, scheme_of(reg.mode)->digests, &error);
         if (r == -EINVAL || r == -E2BIG)
-                return reply_problem(reply, 422, "bad-registration", "This cannot be registered", "%s",
+                return reply_problem(reply, 422, "bad-registration", "Invalid registration", "%s",
                                 error ?: "a member has the wrong type");
         if (r < 0)
                 return r;
@@ -117,6 +119,7 @@ static int read_registration(const Service *s, const Request *q, bool keep, Regi
 /* Document and sealed table of what was read; both are freed with *v. */
 static int fill_vm(const Service *s, const Request *q, const Registration *reg, const Json *body,
                 const SecretBuf *table, StoreVm *v) {
+        VaultPlace place;
         int r;
 
         v->id = strdup(q->id);
@@ -127,8 +130,8 @@ static int fill_vm(const Service *s, const Request *q, const Registration *reg, 
         r = registration_document(body, reg, &v->document);
         if (r < 0 || table->size == 0)
                 return r;
-        return vault_seal(s->vault, "secrets", q->id, strlen(q->id), table->data, table->size, s->random,
-                        s->random_data, &v->sealed, &v->sealed_size);
+        place = service_secrets_place(q->id);
+        return vault_seal(s->vault, &place, table->data, table->size, &v->sealed, &v->sealed_size);
 }
 
 int handle_register(const Service *s, const Request *q, Reply *reply) {
@@ -145,29 +148,27 @@ int handle_register(const Service *s, const Request *q, Reply *reply) {
         if (r >= 0)
                 r = s->store->ops->vm_add(s->store, &v);
         if (r == -EEXIST)
-                return reply_problem(reply, 409, "exists", "This id is taken",
-                                "there is a registration with this id: update it with PUT, delete it first, "
-                                "or take "
-                                "another id");
+                return reply_problem(reply, 409, "exists", "Already registered",
+                                "there is already a registration with this id: update it with PUT, delete it first, or use another id");
         if (r >= 0)
                 r = js_build(&answer, "{s:s, s:I}", "id", q->id, "secret-table-size", (int64_t) table.size);
         return r < 0 ? r : reply_json(reply, 201, answer);
 }
 
 static int unknown(Reply *reply) {
-        return reply_problem(reply, 404, "unknown-vm", "Nobody has registered this",
+        return reply_problem(reply, 404, "unknown-vm", "Unknown registration",
                         "you have no registration with this id");
 }
 
-/* Secrets are kept in the form of their scheme. */
-static bool same_scheme(const StoreVm *old, const Registration *reg) {
+/* Secrets are stored in the form that their scheme needs. */
+static bool same_form(const StoreVm *old, const Registration *reg) {
+        _cleanup_(registration_done) Registration before = {};
         _cleanup_js_ Json *j = NULL;
-        bool snp;
 
-        if (js_parse(old->document, strlen(old->document), &j, NULL) < 0)
+        if (js_parse(old->document, strlen(old->document), &j, NULL) < 0 ||
+                        registration_parse(j, /* with_secrets= */ false, &before, NULL) < 0)
                 return false;
-        snp = streq_ptr(js_string_value(js_get(j, "scheme")), "amd-sev-snp");
-        return snp == !!reg->snp;
+        return scheme_of(before.mode)->table == scheme_of(reg->mode)->table;
 }
 
 int handle_update(const Service *s, const Request *q, Reply *reply) {
@@ -186,13 +187,13 @@ int handle_update(const Service *s, const Request *q, Reply *reply) {
         r = read_registration(s, q, /* keep= */ true, &reg, &j, &table, reply);
         if (r <= 0)
                 return r;
-        if (table.size == 0 && !same_scheme(&old, &reg))
-                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
-                                "scheme: another one needs its secrets anew");
+        if (table.size == 0 && !same_form(&old, &reg))
+                return reply_problem(reply, 422, "bad-registration", "Invalid registration",
+                                "scheme: changing it requires the secrets to be sent again");
         /* Secrets that stay were checked against the area as it was. */
         size = table.size > 0 ? table.size : old.sealed_size - VAULT_OVERHEAD;
         if (size > reg.secret_area_size)
-                return reply_problem(reply, 422, "bad-registration", "This cannot be registered",
+                return reply_problem(reply, 422, "bad-registration", "Invalid registration",
                                 "secret-area-size: the registered secrets need %llu bytes",
                                 (unsigned long long) size);
         r = fill_vm(s, q, &reg, j, &table, &v);
@@ -213,7 +214,7 @@ static int vm_to_json(const StoreVm *v, Json **ret) {
 
         if (r < 0)
                 return r;
-        /* What was said can be sent again as it is; what follows from it stands beside. */
+        /* The registration can be sent again as it is; what the service computed stands beside it. */
         for (void *i = js_iter(document); i; i = js_iter_next(document, i))
                 if (!streq(js_iter_key(i), "computed-digests") &&
                                 js_set(said, js_iter_key(i), js_ref((Json *) js_iter_value(i))) < 0)
@@ -269,7 +270,7 @@ static int event_one(void *userdata, int64_t when, const char *vm, const char *l
         return r < 0 ? r : js_append(userdata, j);
 }
 
-/* Also of a registration that was deleted: what happened stays. */
+/* Also of a registration that was deleted: the audit log stays. */
 int handle_events(const Service *s, const Request *q, Reply *reply) {
         _cleanup_js_ Json *list = js_array();
         int r;

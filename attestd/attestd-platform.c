@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Is the platform that asks for a session genuine, and one that the owner accepts? Only certificates that are here decide: if one
- * is fetched, the host is told to ask again. */
+/* Is the platform that asks for a session authentic, and one that the owner accepts? Only certificates that are here decide: if one has to
+ * be downloaded, the host is told to ask again. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,42 +14,41 @@
 #include "secret.h"
 #include "strutil.h"
 
-#define CPU_ID_MAX        64u
-#define CEK_FETCH_SECONDS 2u
+#define CPU_ID_MAX 64u
 
-int service_base64(const Json *j, const char *name, size_t min, size_t max, uint8_t **ret, size_t *ret_size,
-                Reply *reply) {
+int service_base64(const Json *j, const Base64Member *m, uint8_t **ret, size_t *ret_size, Reply *reply) {
         _cleanup_free_ uint8_t *data = NULL;
-        const Json *value = js_get(j, name);
+        const Json *value = js_get(j, m->name);
         const char *text = js_string_value(value);
         size_t size = 0;
         int r;
 
         if (!text)
-                return reply_problem(reply, 400, "malformed", "The body is not valid",
-                                "%s: missing, or not a string", name);
+                return reply_problem(reply, 400, "malformed", "Malformed request",
+                                "%s: missing, or not a string", m->name);
         r = base64_decode(text, js_string_length(value), &data, &size);
         if (r == -ENOMEM)
                 return r;
-        if (r < 0 || size < min || size > max)
-                return reply_problem(reply, 400, "malformed", "The body is not valid",
-                                "%s: expected base64 of %zu to %zu bytes, without newlines", name, min, max);
+        if (r < 0 || size < m->min || size > m->max)
+                return reply_problem(reply, 400, "malformed", "Malformed request",
+                                "%s: expected base64 of %zu to %zu bytes, without newlines", m->name, m->min,
+                                m->max);
         *ret = TAKE_PTR(data);
         *ret_size = size;
         return 1;
 }
 
 static int read_chain(const Json *body, SevChain *chain, Reply *reply) {
-        static const struct {
-                const char *name;
-                size_t min;
-        } parts[] = { { "pdh", SEV_CERT_SIZE }, { "cert-chain", 3 * SEV_CERT_SIZE } };
+        static const Base64Member parts[] = {
+                { "pdh", SEV_CERT_SIZE, SEV_CHAIN_SIZE_MAX },
+                { "cert-chain", 3 * SEV_CERT_SIZE, SEV_CHAIN_SIZE_MAX },
+        };
 
         FOREACH_ARRAY(p, parts, ELEMENTSOF(parts)) {
                 _cleanup_free_ uint8_t *data = NULL;
                 _cleanup_free_ char *error = NULL;
                 size_t size;
-                int r = service_base64(body, p->name, p->min, SEV_CHAIN_SIZE_MAX, &data, &size, reply);
+                int r = service_base64(body, p, &data, &size, reply);
 
                 if (r <= 0)
                         return r;
@@ -57,51 +56,49 @@ static int read_chain(const Json *body, SevChain *chain, Reply *reply) {
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0)
-                        return reply_problem(reply, 400, "malformed", "The body is not valid", "%s: %s",
-                                        p->name, error ?: "not a certificate chain");
+                        return reply_problem(reply, 400, "malformed", "Malformed request", "%s: %s", p->name,
+                                        error ?: "not a certificate chain");
         }
         if (!chain->has_pdh)
-                return reply_problem(reply, 400, "malformed", "The body is not valid",
-                                "pdh: there is no PDH certificate in it");
+                return reply_problem(reply, 400, "malformed", "Malformed request",
+                                "pdh: does not contain a PDH certificate");
         return 1;
 }
 
 /* The chip's id as the store names it: *ret is owned, NULL if the host does not say. 1, or the reply is made. */
 static int read_cpu_id(const Json *body, char **ret, Reply *reply) {
+        static const Base64Member member = { "cpu-id", 1, CPU_ID_MAX };
         _cleanup_free_ uint8_t *id = NULL;
         size_t size;
         int r;
 
         if (!js_get(body, "cpu-id"))
                 return 1;
-        r = service_base64(body, "cpu-id", 1, CPU_ID_MAX, &id, &size, reply);
+        r = service_base64(body, &member, &id, &size, reply);
         if (r <= 0)
                 return r;
         *ret = hex_encode(id, size);
         return *ret ? 1 : -ENOMEM;
 }
 
-/* AMD's signature on this chip's CEK from the store, if it is there. */
-static int add_stored_cek(const Service *s, const char *cpu_id, SevChain *chain, Reply *reply) {
+/* AMD's signature on this chip's CEK from the store, if it is there: 1 if it was added. -EEXIST: it belongs to another chip than the chain does. */
+static int add_stored_cek(const Service *s, const char *cpu_id, SevChain *chain) {
         _cleanup_free_ char *path = NULL, *data = NULL;
         size_t size;
         int r;
 
         if (!cpu_id || !s->cek_store)
-                return 1;
+                return 0;
         if (asprintf(&path, "%s/cek-%s.cert", s->cek_store, cpu_id) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
         r = file_read_all(path, SEV_CHAIN_SIZE_MAX, &data, &size);
         if (r == -ENOENT)
-                return 1;
+                return 0;
         if (r < 0)
                 return r;
         r = sev_chain_add(chain, data, size, false, NULL);
-        if (r == -EEXIST)
-                return reply_problem(reply, 403, "cpu-id-mismatch", "The platform is not accepted",
-                                "AMD's certificate for this cpu-id is of another chip than the chain's");
         return r < 0 ? r : 1;
 }
 
@@ -135,87 +132,121 @@ static int verify(const Service *s, const SevChain *chain, SevChainReport *ret) 
         return 0;
 }
 
-static int refuse(const Service *s, const SevChainReport *report, const char *cpu_id, Reply *reply) {
+/* Whether AMD's signature on the CEK is what is missing, and is being fetched: 1, the reply is made. */
+static int wait_for_cek(const ServiceCall *c, const SevChainReport *report, const char *cpu_id) {
         const SevChainStep *p = sev_chain_report_problem(report);
-        bool is_cek = p && streq(p->subject, "CEK");
+        const Service *s = c->s;
+        unsigned seconds = 1;
+        int r;
 
-        if (report->verdict == VERDICT_COLLATERAL_UNAVAILABLE && is_cek && cpu_id && s->cek_fetch) {
-                int r = s->cek_fetch(s->cek_fetch_data, cpu_id);
+        if (report->verdict != VERDICT_COLLATERAL_UNAVAILABLE || !p || !streq(p->subject, "CEK") ||
+                        !cpu_id || !s->cek_store || !s->fetch)
+                return 0;
+        r = s->fetch(s->fetch_data, cpu_id, c->q->peer, &seconds);
+        if (r <= 0)
+                return r;
+        c->reply->retry_after = seconds;
+        r = reply_problem(c->reply, 503, "cek-pending", "Certificate pending",
+                        "AMD's signature on this chip's CEK is being downloaded; send the same request again");
+        return r < 0 ? r : 1;
+}
 
-                if (r < 0)
-                        return r;
-                if (r > 0) {
-                        reply->retry_after = CEK_FETCH_SECONDS;
-                        return reply_problem(reply, 503, "cek-pending", "A certificate is being fetched",
-                                        "AMD's signature on this chip's CEK is on its way: ask again with "
-                                        "the same body");
-                }
-        }
+static int refuse(const ServiceCall *c, const SevChainReport *report) {
+        const SevChainStep *p = sev_chain_report_problem(report);
+
         if (report->verdict == VERDICT_COLLATERAL_UNAVAILABLE)
-                return reply_problem(reply, 424, is_cek ? "cek-unsigned" : "collateral-missing",
-                                "A certificate is missing",
-                                "%s, %s: send the chain with AMD's signature on the CEK and with ASK and "
-                                "ARK ('cvmspawn "
-                                "cert-chain', 'sevctl export --full'), or have the service's operator add "
-                                "them",
+                return reply_problem(c->reply, 424,
+                                p && streq(p->subject, "CEK") ? "cek-unsigned" : "collateral-missing",
+                                "Certificate missing",
+                                "%s, %s: send the chain with AMD's signature on the CEK and with ASK and ARK ('cvmspawn cert-chain', 'sevctl export --full'), "
+                                "or ask the service's operator to add them",
                                 p ? p->subject : "chain", p ? p->check : "complete");
-        return reply_problem(reply, 403, "platform-not-authentic", "The platform is not accepted",
-                        "its certificates do not lead to AMD: %s, %s", p ? p->subject : "chain",
+        return reply_problem(c->reply, 403, "platform-not-authentic", "Platform not accepted",
+                        "its certificate chain does not lead to AMD: %s, %s", p ? p->subject : "chain",
                         p ? p->check : "complete");
 }
 
-/* 1 authentic; else the reply is made. */
-static int believe(const Service *s, const SevChain *chain, const char *cpu_id, Reply *reply) {
+/* The chain without what the store has: that can be a lie of a mirror, and then it is fetched once more. */
+static int without_stored(const ServiceCall *c, const SevChain *chain, const char *cpu_id, bool mismatch,
+                const SevChainReport *with) {
         _cleanup_(sev_chain_report_done) SevChainReport report = {};
-        uint8_t key[PLATFORM_KEY_SIZE];
-        int r;
+        int r = verify(c->s, chain, &report);
 
+        if (r < 0)
+                return r;
+        if (report.verdict == VERDICT_AUTHENTIC)
+                return 1;
+        r = wait_for_cek(c, &report, cpu_id);
+        if (r != 0)
+                return r < 0 ? r : 0;
+        if (mismatch)
+                return reply_problem(c->reply, 403, "cpu-id-mismatch", "Platform not accepted",
+                                "AMD's certificate for this cpu-id belongs to another chip than the chain does");
+        return refuse(c, with);
+}
+
+/* 1 authentic; else the reply is made. */
+static int believe(const ServiceCall *c, const SevChain *chain, const char *cpu_id) {
+        const Service *s = c->s;
+        _cleanup_(sev_chain_report_done) SevChainReport report = {};
+        _cleanup_free_ SevChain *with = malloc(sizeof(SevChain));
+        uint8_t key[PLATFORM_KEY_SIZE];
+        int stored, r;
+
+        if (!with)
+                return -ENOMEM;
+        *with = *chain;
+        stored = add_stored_cek(s, cpu_id, with);
+        if (stored == -EEXIST)
+                return without_stored(c, chain, cpu_id, /* mismatch= */ true, &report);
+        if (stored < 0 && stored != -EBADMSG)
+                return stored;
         if (s->platforms) {
-                r = platform_key(s, chain, key);
+                r = platform_key(s, with, key);
                 if (r < 0)
                         return r;
                 if (platform_cache_has(s->platforms, key))
                         return 1;
         }
-        r = verify(s, chain, &report);
+        r = verify(s, with, &report);
         if (r < 0)
                 return r;
-        if (report.verdict != VERDICT_AUTHENTIC)
-                return refuse(s, &report, cpu_id, reply);
-        if (s->platforms)
-                platform_cache_add(s->platforms, key);
-        return 1;
+        if (report.verdict == VERDICT_AUTHENTIC) {
+                if (s->platforms)
+                        platform_cache_add(s->platforms, key);
+                return 1;
+        }
+        if (stored > 0)
+                return without_stored(c, chain, cpu_id, /* mismatch= */ false, &report);
+        r = wait_for_cek(c, &report, cpu_id);
+        return r < 0 ? r : r > 0 ? 0 : refuse(c, &report);
 }
 
-int service_platform(const Service *s, const Registration *reg, const Json *body, SevCert *ret_pdh,
-                Reply *reply) {
+int service_platform(const ServiceCall *c, SevCert *ret_pdh) {
+        const RegistrationSev *sev = &c->reg.sev;
         _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
         _cleanup_free_ char *cpu_id = NULL;
-        bool accepted = reg->any_cloud;
+        bool accepted = sev->any_cloud;
         Digest32 oca;
         int r;
 
         if (!chain)
                 return -ENOMEM;
-        r = read_chain(body, chain, reply);
+        r = read_chain(c->body, chain, c->reply);
         if (r > 0)
-                r = read_cpu_id(body, &cpu_id, reply);
+                r = read_cpu_id(c->body, &cpu_id, c->reply);
         if (r > 0)
-                r = add_stored_cek(s, cpu_id, chain, reply);
-        if (r > 0)
-                r = believe(s, chain, cpu_id, reply);
+                r = believe(c, chain, cpu_id);
         if (r <= 0)
                 return r;
         r = hash_digest(HASH_SHA256, chain->oca.raw, SEV_CERT_SIZE, oca);
         if (r < 0)
                 return r;
-        FOREACH_ARRAY(c, reg->clouds.items, reg->clouds.n_items)
-                accepted = accepted || memcmp(*c, oca, sizeof(oca)) == 0;
+        FOREACH_ARRAY(cloud, sev->clouds.items, sev->clouds.n_items)
+                accepted = accepted || memcmp(*cloud, oca, sizeof(oca)) == 0;
         if (!accepted)
-                return reply_problem(reply, 403, "platform-owner-not-accepted",
-                                "The platform is not accepted",
-                                "it belongs to an owner (OCA certificate) that this registration does not "
-                                "accept");
+                return reply_problem(c->reply, 403, "platform-owner-not-accepted", "Platform not accepted",
+                                "its owner (OCA certificate) is not one that the registration accepts");
         *ret_pdh = chain->pdh;
         return 1;
 }

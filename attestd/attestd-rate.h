@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* How often something may be asked for: a bucket of tokens for each key, refilled steadily. A fixed table, so that no crowd makes it grow; keys that
- * meet in one bucket share it, and which ones do differs from run to run. */
+/* Rate limits: a bucket of tokens for each key, refilled steadily. The table has a fixed size, so that clients cannot make it grow; keys that
+ * fall into one bucket share it, and which ones do differs from run to run. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -19,5 +19,5 @@ typedef struct RateTable {
         } buckets[RATE_BUCKETS];
 } RateTable;
 
-/* Takes a token of the key, which has two parts: false if there is none. */
+/* Takes a token of the key, which has two parts; false if none is left. */
 bool rate_take(RateTable *t, const char *what, const char *who);

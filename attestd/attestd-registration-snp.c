@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A registration with the scheme amd-sev-snp: launch digests, the guest policy, what else a report must say in the words of
- * `cvmspawn report verify --policy=`, and secrets with the names under which the guest will find them. */
+/* A registration for SEV-SNP: launch digests, the guest policy, what else a report must say (in the format of
+ * `cvmspawn report verify --policy=`), and secrets with the names under which the guest finds them. */
 
 #include <errno.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "attestd-registration.h"
 #include "encode.h"
 #include "error.h"
+#include "guest-policy.h"
 #include "snp-report.h"
 #include "strutil.h"
 
@@ -20,17 +21,12 @@
 #define GUEST_FEATURES_DEFAULT 0x1u /* SNPActive, as KVM sets it */
 #define POLICY_SCHEMA          "cvmspawn-snp-policy-1"
 
-static int keep(const Json *j, void *target, char **reterr) {
-        (void) reterr;
-        *(Json **) target = js_ref((Json *) j);
-        return 0;
-}
-
-/* What is read before it is understood. */
+/* What is read before it is understood. The registration is the first member, so that the common members find their place. */
 typedef struct Raw {
         Registration reg;
-        Json *digests, *computed, *report_policy;
+        Json *digests, *computed, *report_policy; /* owned */
 } Raw;
+static_assert(offsetof(Raw, reg) == 0, "common members are read into it");
 
 static void raw_done(Raw *r) {
         registration_done(&r->reg);
@@ -39,36 +35,14 @@ static void raw_done(Raw *r) {
         js_unref(r->report_policy);
 }
 
-#define FIELD(name, type, member, mandatory)                                                                \
-        { name, type, offsetof(Raw, member), mandatory, NULL }
 #define KEEP(name, member, mandatory)                                                                       \
-        { name, JS_FIELD_CUSTOM, offsetof(Raw, member), mandatory, keep }
-
-#define CUSTOM(name, member, parse)                                                                         \
-        { name, JS_FIELD_CUSTOM, offsetof(Raw, member), false, parse }
+        { name, JS_FIELD_CUSTOM, offsetof(Raw, member), mandatory, registration_keep }
 
 static const JsField fields[] = {
-        FIELD("scheme", JS_FIELD_STRING, reg.scheme, true),
-        FIELD("kind", JS_FIELD_STRING, reg.kind, false),
-        FIELD("policy", JS_FIELD_U64, reg.policy, true),
-        FIELD("allow-debug", JS_FIELD_BOOL, reg.allow_debug, false),
-        FIELD("max-instances", JS_FIELD_U64, reg.max_instances, false),
-        FIELD("instance-window", JS_FIELD_U64, reg.instance_window, false),
-        FIELD("over-limit", JS_FIELD_STRING, reg.over_limit, false),
-        FIELD("hold-seconds", JS_FIELD_U64, reg.hold_seconds, false),
         KEEP("launch-digests", digests, false),
-        CUSTOM("firmware-hashes", reg.firmware, registration_parse_digests),
-        CUSTOM("kernel-hash", reg.kernel, registration_parse_hash),
-        CUSTOM("initrd-hash", reg.initrd, registration_parse_hash),
-        CUSTOM("cmdline-hash", reg.cmdline, registration_parse_hash),
-        FIELD("cpu-count", JS_FIELD_U64, reg.cpu_count, false),
-        FIELD("cpu-count-max", JS_FIELD_U64, reg.cpu_count_max, false),
-        KEEP("cpu-model", reg.cpu_model, false),
-        FIELD("guest-features", JS_FIELD_U64, reg.guest_features, false),
+        { "guest-features", JS_FIELD_U64, offsetof(Raw, reg.snp.guest_features), false, NULL },
         KEEP("computed-digests", computed, false),
         KEEP("report-policy", report_policy, true),
-        KEEP("secrets", reg.secrets, false),
-        KEEP("description", reg.description, false),
 };
 
 static int check_policy(const Registration *r, char **reterr) {
@@ -76,9 +50,8 @@ static int check_policy(const Registration *r, char **reterr) {
                 return error_set(reterr, -EINVAL, "policy: bit 17 must be set, bits 26 to 63 clear");
         if (r->policy & SNP_POLICY_DEBUG && !r->allow_debug)
                 return error_set(reterr, -EINVAL,
-                                "policy: allows the host to read the guest's memory by debugging (bit 19 is "
-                                "set); "
-                                "that needs \"allow-debug\": true");
+                                "policy: allows the host to read the guest's memory with the debug interface (bit 19 is set); add \"allow-debug\": "
+                                "true to accept that");
         return 0;
 }
 
@@ -103,7 +76,7 @@ static int add_digests(const Json *j, SnpPolicy *p, char **reterr) {
         return 0;
 }
 
-/* The object is a policy file whose schema need not be said. What binds the report is not the owner's to say. */
+/* The object is a policy file; its schema may be left out. The owner cannot set what binds the report to the launch. */
 static int read_report_policy(const Json *j, SnpPolicy *p, char **reterr) {
         static const char *const ours[] = { "measurement", "report_data", "insecure_any_measurement",
                 "insecure_any_report_data", "policy", "allow_debug" };
@@ -112,17 +85,15 @@ static int read_report_policy(const Json *j, SnpPolicy *p, char **reterr) {
 
         if (!js_is_object(j))
                 return error_set(reterr, -EINVAL,
-                                "report-policy: expected an object, at the least {\"minimum_tcb\": ...}");
+                                "report-policy: expected an object with at least \"minimum_tcb\"");
         FOREACH_ARRAY(name, ours, ELEMENTSOF(ours))
                 if (js_get(j, *name))
                         return error_set(reterr, -EINVAL,
-                                        "report-policy: '%s' follows from launch-digests, policy, "
-                                        "allow-debug and the conversation",
+                                        "report-policy: '%s' is not allowed here; it follows from launch-digests, policy, allow-debug and the conversation",
                                         *name);
         if (!js_get(j, "minimum_tcb"))
                 return error_set(reterr, -EINVAL,
-                                "report-policy: minimum_tcb is missing: for each generation the oldest "
-                                "firmware that is accepted, or \"any\"");
+                                "report-policy: minimum_tcb is required: the oldest accepted firmware of each generation, or \"any\"");
         r = whole ? js_set(whole, "schema", js_string(POLICY_SCHEMA)) : -ENOMEM;
         for (void *i = js_iter(j); r >= 0 && i; i = js_iter_next(j, i))
                 r = js_set(whole, js_iter_key(i), js_ref((Json *) js_iter_value(i)));
@@ -143,27 +114,26 @@ static int make_policy(const Raw *raw, SnpPolicy *p, char **reterr) {
         return r < 0 ? r : read_report_policy(raw->report_policy, p, reterr);
 }
 
-int registration_parse_snp(const Json *j, bool with_secrets, Registration *ret, char **reterr) {
-        _cleanup_(raw_done) Raw raw = {};
-        int r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ false, &raw, reterr);
+int registration_parse_snp(
+                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr) {
+        _cleanup_(raw_done) Raw raw = { .reg.mode = mode };
+        int r = registration_read(j, fields, ELEMENTSOF(fields), &raw.reg, reterr);
 
         if (r >= 0)
                 r = check_policy(&raw.reg, reterr);
         if (r >= 0)
                 r = registration_check_measured(&raw.reg, raw.digests, /* per_vcpu= */ true, reterr);
-        if (r >= 0 && !js_get(j, "guest-features"))
-                raw.reg.guest_features = GUEST_FEATURES_DEFAULT;
-        if (r >= 0)
-                r = registration_check_limits(&raw.reg, j, reterr);
         if (r < 0)
                 return r;
+        if (!js_get(j, "guest-features"))
+                raw.reg.snp.guest_features = GUEST_FEATURES_DEFAULT;
         if (with_secrets != !!raw.reg.secrets)
                 return error_set(reterr, -EINVAL, "secrets: missing");
         raw.reg.secret_area_size = SECRETS_SIZE_MAX;
-        raw.reg.snp = calloc(1, sizeof(SnpPolicy));
-        if (!raw.reg.snp)
+        raw.reg.snp.policy = calloc(1, sizeof(SnpPolicy));
+        if (!raw.reg.snp.policy)
                 return -ENOMEM;
-        r = make_policy(&raw, raw.reg.snp, reterr);
+        r = make_policy(&raw, raw.reg.snp.policy, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(raw.reg, (Registration) {});
@@ -223,7 +193,7 @@ static int check_secret(const Json *j, char **reterr) {
                 if (!js_string_value(js_get(j, "passphrase")))
                         return error_set(reterr, -EINVAL, "passphrase: missing");
                 if (js_get(j, "name") && !name_valid(name))
-                        return error_set(reterr, -EINVAL, "name: expected that of a volume");
+                        return error_set(reterr, -EINVAL, "name: expected the name of a volume");
                 return check_members(j, luks, reterr);
         }
         if (js_get(j, "type"))
@@ -252,9 +222,10 @@ int registration_table_snp(const Registration *reg, SecretBuf *ret, char **reter
         if (!text)
                 return -ENOMEM;
         size = strlen(text);
-        r = size > SECRETS_SIZE_MAX ? error_set(reterr, -E2BIG, "secrets: %zu bytes as JSON, more than %u",
-                                                      size, SECRETS_SIZE_MAX)
-                                    : secret_buf_copy(ret, text, size);
+        r = size > SECRETS_SIZE_MAX
+                        ? error_set(reterr, -E2BIG, "secrets: %zu bytes as JSON; the maximum is %u", size,
+                                          SECRETS_SIZE_MAX)
+                        : secret_buf_copy(ret, text, size);
         erase_string_free(text);
         return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A request and its answer, without a network: what handlers see. Refusals are problem details (RFC 9457): they tell a host what is
+/* A request and its answer, without a network, as handlers see them. Refusals are problem details (RFC 9457): they tell a host what is
  * wrong, never what would be right. */
 
 #include <stdbool.h>
@@ -16,10 +16,10 @@ typedef struct Request {
         const char *authorization; /* header, or NULL */
         const char *body;
         size_t body_size;
-        const uint8_t *certificate; /* SHA-256 of the client's, whose key it has shown to hold; or NULL */
-        bool is_host;               /* its certificate is of the authority for hosts */
-        const char *peer;           /* who asks: an address, as far as it stands for one machine; or NULL */
-        int64_t local;              /* the owner who asks on this machine, not by the network; 0: nobody */
+        const uint8_t *certificate; /* SHA-256 of the client's certificate, whose key it has proven to hold; or NULL */
+        bool is_host;               /* its certificate is signed by the CA for hosts */
+        const char *peer;           /* the client's address (for IPv6 its network), or NULL */
+        int64_t local;              /* the owner who acts on this machine, not over the network; 0: nobody */
         bool is_file;               /* the body of an upload is in the file below instead of `body` */
         int fd;
         /* Filled by the router: */

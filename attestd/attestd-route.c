@@ -4,11 +4,9 @@
 #include <string.h>
 
 #include "attestd-service.h"
-#include "crypto-hash.h"
 #include "strutil.h"
 
-#define PATH_MAX_LENGTH 256u
-#define TOKEN_MAX       256u
+#define TOKEN_MAX 256u
 
 static const ServiceRoute routes[] = {
         { "GET", "/", 0, false, handle_capabilities },
@@ -46,12 +44,13 @@ static void path_ids_done(PathIds *p) {
         *p = (PathIds) {};
 }
 
-/* Whether the path has this shape. No escapes are decoded: an id has none. 1, 0 or -ENOMEM. */
+#define ID_NOT_ALLOWED 2
+
+/* Whether the path has this shape. No escapes are decoded: an id has none. 1, 0, ID_NOT_ALLOWED or -ENOMEM. */
 static int path_match(const char *pattern, const char *path, PathIds *ret) {
         _cleanup_(path_ids_done) PathIds ids = {};
+        bool allowed = true;
 
-        if (strlen(path) > PATH_MAX_LENGTH)
-                return 0;
         while (*pattern) {
                 const char *end = strchrnul(path, '/');
 
@@ -64,27 +63,32 @@ static int path_match(const char *pattern, const char *path, PathIds *ret) {
                 ids.items[ids.n] = strndup(path, (size_t) (end - path));
                 if (!ids.items[ids.n])
                         return -ENOMEM;
-                if (!registration_id_valid(ids.items[ids.n++]))
-                        return 0;
+                allowed = registration_id_valid(ids.items[ids.n++]) && allowed;
                 path = end;
                 pattern++;
         }
         if (*path)
                 return 0;
+        if (!allowed)
+                return ID_NOT_ALLOWED;
         *ret = TAKE_STRUCT(ids, (PathIds) {});
         return 1;
 }
 
-/* 1 found; 0 not, and *ret_allow is the first method that this path has, if any. */
+/* 1 found; 0 not, and *ret_allow is the first method that this path has, if any; ID_NOT_ALLOWED: it would be found with another id. */
 static int find_route(const char *method, const char *path, const ServiceRoute **ret, PathIds *ret_ids,
                 const char **ret_allow) {
+        int found = 0;
+
         FOREACH_ARRAY(route, routes, ELEMENTSOF(routes)) {
                 _cleanup_(path_ids_done) PathIds ids = {};
                 int r = path_match(route->path, path, &ids);
 
                 if (r < 0)
                         return r;
-                if (r == 0)
+                if (r == ID_NOT_ALLOWED)
+                        found = r;
+                if (r != 1)
                         continue;
                 if (streq(route->method, method)) {
                         *ret = route;
@@ -94,23 +98,27 @@ static int find_route(const char *method, const char *path, const ServiceRoute *
                 if (!*ret_allow)
                         *ret_allow = route->method;
         }
+        return *ret_allow ? 0 : found;
+}
+
+int service_body_max(const char *method, const char *path, size_t *ret) {
+        _cleanup_(path_ids_done) PathIds ids = {};
+        const char *allow = NULL;
+        const ServiceRoute *route;
+        int r = find_route(method, path, &route, &ids, &allow);
+
+        if (r < 0)
+                return r;
+        *ret = r == 1 ? route->max_body : 0;
         return 0;
 }
 
-size_t service_body_max(const char *method, const char *path) {
+bool service_has_route(const char *method, const char *path) {
         _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
         const ServiceRoute *route;
 
-        return find_route(method, path, &route, &ids, &allow) > 0 ? route->max_body : 0;
-}
-
-int service_token_hash(const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]) {
-        return hash_digest(HASH_SHA256, token, n, ret);
-}
-
-int64_t service_now(const Service *s) {
-        return s->now(s->now_data);
+        return find_route(method, path, &route, &ids, &allow) == 1;
 }
 
 /* Tokens are long random numbers, so their plain hash can be looked up: how long that takes tells nothing about them. A certificate's
@@ -138,10 +146,8 @@ static int authorize(const Service *s, Request *q, Reply *reply) {
                 if (r != -ENOENT)
                         return r < 0 ? r : 1;
         }
-        return reply_problem(reply, 401, "unauthorized", "An owner's token is needed",
-                        "this request is for guest owners: send \"Authorization: Bearer TOKEN\" with a "
-                        "valid token, or "
-                        "show an owner's certificate");
+        return reply_problem(reply, 401, "unauthorized", "Unauthorized",
+                        "only a guest owner may do this: send \"Authorization: Bearer TOKEN\" with a valid token, or use an owner's TLS client certificate");
 }
 
 int service_takes_upload(const Service *s, const Request *request) {
@@ -152,7 +158,7 @@ int service_takes_upload(const Service *s, const Request *request) {
         const ServiceRoute *route;
         int r = find_route(q.method, q.path, &route, &ids, &allow);
 
-        return r > 0 && route->upload ? authorize(s, &q, &reply) : r < 0 ? r : 0;
+        return r == 1 && route->upload ? authorize(s, &q, &reply) : MIN(r, 0);
 }
 
 static int handle(const Service *s, Request *q, Reply *reply) {
@@ -165,31 +171,49 @@ static int handle(const Service *s, Request *q, Reply *reply) {
                 return r;
         if (r == 0 && allow) {
                 reply->allow = allow;
-                return reply_problem(reply, 405, "method-not-allowed", "Not with this method",
-                                "this path does not take this method");
+                return reply_problem(reply, 405, "method-not-allowed", "Method not allowed",
+                                "this path does not support the method; the Allow header names one that it does");
         }
+        if (r == ID_NOT_ALLOWED)
+                return reply_problem(reply, 404, "not-found", "Not found",
+                                "the id is not allowed: use 1 to %u letters, digits, '.', '_' and '-', not beginning with '.'",
+                                REGISTRATION_ID_MAX);
         if (r == 0)
-                return reply_problem(reply, 404, "not-found", "There is nothing at this path",
-                                "paths are /vm/ID, /vm/ID/launch and /vm/ID/validate; GET / describes this "
-                                "service");
+                return reply_problem(reply, 404, "not-found", "Not found",
+                                "unknown path; hosts use /vm/ID/launch and /vm/ID/validate, GET / describes the service");
         if (q->body_size > route->max_body)
-                return reply_problem(reply, 413, "too-large", "The body is too large",
-                                "this request may have %zu bytes of body", route->max_body);
+                return reply_problem(reply, 413, "too-large", "Body too large",
+                                "the body of this request may be at most %zu bytes", route->max_body);
         if (route->for_owner) {
                 r = authorize(s, q, reply);
                 if (r <= 0)
                         return r;
         }
-        /* What everybody may ask names no registration. */
+        /* Paths that anybody may use do not name a registration. */
         if (s->hosts_certified && !route->for_owner && !q->is_host && strchr(route->path, '*'))
-                return reply_problem(reply, 403, "host-certificate-needed", "A certificate is needed",
-                                "this service answers hosts that show a certificate of its operator's "
-                                "authority");
+                return reply_problem(reply, 403, "host-certificate-needed", "Client certificate required",
+                                "hosts must use a TLS client certificate that this service's operator issued");
         q->id = ids.items[0];
         q->launch = ids.items[1];
         r = route->handler(s, q, reply);
         q->id = q->launch = NULL;
         return r;
+}
+
+void service_failed(int error, Reply *ret) {
+        Reply reply = {};
+
+        /* Without memory there is a status without a body. */
+        if (error == -ENOSPC || error == -EAGAIN)
+                (void) (reply_problem(&reply, 503, "unavailable", "Service unavailable",
+                                        "the service cannot write its database at the moment; "
+                                        "nothing was changed, try again later") < 0);
+        else
+                (void) (reply_problem(&reply, 500, "internal", "Internal error",
+                                        "nothing was changed; see the service's log") < 0);
+        reply.status = error == -ENOSPC || error == -EAGAIN ? 503 : 500;
+        reply.error = error;
+        *ret = reply;
 }
 
 void service_handle(const Service *s, Request *q, Reply *ret) {
@@ -198,15 +222,7 @@ void service_handle(const Service *s, Request *q, Reply *ret) {
 
         if (r < 0) {
                 reply_done(&reply);
-                /* Without memory there is a status without a body. */
-                if (r == -ENOSPC || r == -EAGAIN)
-                        (void) (reply_problem(&reply, 503, "unavailable", "Not now",
-                                                "the service cannot store anything at the moment") < 0);
-                else
-                        (void) (reply_problem(&reply, 500, "internal", "The service failed",
-                                                "nothing was changed; the service's log says more") < 0);
-                reply.status = r == -ENOSPC || r == -EAGAIN ? 503 : 500;
-                reply.error = r;
+                service_failed(r, &reply);
         }
         *ret = reply;
 }

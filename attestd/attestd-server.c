@@ -2,15 +2,12 @@
 
 #include "attestd-server.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <time.h>
 
+#include "attestd-peer.h"
+#include "attestd-send.h"
 #include "attestd-tls.h"
 #include "error.h"
 #include "fd.h"
@@ -21,30 +18,14 @@
 #define BODIES_MAX        (16u * 1024 * 1024) /* of all connections together */
 #define UPLOADS_MAX       2u                  /* at a time: they lie in memory too, as files */
 #define DROPPED_MAX       1024u               /* body that is read although the request takes none */
-#define TLS_PRIORITIES    "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
-#define TURNS_MAX         16u /* while there is work, before signals are looked at */
+#define TURNS_MAX         16u                 /* while there is work, before signals are looked at */
 #define SWEEP_USEC        1000000u
-
-typedef struct Peer Peer;
-
-/* One connection; in a list, the longest without an answer first. */
-struct Peer {
-        Server *server;
-        Peer *next, **link;
-        int fd;
-        time_t since; /* when it was answered last, or accepted */
-        bool told;    /* was ended for its age */
-        bool looked;  /* `tls` is filled */
-        TlsPeer tls;
-};
 
 struct Server {
         const ServerSettings settings;
         struct MHD_Daemon *daemon;
         TlsAuthority *authority; /* owned, or NULL */
-        Peer *peers, **last;
-        size_t n_peers;
-        time_t swept;
+        PeerList peers;
         size_t bodies; /* bytes held in all calls */
         size_t uploads;
 };
@@ -58,12 +39,6 @@ typedef struct Call {
         int fd; /* owned; of an upload */
 } Call;
 
-static time_t seconds(void) {
-        struct timespec t;
-
-        return clock_gettime(CLOCK_MONOTONIC, &t) < 0 ? 0 : t.tv_sec;
-}
-
 static void call_free(Call *c) {
         if (!c)
                 return;
@@ -76,196 +51,25 @@ static void call_free(Call *c) {
         free(c);
 }
 
-static void peer_link(Peer *p) {
-        Server *s = p->server;
-
-        p->since = seconds();
-        p->next = NULL;
-        p->link = s->last;
-        *s->last = p;
-        s->last = &p->next;
-}
-
-static void peer_unlink(Peer *p) {
-        *p->link = p->next;
-        if (p->next)
-                p->next->link = p->link;
-        else
-                p->server->last = p->link;
-}
-
-static void peer_end(Peer *p) {
-        p->told = true;
-        if (p->fd >= 0)
-                (void) shutdown(p->fd, SHUT_RDWR);
-}
-
-/* Before there is no room: who has waited longest without a whole request goes, so that a crowd of silent or slow clients cannot keep out
- * one that asks and is answered at once. */
-static void make_room(Server *s) {
-        if (s->n_peers <= SERVER_CONNECTIONS_MAX - SERVER_CONNECTIONS_SPARE)
-                return;
-        for (Peer *p = s->peers; p; p = p->next)
-                if (!p->told) {
-                        peer_end(p);
-                        return;
-                }
-}
-
-/* NULL without TLS. */
-static gnutls_session_t session_of(struct MHD_Connection *connection) {
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
-
-        return info ? info->tls_session : NULL;
-}
-
-static void on_connection(void *userdata, struct MHD_Connection *connection, void **socket_context,
-                enum MHD_ConnectionNotificationCode code) {
-        const union MHD_ConnectionInfo *info;
-        Server *s = userdata;
-        Peer *p;
-
-        if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
-                p = *socket_context;
-                if (p) {
-                        peer_unlink(p);
-                        s->n_peers--;
-                        free(p);
-                }
-                *socket_context = NULL;
-                return;
-        }
-        p = calloc(1, sizeof(Peer));
-        if (!p)
-                return; /* ends by being idle only */
-        info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        *p = (Peer) { .server = s, .fd = info ? info->connect_fd : -EBADF };
-        peer_link(p);
-        s->n_peers++;
-        *socket_context = p;
-        if (s->settings.certificate)
-                tls_ask_certificate(session_of(connection));
-        make_room(s);
-}
-
-/* A peer that sends a byte now and then is never idle; it ends all the same. */
-static void sweep(Server *s) {
-        time_t now = seconds();
-
-        if (now == s->swept)
-                return;
-        s->swept = now;
-        for (Peer *p = s->peers; p && now - p->since > (time_t) SERVER_REQUEST_SECONDS; p = p->next)
-                if (!p->told)
-                        peer_end(p);
-}
-
 static void on_completed(void *userdata, struct MHD_Connection *connection, void **context,
                 enum MHD_RequestTerminationCode code) {
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        Peer *p = info ? info->socket_context : NULL;
-
         (void) userdata;
         (void) code;
-        if (p) {
-                peer_unlink(p);
-                peer_link(p);
-        }
+        peer_answered(connection);
         call_free(*context);
         *context = NULL;
 }
 
-static bool add_headers(struct MHD_Response *m, const Reply *reply) {
-        char number[16];
-
-        if (reply->body &&
-                        MHD_add_response_header(m, MHD_HTTP_HEADER_CONTENT_TYPE,
-                                        reply->status >= 400 ? "application/problem+json"
-                                                             : "application/json") != MHD_YES)
-                return false;
-        if (MHD_add_response_header(m, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") != MHD_YES)
-                return false;
-        if (reply->allow && MHD_add_response_header(m, MHD_HTTP_HEADER_ALLOW, reply->allow) != MHD_YES)
-                return false;
-        if (reply->status == 401 &&
-                        MHD_add_response_header(m, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer") != MHD_YES)
-                return false;
-        (void) snprintf(number, sizeof(number), "%u", reply->retry_after);
-        return reply->retry_after == 0 ||
-                        MHD_add_response_header(m, MHD_HTTP_HEADER_RETRY_AFTER, number) == MHD_YES;
-}
-
-static enum MHD_Result send_reply(struct MHD_Connection *connection, const Reply *reply) {
-        _cleanup_free_ char *text = reply->body ? js_text(reply->body, JS_SHORT) : NULL;
-        struct MHD_Response *m;
-        enum MHD_Result r = MHD_NO;
-
-        if (reply->body && !text)
-                return MHD_NO;
-        m = MHD_create_response_from_buffer(text ? strlen(text) : 0, text, MHD_RESPMEM_MUST_COPY);
-        if (m && add_headers(m, reply))
-                r = MHD_queue_response(connection, reply->status, m);
-        if (m)
-                MHD_destroy_response(m);
-        return r;
-}
-
-static enum MHD_Result refuse_size(struct MHD_Connection *connection, size_t max) {
-        _cleanup_(reply_done) Reply reply = {};
-
-        if (reply_problem(&reply, 413, "too-large", "The body is too large",
-                            "this request may have %zu bytes of body", max) < 0)
-                return MHD_NO;
-        return send_reply(connection, &reply);
-}
-
-/* The path behind the prefix, or something that no route has. */
+/* The path after the prefix, or something that no route has. */
 static const char *local_path(const Server *s, const char *url) {
         const char *p = startswith(url, s->settings.prefix);
 
         return p && *p == '/' ? p : "";
 }
 
-/* The address as text; of IPv6 the network, since whoever has one address of it has all. Nothing for other sockets. */
-static const char *peer_name(struct MHD_Connection *connection, char buf[static INET6_ADDRSTRLEN]) {
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-        const struct sockaddr *a = info ? info->client_addr : NULL;
-
-        if (a && a->sa_family == AF_INET)
-                return inet_ntop(
-                                AF_INET, &((const struct sockaddr_in *) a)->sin_addr, buf, INET6_ADDRSTRLEN);
-        if (a && a->sa_family == AF_INET6) {
-                struct in6_addr in = ((const struct sockaddr_in6 *) a)->sin6_addr;
-
-                if (!IN6_IS_ADDR_V4MAPPED(&in))
-                        memset(in.s6_addr + 8, 0, 8);
-                return inet_ntop(AF_INET6, &in, buf, INET6_ADDRSTRLEN);
-        }
-        return NULL;
-}
-
-/* Once for each connection. Without memory nobody has a certificate. */
-static const TlsPeer *look_at_peer(Server *s, struct MHD_Connection *connection) {
-        static const TlsPeer nobody = {};
-        const union MHD_ConnectionInfo *info =
-                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-        gnutls_session_t session = session_of(connection);
-        Peer *p = info ? info->socket_context : NULL;
-
-        if (!p || !session)
-                return &nobody;
-        if (!p->looked && tls_peer(session, s->authority, &p->tls) < 0)
-                return &nobody;
-        p->looked = true;
-        return &p->tls;
-}
-
 static Request request_of(Server *s, struct MHD_Connection *connection, const char *method, const char *url,
                 char peer[static INET6_ADDRSTRLEN]) {
-        const TlsPeer *tls = look_at_peer(s, connection);
+        const TlsPeer *tls = peer_certificate(connection, s->authority);
 
         return (Request) {
                 .method = method,
@@ -278,33 +82,44 @@ static Request request_of(Server *s, struct MHD_Connection *connection, const ch
         };
 }
 
+static enum MHD_Result send_logged(
+                Server *s, struct MHD_Connection *connection, const Request *q, const Reply *reply) {
+        if (reply->error < 0 && s->settings.failed)
+                s->settings.failed(s->settings.userdata, q, reply->error);
+        return server_send_reply(connection, reply);
+}
+
 static enum MHD_Result answer(Server *s, struct MHD_Connection *connection, Request *q) {
         _cleanup_(reply_done) Reply reply = {};
 
         service_handle(s->settings.service, q, &reply);
-        if (reply.error < 0 && s->settings.failed)
-                s->settings.failed(s->settings.userdata, q, reply.error);
-        return send_reply(connection, &reply);
+        return send_logged(s, connection, q, &reply);
 }
 
-static enum MHD_Result refuse_upload(struct MHD_Connection *connection) {
-        _cleanup_(reply_done) Reply reply = { .retry_after = 5 };
+/* A failure of the service, which never reads as a fault of the client. */
+static enum MHD_Result fail(Server *s, struct MHD_Connection *connection, const Request *q, int error) {
+        _cleanup_(reply_done) Reply reply = {};
 
-        if (reply_problem(&reply, 503, "unavailable", "Not now", "others are uploading at the moment") < 0)
-                return MHD_NO;
-        return send_reply(connection, &reply);
+        service_failed(error, &reply);
+        return send_logged(s, connection, q, &reply);
 }
 
-/* Large bodies are only taken from those who may send them, and only so many at a time. */
+/* A path that does not exist is not found, however large the body. */
+static enum MHD_Result refuse_body(Server *s, struct MHD_Connection *connection, Request *q, size_t max) {
+        return service_has_route(q->method, q->path) ? server_refuse_size(connection, max)
+                                                     : answer(s, connection, q);
+}
+
+/* Large bodies are accepted only from authorized clients, and only a few at a time. */
 static enum MHD_Result begin_upload(Server *s, struct MHD_Connection *connection, Request *q, Call *c) {
         int r = service_takes_upload(s->settings.service, q);
 
         if (r <= 0) { /* says why, before a byte is taken */
                 c->max = 0;
-                return answer(s, connection, q);
+                return r < 0 ? fail(s, connection, q, r) : answer(s, connection, q);
         }
         if (s->uploads >= UPLOADS_MAX)
-                return refuse_upload(connection);
+                return server_refuse_upload(connection);
         c->fd = memfd_new("upload");
         if (c->fd < 0)
                 return MHD_NO;
@@ -321,16 +136,19 @@ static enum MHD_Result begin(Server *s, struct MHD_Connection *connection, const
         Request q = request_of(s, connection, method, url, peer);
         Call *c = calloc(1, sizeof(Call));
         uint64_t n;
+        int r;
 
         if (!c)
                 return MHD_NO;
         c->server = s;
         c->fd = -EBADF;
-        c->max = service_body_max(method, q.path);
         *context = c;
-        /* Before a byte of it is taken: the connection is closed behind this answer. */
+        r = service_body_max(method, q.path, &c->max);
+        if (r < 0)
+                return fail(s, connection, &q, r);
+        /* Before a byte of it is taken: the connection is closed after this answer. */
         if (length && (parse_u64(length, &n) < 0 || n > MAX(c->max, (size_t) DROPPED_MAX)))
-                return refuse_size(connection, c->max);
+                return refuse_body(s, connection, &q, c->max);
         return c->max > BODY_SIZE_MAX ? begin_upload(s, connection, &q, c) : MHD_YES;
 }
 
@@ -382,9 +200,9 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
                 return begin(s, connection, method, url, context);
         if (*size > 0)
                 return take(c, data, size);
-        if (c->too_large)
-                return refuse_size(connection, c->max);
         q = request_of(s, connection, method, url, peer);
+        if (c->too_large)
+                return refuse_body(s, connection, &q, c->max);
         q.body = c->body;
         q.body_size = c->size;
         q.is_file = c->is_file;
@@ -392,7 +210,7 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         return answer(s, connection, &q);
 }
 
-/* %2e and its like stay as they are: no id has a percent sign. */
+/* Escapes such as %2e are not decoded: an id cannot contain a percent sign. */
 static size_t keep_escapes(void *userdata, struct MHD_Connection *connection, char *text) {
         (void) userdata;
         (void) connection;
@@ -413,7 +231,7 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
         const struct MHD_OptionItem with_tls[] = {
                 { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) settings->certificate },
                 { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key },
-                { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) TLS_PRIORITIES },
+                { MHD_OPTION_HTTPS_PRIORITIES, 0, (void *) tls_priorities() },
                 { MHD_OPTION_END, 0, NULL },
         };
         struct MHD_OptionItem tls[ELEMENTSOF(with_tls)] = { { MHD_OPTION_END, 0, NULL } };
@@ -422,7 +240,7 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
 
         if (!s)
                 return -ENOMEM;
-        s->last = &s->peers;
+        peer_list_init(&s->peers, settings->certificate);
         memcpy((void *) &s->settings, settings, sizeof(*settings));
         if (settings->host_authority) {
                 r = tls_authority_new(settings->host_authority, &s->authority, reterr);
@@ -437,12 +255,11 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
                         SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                        on_connection, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                        peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!s->daemon)
                 return error_set(reterr, -EINVAL,
-                                "cannot start the server: certificate and private key "
-                                "must be PEM and belong together");
+                                "cannot start the server: --tls-cert and --tls-key must be PEM and belong together");
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -456,7 +273,7 @@ int server_fd(const Server *s) {
 int server_run(Server *s, uint64_t *ret_usec) {
         MHD_UNSIGNED_LONG_LONG msec;
 
-        sweep(s);
+        peer_list_sweep(&s->peers);
         for (unsigned i = 0; i < TURNS_MAX; i++) {
                 if (MHD_run(s->daemon) != MHD_YES)
                         return -EIO;

@@ -28,7 +28,7 @@ typedef struct ServerSettings {
         void *userdata;
 } ServerSettings;
 
-/* -EINVAL with a sentence: the certificate or the key is not usable. */
+/* -EINVAL with an error message: the certificate or the key is not usable. */
 _warn_unused_result_ int server_new(const ServerSettings *settings, Server **ret, char **reterr);
 Server *server_free(Server *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Server *, server_free);

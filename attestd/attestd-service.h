@@ -1,20 +1,19 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The service without a network: requests in, replies out, state in the store. Clock, random numbers and what is believed
- * about platforms are parameters.
+/* The service without a network: requests in, replies out, state in the store. Clock, random numbers and trust anchors are parameters.
  *
- *      GET    /, /health                      anybody: what this service offers; that it works
+ *      GET    /, /health                      anybody: what this service offers; whether it works
  *      POST   /vm/ID                          owner: registers
- *      GET    /vm, /vm/ID, /vm/ID/events      owner: lists, shows without secrets, tells what happened
- *      PUT    /vm/ID                          owner: says anew
- *      DELETE /vm/ID                          owner: forgets, with all launches
+ *      GET    /vm, /vm/ID, /vm/ID/events      owner: lists, shows without secrets, shows the audit log
+ *      PUT    /vm/ID                          owner: replaces
+ *      DELETE /vm/ID                          owner: deletes, with all launches
  *      GET    /vm/ID/launches                 owner: lists them
  *      POST   /vm/ID/launches/LAUNCH/confirm  owner: lets a held launch have its secrets
- *      DELETE /vm/ID/launches/LAUNCH          owner: ends one that has not got them
+ *      DELETE /vm/ID/launches/LAUNCH          owner: ends one that has not received them
  *      POST   /firmware                       owner: uploads firmware, for registrations that name its hash
- *      GET    /firmware                       owner: lists them
- *      DELETE /firmware/SHA256                owner: forgets one
+ *      GET    /firmware                       owner: lists it
+ *      DELETE /firmware/SHA256                owner: deletes one
  *      POST   /vm/ID/launch                   host: platform in, session out
  *      POST   /vm/ID/validate                 host: measurement in, secret packet out
  */
@@ -22,6 +21,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "attest-anchors.h"
 #include "attest-chain.h"
@@ -38,7 +38,7 @@
 #define BODY_SIZE_MAX      (64u * 1024)
 #define FIRMWARE_BODY_MAX  (16u * 1024 * 1024)
 #define FIRMWARES_MAX      16u       /* of one owner */
-#define LAUNCH_OPEN_MAX    64u       /* of one registration */
+#define LAUNCH_OPEN_MAX    1024u     /* of one registration, shared fairly between addresses */
 #define LAUNCH_TTL_SECONDS (15 * 60) /* from session to measurement: a start takes seconds */
 #define LAUNCH_FAILURES    3u
 #define LAUNCH_HELD_MAX    64u /* of one registration */
@@ -61,19 +61,17 @@ struct Service {
         const ServiceCollateral *collateral; /* borrowed */
         size_t n_collateral;
         const char *cek_store; /* directory with cek-ID.cert as `cvmspawn cert-chain` keeps them, or NULL */
-        /* Asks for the certificate of a chip (hexadecimal) to be put into cek_store, without waiting: 1 it may come, 0 it is not to
-         * be had. NULL: nobody fetches. */
-        int (*cek_fetch)(void *userdata, const char *id);
-        void *cek_fetch_data;
-        /* SNP: trust anchors, which keep what they have seen; certificates at hand (PEM, DER); the directory where `cvmspawn report
+        /* SNP: trust anchors, which keep what they have seen; available certificates (PEM, DER); the directory where `cvmspawn report
          * --cache=` keeps those of AMD's key service, or NULL. */
         SnpTrust *snp_trust;
         const ServiceFile *snp_files; /* borrowed */
         size_t n_snp_files;
         const char *kds_cache;
-        /* Asks for a file of AMD's key service to be put into kds_cache, "NAME PATH", without waiting: as cek_fetch. */
-        int (*kds_fetch)(void *userdata, const char *what);
-        void *kds_fetch_data;
+        /* Has a certificate fetched from AMD's key service, without waiting for it: into cek_store by the chip's id (hexadecimal), into
+         * kds_cache by "NAME PATH". peer: who needs it, maybe NULL. 1: it may come, ask again after *ret_seconds; 0: it is not
+         * available. NULL: nothing is fetched. */
+        int (*fetch)(void *userdata, const char *what, const char *peer, unsigned *ret_seconds);
+        void *fetch_data;
         RandomFunction random;
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
@@ -83,16 +81,20 @@ struct Service {
         RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
 };
 
-/* Always gives a reply: what fails inside is status 500 with reply->error set. */
+/* Always gives a reply; an internal failure is status 500 with reply->error set. */
 void service_handle(const Service *s, Request *request, Reply *ret);
-/* How much body the request may have; 0 if it will be refused anyway. */
-size_t service_body_max(const char *method, const char *path);
+/* The reply to a request that the service could not look at, for the reason -errno. */
+void service_failed(int error, Reply *ret);
+/* *ret: how many bytes of body the request may have; 0 if it will be refused anyway. Returns 0 or -ENOMEM. */
+_warn_unused_result_ int service_body_max(const char *method, const char *path, size_t *ret);
+/* Without one the answer is 404 or 405, whatever the body. */
+bool service_has_route(const char *method, const char *path);
 /* Uploads are taken from owners only, as files: whether the request is one, and it would not be refused for who asks. 1, 0 or -errno. */
 _warn_unused_result_ int service_takes_upload(const Service *s, const Request *request);
 
 /* The handlers: 0, or -errno (status 500). */
 typedef int (*ServiceHandler)(const Service *s, const Request *q, Reply *reply);
-/* What there is to ask for (attestd-openapi.json describes it). */
+/* One request that exists (attestd-openapi.json describes them). */
 typedef struct ServiceRoute {
         const char *method, *path; /* "*" stands for an id: of a registration, then of a launch */
         size_t max_body;
@@ -120,42 +122,55 @@ int handle_delete(const Service *s, const Request *q, Reply *reply);
 int handle_launch(const Service *s, const Request *q, Reply *reply);
 int handle_validate(const Service *s, const Request *q, Reply *reply);
 
+/* Where the keys of a launch and the secrets of a registration are sealed. */
+static inline VaultPlace service_launch_place(const StoreLaunch *l) {
+        return (VaultPlace) { .purpose = "launch", .context = l->id, .context_size = sizeof(l->id) };
+}
+
+static inline VaultPlace service_secrets_place(const char *vm) {
+        return (VaultPlace) { .purpose = "secrets", .context = vm, .context_size = strlen(vm) };
+}
+
+/* A request for a registration, on its way through the handlers. */
+typedef struct ServiceCall {
+        const Service *s;
+        const Request *q;
+        StoreVm vm; /* owned, as are the next two */
+        Registration reg;
+        Json *body;
+        Reply *reply;
+} ServiceCall;
+
+void service_call_done(ServiceCall *c);
+
 /* For the handlers. 1: go on; 0: the reply is made; -errno. */
 _warn_unused_result_ int service_read_body(const Request *q, Json **ret, Reply *reply);
-_warn_unused_result_ int service_load(
-                const Service *s, const Request *q, StoreVm *ret_vm, Registration *ret, Reply *reply);
+/* The registration that the path names; the body is not read. */
+_warn_unused_result_ int service_load(ServiceCall *c);
 /* A member that must be base64, with `min` to `max` bytes; *ret is owned. */
-_warn_unused_result_ int service_base64(const Json *j, const char *name, size_t min, size_t max,
-                uint8_t **ret, size_t *ret_size, Reply *reply);
-/* Is this platform one that the registration accepts? */
-_warn_unused_result_ int service_platform(
-                const Service *s, const Registration *reg, const Json *body, SevCert *ret_pdh, Reply *reply);
-/* Fills reg->computed. -EINVAL with a sentence. */
-_warn_unused_result_ int service_digests(const Service *s, int64_t owner, Registration *reg, char **reterr);
-/* Lets a proven launch wait for its owner: 202, or 429 if too many wait. 0 or -errno. */
-_warn_unused_result_ int service_hold(
-                const Service *s, const Registration *reg, const StoreLaunch *l, Reply *reply);
+typedef struct Base64Member {
+        const char *name;
+        size_t min, max;
+} Base64Member;
+_warn_unused_result_ int service_base64(
+                const Json *j, const Base64Member *m, uint8_t **ret, size_t *ret_size, Reply *reply);
+/* Is this platform authentic, and one that the registration accepts? */
+_warn_unused_result_ int service_platform(const ServiceCall *c, SevCert *ret_pdh);
 /* Has it waited too long, for its measurement or its owner? */
 bool service_launch_expired(const Service *s, const Registration *reg, const StoreLaunch *l);
-/* What the host believes to launch must not differ from what was registered. 1, or the reply is made. */
-_warn_unused_result_ int service_check_wishes(const Registration *reg, const Json *body, Reply *reply);
-/* A new launch with its keys, which are sealed here. */
-_warn_unused_result_ int service_store_launch(const Service *s, const Request *q, const Registration *reg,
-                const void *keys, size_t keys_size, StoreLaunch *ret);
-/* The launch that a host names. 1: it waits for its secrets; 2: it has given them to other evidence, which is a failure; 0: the reply is
- * made, maybe with the stored packet. */
-_warn_unused_result_ int service_find_launch(const Service *s, const Registration *reg, const char *vm,
-                const uint8_t id[static LAUNCH_ID_SIZE], const uint8_t evidence[static LAUNCH_MEASURE_SIZE],
-                StoreLaunch *ret, Reply *reply);
+/* What the host intends to launch must be what was registered, as far as it says. */
+_warn_unused_result_ int service_check_request(const ServiceCall *c);
+/* A new launch with its keys, which are sealed here. 0 or -errno. */
+_warn_unused_result_ int service_store_launch(
+                const ServiceCall *c, const void *keys, size_t keys_size, StoreLaunch *ret);
+/* The launch that a host names. 1: it waits for its secrets; 2: it has received them for other evidence; 0: the reply is made, maybe with
+ * the stored packet. */
+_warn_unused_result_ int service_find_launch(const ServiceCall *c, const uint8_t id[static LAUNCH_ID_SIZE],
+                const uint8_t evidence[static LAUNCH_MEASURE_SIZE], StoreLaunch *ret);
 /* Stores evidence, header and payload of *l, once, and sends them; or holds, or refuses as too many. 0 or -errno. */
-_warn_unused_result_ int service_release(
-                const Service *s, const Registration *reg, StoreLaunch *l, Reply *reply);
-_warn_unused_result_ int service_send_packet(const Registration *reg, const StoreLaunch *l, Reply *reply);
-/* The two requests for a registration that is SNP's: the reply is made, or -errno. */
-_warn_unused_result_ int service_launch_snp(
-                const Service *s, const Request *q, const Registration *reg, Reply *reply);
-_warn_unused_result_ int service_validate_snp(const Service *s, const Request *q, const StoreVm *v,
-                const Registration *reg, const Json *body, Reply *reply);
+_warn_unused_result_ int service_release(const ServiceCall *c, StoreLaunch *l);
+/* Header and payload of SEV and SEV-ES, or of SEV-SNP. */
+_warn_unused_result_ int service_send_packet(const ServiceCall *c, const StoreLaunch *l);
 /* SHA-256 of a bearer token, as the store knows it. */
 _warn_unused_result_ int service_token_hash(
                 const char *token, size_t n, uint8_t ret[static STORE_TOKEN_HASH_SIZE]);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The two requests for SNP, which come out of the running guest through whoever passes bytes on: `launch` gives a nonce, `validate` judges a
- * report that names that nonce and a key of the guest's, and seals the secrets to that key (attest/snp-packet.h). As with SEV, the same
- * evidence gets the same bytes again, and other evidence counts as a failure. Only certificates that are here or in the request decide:
- * nothing is fetched while a guest waits. */
+/* The two requests for SEV-SNP, which come from the running guest through its host. `launch` gives a nonce; `validate` verifies a report that
+ * names that nonce and a key of the guest's, and seals the secrets to that key (attest/snp-packet.h). As with SEV, the same evidence gets the
+ * same bytes again, and other evidence counts as a failure. Only certificates that are here or in the request decide: nothing is downloaded
+ * while a guest waits. */
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "attestd-service.h"
+#include "attestd-sev.h"
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
@@ -19,8 +20,7 @@
 #include "snp-policy.h"
 #include "strutil.h"
 
-#define KDS_FETCH_SECONDS 2u
-#define CERTS_SIZE_MAX    40000u /* a certificate table has 16 KiB; all in a body of 64 KiB */
+#define CERTS_SIZE_MAX 40000u /* a certificate table has 16 KiB; all in a body of 64 KiB */
 
 typedef struct Evidence {
         uint8_t launch_id[LAUNCH_ID_SIZE];
@@ -35,21 +35,24 @@ static void evidence_done(Evidence *e) {
         free(e->certs);
 }
 
-int service_launch_snp(const Service *s, const Request *q, const Registration *reg, Reply *reply) {
+int snp_launch(ServiceCall *c) {
         _cleanup_(store_launch_done) StoreLaunch launch = {};
         uint8_t nonce[SNP_PACKET_NONCE_SIZE];
         Json *answer = NULL;
-        int r = s->random(s->random_data, nonce, sizeof(nonce));
+        int r = c->s->random(c->s->random_data, nonce, sizeof(nonce));
 
         if (r >= 0)
-                r = service_store_launch(s, q, reg, nonce, sizeof(nonce), &launch);
+                r = service_store_launch(c, nonce, sizeof(nonce), &launch);
         if (r >= 0)
                 r = js_build(&answer, "{s:o, s:o, s:I}", "launch-id", js_hex(launch.id, sizeof(launch.id)),
-                                "nonce", js_base64(nonce, sizeof(nonce)), "policy", (int64_t) reg->policy);
-        return r < 0 ? r : reply_json(reply, 200, answer);
+                                "nonce", js_base64(nonce, sizeof(nonce)), "policy", (int64_t) c->reg.policy);
+        return r < 0 ? r : reply_json(c->reply, 200, answer);
 }
 
 static int read_evidence(const Json *body, Evidence *e, Reply *reply) {
+        static const Base64Member public_key = { "public-key", HPKE_KEY_SIZE, HPKE_KEY_SIZE },
+                                  report = { "report", SNP_REPORT_SIZE, SNP_REPORT_SIZE },
+                                  certs = { "certs", 1, CERTS_SIZE_MAX };
         const char *id = js_string_value(js_get(body, "launch-id"));
         _cleanup_free_ uint8_t *key = NULL;
         _cleanup_hash_ Hash *hash = NULL;
@@ -57,18 +60,17 @@ static int read_evidence(const Json *body, Evidence *e, Reply *reply) {
         int r;
 
         if (!id || hex_decode_exact(id, e->launch_id, sizeof(e->launch_id)) < 0)
-                return reply_problem(reply, 400, "malformed", "The body is not valid",
+                return reply_problem(reply, 400, "malformed", "Malformed request",
                                 "launch-id: expected 32 hexadecimal digits");
         static_assert(LAUNCH_ID_SIZE == SNP_PACKET_ID_SIZE, "the same thing");
         memcpy(e->binding.launch_id, e->launch_id, sizeof(e->launch_id));
-        r = service_base64(body, "public-key", HPKE_KEY_SIZE, HPKE_KEY_SIZE, &key, &size, reply);
+        r = service_base64(body, &public_key, &key, &size, reply);
         if (r <= 0)
                 return r;
         memcpy(e->binding.key, key, HPKE_KEY_SIZE);
-        r = service_base64(body, "report", SNP_REPORT_SIZE, SNP_REPORT_SIZE, &e->report, &e->report_size,
-                        reply);
+        r = service_base64(body, &report, &e->report, &e->report_size, reply);
         if (r > 0 && js_get(body, "certs"))
-                r = service_base64(body, "certs", 1, CERTS_SIZE_MAX, &e->certs, &e->certs_size, reply);
+                r = service_base64(body, &certs, &e->certs, &e->certs_size, reply);
         if (r <= 0)
                 return r;
         static_assert(SHA384_SIZE == LAUNCH_MEASURE_SIZE, "fits the store");
@@ -82,7 +84,7 @@ static int read_evidence(const Json *body, Evidence *e, Reply *reply) {
         return r < 0 ? r : 1;
 }
 
-/* What comes with the report is the host's words: what cannot be read is left out. */
+/* The host says what comes with the report: what cannot be read is left out. */
 static int fill_pool(const Service *s, const Evidence *e, SnpCollateral *pool) {
         SnpCertTable table;
         int r = 0;
@@ -114,16 +116,17 @@ static int verify(const Service *s, const Evidence *e, SnpCollateral *pool, SnpR
         return s->kds_cache ? snp_kds_verify(&kds, &in, ret) : snp_verify(&in, ret);
 }
 
-static int refuse(
-                const Service *s, const StoreLaunch *l, Reply *reply, const char *code, const char *detail) {
+static int refuse(const ServiceCall *c, const StoreLaunch *l, const char *code, const char *detail) {
         uint64_t left = 0;
-        int r = s->store->ops->launch_fail(s->store, l, LAUNCH_FAILURES, service_now(s), &left);
+        int r = c->s->store->ops->launch_fail(c->s->store, l, LAUNCH_FAILURES, service_now(c->s), &left);
 
         if (r < 0)
                 return r;
-        return reply_problem(reply, 403, code, "The guest is not the registered one", "%s; %s", detail,
-                        left == 0 ? "this launch is used up, start again with /launch"
-                                  : "each failure brings the launch nearer to its end");
+        return reply_problem(c->reply, 403, code, "Guest not accepted", "%s%s", detail,
+                        left == UINT64_MAX ? ""
+                                        : left == 0
+                                        ? "; the launch failed too often, start again with /launch"
+                                        : "; after three failures the launch ends");
 }
 
 static bool violated(const SnpViolations *v, const char *rule) {
@@ -133,38 +136,40 @@ static bool violated(const SnpViolations *v, const char *rule) {
         return false;
 }
 
-/* The names of the rules: never what they ask for. */
-static int refuse_policy(const Service *s, const StoreLaunch *l, const SnpViolations *v, Reply *reply) {
+/* The names of the rules, never what they require. */
+static int refuse_policy(const ServiceCall *c, const StoreLaunch *l, const SnpViolations *v) {
         _cleanup_(text_done) Text t = {};
         _cleanup_free_ char *detail = NULL;
         int r;
 
         if (violated(v, "report_data"))
-                return refuse(s, l, reply, "binding-mismatch",
-                                "report_data is not made of this launch's nonce and id and of public-key");
+                return refuse(c, l, "binding-mismatch",
+                                "report_data was not computed from this launch's nonce and id and from public-key");
         if (violated(v, "measurement"))
-                return refuse(s, l, reply, "measurement-mismatch",
-                                "the measurement is not one of the registered launches: other firmware, "
-                                "kernel, "
-                                "initrd, command line, number or model of CPUs, or guest features");
-        text_put(&t, "the report does not meet what its owner asks of:");
+                return refuse(c, l, "measurement-mismatch",
+                                "the measurement matches none of the registered launches: firmware, kernel, "
+                                "initrd, "
+                                "command line, number or model of CPUs, or guest features differ");
+        text_put(&t, "the report does not meet the registered policy:");
         FOREACH_ARRAY(x, v->list, v->n)
                 text_putf(&t, " %s", x->rule);
         r = text_finish(&t, &detail);
-        return r < 0 ? r : refuse(s, l, reply, "policy-not-met", detail);
+        return r < 0 ? r : refuse(c, l, "policy-not-met", detail);
 }
 
-/* Has what is missing fetched: 1 it may come, 0 it is not to be had. */
-static int want(const Service *s, const SnpResult *result) {
+/* Has what is missing fetched: 1 it may come, after *ret_seconds; 0 it is not available. */
+static int want(const ServiceCall *c, const SnpResult *result, unsigned *ret_seconds) {
+        const Service *s = c->s;
         SnpKdsItem items[SNP_KDS_ITEMS_MAX];
         size_t n = 0;
         bool coming = false;
 
-        if (!s->kds_cache || !s->kds_fetch)
+        if (!s->kds_cache || !s->fetch)
                 return 0;
         snp_kds_missing(result, _SNP_GENERATION_INVALID, items, &n);
         FOREACH_ARRAY(item, items, n) {
                 _cleanup_free_ char *name = NULL, *path = NULL, *what = NULL;
+                unsigned seconds = 1;
                 int r = snp_kds_file(item, &name, NULL);
 
                 if (r >= 0)
@@ -175,42 +180,43 @@ static int want(const Service *s, const SnpResult *result) {
                         what = NULL;
                         return -ENOMEM;
                 }
-                r = s->kds_fetch(s->kds_fetch_data, what);
+                r = s->fetch(s->fetch_data, what, c->q->peer, &seconds);
                 if (r < 0)
                         return r;
+                if (r > 0)
+                        *ret_seconds = coming ? MAX(*ret_seconds, seconds) : seconds;
                 coming = coming || r > 0;
         }
         return coming;
 }
 
-/* 1: the report is genuine and says what it must; else the reply is made. */
-static int judge(const Service *s, const Registration *reg, const StoreLaunch *l, const Evidence *e,
-                Reply *reply) {
+/* 1: the report is authentic and meets the policy; else the reply is made. */
+static int judge(const ServiceCall *c, const StoreLaunch *l, const Evidence *e) {
+        const Service *s = c->s;
         _cleanup_(snp_collateral_done) SnpCollateral pool = {};
         _cleanup_(snp_violations_done) SnpViolations violations = {};
         _cleanup_(snp_result_done) SnpResult result = {};
         _cleanup_free_ char *detail = NULL;
         uint8_t data[SNP_PACKET_DATA_SIZE];
+        unsigned seconds = 1;
         int r = fill_pool(s, e, &pool);
 
         if (r >= 0)
                 r = verify(s, e, &pool, &result);
         if (r < 0)
                 return r;
-        r = result.authentic ? 0 : want(s, &result);
+        r = result.authentic ? 0 : want(c, &result, &seconds);
         if (r < 0)
                 return r;
         if (r > 0) {
-                reply->retry_after = KDS_FETCH_SECONDS;
-                return reply_problem(reply, 503, "vcek-pending", "A certificate is being fetched",
-                                "AMD's certificates for this chip are on their way: ask again with the same "
-                                "body");
+                c->reply->retry_after = seconds;
+                return reply_problem(c->reply, 503, "vcek-pending", "Certificate pending",
+                                "AMD's certificates for this chip are being downloaded; send the same request again");
         }
         if (result.verdict == VERDICT_COLLATERAL_UNAVAILABLE)
-                return reply_problem(reply, 424, "collateral-missing", "A certificate is missing",
-                                "of the report's chain, step %s: send the VCEK or VLEK and the ASK in "
-                                "certs, or "
-                                "have the service's operator add them",
+                return reply_problem(c->reply, 424, "collateral-missing", "Certificate missing",
+                                "the report's certificate chain is incomplete (step %s): "
+                                "send the VCEK or VLEK and the ASK in certs, or ask the service's operator to add them",
                                 snp_step_to_string(result.step));
         if (!result.authentic) {
                 if (asprintf(&detail, "the report is not authentic, step %s",
@@ -218,21 +224,22 @@ static int judge(const Service *s, const Registration *reg, const StoreLaunch *l
                         detail = NULL;
                         return -ENOMEM;
                 }
-                return refuse(s, l, reply, "report-not-authentic", detail);
+                return refuse(c, l, "report-not-authentic", detail);
         }
         r = snp_binding_report_data(&e->binding, data);
         if (r >= 0)
-                r = snp_policy_accept(reg->snp, SNP_FIELD_REPORT_DATA, data, NULL);
+                r = snp_policy_accept(c->reg.snp.policy, SNP_FIELD_REPORT_DATA, data, NULL);
         if (r >= 0)
-                r = snp_policy_judge(reg->snp, &result, &violations, NULL);
+                r = snp_policy_judge(c->reg.snp.policy, &result, &violations, NULL);
         if (r < 0)
                 return r;
-        return result.verdict == VERDICT_VERIFIED ? 1 : refuse_policy(s, l, &violations, reply);
+        return result.verdict == VERDICT_VERIFIED ? 1 : refuse_policy(c, l, &violations);
 }
 
 static int load_nonce(const Service *s, const StoreLaunch *l, SnpBinding *b) {
         _cleanup_(secret_buf_done) SecretBuf nonce = {};
-        int r = vault_unseal(s->vault, "launch", l->id, sizeof(l->id), l->keys, l->keys_size, &nonce);
+        const VaultPlace place = service_launch_place(l);
+        int r = vault_unseal(s->vault, &place, l->keys, l->keys_size, &nonce);
 
         if (r < 0)
                 return r;
@@ -242,57 +249,56 @@ static int load_nonce(const Service *s, const StoreLaunch *l, SnpBinding *b) {
         return 0;
 }
 
-/* The payload as it is stored has the signature behind it. */
-static int seal(const Service *s, const StoreVm *v, const Evidence *e, StoreLaunch *l) {
+/* The payload as it is stored has the signature after it. */
+static int seal(const ServiceCall *c, const Evidence *e, StoreLaunch *l) {
+        const StoreVm *v = &c->vm;
+        const Service *s = c->s;
         _cleanup_(secret_buf_done) SecretBuf secrets = {};
-        _cleanup_free_ uint8_t *payload = NULL, *whole = NULL;
+        _cleanup_(snp_packet_done) SnpPacket p = {};
+        _cleanup_free_ uint8_t *whole = NULL;
         _cleanup_ec_key_ EcKey *signer = NULL;
-        uint8_t signature[SNP_PACKET_SIGNATURE_SIZE];
-        size_t n = 0;
-        int r = vault_unseal(s->vault, "secrets", v->id, strlen(v->id), v->sealed, v->sealed_size, &secrets);
+        const VaultPlace place = service_secrets_place(v->id);
+        int r = vault_unseal(s->vault, &place, v->sealed, v->sealed_size, &secrets);
 
         if (r >= 0)
                 r = vault_signer(s->vault, &signer);
         static_assert(SNP_PACKET_HEADER_SIZE <= sizeof(l->header), "fits the store");
         if (r >= 0)
-                r = snp_packet_seal(&e->binding, signer, &secrets, s->random, s->random_data, l->header,
-                                &payload, &n, signature);
+                r = snp_packet_seal(&e->binding, signer, &secrets, s->random, s->random_data, &p);
         if (r < 0)
                 return r;
-        whole = malloc(n + sizeof(signature));
+        whole = malloc(p.size + sizeof(p.signature));
         if (!whole)
                 return -ENOMEM;
-        memcpy(whole, payload, n);
-        memcpy(whole + n, signature, sizeof(signature));
+        memcpy(l->header, p.header, sizeof(p.header));
+        memcpy(whole, p.payload, p.size);
+        memcpy(whole + p.size, p.signature, sizeof(p.signature));
         free(l->payload);
         l->payload = TAKE_PTR(whole);
-        l->payload_size = n + sizeof(signature);
+        l->payload_size = p.size + sizeof(p.signature);
         memcpy(l->measurement, e->digest, sizeof(l->measurement));
         return 0;
 }
 
-int service_validate_snp(const Service *s, const Request *q, const StoreVm *v, const Registration *reg,
-                const Json *body, Reply *reply) {
+int snp_validate(ServiceCall *c) {
         _cleanup_(store_launch_done) StoreLaunch l = {};
         _cleanup_(evidence_done) Evidence e = {};
-        int r = service_check_wishes(reg, body, reply);
+        int r = read_evidence(c->body, &e, c->reply);
 
         if (r > 0)
-                r = read_evidence(body, &e, reply);
-        if (r > 0)
-                r = service_find_launch(s, reg, q->id, e.launch_id, e.digest, &l, reply);
+                r = service_find_launch(c, e.launch_id, e.digest, &l);
         if (r == 2)
-                return refuse(s, &l, reply, "measurement-mismatch",
-                                "this launch has given its secrets to another report or another key");
+                return refuse(c, &l, "measurement-mismatch",
+                                "this launch has already received its secrets for another report or another key");
         if (r <= 0)
                 return r;
-        r = load_nonce(s, &l, &e.binding);
+        r = load_nonce(c->s, &l, &e.binding);
         if (r >= 0)
-                r = judge(s, reg, &l, &e, reply);
+                r = judge(c, &l, &e);
         if (r <= 0)
                 return r;
-        r = seal(s, v, &e, &l);
+        r = seal(c, &e, &l);
         if (r == -EBADMSG)
-                return refuse(s, &l, reply, "binding-mismatch", "public-key is no X25519 public key");
-        return r < 0 ? r : service_release(s, reg, &l, reply);
+                return refuse(c, &l, "binding-mismatch", "public-key is not an X25519 public key");
+        return r < 0 ? r : service_release(c, &l);
 }

@@ -30,7 +30,7 @@ int sqlite_error(int code) {
         }
 }
 
-/* One that was prepared before and is not in use; there are as many as the program has sentences. */
+/* One that was prepared before and is not in use; there are as many as the program has statements. */
 static Query *find_prepared(sqlite3 *db, const char *sql) {
         for (Query *q = sqlite3_next_stmt(db, NULL); q; q = sqlite3_next_stmt(db, q))
                 if (!sqlite3_stmt_busy(q) && streq_ptr(sqlite3_sql(q), sql))
@@ -152,13 +152,11 @@ int sqlite_end(Store *s, int r) {
         return r;
 }
 
-/* What hosts can make happen as often as they like must not fill the disk, nor push out what counts: of these the last ones are
- * kept. */
+/* Events that hosts can cause at will must not fill the disk, nor replace others: only the latest of them are kept. */
 static int forget_refusals(Store *s, const char *vm) {
         return sqlite_do(s, NULL,
-                        "DELETE FROM event WHERE number IN (SELECT number FROM event WHERE vm = ?1 AND "
-                        "what IN ('refused', 'burned', 'held', 'expired') ORDER BY number DESC LIMIT -1 "
-                        "OFFSET ?2)",
+                        "DELETE FROM event WHERE number IN (SELECT number FROM event WHERE vm = ?1 AND " SQLITE_REFUSALS
+                        " ORDER BY number DESC LIMIT -1 OFFSET ?2)",
                         "si", vm, (int64_t) REFUSALS_KEPT);
 }
 

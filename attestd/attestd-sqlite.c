@@ -13,7 +13,7 @@
 
 #define BUSY_MSEC 2000 /* another program, `cvmspawn-attestd --add-owner`, may be writing */
 
-/* From version to version; PRAGMA user_version tells how many were done. Done ones never change. */
+/* From version to version; PRAGMA user_version counts those that were applied. An applied one never changes. */
 static const char *const schema[] = {
         "CREATE TABLE owner (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, token "
         "BLOB NOT NULL UNIQUE) STRICT;"
@@ -36,12 +36,21 @@ static const char *const schema[] = {
         "  sha256 BLOB NOT NULL, created INTEGER NOT NULL, data BLOB NOT NULL, UNIQUE (owner, sha256)) "
         "STRICT;",
         "CREATE INDEX IF NOT EXISTS launch_released ON launch (vm, released) WHERE released IS NOT NULL;",
+        /* Who began it; how many were ever released, since old rows are deleted. Earlier versions burned released launches. */
+        "ALTER TABLE launch ADD COLUMN peer TEXT NOT NULL DEFAULT '';"
+        "ALTER TABLE vm ADD COLUMN released INTEGER NOT NULL DEFAULT 0;"
+        "UPDATE vm SET released = (SELECT count(*) FROM launch WHERE vm = vm.id AND released IS NOT NULL);"
+        "UPDATE launch SET state = 1, keys = NULL WHERE released IS NOT NULL;"
+        "CREATE INDEX launch_by_age ON launch (state, created);",
+        /* What forget_refusals() counts: without it each refusal reads all events of its registration. */
+        "CREATE INDEX event_refused ON event (vm, number) WHERE " SQLITE_REFUSALS ";",
 };
 
 static Store *store_close(Store *s) {
         SqliteStore *store = (SqliteStore *) s;
 
-        for (Query *q = sqlite3_next_stmt(store->db, NULL); q; q = sqlite3_next_stmt(store->db, NULL))
+        for (Query *q = store->db ? sqlite3_next_stmt(store->db, NULL) : NULL; q;
+                        q = sqlite3_next_stmt(store->db, NULL))
                 (void) sqlite3_finalize(q);
         (void) sqlite3_close(store->db);
         free(store);
@@ -96,7 +105,7 @@ static int vm_add(Store *s, const StoreVm *v) {
         "SELECT id, owner, created, document, sealed,"                                                      \
         " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 0),"                                    \
         " (SELECT count(*) FROM launch WHERE vm = vm.id AND state = 3),"                                    \
-        " (SELECT count(*) FROM launch WHERE vm = vm.id AND released IS NOT NULL) FROM vm "
+        " released FROM vm "
 
 static int read_vm(Query *q, StoreVm *ret) {
         _cleanup_(store_vm_done) StoreVm v = {
@@ -151,8 +160,7 @@ static int update(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended) 
         if (r >= 0 && changes == 0)
                 return -ENOENT;
         if (r >= 0)
-                r = sqlite_do(s, ret_ended, "DELETE FROM launch WHERE vm = ?1 AND state IN (0, 3, 4)", "s",
-                                v->id);
+                r = sqlite_launches_cancel(s, v->id, ret_ended);
         return r < 0 ? r : sqlite_event(s, now, v->id, NULL, "updated");
 }
 
@@ -240,17 +248,17 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                 if (r >= 0)
                         r = sqlite_row(q);
                 if (r <= 0)
-                        return error_set(reterr, r < 0 ? r : -EIO, "'%s' is no usable database: %s", path,
+                        return error_set(reterr, r < 0 ? r : -EIO, "'%s' is not a usable database: %s", path,
                                         sqlite3_errmsg(s->db));
                 version = sqlite3_column_int64(q, 0);
         }
         if (version < 0 || version > (int64_t) ELEMENTSOF(schema))
-                return error_set(reterr, -EOPNOTSUPP, "'%s' was made by a newer version of this program",
-                                path);
+                return error_set(reterr, -EOPNOTSUPP,
+                                "'%s' was written by a newer version of cvmspawn-attestd", path);
         for (size_t i = (size_t) version; i < ELEMENTSOF(schema); i++) {
                 r = schema_step(&s->store, i);
                 if (r < 0)
-                        return error_set(reterr, r, "cannot make the tables in '%s': %s", path,
+                        return error_set(reterr, r, "cannot create the tables in '%s': %s", path,
                                         sqlite3_errmsg(s->db));
         }
         return 0;

@@ -23,6 +23,9 @@ static inline void query_freep(Query **q) {
 }
 #define _cleanup_query_ _cleanup_(query_freep)
 
+/* Events that hosts can cause at will; the same condition as in the index event_refused. */
+#define SQLITE_REFUSALS "what IN ('refused', 'burned', 'held', 'expired')"
+
 int sqlite_error(int code); /* -EEXIST, -ENOSPC, -EAGAIN, -ENOMEM, -EIO */
 /* A statement with its parameters by letters: s text (char *), i int64_t, b bytes (const void *, size_t); they are borrowed. */
 _warn_unused_result_ int sqlite_query(Store *s, Query **ret, const char *sql, const char *types, ...);
@@ -42,12 +45,14 @@ _warn_unused_result_ int sqlite_event(
 
 int sqlite_launch_add(Store *s, const StoreLaunch *l, const StoreLimits *limits);
 int sqlite_launch_get(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE], StoreLaunch *ret);
-int sqlite_launch_each(Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
+int sqlite_launch_each(Store *s, const StoreQuery *which, StoreLaunchFunction f, void *userdata);
 int sqlite_launch_fail(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
 int sqlite_launch_hold(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
 int sqlite_launch_confirm(Store *s, const StoreLaunch *l, int64_t now);
 int sqlite_launch_reject(Store *s, const StoreLaunch *l, int64_t now);
 int sqlite_launch_release(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
+/* Within a transaction. */
+int sqlite_launches_cancel(Store *s, const char *vm, uint64_t *ret_ended);
 
 int sqlite_firmware_add(Store *s, const StoreFirmware *f, int fd, uint64_t max);
 int sqlite_firmware_find(

@@ -11,6 +11,7 @@ void store_vm_done(StoreVm *v) {
 
 void store_launch_done(StoreLaunch *l) {
         free(l->vm);
+        free(l->peer);
         free(l->keys);
         free(l->payload);
         *l = (StoreLaunch) {};

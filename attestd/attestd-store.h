@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What the service remembers, as an interface: owners, registrations, launches and what happened. Every operation is whole or not
- * at all, and lasts when it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. */
+/* The service's database, as an interface: owners, registrations, launches and the audit log. Every operation is atomic, and durable when
+ * it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 
 #include "attest-launch.h"
 #include "attest-secret.h"
+#include "attestd-machine.h"
 #include "macro.h"
 
 #define LAUNCH_ID_SIZE        16u
@@ -23,21 +24,14 @@ typedef struct StoreVm {
         char *document;  /* owned: the registration as JSON, without its secrets */
         uint8_t *sealed; /* owned: the secret table */
         size_t sealed_size;
-        uint64_t open, held, released; /* launches; filled by vm_get, if it shall count, and vm_list */
+        uint64_t open, held; /* launches; filled by vm_get, if asked to count, and by vm_list */
+        uint64_t released;   /* since it was registered; filled likewise */
 } StoreVm;
-
-typedef enum LaunchState {
-        LAUNCH_OPEN,      /* session given out */
-        LAUNCH_RELEASED,  /* secrets given out: the packet is kept, the keys are gone */
-        LAUNCH_BURNED,    /* too many failures, or refused by the owner */
-        LAUNCH_HELD,      /* proven, but beyond the limit: waits for the owner */
-        LAUNCH_CONFIRMED, /* by the owner: may have its secrets */
-        _LAUNCH_STATE_MAX,
-} LaunchState;
 
 typedef struct StoreLaunch {
         uint8_t id[LAUNCH_ID_SIZE];
-        char *vm; /* owned */
+        char *vm;   /* owned */
+        char *peer; /* owned: the address that began it; NULL: none, or not read back */
         LaunchState state;
         int64_t created;
         int64_t held; /* since when, or confirmed when; 0: never */
@@ -51,15 +45,24 @@ typedef struct StoreLaunch {
         size_t payload_size;
 } StoreLaunch;
 
-/* When a registration's launches end or are too many. */
+/* When launches of a registration end, or are too many. */
 typedef struct StoreLimits {
-        int64_t expired;       /* open launches older than this are forgotten */
-        uint64_t open_max;     /* beyond this the oldest open one is forgotten */
+        int64_t expired;       /* open and burned launches that are older than this are deleted */
+        uint64_t open_max;     /* beyond this one is evicted: of the address that has the most, its oldest */
         int64_t window;        /* releases after this time count ... */
         uint64_t releases_max; /* ... and may not be more than this */
-        int64_t hold_expired;  /* launches that wait since before this are forgotten */
-        uint64_t held_max;     /* so many may wait */
+        int64_t released_expired; /* no limit counts what was released before this, and nobody asks again: deleted */
+        int64_t hold_expired; /* held and confirmed launches that wait since before this are deleted */
+        uint64_t held_max;    /* at most this many may wait for their owner */
 } StoreLimits;
+
+/* Which launches to visit. */
+typedef struct StoreQuery {
+        const char *vm;
+        LaunchState state;
+        const char *peer; /* those that this address began come first; or NULL */
+        unsigned max;
+} StoreQuery;
 
 /* An uploaded firmware file, without its bytes. */
 typedef struct StoreFirmware {
@@ -88,30 +91,30 @@ typedef struct StoreOps {
         int (*owner_named)(Store *s, const char *name, int64_t *ret); /* -ENOENT */
 
         int (*vm_add)(Store *s, const StoreVm *v); /* -EEXIST */
-        /* Document and, unless it is NULL, the sealed table anew. Launches that have not got their secrets are forgotten: they began
-         * under what was said before. -ENOENT */
+        /* Replaces the document and, unless it is NULL, the sealed table. Launches that have not received their secrets are cancelled:
+         * they began under the previous registration. -ENOENT */
         int (*vm_update)(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended);
         int (*vm_get)(Store *s, const char *id, bool counted, StoreVm *ret); /* -ENOENT */
         int (*vm_list)(Store *s, int64_t owner, StoreVmFunction f, void *userdata);
         int (*vm_delete)(Store *s, int64_t owner, const char *id,
                         int64_t now); /* with its launches; -ENOENT */
 
+        /* All changes of state are those of attestd-machine.h, each with its event in the audit log, in one transaction. */
         int (*launch_add)(Store *s, const StoreLaunch *l, const StoreLimits *limits);
         int (*launch_get)(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE],
                         StoreLaunch *ret); /* -ENOENT */
-        int (*launch_each)(
-                        Store *s, const char *vm, LaunchState state, StoreLaunchFunction f, void *userdata);
-        /* Counts a failure; with the max-th the launch is burned, its keys and its packet are gone. */
+        /* The newest first. */
+        int (*launch_each)(Store *s, const StoreQuery *q, StoreLaunchFunction f, void *userdata);
+        /* Wrong evidence. Counts unless the launch is final; with the max-th failure it is burned. -ENOENT; *ret_left is UINT64_MAX if it
+         * does not count. */
         int (*launch_fail)(Store *s, const StoreLaunch *l, uint64_t max, int64_t now, uint64_t *ret_left);
-        /* From open, held or confirmed (as *l says) to released, once: measurement, header and payload are kept, the keys are gone.
+        /* From open, held or confirmed (as *l says) to released, once: measurement, header and payload are kept.
          * -EDQUOT: too many releases, unless it was confirmed; -ESTALE: it is not in that state any more. */
         int (*launch_release)(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
-
         /* From open to held; nothing if it is held already. -EDQUOT: too many wait; -ESTALE */
         int (*launch_hold)(Store *s, const StoreLaunch *l, const StoreLimits *limits, int64_t now);
-        int (*launch_confirm)(Store *s, const StoreLaunch *l, int64_t now); /* from held; -ESTALE */
-        int (*launch_reject)(Store *s, const StoreLaunch *l,
-                        int64_t now); /* without its secrets to burned; -ESTALE */
+        int (*launch_confirm)(Store *s, const StoreLaunch *l, int64_t now); /* -ESTALE */
+        int (*launch_reject)(Store *s, const StoreLaunch *l, int64_t now);  /* -ESTALE */
 
         /* f->size bytes of the file. -EEXIST; -EDQUOT: this owner has `max` already. */
         int (*firmware_add)(Store *s, const StoreFirmware *f, int fd, uint64_t max);
@@ -135,5 +138,5 @@ static inline Store *store_free(Store *s) {
 DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_free);
 #define _cleanup_store_ _cleanup_(store_freep)
 
-/* SQLite in one file, which is made if it is missing. */
+/* SQLite in one file, which is created if it is missing. */
 _warn_unused_result_ int store_sqlite_open(const char *path, Store **ret, char **reterr);

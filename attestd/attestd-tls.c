@@ -32,9 +32,16 @@ int tls_authority_new(const char *pem, TlsAuthority **ret, char **reterr) {
         if (!a || gnutls_x509_trust_list_init(&a->list, 0) < 0)
                 return -ENOMEM;
         if (gnutls_x509_trust_list_add_trust_mem(a->list, &text, NULL, GNUTLS_X509_FMT_PEM, 0, 0) < 1)
-                return error_set(reterr, -EINVAL, "there is no usable certificate in it (PEM is expected)");
+                return error_set(reterr, -EINVAL, "no usable certificate found (expected PEM)");
         *ret = TAKE_PTR(a);
         return 0;
+}
+
+const char *tls_priorities(void) {
+        return "NONE:+VERS-TLS1.3:+VERS-TLS1.2:+AES-256-GCM:+CHACHA20-POLY1305:+AES-128-GCM:+AEAD:+ECDHE-"
+               "ECDSA:"
+               "+ECDHE-RSA:+GROUP-ALL:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:-SIGN-DSA-SHA1:+COMP-NULL:"
+               "+CTYPE-X509:%SERVER_PRECEDENCE";
 }
 
 void tls_ask_certificate(gnutls_session_t session) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Who is at the other end of a TLS session: certificates of clients. Everybody is asked for one, nobody needs to have one here; routes
- * decide. Owners are known by their certificate's SHA-256, hosts by whose authority signed theirs. */
+/* Client certificates. Every client is asked for one and none must send it; routes decide. Owners are identified by the SHA-256 of their
+ * certificate, hosts by the CA that signed theirs. */
 
 #include <gnutls/gnutls.h>
 #include <stdbool.h>
@@ -14,16 +14,19 @@
 
 typedef struct TlsAuthority TlsAuthority;
 
-/* The certificates (PEM) that sign those of hosts. -EINVAL with a sentence. */
+/* The certificates (PEM) that sign those of hosts. -EINVAL with an error message. */
 _warn_unused_result_ int tls_authority_new(const char *pem, TlsAuthority **ret, char **reterr);
 TlsAuthority *tls_authority_free(TlsAuthority *a);
 DEFINE_TRIVIAL_CLEANUP_FUNC(TlsAuthority *, tls_authority_free);
 
 typedef struct TlsPeer {
-        bool has_certificate; /* within its dates; the session shows that its key is there */
+        bool has_certificate; /* currently valid; the session proves that the client has its key */
         uint8_t fingerprint[32];
-        bool is_host; /* of the authority's, made for clients */
+        bool is_host; /* signed by the CA for hosts, for TLS clients */
 } TlsPeer;
+
+/* What the server speaks: TLS 1.2 and 1.3, authenticated encryption only (no CBC, no SHA-1), as a GnuTLS priority string. */
+const char *tls_priorities(void);
 
 /* Before the handshake. */
 void tls_ask_certificate(gnutls_session_t session);

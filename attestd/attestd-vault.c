@@ -8,18 +8,18 @@
 #include <sys/stat.h>
 
 #include "atomic-file.h"
-#include "crypto-aes.h"
-#include "crypto-hmac.h"
+#include "crypto-gcm.h"
 #include "crypto-kdf.h"
 #include "error.h"
 #include "fd.h"
 
-#define VERSION          1u
-#define NONCE_SIZE       16u
+#define VERSION          2u
+#define SALT_SIZE        16u
+#define HEAD_SIZE        (1 + SALT_SIZE)
 #define CONTEXT_SIZE_MAX 256u
 
 typedef struct RecordKeys {
-        uint8_t encryption[AES128_KEY_SIZE], authentication[HMAC_SHA256_SIZE];
+        uint8_t key[GCM_KEY_SIZE], nonce[GCM_NONCE_SIZE];
 } RecordKeys;
 
 static void record_keys_erase(RecordKeys *k) {
@@ -39,7 +39,7 @@ static int make_key(const char *path, char **reterr) {
         if (r >= 0)
                 r = file_write_atomic(path, key.data, key.size, 0600, ATOMIC_FILE_EXACT_MODE);
         return r < 0 && r != -EEXIST
-                        ? error_set(reterr, r, "cannot make the key file '%s': %s", path, strerror(-r))
+                        ? error_set(reterr, r, "cannot create the key file '%s': %s", path, strerror(-r))
                         : 0;
 }
 
@@ -60,13 +60,13 @@ int vault_open(const char *path, bool create, Vault *ret, char **reterr) {
                 return error_set(reterr, fd, "cannot open the key file '%s': %s", path, strerror(-fd));
         if (fstat(fd, &st) < 0)
                 return -errno;
-        /* The service manager opens credentials to a service by an ACL, which looks like a readable group. */
+        /* The service manager gives a service access to its credentials by an ACL, which looks like a readable group. */
         if (st.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO))
                 return error_set(reterr, -EPERM,
-                                "the key file '%s' is accessible to others: chmod 600 or 400 it", path);
+                                "the key file '%s' is accessible to other users: chmod 600 it", path);
         r = secret_buf_read_fd(&v.key, fd, VAULT_KEY_SIZE);
         if (r == -E2BIG || (r >= 0 && v.key.size != VAULT_KEY_SIZE))
-                return error_set(reterr, -EBADMSG, "the key file '%s' does not have %u bytes", path,
+                return error_set(reterr, -EBADMSG, "the key file '%s' must be exactly %u bytes", path,
                                 VAULT_KEY_SIZE);
         if (r < 0)
                 return error_set(reterr, r, "cannot read the key file '%s': %s", path, strerror(-r));
@@ -74,71 +74,59 @@ int vault_open(const char *path, bool create, Vault *ret, char **reterr) {
         return 0;
 }
 
-static int derive(const Vault *v, const uint8_t nonce[static NONCE_SIZE], const char *purpose,
-                const void *context, size_t context_size, RecordKeys *ret) {
-        uint8_t bound[NONCE_SIZE + CONTEXT_SIZE_MAX];
-        size_t n = strlen(purpose) + 1;
+static int derive(const Vault *v, const uint8_t salt[static SALT_SIZE], const VaultPlace *place,
+                RecordKeys *ret) {
+        uint8_t bound[SALT_SIZE + CONTEXT_SIZE_MAX];
+        size_t n = strlen(place->purpose) + 1;
 
-        if (n > CONTEXT_SIZE_MAX || context_size > CONTEXT_SIZE_MAX - n)
+        if (n > CONTEXT_SIZE_MAX || place->context_size > CONTEXT_SIZE_MAX - n)
                 return -E2BIG;
-        memcpy(bound, nonce, NONCE_SIZE);
-        memcpy(bound + NONCE_SIZE, purpose, n);
-        if (context_size > 0)
-                memcpy(bound + NONCE_SIZE + n, context, context_size);
-        return crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-v1", bound,
-                        NONCE_SIZE + n + context_size, (uint8_t *) ret, sizeof(*ret));
+        memcpy(bound, salt, SALT_SIZE);
+        memcpy(bound + SALT_SIZE, place->purpose, n);
+        if (place->context_size > 0)
+                memcpy(bound + SALT_SIZE + n, place->context, place->context_size);
+        static_assert(sizeof(RecordKeys) == GCM_KEY_SIZE + GCM_NONCE_SIZE, "no padding");
+        return crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-v2", bound,
+                        SALT_SIZE + n + place->context_size, (uint8_t *) ret, sizeof(*ret));
 }
 
-int vault_seal(const Vault *v, const char *purpose, const void *context, size_t context_size,
-                const void *data, size_t size, RandomFunction random, void *userdata, uint8_t **ret,
+int vault_seal(const Vault *v, const VaultPlace *place, const void *data, size_t size, uint8_t **ret,
                 size_t *ret_size) {
         _cleanup_(record_keys_erase) RecordKeys keys = {};
-        _cleanup_free_ uint8_t *record = NULL;
-        size_t n = 1 + NONCE_SIZE + size;
+        _cleanup_free_ uint8_t *record = malloc(size + VAULT_OVERHEAD);
         int r;
 
-        record = malloc(n + HMAC_SHA256_SIZE);
+        static_assert(VAULT_OVERHEAD == HEAD_SIZE + GCM_TAG_SIZE, "what a record adds");
         if (!record)
                 return -ENOMEM;
         record[0] = VERSION;
-        r = random(userdata, record + 1, NONCE_SIZE);
+        r = (v->random ?: crypto_random)(v->random_data, record + 1, SALT_SIZE);
         if (r >= 0)
-                r = derive(v, record + 1, purpose, context, context_size, &keys);
+                r = derive(v, record + 1, place, &keys);
         if (r >= 0)
-                r = crypto_aes128_ctr(keys.encryption, record + 1, data, size, record + 1 + NONCE_SIZE);
-        if (r >= 0)
-                r = crypto_hmac_sha256(keys.authentication, sizeof(keys.authentication),
-                                &HMAC_RANGE(record, n), 1, record + n);
+                r = crypto_gcm_seal(keys.key, keys.nonce, record, HEAD_SIZE, data, size, record + HEAD_SIZE,
+                                record + HEAD_SIZE + size);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(record);
-        *ret_size = n + HMAC_SHA256_SIZE;
+        *ret_size = size + VAULT_OVERHEAD;
         return 0;
 }
 
-int vault_unseal(const Vault *v, const char *purpose, const void *context, size_t context_size,
-                const void *record, size_t size, SecretBuf *ret) {
+int vault_unseal(const Vault *v, const VaultPlace *place, const void *record, size_t size, SecretBuf *ret) {
         _cleanup_(record_keys_erase) RecordKeys keys = {};
         _cleanup_(secret_buf_done) SecretBuf plain = {};
-        uint8_t mac[HMAC_SHA256_SIZE];
         const uint8_t *p = record;
-        size_t n;
         int r;
 
         if (size < VAULT_OVERHEAD || p[0] != VERSION)
                 return -EKEYREJECTED;
-        n = size - HMAC_SHA256_SIZE;
-        r = derive(v, p + 1, purpose, context, context_size, &keys);
+        r = derive(v, p + 1, place, &keys);
         if (r >= 0)
-                r = crypto_hmac_sha256(
-                                keys.authentication, sizeof(keys.authentication), &HMAC_RANGE(p, n), 1, mac);
-        if (r < 0)
-                return r;
-        if (!constant_time_equal(mac, p + n, sizeof(mac)))
-                return -EKEYREJECTED;
-        r = secret_buf_alloc(&plain, size - VAULT_OVERHEAD);
+                r = secret_buf_alloc(&plain, size - VAULT_OVERHEAD);
         if (r >= 0)
-                r = crypto_aes128_ctr(keys.encryption, p + 1, p + 1 + NONCE_SIZE, plain.size, plain.data);
+                r = crypto_gcm_open(keys.key, keys.nonce, p, HEAD_SIZE, p + HEAD_SIZE, plain.size,
+                                p + size - GCM_TAG_SIZE, plain.data);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(plain, (SecretBuf) {});

@@ -9,7 +9,8 @@
 #include "macro.h"
 
 typedef enum AtomicFileFlags {
-        ATOMIC_FILE_REPLACE = 1 << 0, /* an existing file gives way; without this it is -EEXIST and stays */
+        ATOMIC_FILE_REPLACE =
+                        1 << 0, /* an existing file is replaced; without this it is -EEXIST and stays */
         ATOMIC_FILE_EXACT_MODE = 1 << 1, /* the mode is final: the umask does not count */
 } AtomicFileFlags;
 

@@ -25,6 +25,12 @@ static inline uint32_t le32_read(const void *p) {
 static inline uint64_t le64_read(const void *p) {
         return (uint64_t) le32_read(p) | (uint64_t) le32_read((const uint8_t *) p + 4) << 32;
 }
+static inline uint32_t be32_read(const uint8_t *p) {
+        return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+}
+static inline uint64_t be64_read(const uint8_t *p) {
+        return (uint64_t) be32_read(p) << 32 | be32_read(p + 4);
+}
 
 static inline void le16_write(void *p, uint16_t v) {
         uint8_t *b = p;
@@ -59,14 +65,14 @@ static inline size_t byte_reader_left(const ByteReader *r) {
 /* 0, or -ENODATA if fewer than n bytes are left. *ret points into the reader's data. */
 _warn_unused_result_ int byte_reader_take(ByteReader *r, size_t n, const uint8_t **ret);
 _warn_unused_result_ int byte_reader_skip(ByteReader *r, size_t n);
-/* Moves the cursor to an absolute offset: 0, or -ENODATA if it lies behind the end. */
+/* Moves the cursor to an absolute offset: 0, or -ENODATA if it lies after the end. */
 _warn_unused_result_ int byte_reader_seek(ByteReader *r, uint64_t offset);
 _warn_unused_result_ int byte_reader_u8(ByteReader *r, uint8_t *ret);
 _warn_unused_result_ int byte_reader_le16(ByteReader *r, uint16_t *ret);
 _warn_unused_result_ int byte_reader_le32(ByteReader *r, uint32_t *ret);
 _warn_unused_result_ int byte_reader_le64(ByteReader *r, uint64_t *ret);
 _warn_unused_result_ int byte_reader_copy(ByteReader *r, void *buf, size_t n);
-/* A reader over the next n bytes; the outer cursor moves behind them. */
+/* A reader over the next n bytes; the outer cursor moves after them. */
 _warn_unused_result_ int byte_reader_sub(ByteReader *r, size_t n, ByteReader *ret);
 
 /* True if all n bytes are zero: must-be-zero ranges. */
@@ -89,7 +95,7 @@ void byte_writer_u8(ByteWriter *w, uint8_t v);
 void byte_writer_le16(ByteWriter *w, uint16_t v);
 void byte_writer_le32(ByteWriter *w, uint32_t v);
 void byte_writer_le64(ByteWriter *w, uint64_t v);
-/* Fills with zeros up to the absolute offset; an offset behind the cursor is an error. */
+/* Fills with zeros up to the absolute offset; an offset after the cursor is an error. */
 void byte_writer_pad_to(ByteWriter *w, size_t offset);
 /* 0, or the first error; checks also that exactly `expected` bytes were written. */
 _warn_unused_result_ int byte_writer_finish(const ByteWriter *w, size_t expected);

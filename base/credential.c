@@ -36,26 +36,21 @@ const Credential *credential_set_find(const CredentialSet *set, const char *id) 
 static int check_one(const CredentialSet *set, const char *id, size_t size, char **reterr) {
         if (!credential_name_valid(id))
                 return error_set(reterr, -EINVAL,
-                                "credential name '%s' is not valid: use printable ASCII without '/' and "
-                                "':', at most %u characters",
+                                "credential name '%s' is not valid: use printable ASCII without '/' and ':', at most %u characters",
                                 id, CREDENTIAL_NAME_MAX);
         if (id[0] == '.')
                 return error_set(reterr, -EINVAL,
-                                "credential name '%s' begins with a dot: the guest's PID 1 ignores such "
-                                "files, choose another name",
+                                "credential name '%s' begins with a dot: the guest's PID 1 ignores such files, choose another name",
                                 id);
         if (strlen(id) > CREDENTIAL_NAME_MAX)
                 return error_set(reterr, -ENAMETOOLONG,
-                                "credential name '%.32s...' has %zu characters: with '.cred' appended it "
-                                "exceeds the guest's file name "
-                                "limit, use at most %u",
+                                "credential name '%.32s...' has %zu characters: with '.cred' appended it exceeds the guest's file name limit, use at most %u",
                                 id, strlen(id), CREDENTIAL_NAME_MAX);
         if (credential_set_find(set, id))
-                return error_set(reterr, -EEXIST, "credential '%s' is given twice", id);
+                return error_set(reterr, -EEXIST, "duplicate credential '%s'", id);
         if (size > CREDENTIAL_SIZE_MAX)
                 return error_set(reterr, -E2BIG,
-                                "credential '%s' has %zu bytes: the guest's PID 1 skips credentials over %u "
-                                "bytes",
+                                "credential '%s' has %zu bytes: the guest's PID 1 skips credentials over %u bytes",
                                 id, size, CREDENTIAL_SIZE_MAX);
         return 0;
 }
@@ -93,14 +88,11 @@ int credential_set_check(const CredentialSet *set, char **reterr) {
 
         if (total > CREDENTIALS_TOTAL_MAX)
                 return error_set(reterr, -E2BIG,
-                                "the credentials have %zu bytes together: the guest's PID 1 imports at most "
-                                "%u bytes",
+                                "the credentials have %zu bytes in total: the guest's PID 1 imports at most %u bytes",
                                 total, CREDENTIALS_TOTAL_MAX);
         if (pages > CREDENTIAL_TMPFS_SIZE / CREDENTIAL_TMPFS_PAGE)
                 return error_set(reterr, -E2BIG,
-                                "the credentials need %zu pages: the guest keeps them in a tmpfs of %u "
-                                "pages, where each takes whole "
-                                "pages; put several small ones into one",
+                                "the credentials need %zu pages: the guest keeps them in a tmpfs of %u pages, where each uses whole pages; combine several small ones",
                                 pages, CREDENTIAL_TMPFS_SIZE / CREDENTIAL_TMPFS_PAGE);
         if (set->n_items > CREDENTIAL_TMPFS_INODES - 1)
                 return error_set(reterr, -E2BIG,

@@ -35,8 +35,8 @@ char *base64_encode(const void *p, size_t n); /* standard alphabet, padded, no n
 /* Strict: standard alphabet, padded, no white space, no stray bits. *ret is owned (NULL for ""). */
 _warn_unused_result_ int base64_decode(const char *text, size_t len, uint8_t **ret, size_t *ret_size);
 
-/* Exactly n bytes as people write a digest: hex (with or without 0x) or base64; -EINVAL with a sentence. Hex digits of another number are
- * never taken for base64, which 64 of them could be. */
+/* Exactly n bytes as people write a digest: hex (with or without 0x) or base64; -EINVAL with an error message. Hex digits of another number
+ * are never taken for base64, which 64 of them could be. */
 _warn_unused_result_ int bytes_from_text(const char *text, void *buf, size_t n, char **reterr);
 
 /* Writes the 36 character lower-case text form. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,8 +170,50 @@ int make_directories(const char *path) {
                 }
 }
 
+/* 1 if a pipe that does not block has data or a writer, 0 if not. tee(2) tells these apart without taking anything. */
+static int pipe_has_writer(int fd) {
+        _cleanup_close_ int from = -EBADF, to = -EBADF;
+        int p[2];
+        ssize_t n;
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        from = p[0];
+        to = p[1];
+        n = tee(fd, to, 1, SPLICE_F_NONBLOCK);
+        return n < 0 ? (errno == EAGAIN ? 1 : -errno) : n > 0;
+}
+
+#define PIPE_STEP_USEC 20000u
+
+int fd_open_read(const char *path, uint64_t usec) {
+        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+        struct stat st;
+        int r = 0, flags;
+
+        if (fd < 0)
+                return fd;
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        for (uint64_t waited = 0; S_ISFIFO(st.st_mode) && r == 0; waited += PIPE_STEP_USEC) {
+                r = pipe_has_writer(fd);
+                if (r < 0)
+                        return r;
+                if (r == 0 && waited >= usec)
+                        return -ETIMEDOUT;
+                if (r == 0)
+                        (void) poll(NULL, 0, PIPE_STEP_USEC / 1000);
+        }
+        if (S_ISREG(st.st_mode))
+                return TAKE_FD(fd);
+        flags = fcntl(fd, F_GETFL);
+        if (flags < 0 || fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+                return -errno;
+        return TAKE_FD(fd);
+}
+
 int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size) {
-        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_NOCTTY, 0);
+        _cleanup_close_ int fd = fd_open_read(path, PIPE_WRITER_USEC);
 
         if (fd < 0)
                 return fd;

@@ -19,6 +19,11 @@ static inline void fd_closep(int *fd) {
 int fd_open(const char *path, int flags, mode_t mode);
 /* Opens for reading and insists on a regular file (-EISDIR, -EINVAL); *ret_size is its size. */
 int fd_open_regular(const char *path, uint64_t *ret_size);
+/* Opens for reading. A named pipe that nobody opens for writing within `usec` microseconds is -ETIMEDOUT, instead of being waited for
+ * without end; with a writer it is waited for. */
+int fd_open_read(const char *path, uint64_t usec);
+/* As long as a person who starts both by hand, or a busy machine, may need between the two. */
+#define PIPE_WRITER_USEC (UINT64_C(10) * 1000 * 1000)
 /* /var/cache/cvmspawn/NAME for root, else $XDG_CACHE_HOME/cvmspawn/NAME, ~/.cache/cvmspawn/NAME; *ret is owned, and NULL for somebody
  * without a home. The folder need not exist. */
 _warn_unused_result_ int cache_folder(const char *name, char **ret);

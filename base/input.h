@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Files that a user named, read whole, with the sentence that tells the user why not: "--leaf: cannot read 'x': it has more than 1024
+/* Files that a user named, read whole, with an error message if that fails: "--leaf: cannot read 'x': it has more than 1024
  * bytes". `option` is the option's name without dashes, or NULL for an argument. */
 
 #include <stddef.h>

@@ -4,25 +4,24 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <malloc.h>
 #include <stdarg.h>
 #include <string.h>
 
 #include "encode.h"
 #include "error.h"
+#include "json-memory.h"
 #include "secret.h"
 #include "strutil.h"
 
 #define JS_DEPTH_MAX 32 /* nothing we read nests deeper than 6; jansson itself allows 2048 */
 
-static void erase_free(void *p) {
-        if (p)
-                erase_memory(p, malloc_usable_size(p));
-        free(p);
+/* Before anything is allocated by jansson. */
+__attribute__((constructor)) static void set_memory(void) {
+        json_set_alloc_funcs(json_memory_alloc, json_memory_free);
 }
 
 void js_erase_memory(void) {
-        json_set_alloc_funcs(malloc, erase_free);
+        json_memory_erase();
 }
 
 Json *js_unref(Json *j) {
@@ -49,11 +48,26 @@ static bool too_deep(const Json *j, unsigned left) {
         return false;
 }
 
+static int load(const char *text, size_t size, json_error_t *e, Json **ret) {
+        JsonGuard g;
+
+        if (setjmp(g.failed) != 0) {
+                json_memory_drop(&g);
+                return -ENOMEM;
+        }
+        json_memory_guard(&g);
+        *ret = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, e);
+        json_memory_keep(&g);
+        return 0;
+}
+
 int js_parse(const char *text, size_t size, Json **ret, char **reterr) {
         _cleanup_js_ Json *j = NULL;
         json_error_t e;
+        int r = load(text, size, &e, &j);
 
-        j = json_loadb(text, size, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
+        if (r < 0)
+                return r;
         if (!j)
                 return error_set(reterr, -EBADMSG, "not valid JSON at line %d, column %d: %s", e.line,
                                 e.column, e.text);
@@ -64,11 +78,49 @@ int js_parse(const char *text, size_t size, Json **ret, char **reterr) {
         return 0;
 }
 
+typedef struct TextSink {
+        char *p;
+        size_t size, room;
+        bool failed;
+} TextSink;
+
+static int add_text(const char *data, size_t size, void *userdata) {
+        TextSink *t = userdata;
+
+        if (!t->failed && t->room - t->size <= size) {
+                size_t room = MAX(t->room * 2, t->size + size + 1);
+                char *p = malloc(room);
+
+                t->failed = !p;
+                if (p) {
+                        if (t->size > 0)
+                                memcpy(p, t->p, t->size);
+                        erase_string_free(t->p);
+                        t->p = p;
+                        t->room = room;
+                }
+        }
+        if (t->failed)
+                return -ENOMEM;
+        memcpy(t->p + t->size, data, size);
+        t->size += size;
+        t->p[t->size] = 0;
+        return 0;
+}
+
+/* Not json_dumps(): jansson up to 2.14 overlooks a failure to write a sorted key, and the text comes out without it. */
 char *js_text(const Json *j, JsStyle style) {
-        return json_dumps(j,
-                        JSON_ENCODE_ANY |
-                                        (style == JS_PRETTY ? JSON_INDENT(2)
-                                                            : JSON_COMPACT | JSON_SORT_KEYS));
+        TextSink t = {};
+
+        if (json_dump_callback(j, add_text, &t,
+                            JSON_ENCODE_ANY |
+                                            (style == JS_PRETTY ? JSON_INDENT(2)
+                                                                : JSON_COMPACT | JSON_SORT_KEYS)) < 0 ||
+                        t.failed) {
+                erase_string_free(t.p);
+                return NULL;
+        }
+        return t.p;
 }
 
 Json *js_object(void) {

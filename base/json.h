@@ -27,7 +27,7 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Json *, js_unref);
 #define _cleanup_js_ _cleanup_(js_unrefp)
 
 /* Reads one value that must fill the text. Duplicate keys, invalid UTF-8 and nesting over 32 levels are refused (-EBADMSG, with
- * line and column in the sentence). */
+ * line and column in the error message). */
 _warn_unused_result_ int js_parse(const char *text, size_t size, Json **ret, char **reterr);
 /* The text of a value, owned; NULL: out of memory. */
 char *js_text(const Json *j, JsStyle style);
@@ -84,6 +84,6 @@ typedef struct JsField {
 } JsField;
 
 /* Reads the members of an object into a structure by table. Unknown members are refused unless `foreign` (formats of other
- * projects). -EINVAL with a sentence naming the member. Fields read before a failure stay set: the caller frees the target. */
+ * projects). -EINVAL with an error message naming the member. Fields read before a failure stay set: the caller frees the target. */
 _warn_unused_result_ int js_dispatch(const Json *object, const JsField *fields, size_t n_fields,
                 bool foreign, void *target, char **reterr);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <systemd/sd-event.h>
 
@@ -79,13 +80,48 @@ int loop_add_signal(Loop *l, int sig, LoopSignalHandler handler, void *userdata,
         return exit_on_failure(sd_event_add_signal(l, ret, sig, handler, userdata), ret);
 }
 
-int loop_add_child(Loop *l, int pidfd, LoopChildHandler handler, void *userdata, LoopSource **ret) {
-        /* sd-event insists on this for child sources, with pidfds too (-EBUSY). */
-        int r = block_signal(SIGCHLD);
+typedef struct ChildWatch {
+        LoopChildHandler handler;
+        void *userdata;
+} ChildWatch;
 
+static int child_ended(sd_event_source *s, int pidfd, _unused_ uint32_t events, void *userdata) {
+        const ChildWatch w = *(ChildWatch *) userdata;
+        siginfo_t si = {};
+        int r;
+
+        if (waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED | WNOHANG | WNOWAIT) < 0)
+                return -errno;
+        if (si.si_pid == 0)
+                return sd_event_source_set_enabled(s, SD_EVENT_ONESHOT);
+        r = w.handler(s, &si, w.userdata);
+        (void) waitid(P_PIDFD, (id_t) pidfd, &si, WEXITED | WNOHANG);
+        return r;
+}
+
+/* Not sd_event_add_child_pidfd(): with systemd before 254 that fails an assertion where epoll_ctl(2) fails. */
+int loop_add_child(Loop *l, int pidfd, LoopChildHandler handler, void *userdata, LoopSource **ret) {
+        _cleanup_(loop_source_unrefp) LoopSource *s = NULL;
+        ChildWatch *w = malloc(sizeof(*w));
+        int r;
+
+        if (!w)
+                return -ENOMEM;
+        *w = (ChildWatch) { .handler = handler, .userdata = userdata };
+        r = sd_event_add_io(l, &s, pidfd, EPOLLIN, child_ended, w);
+        if (r >= 0)
+                r = sd_event_source_set_destroy_callback(s, free);
+        if (r < 0) {
+                free(w);
+                return r;
+        }
+        r = sd_event_source_set_priority(s, SD_EVENT_PRIORITY_NORMAL + 1);
+        if (r >= 0)
+                r = exit_on_failure(sd_event_source_set_enabled(s, SD_EVENT_ONESHOT), &s);
         if (r < 0)
                 return r;
-        return exit_on_failure(sd_event_add_child_pidfd(l, ret, pidfd, WEXITED, handler, userdata), ret);
+        *ret = TAKE_PTR(s);
+        return 0;
 }
 
 int loop_add_defer(Loop *l, LoopDeferHandler handler, void *userdata, LoopSource **ret) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The event loop: sd-event behind a thin wall, in a library of its own (loop_dep) since few programs need one. Handlers
- * return 0, or -errno, which ends loop_run() with that error. Sources are owned by whoever added them: unref removes. */
+/* The event loop: sd-event behind a thin wall, in its own library (loop_dep) since few programs need one. Handlers
+ * return 0, or -errno, which ends loop_run() with that error. Sources are owned by the caller that added them: unref removes. */
 
 #include <signal.h>
 #include <stdint.h>
@@ -45,7 +45,8 @@ int loop_source_rearm(LoopSource *s, uint64_t usec);
 /* Blocks the signal for this thread and handles it in the loop. */
 _warn_unused_result_ int loop_add_signal(
                 Loop *l, int sig, LoopSignalHandler handler, void *userdata, LoopSource **ret);
-/* Watches a child by its pidfd; the child is reaped after the handler ran. The pidfd stays the caller's. */
+/* Watches a child by its pidfd; the child is reaped after the handler ran. The pidfd stays the caller's. Its end
+ * is told after all else that is ready: what the child wrote before counts. */
 _warn_unused_result_ int loop_add_child(
                 Loop *l, int pidfd, LoopChildHandler handler, void *userdata, LoopSource **ret);
 /* Runs once in the next turn, before other sources. */

@@ -1,30 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What is generated from an option table: help, completion scripts and the list for the man page check. */
+/* What is generated from an option table for people and tests: help, and the lists of options and subcommands. */
 
 #include <string.h>
 
-#include "options.h"
+#include "options-check.h"
 #include "strutil.h"
 
 #define HELP_COLUMN 34
 
-static bool shown(const OptionRow *row) {
-        return !(row->flags & (OPTION_HIDDEN | OPTION_UNSUPPORTED));
-}
-
-static void help_row(const OptionRow *row, FILE *f) {
-        char left[128];
-        const char *h = row->help;
-        int n;
-
-        n = snprintf(left, sizeof(left), "  %c%c%s--%s%s%s%s", row->letter ? '-' : ' ',
-                        row->letter ? row->letter : ' ', row->letter ? " " : " ", row->name,
-                        row->arg == OPTION_OPTIONAL ? "[" : "", row->arg == OPTION_NONE ? "" : "=",
-                        row->arg == OPTION_NONE ? "" : row->metavar);
-        if (row->arg == OPTION_OPTIONAL && n > 0 && (size_t) n + 1 < sizeof(left))
-                (void) strcat(left, "]");
-
+/* Two columns; the right one may have several lines. */
+static void help_text(const char *left, const char *h, FILE *f) {
         if (strlen(left) >= HELP_COLUMN)
                 fprintf(f, "%s\n%*s", left, HELP_COLUMN, "");
         else
@@ -40,116 +26,102 @@ static void help_row(const OptionRow *row, FILE *f) {
         }
 }
 
-void options_help(const OptionTable *table, FILE *f) {
-        fprintf(f, "%s [OPTIONS...]%s%s\n\n%s\nTrust zone: %s\n", table->program,
-                        table->arguments ? " " : "", table->arguments ?: "", table->summary, table->zone);
-        FOREACH_ARRAY(row, table->rows, table->n_rows) {
-                if (row->group)
-                        fprintf(f, "\n%s:\n", row->group);
-                else if (row == table->rows)
-                        fputs("\nOptions:\n", f);
-                if (shown(row))
-                        help_row(row, f);
+static void help_row(const OptionRow *row, FILE *f) {
+        char left[128];
+        int n;
+
+        n = snprintf(left, sizeof(left), "  %c%c%s--%s%s%s%s", row->letter ? '-' : ' ',
+                        row->letter ? row->letter : ' ', row->letter ? " " : " ", row->name,
+                        row->arg == OPTION_OPTIONAL ? "[" : "", row->arg == OPTION_NONE ? "" : "=",
+                        row->arg == OPTION_NONE ? "" : row->metavar);
+        if (row->arg == OPTION_OPTIONAL && n > 0 && (size_t) n + 1 < sizeof(left))
+                (void) strcat(left, "]");
+
+        help_text(left, row->help, f);
+}
+
+static const OptionCommand *find_command(const OptionTable *table, const char *word) {
+        FOREACH_ARRAY(c, table->commands, word ? table->n_commands : 0)
+                if (c->name && streq(c->name, word))
+                        return c;
+        return NULL;
+}
+
+static void help_head(const OptionTable *table, const OptionCommand *command, FILE *f) {
+        const char *arguments = command         ? command->arguments
+                        : table->arguments      ? table->arguments
+                        : table->n_commands > 0 ? "COMMAND ..."
+                                                : NULL;
+
+        fprintf(f, "%s%s%s [OPTIONS...]%s%s\n\n%s%s\nTrust zone: %s\n", table->program, command ? " " : "",
+                        command ? command->name : "", arguments ? " " : "", arguments ?: "",
+                        command ? command->summary : table->summary, command ? "." : "", table->zone);
+        if (command || table->n_commands == 0)
+                return;
+        fputs("\nCommands:\n", f);
+        FOREACH_ARRAY(c, table->commands, table->n_commands) {
+                char left[128];
+
+                if (!c->name)
+                        continue;
+                (void) snprintf(left, sizeof(left), "  %s%s%s", c->name, c->arguments ? " " : "",
+                                c->arguments ?: "");
+                help_text(left, c->summary, f);
         }
+}
+
+static bool in_help(const OptionRow *row, const OptionCommand *command, bool all) {
+        return option_shown(row) && (all || !(row->flags & OPTION_RARE)) &&
+                        (!command || options_list_has(command->options, row->name) ||
+                                        options_list_has("help version", row->name));
+}
+
+static void help(const OptionTable *table, const OptionCommand *command, bool all, FILE *f) {
+        const char *group = "Options";
+        bool rare = false;
+
+        help_head(table, command, f);
+        FOREACH_ARRAY(row, table->rows, table->n_rows) {
+                group = row->group ?: group;
+                rare = rare || row->flags & OPTION_RARE;
+                if (!in_help(row, command, all))
+                        continue;
+                if (*group)
+                        fprintf(f, "\n%s:\n", group);
+                group = "";
+                help_row(row, f);
+        }
+        if (rare && !all)
+                fprintf(f, "\nThese are the common options; --help=all shows all of them.\n");
+}
+
+static void help_end(const OptionTable *table, FILE *f) {
         if (table->epilog)
                 fprintf(f, "\n%s\n", table->epilog);
 }
 
-/* "cvmspawn measure" is completed by the function _cvmspawn_measure. */
-static void print_function_name(const OptionTable *table, FILE *f) {
-        fputc('_', f);
-        for (const char *p = table->program; *p; p++)
-                fputc(*p == ' ' || *p == '-' ? '_' : *p, f);
+void options_help_for(const OptionTable *table, const char *word, FILE *f) {
+        help(table, find_command(table, word), /* all= */ false, f);
+        help_end(table, f);
 }
 
-void options_bash(const OptionTable *table, FILE *f) {
-        print_function_name(table, f);
-        fprintf(f,
-                        "() {\n        local cur=${COMP_WORDS[COMP_CWORD]} "
-                        "prev=${COMP_WORDS[COMP_CWORD-1]}\n"
-                        "        [[ $cur == = ]] && cur=\n"
-                        "        local given=\n        [[ ${COMP_WORDS[COMP_CWORD]} == = || $prev == = ]] "
-                        "&& given=1\n"
-                        "        [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]}\n        case $prev "
-                        "in\n");
+void options_help(const OptionTable *table, FILE *f) {
+        options_help_for(table, NULL, f);
+}
+
+void options_help_all(const OptionTable *table, FILE *f) {
+        bool any = false;
+
+        help(table, NULL, /* all= */ true, f);
         FOREACH_ARRAY(row, table->rows, table->n_rows) {
-                if (!shown(row) || row->arg == OPTION_NONE)
+                if (!(row->flags & OPTION_UNSUPPORTED))
                         continue;
-                fprintf(f, "        --%s", row->name);
-                if (row->letter)
-                        fprintf(f, "|-%c", row->letter);
-                if (row->arg == OPTION_OPTIONAL) /* the next word is not its value */
-                        fprintf(f,
-                                        ") [[ $given ]] && COMPREPLY=($(compgen -W '%s' -- \"$cur\")) && "
-                                        "return ;;\n",
-                                        row->values ?: "");
-                else if (!row->values)
-                        fprintf(f, ") COMPREPLY=(); return ;;\n");
-                else if (row->values[0] == '@')
-                        fprintf(f,
-                                        ") compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -%s -- "
-                                        "\"$cur\")); return ;;\n",
-                                        streq(row->values, "@dir") ? "d" : "f");
-                else
-                        fprintf(f, ") COMPREPLY=($(compgen -W '%s' -- \"$cur\")); return ;;\n", row->values);
+                if (!any)
+                        fputs("\nKnown from systemd-vmspawn and not supported:\n", f);
+                any = true;
+                help_row(row, f);
         }
-        fprintf(f, "        esac\n");
-        if (table->words)
-                /* A word is a subcommand, or a file as everywhere. */
-                fprintf(f,
-                                "        if [[ $cur != -* ]]; then\n                (( COMP_CWORD == 2 )) "
-                                "&& "
-                                "COMPREPLY=($(compgen -W '%s' -- \"$cur\"))\n                return 0\n     "
-                                "   fi\n",
-                                table->words);
-        fprintf(f, "        COMPREPLY=($(compgen -W '");
-        FOREACH_ARRAY(row, table->rows, table->n_rows)
-                if (shown(row))
-                        fprintf(f, "--%s%s ", row->name, row->arg == OPTION_REQUIRED ? "=" : "");
-        fprintf(f,
-                        "' -- \"$cur\"))\n        [[ ${COMPREPLY[0]-} == *= ]] && compopt -o nospace "
-                        "2>/dev/null\n        return 0\n}\n");
-}
-
-/* Quotes for a zsh _arguments specification inside single quotes. */
-static void put_zsh(const char *s, FILE *f) {
-        for (; *s && *s != '\n'; s++) {
-                if (*s == '\'')
-                        fputs("'\\''", f);
-                else if (strchr("[]:\\", *s))
-                        fprintf(f, "\\%c", *s);
-                else
-                        fputc(*s, f);
-        }
-}
-
-void options_zsh(const OptionTable *table, FILE *f) {
-        print_function_name(table, f);
-        fprintf(f, "() {\n        _arguments -S \\\n");
-        FOREACH_ARRAY(row, table->rows, table->n_rows) {
-                if (!shown(row))
-                        continue;
-                fprintf(f, "                '*--%s%s[", row->name,
-                                row->arg == OPTION_NONE                       ? ""
-                                                : row->arg == OPTION_OPTIONAL ? "=-"
-                                                                              : "=");
-                put_zsh(row->help, f);
-                fputc(']', f);
-                if (row->arg != OPTION_NONE) {
-                        fputs(row->arg == OPTION_OPTIONAL ? "::" : ":", f);
-                        put_zsh(row->metavar, f);
-                        if (!row->values)
-                                fprintf(f, ": ");
-                        else if (row->values[0] == '@')
-                                fprintf(f, ":%s", streq(row->values, "@dir") ? "_directories" : "_files");
-                        else
-                                fprintf(f, ":(%s)", row->values);
-                }
-                fprintf(f, "' \\\n");
-        }
-        if (table->words)
-                fprintf(f, "                '1:command:(%s)' \\\n", table->words);
-        fprintf(f, "                '*:argument:_files'\n}\n");
+        help_end(table, f);
 }
 
 void options_list(const OptionTable *table, FILE *f) {
@@ -170,6 +142,7 @@ bool options_dump_requested(const OptionTable *table, int argc, char *const *arg
                 { "bash", options_bash },
                 { "zsh", options_zsh },
                 { "list", options_list },
+                { "commands", options_commands },
         };
         const char *what = argc == 2 ? startswith(argv[1], "--dump-options=") : NULL;
 

@@ -3,8 +3,11 @@
 #include "options.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
+#include "nearest.h"
+#include "options-check.h"
 #include "strutil.h"
 
 static void *target(void *userdata, const OptionRow *row) {
@@ -40,6 +43,13 @@ int option_set_string(void *userdata, const OptionRow *row, const char *value, _
         free(*p);
         *p = copy;
         return 0;
+}
+
+int option_set_word(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (!options_list_has(row->values, value))
+                return error_set(reterr, -EINVAL, "expected %s, not '%s'", values_text(row->values).text,
+                                value);
+        return option_set_string(userdata, row, value, reterr);
 }
 
 int option_append(void *userdata, const OptionRow *row, const char *value, _unused_ char **reterr) {
@@ -81,6 +91,55 @@ int option_set_size(void *userdata, const OptionRow *row, const char *value, cha
         return 0;
 }
 
+static const char *const json_styles[] = {
+        [OPTION_JSON_OFF] = "off",
+        [OPTION_JSON_PRETTY] = "pretty",
+        [OPTION_JSON_SHORT] = "short",
+};
+static_assert(ELEMENTSOF(json_styles) == _OPTION_JSON_MAX, "every style has a name");
+
+int option_parse_json(const char *value, OptionJson *ret, char **reterr) {
+        if (!value) {
+                *ret = isatty(STDOUT_FILENO) ? OPTION_JSON_PRETTY : OPTION_JSON_SHORT;
+                return 0;
+        }
+        for (OptionJson j = 0; j < _OPTION_JSON_MAX; j++)
+                if (streq(value, json_styles[j])) {
+                        *ret = j;
+                        return 0;
+                }
+        return error_set(reterr, -EINVAL, "expected pretty, short or off, not '%s'", value);
+}
+
+int option_set_json(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        return option_parse_json(value, target(userdata, row), reterr);
+}
+
+void options_free(const OptionTable *table, void *userdata) {
+        FOREACH_ARRAY(row, table->rows, table->n_rows) {
+                if (row->handler == option_set_string || row->handler == option_set_word ||
+                                row->flags & OPTION_STRING)
+                        free(TAKE_PTR(*(char **) target(userdata, row)));
+                else if (row->handler == option_append || row->flags & OPTION_LIST) {
+                        char ***list = target(userdata, row);
+
+                        *list = strv_free(*list);
+                }
+        }
+}
+
+static int unknown_option(const OptionTable *t, const char *name, size_t n, char **reterr) {
+        Nearest nearest = nearest_to(name, n);
+
+        FOREACH_ARRAY(row, t->rows, t->n_rows)
+                if (!(row->flags & (OPTION_HIDDEN | OPTION_UNSUPPORTED)))
+                        nearest_offer(&nearest, row->name);
+        if (nearest.best)
+                return error_set(reterr, -EINVAL, "unknown option '--%.*s'; did you mean --%s? See --help",
+                                (int) n, name, nearest.best);
+        return error_set(reterr, -EINVAL, "unknown option '--%.*s', see --help", (int) n, name);
+}
+
 /* Finds a row by the first n bytes of a long name: exactly, or by an unambiguous beginning. */
 static int find_long(
                 const OptionTable *t, const char *name, size_t n, const OptionRow **ret, char **reterr) {
@@ -100,7 +159,7 @@ static int find_long(
         if (t->abbreviations && ambiguous)
                 return error_set(reterr, -EINVAL, "option '--%.*s' is ambiguous, see --help", (int) n, name);
         if (!t->abbreviations || !candidate)
-                return error_set(reterr, -EINVAL, "unknown option '--%.*s', see --help", (int) n, name);
+                return unknown_option(t, name, n, reterr);
         *ret = candidate;
         return 0;
 }
@@ -119,9 +178,24 @@ typedef struct Parse {
         bool *given; /* owned, one for each row; NULL if nobody asks */
 } Parse;
 
+/* A value that asks for what happens anyway: one of row->values, truth values in any spelling. */
+static bool asks_for_nothing(const OptionRow *row, const char *value) {
+        _cleanup_strv_free_ char **words = NULL;
+
+        if (!row->values || !value || strv_split(row->values, ' ', &words) < 0)
+                return false;
+        STRV_FOREACH(w, words)
+                if (streq(*w, value) ||
+                                (parse_boolean(*w) >= 0 && parse_boolean(*w) == parse_boolean(value)))
+                        return true;
+        return false;
+}
+
 static int handle(const Parse *p, const OptionRow *row, const char *value, char **reterr) {
         int r;
 
+        if (row->flags & OPTION_UNSUPPORTED && asks_for_nothing(row, value))
+                return 0;
         if (row->flags & OPTION_UNSUPPORTED)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "--%s is known from systemd-vmspawn, not supported yet: %s", row->name,
@@ -133,13 +207,13 @@ static int handle(const Parse *p, const OptionRow *row, const char *value, char 
         if (r == -ENOMEM)
                 return error_set(reterr, r, "out of memory");
         if (r < 0) {
-                (void) error_set(reterr, r, "value '%s' not accepted", value ?: "");
+                (void) error_set(reterr, r, "value '%s' is not accepted", value ?: "");
                 return error_prefix(reterr, r, "--%s", row->name);
         }
         return 0;
 }
 
-/* One "--name", "--name=value" or "--name value"; advances *i past a value of its own. */
+/* One "--name", "--name=value" or "--name value"; advances *i past its own value. */
 static int parse_long(const Parse *p, int argc, char *const *argv, int *i, char **reterr) {
         const char *name = argv[*i] + 2, *value = NULL;
         size_t n = strcspn(name, "=");
@@ -185,37 +259,15 @@ static int parse_short(const Parse *p, int argc, char *const *argv, int *i, char
         return 0;
 }
 
-static bool has_word(const char *list, const char *word) {
-        size_t n = strlen(word);
-
-        for (const char *s = list; *s; s += strspn(s, " ")) {
-                size_t k = strcspn(s, " ");
-
-                if (k == n && strncmp(s, word, n) == 0)
-                        return true;
-                s += k;
-        }
-        return false;
-}
-
-/* Every option given must go with the first argument, if the table knows with what it goes. */
-static int check_scopes(const Parse *p, const char *word, char **reterr) {
-        FOREACH_ARRAY(s, p->table->scopes, p->table->n_scopes)
-                for (size_t i = 0; i < p->table->n_rows && !has_word(s->words, word); i++)
-                        if (p->given[i] && has_word(s->options, p->table->rows[i].name))
-                                return error_set(reterr, -EINVAL, "--%s has no meaning for '%s', see --help",
-                                                p->table->rows[i].name, word);
-        return 0;
-}
-
 int options_parse(const OptionTable *table, int argc, char *const *argv, void *userdata,
                 char ***ret_arguments, char **reterr) {
         _cleanup_strv_free_ char **arguments = NULL;
-        _cleanup_free_ bool *given = table->n_scopes > 0 ? calloc(table->n_rows, sizeof(bool)) : NULL;
+        bool checked = table->n_commands > 0 || table->n_rules > 0;
+        _cleanup_free_ bool *given = checked ? calloc(table->n_rows, sizeof(bool)) : NULL;
         const Parse p = { table, userdata, given };
         bool ended = false;
 
-        if (table->n_scopes > 0 && !given)
+        if (checked && !given)
                 return -ENOMEM;
         for (int i = 1; i < argc; i++) {
                 const char *a = argv[i];
@@ -235,8 +287,8 @@ int options_parse(const OptionTable *table, int argc, char *const *argv, void *u
                         return r;
         }
 
-        if (given && arguments) {
-                int r = check_scopes(&p, arguments[0], reterr);
+        if (given) {
+                int r = options_check(table, given, arguments, reterr);
 
                 if (r < 0)
                         return r;

@@ -10,6 +10,9 @@
 #include "overflow.h"
 #include "strutil.h"
 
+/* So that a fraction times a TiB fits 64 bits; enough to name any MiB of a TiB. */
+#define FRACTION_DIGITS_MAX 6
+
 static int digit_value(char c, unsigned base) {
         int v = c >= '0' && c <= '9'           ? c - '0'
                         : c >= 'a' && c <= 'f' ? c - 'a' + 10
@@ -87,11 +90,31 @@ int parse_boolean(const char *s) {
         return -EINVAL;
 }
 
+/* ".5" as numerator and denominator; without a point 0/1. */
+static int read_fraction(const char **s, uint64_t *ret, uint64_t *ret_of) {
+        const char *begin;
+        int r;
+
+        *ret = 0;
+        *ret_of = 1;
+        if (**s != '.')
+                return 0;
+        begin = ++*s;
+        r = read_digits(s, 10, ret);
+        if (r < 0 || *s - begin > FRACTION_DIGITS_MAX)
+                return -EINVAL;
+        for (; begin < *s; begin++)
+                *ret_of *= 10;
+        return 0;
+}
+
 int parse_size(const char *s, uint64_t *ret) {
         static const char suffixes[] = "BKMGT";
-        uint64_t v;
+        uint64_t v, part, of, unit = 1;
         int r = read_digits(&s, 10, &v);
 
+        if (r >= 0)
+                r = read_fraction(&s, &part, &of);
         if (r < 0)
                 return r;
         if (*s) {
@@ -100,9 +123,12 @@ int parse_size(const char *s, uint64_t *ret) {
                 if (!p || s[1])
                         return -EINVAL;
                 for (const char *q = suffixes; q < p; q++)
-                        if (!mul_u64(v, 1024, &v))
-                                return -ERANGE;
+                        unit *= 1024;
         }
+        if (of > 1 && unit == 1)
+                return -EINVAL;
+        if (!mul_u64(v, unit, &v) || !add_u64(v, part * unit / of, &v))
+                return -ERANGE;
         *ret = v;
         return 0;
 }

@@ -3,9 +3,12 @@
 #include "process.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -14,6 +17,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "strutil.h"
 
 #define TERM_PATIENCE_USEC (2 * 1000000u)
 
@@ -34,7 +38,7 @@ static int die_with_parent(pid_t parent) {
         return getppid() == parent ? 0 : -ESRCH;
 }
 
-/* Makes everything behind 2 close on exec except the descriptors named. */
+/* Makes everything after 2 close on exec except the descriptors named. */
 static int keep_only(const int *fds, size_t n) {
         if (syscall(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
                 return -errno;
@@ -206,4 +210,53 @@ void process_done(Process *p) {
         (void) process_signal(p, SIGKILL);
         if (process_wait(p, UINT64_MAX, NULL) < 0)
                 process_forget(p);
+}
+
+int process_find_beside(const char *verb, char **ret) {
+        static const char *const prefixes[] = { "verb-", "" };
+        char here[PATH_MAX];
+        ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
+        const char *slash;
+
+        if (n < 0)
+                return -errno;
+        here[n] = 0;
+        slash = strrchr(here, '/');
+        for (size_t i = 0; slash && i < ELEMENTSOF(prefixes); i++) {
+                _cleanup_free_ char *path = NULL;
+
+                if (asprintf(&path, "%.*s/%s%s", (int) (slash - here), here, prefixes[i], verb) < 0) {
+                        path = NULL;
+                        return -ENOMEM;
+                }
+                if (access(path, X_OK) == 0) {
+                        *ret = TAKE_PTR(path);
+                        return 0;
+                }
+        }
+        return -ENOENT;
+}
+
+int process_find_program(const char *name, char **ret) {
+        _cleanup_strv_free_ char **directories = NULL;
+        int r = strv_split(getenv("PATH") ?: "/usr/local/bin:/usr/bin:/bin", ':', &directories);
+
+        if (r < 0)
+                return r;
+        STRV_FOREACH(d, directories) {
+                _cleanup_free_ char *candidate = NULL;
+
+                if (**d != '/')
+                        continue;
+                if (asprintf(&candidate, "%s/%s", *d, name) < 0) {
+                        candidate = NULL;
+                        return -ENOMEM;
+                }
+                if (access(candidate, X_OK) == 0) {
+                        *ret = TAKE_PTR(candidate);
+                        return 0;
+                }
+        }
+        *ret = NULL;
+        return 0;
 }

@@ -35,8 +35,13 @@ typedef struct ProcessSpec {
         void *userdata;
 } ProcessSpec;
 
-/* Returns after exec succeeded, so that a missing program is a clear error here: 0, or -errno with a sentence. */
+/* Returns after exec succeeded, so that a missing program is a clear error here: 0, or -errno with an error message. */
 _warn_unused_result_ int process_spawn(const ProcessSpec *spec, Process *ret, char **reterr);
+/* The program of another verb beside this one: verb-NAME in a build directory, NAME where it is installed; *ret is owned. -ENOENT. */
+_warn_unused_result_ int process_find_beside(const char *verb, char **ret);
+/* The first executable of that name in the absolute directories of PATH (default: /usr/local/bin:/usr/bin:/bin); *ret is owned and NULL if there
+ * is none. */
+_warn_unused_result_ int process_find_program(const char *name, char **ret);
 /* Forks without exec; the child runs main(userdata) and exits with its return value. It keeps all descriptors. */
 _warn_unused_result_ int process_fork(int (*child_main)(void *userdata), void *userdata, Process *ret);
 int process_signal(const Process *p, int sig);

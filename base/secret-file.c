@@ -3,7 +3,6 @@
 #include "secret-file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,7 +31,7 @@ int secret_buf_read_path(SecretBuf *s, const char *path, size_t max) {
                 return -errno;
         if (S_ISDIR(st.st_mode))
                 return -EISDIR;
-        fd = S_ISSOCK(st.st_mode) ? connect_socket(path) : fd_open(path, O_RDONLY | O_NOCTTY, 0);
+        fd = S_ISSOCK(st.st_mode) ? connect_socket(path) : fd_open_read(path, PIPE_WRITER_USEC);
         if (fd < 0)
                 return fd;
         return secret_buf_read_fd(s, fd, max);

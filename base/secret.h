@@ -20,7 +20,7 @@ typedef struct SecretBuf {
 int secret_buf_alloc(SecretBuf *s, size_t size);
 /* Copies `size` bytes; the source is the caller's to erase. */
 int secret_buf_copy(SecretBuf *s, const void *data, size_t size);
-/* Gives up the bytes behind `size`, which are erased. */
+/* Gives up the bytes after `size`, which are erased. */
 void secret_buf_shrink(SecretBuf *s, size_t size);
 /* Erases and unmaps; takes an empty or zeroed buffer. */
 void secret_buf_done(SecretBuf *s);

@@ -108,6 +108,24 @@ int strv_split(const char *s, char separator, char ***ret) {
         return 0;
 }
 
+ValuesText values_text(const char *values) {
+        ValuesText t = {};
+        size_t at = 0;
+
+        for (const char *s = values + strspn(values, " "); *s;) {
+                size_t n = strcspn(s, " ");
+                const char *next = s + n + strspn(s + n, " ");
+                const char *joint = at == 0 ? "" : *next ? ", " : " or ";
+                int k = snprintf(t.text + at, sizeof(t.text) - at, "%s%.*s", joint, (int) n, s);
+
+                if (k < 0 || (size_t) k >= sizeof(t.text) - at)
+                        break;
+                at += (size_t) k;
+                s = next;
+        }
+        return t;
+}
+
 void text_done(Text *t) {
         free(t->data);
         *t = (Text) {};

@@ -18,7 +18,7 @@ static inline bool streq(const char *a, const char *b) {
 static inline bool streq_ptr(const char *a, const char *b) {
         return a && b ? streq(a, b) : a == b;
 }
-/* The rest behind the prefix, or NULL. */
+/* The rest after the prefix, or NULL. */
 static inline const char *startswith(const char *s, const char *prefix) {
         size_t n = strlen(prefix);
         return strncmp(s, prefix, n) == 0 ? s + n : NULL;
@@ -40,6 +40,12 @@ char *strv_join(char *const *l,
 /* Splits at each separator character; empty fields are kept. */
 _warn_unused_result_ int strv_split(const char *s, char separator, char ***ret);
 
+/* "a b c", as tables list what an option takes, as a sentence has it: "a, b or c". Cut at the room it has. */
+typedef struct ValuesText {
+        char text[256];
+} ValuesText;
+ValuesText values_text(const char *values);
+
 /* Text that grows; the first failure is sticky. text_finish hands the string over. */
 typedef struct Text {
         char *data; /* owned */
@@ -52,13 +58,13 @@ void text_put_n(Text *t, const char *s, size_t n);
 void text_putf(Text *t, const char *format, ...) _printf_(2, 3);
 _warn_unused_result_ int text_finish(Text *t, char **ret); /* 0 or -ENOMEM; *ret is owned */
 
-/* Numbers. Decimal, or hexadecimal after 0x; no sign, no white space, nothing behind. -EINVAL, -ERANGE. */
+/* Numbers. Decimal, or hexadecimal after 0x; no sign, no white space, nothing after. -EINVAL, -ERANGE. */
 _warn_unused_result_ int parse_u64(const char *s, uint64_t *ret);
 _warn_unused_result_ int parse_u64_max(const char *s, uint64_t max, uint64_t *ret);
 _warn_unused_result_ int parse_unsigned(const char *s, unsigned *ret);
 /* 1/yes/y/true/t/on, 0/no/n/false/f/off in any case (as systemd): 0 or 1, or -EINVAL. */
 _warn_unused_result_ int parse_boolean(const char *s);
-/* Bytes with an optional suffix K, M, G, T (1024 based, as systemd's --ram): -EINVAL, -ERANGE. */
+/* Bytes with an optional suffix K, M, G, T (1024 based, as systemd's --ram; then 3.5G, too): -EINVAL, -ERANGE. */
 _warn_unused_result_ int parse_size(const char *s, uint64_t *ret);
 /* Seconds, or a sum of numbers with the units us, ms, s, min, h ("2min 30s"); in microseconds; 0/infinity is 0. */
 _warn_unused_result_ int parse_usec(const char *s, uint64_t *ret);

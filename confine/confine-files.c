@@ -27,7 +27,7 @@
 
 typedef struct Rules {
         uint64_t files, net,
-                        scoped; /* as the kernel reads it: older ones take a prefix, and zeros behind it */
+                        scoped; /* as the kernel reads it: older ones take a prefix, and zeros after it */
 } Rules;
 
 /* Every right to files that the running kernel knows; the others only with `all`. */

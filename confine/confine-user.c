@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -13,6 +14,7 @@
 
 #include "confine.h"
 #include "fd.h"
+#include "process.h"
 #include "strutil.h"
 
 #define UID_FIRST 61184u /* systemd.exec(5), DynamicUser=: nobody else gives these out */
@@ -113,21 +115,49 @@ int confine_lookup_user(const char *name, ConfineUser *ret) {
         return 0;
 }
 
-int confine_check_execute(const ConfineUser *user, const char *path) {
-        const uid_t uid = geteuid();
-        const gid_t gid = getegid();
-        int r = 0;
+typedef struct Attempt {
+        const ConfineUser *user;
+        const char *path;
+} Attempt;
 
-        if (setegid(user->gid) < 0)
-                return -errno;
-        if (seteuid(user->uid) < 0)
-                r = -errno;
-        else if (faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
-                r = -errno;
-        /* Back again: if that failed, this process would go on as somebody else. */
-        if ((geteuid() != uid && seteuid(uid) < 0) || setegid(gid) < 0)
-                abort();
-        return r;
+/* 0 or the errno. */
+static int try_to_execute(void *userdata) {
+        const Attempt *a = userdata;
+
+        if (setegid(a->user->gid) < 0 || seteuid(a->user->uid) < 0 ||
+                        faccessat(AT_FDCWD, a->path, X_OK, AT_EACCESS) < 0)
+                return errno < 255 ? errno : 255;
+        return 0;
+}
+
+/* The file and each folder above it: no child has to try that. */
+static bool all_may_execute(const char *path) {
+        _cleanup_free_ char *real = realpath(path, NULL);
+        struct stat st;
+
+        while (real && stat(*real ? real : "/", &st) >= 0 && st.st_mode & S_IXOTH) {
+                if (!*real)
+                        return true;
+                *strrchr(real, '/') = 0;
+        }
+        return false;
+}
+
+int confine_check_execute(const ConfineUser *user, const char *path) {
+        Attempt attempt = { .user = user, .path = path };
+        Process child = PROCESS_NONE;
+        siginfo_t si = {};
+        int r;
+
+        if (access(path, X_OK) >= 0 && all_may_execute(path))
+                return 0;
+        /* In a child: there is no way back to this user that could be lost. */
+        r = process_fork(try_to_execute, &attempt, &child);
+        if (r >= 0)
+                r = process_wait(&child, UINT64_MAX, &si);
+        if (r < 0)
+                return r;
+        return si.si_code == CLD_EXITED ? -si.si_status : -ECHILD;
 }
 
 int confine_become_user(const ConfineUser *user) {
@@ -154,7 +184,7 @@ static int cover_device(const char *scratch, size_t i, const char *path, gid_t g
 }
 
 int confine_private_devices(const char *const *paths, size_t n, gid_t group) {
-        /* Any directory will do for a moment; this one is on every system. */
+        /* Any directory is enough for a moment; this one is on every system. */
         static const char scratch[] = "/tmp";
         int r = 0;
 

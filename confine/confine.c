@@ -3,11 +3,8 @@
 #include "confine.h"
 
 #include <errno.h>
-#include <seccomp.h>
-#include <string.h>
 #include <sys/capability.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 
 #ifndef PR_SET_MDWE /* Linux 6.3 */
 #define PR_SET_MDWE              65
@@ -78,31 +75,6 @@ bool confine_has_capabilities(void) {
         (void) cap_free(now);
         (void) cap_free(none);
         return has;
-}
-
-int confine_system_calls(const char *const *names, size_t n) {
-        scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-        int r = 0;
-
-        if (!ctx)
-                return -ENOMEM;
-        for (size_t i = 0; i < n && r == 0; i++) {
-                int number;
-
-                if (strcmp(names[i], CONFINE_SOCKET_UNIX) == 0) {
-                        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
-                                        SCMP_A0(SCMP_CMP_EQ, AF_UNIX));
-                        continue;
-                }
-                number = seccomp_syscall_resolve_name(names[i]);
-                if (number == __NR_SCMP_ERROR)
-                        continue;
-                r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, number, 0);
-        }
-        if (r == 0)
-                r = seccomp_load(ctx);
-        seccomp_release(ctx);
-        return r;
 }
 
 static bool has_capabilities(const cap_value_t *wanted, size_t n) {

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "macro.h"
@@ -43,7 +44,28 @@ _warn_unused_result_ int confine_memory(void);
 /* In place of the name "socket": only those of this machine, which is what service managers and loggers are reached by. */
 #define CONFINE_SOCKET_UNIX "socket(AF_UNIX)"
 
-/* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are passed over.
+/* struct sock_filter, linux/filter.h. */
+typedef struct ConfineInstruction {
+        uint16_t code;
+        uint8_t yes, no;
+        uint32_t k;
+} ConfineInstruction;
+
+#define CONFINE_FILTER_MAX 512u /* two instructions a call */
+
+typedef struct ConfineFilter {
+        ConfineInstruction code[CONFINE_FILTER_MAX];
+        size_t n;
+} ConfineFilter;
+
+/* Builds a filter and checks that it does what was asked for: long before it is needed, allocating nothing. Names as below. */
+_warn_unused_result_ int confine_filter_build(const char *const *names, size_t n, ConfineFilter *ret);
+/* Installs it by the raw call. Needs confine_no_new_privileges(). */
+_warn_unused_result_ int confine_filter_install(const ConfineFilter *f);
+/* What the kernel would decide (SECCOMP_RET_*); arg0: the low half of the first argument. For tests. */
+uint32_t confine_filter_decide(const ConfineFilter *f, uint32_t arch, uint32_t number, uint32_t arg0);
+
+/* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are skipped.
  * Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_system_calls(const char *const *names, size_t n);
 
@@ -52,14 +74,14 @@ typedef struct ConfineUser {
         gid_t gid;
 } ConfineUser;
 
-/* A user of its own for a child: the user `name` of /etc/passwd if there is one, else a user id of 61184 to 65519 (the range of
+/* Its own user for a child: the user `name` of /etc/passwd if there is one, else a user id of 61184 to 65519 (the range of
  * systemd's dynamic users) that nobody has, with the group `group` or the user id's number. */
 _warn_unused_result_ int confine_find_user(const char *name, const char *group, ConfineUser *ret);
 /* The user that a person named, by name or number; -ENOENT. */
 _warn_unused_result_ int confine_lookup_user(const char *name, ConfineUser *ret);
 
-/* Whether that user can execute the file: 0, -EACCES, or -EPERM if this process may not become that user. The effective user
- * changes for a moment: call it before there are threads. */
+/* Whether that user can execute the file: 0, -EACCES, or -EPERM if this process may not become that user. A child
+ * tries it. */
 _warn_unused_result_ int confine_check_execute(const ConfineUser *user, const char *path);
 /* Whether this process has the capabilities for confine_private_devices(). */
 bool confine_can_mount(void);
@@ -68,6 +90,6 @@ bool confine_has_capability(const char *name);
 
 /* Turns the calling process into that user for good, with no supplementary groups. */
 _warn_unused_result_ int confine_become_user(const ConfineUser *user);
-/* In a mount namespace of its own, makes the device nodes at these paths accessible (0660) to the group; nodes that do not exist are
+/* In its own mount namespace, makes the device nodes at these paths accessible (0660) to the group; nodes that do not exist are
  * passed over. Needs CAP_SYS_ADMIN and CAP_MKNOD; -EPERM otherwise. */
 _warn_unused_result_ int confine_private_devices(const char *const *paths, size_t n, gid_t group);

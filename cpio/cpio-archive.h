@@ -9,15 +9,6 @@
 #include "macro.h"
 
 #define ARCHIVE_LIBRARY_FUNCTIONS(X)                                                                        \
-        X(archive_entry_clear)                                                                              \
-        X(archive_entry_free)                                                                               \
-        X(archive_entry_new)                                                                                \
-        X(archive_entry_set_ino)                                                                            \
-        X(archive_entry_set_mode)                                                                           \
-        X(archive_entry_set_mtime)                                                                          \
-        X(archive_entry_set_nlink)                                                                          \
-        X(archive_entry_set_pathname)                                                                       \
-        X(archive_entry_set_size)                                                                           \
         X(archive_error_string)                                                                             \
         X(archive_filter_bytes)                                                                             \
         X(archive_filter_count)                                                                             \
@@ -33,18 +24,9 @@
         X(archive_read_support_filter_xz)                                                                   \
         X(archive_read_support_filter_zstd)                                                                 \
         X(archive_read_support_format_empty)                                                                \
-        X(archive_read_support_format_raw)                                                                  \
-        X(archive_write_close)                                                                              \
-        X(archive_write_data)                                                                               \
-        X(archive_write_free)                                                                               \
-        X(archive_write_header)                                                                             \
-        X(archive_write_new)                                                                                \
-        X(archive_write_open)                                                                               \
-        X(archive_write_set_bytes_in_last_block)                                                            \
-        X(archive_write_set_bytes_per_block)                                                                \
-        X(archive_write_set_format_cpio_newc)
+        X(archive_read_support_format_raw)
 
-/* One pointer a function, under the function's own name: library->archive_write_new(). */
+/* One pointer a function, under the function's own name: library->archive_read_new(). */
 typedef struct ArchiveLibrary {
 #define ARCHIVE_LIBRARY_POINTER(name) typeof(name) *name;
         ARCHIVE_LIBRARY_FUNCTIONS(ARCHIVE_LIBRARY_POINTER)

@@ -2,6 +2,7 @@
 
 #include "cpio-newc.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -36,9 +37,7 @@ static int parse_header(NewcParser *p, char **reterr) {
 
         if (memcmp(p->buf, "070707", 6) == 0)
                 return error_set(reterr, -EBADMSG,
-                                "cpio member at offset %ju has the old 'odc' format, which the kernel does "
-                                "not "
-                                "read: write the archive with 'cpio -H newc'",
+                                "cpio member at offset %ju has the old 'odc' format, which the kernel does not read: write the archive with 'cpio -H newc'",
                                 (uintmax_t) p->start);
         if (memcmp(p->buf, "070701", 6) != 0 && memcmp(p->buf, "070702", 6) != 0)
                 return error_set(reterr, -EBADMSG,
@@ -47,8 +46,7 @@ static int parse_header(NewcParser *p, char **reterr) {
         for (size_t i = 0; i < ELEMENTSOF(fields); i++)
                 if (hex_field(p->buf + 6 + 8 * i, fields + i) < 0)
                         return error_set(reterr, -EBADMSG,
-                                        "cpio header at offset %ju is damaged: field %zu is no hexadecimal "
-                                        "number",
+                                        "cpio header at offset %ju is damaged: field %zu is not a hexadecimal number",
                                         (uintmax_t) p->start, i);
 
         p->head = (NewcMember) {
@@ -62,6 +60,8 @@ static int parse_header(NewcParser *p, char **reterr) {
                 .size = fields[6],
         };
         p->name_size = fields[11];
+        p->summed = p->buf[5] == '2';
+        p->wanted_sum = fields[12];
         return 0;
 }
 
@@ -83,19 +83,61 @@ static void skip_rest(NewcParser *p) {
         p->have = 0;
 }
 
+/* The file's data comes next. What does not add up ends the unpacking, with all that follows. */
+static int end_sum(NewcParser *p, char **reterr) {
+        if (p->sum != p->wanted_sum)
+                return error_set(reterr, -EBADMSG,
+                                "the checksum of the cpio member at offset %ju is 0x%08x, the sum of its data is 0x%08x: the kernel ignores everything after it; "
+                                "write the archive with 'cpio -H newc'",
+                                (uintmax_t) p->start, p->wanted_sum, p->sum);
+        skip_rest(p);
+        return NEWC_MORE;
+}
+
+static int begin_sum(NewcParser *p, char **reterr) {
+        uint64_t data = align4(NEWC_HEADER_SIZE + (uint64_t) p->name_size);
+
+        p->sum = 0;
+        if (p->head.size == 0)
+                return end_sum(p, reterr);
+        p->unsummed = data + p->head.size + p->start - p->position;
+        p->have = 0;
+        p->state = NEWC_STATE_SUM;
+        return NEWC_MORE;
+}
+
+static int take_sum(NewcParser *p, const uint8_t *data, size_t n, size_t *used, char **reterr) {
+        size_t k = (size_t) MIN(p->unsummed, (uint64_t) (n - *used));
+
+        for (size_t i = 0; i < k; i++) {
+                /* The padding of the name comes first, and does not count. */
+                if (p->unsummed - i <= p->head.size)
+                        p->sum += data[*used + i];
+        }
+        *used += k;
+        p->position += k;
+        p->unsummed -= k;
+        return p->unsummed > 0 ? NEWC_MORE : end_sum(p, reterr);
+}
+
 static int take_name(NewcParser *p, char **reterr) {
         int r;
 
         if (p->buf[p->name_size - 1] != 0)
-                return error_set(reterr, -EBADMSG, "name of the cpio member at offset %ju has no end",
+                return error_set(reterr, -EBADMSG,
+                                "the name of the cpio member at offset %ju is not terminated",
                                 (uintmax_t) p->start);
 
         p->head.path = (const char *) p->buf;
         p->trailed = strcmp(p->head.path, NEWC_TRAILER) == 0;
         r = !p->trailed && p->callback ? p->callback(&p->head, p->userdata) : 0;
         p->head.path = NULL;
+        if (r < 0)
+                return r;
+        if (r == 0 && p->summed && !p->trailed && S_ISREG(p->head.mode))
+                return begin_sum(p, reterr);
         skip_rest(p);
-        return r > 0 ? NEWC_STOPPED : r;
+        return r > 0 ? NEWC_STOPPED : 0;
 }
 
 /* Collects up to `want` bytes; true once they are there. */
@@ -157,6 +199,9 @@ static int step(NewcParser *p, const uint8_t *data, size_t n, size_t *used, char
         case NEWC_STATE_NAME:
                 return collect(p, p->name_size, data, n, used) ? take_name(p, reterr) : NEWC_MORE;
 
+        case NEWC_STATE_SUM:
+                return take_sum(p, data, n, used, reterr);
+
         case NEWC_STATE_SKIP: {
                 size_t k = (size_t) MIN(p->skip, (uint64_t) (n - *used));
 
@@ -199,6 +244,28 @@ int newc_parser_finish(const NewcParser *p, bool lenient, char **reterr) {
                 return 0;
         if (lenient && p->state == NEWC_STATE_SKIP && p->skip < NEWC_ALIGNMENT)
                 return 0;
-        return error_set(reterr, -EBADMSG, "cpio archive ends inside of the member at offset %ju",
+        return error_set(reterr, -EBADMSG, "the cpio archive ends inside the member at offset %ju",
                         (uintmax_t) p->start);
+}
+
+/* --- writing ----------------------------------------------------------------------------------------------------- */
+
+uint64_t newc_member_size(uint64_t name_length, uint64_t data_size) {
+        if (name_length >= NEWC_NAME_MAX || data_size > UINT32_MAX)
+                return 0;
+        return align4(NEWC_HEADER_SIZE + name_length + 1) + align4(data_size);
+}
+
+void newc_write(ByteWriter *w, const NewcMember *m, const void *data) {
+        const size_t name_size = strlen(m->path) + 1;
+        char header[NEWC_HEADER_SIZE + 1];
+
+        /* After the size come the four numbers of two devices, after the name's size the checksum that 070701 does not have. */
+        (void) snprintf(header, sizeof(header), "070701%08x%08x%08x%08x%08x%08x%08x%032x%08x%08x", m->ino,
+                        m->mode, m->uid, m->gid, m->nlink, m->mtime, m->size, 0u, (unsigned) name_size, 0u);
+        byte_writer_put(w, header, NEWC_HEADER_SIZE);
+        byte_writer_put(w, m->path, name_size);
+        byte_writer_pad_to(w, align4(w->pos));
+        byte_writer_put(w, data, m->size);
+        byte_writer_pad_to(w, align4(w->pos));
 }

@@ -9,14 +9,17 @@
  *   member := header, name, data    name (with its NUL) and data are padded to multiples of 4
  *   header := "070701" or "070702", then 13 numbers of 8 hexadecimal digits
  *
+ * In a "070702" header the last number is the sum of the data's bytes, which the kernel compares for files.
+ *
  * A member named TRAILER!!! ends an archive, but not the stream. Members whose name is empty or longer than PATH_MAX,
- * symbolic links with a longer target, and data behind anything that is neither file nor link are skipped silently
+ * symbolic links with a longer target, and data after anything that is neither file nor link are skipped silently
  * by the kernel and here. */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bytes.h"
 #include "macro.h"
 
 #define NEWC_HEADER_SIZE 110u
@@ -44,6 +47,7 @@ typedef enum NewcState {
         NEWC_STATE_BETWEEN,
         NEWC_STATE_HEADER,
         NEWC_STATE_NAME,
+        NEWC_STATE_SUM, /* the data of a 070702 file, which has to add up */
         NEWC_STATE_SKIP,
 } NewcState;
 
@@ -55,15 +59,17 @@ typedef struct NewcParser {
         uint64_t position; /* bytes taken so far */
         uint64_t skip;     /* in NEWC_STATE_SKIP: bytes up to the next member */
         NewcState state;
-        bool trailed;    /* the member at hand is a trailer */
-        uint64_t start;  /* of the member at hand */
+        bool trailed;    /* the current member is a trailer */
+        uint64_t start;  /* of the current member */
         NewcMember head; /* its numbers */
-        uint32_t name_size;
-        size_t have; /* bytes collected in buf */
+        bool summed;     /* 070702: the header names the sum of the data's bytes */
+        uint32_t name_size, wanted_sum, sum;
+        uint64_t unsummed; /* in NEWC_STATE_SUM: bytes still to be added */
+        size_t have;       /* bytes collected in buf */
         uint8_t buf[NEWC_NAME_MAX + NEWC_ALIGNMENT];
 } NewcParser;
 
-/* Takes up to n bytes, *ret_used of them: a NewcResult, or -EBADMSG with a sentence (offsets counted from the start of
+/* Takes up to n bytes, *ret_used of them: a NewcResult, or -EBADMSG with an error message (offsets counted from the start of
  * the stream). Bodies may also be passed over by newc_parser_skip() instead of being fed. */
 _warn_unused_result_ int newc_parser_feed(
                 NewcParser *p, const uint8_t *data, size_t n, size_t *ret_used, char **reterr);
@@ -73,6 +79,11 @@ static inline uint64_t newc_parser_skippable(const NewcParser *p) {
 }
 /* Passes n <= newc_parser_skippable() bytes over: NEWC_MORE or NEWC_TRAILED. */
 int newc_parser_skip(NewcParser *p, uint64_t n);
-/* The stream has ended: 0, or -EBADMSG inside of a member. Missing padding behind the last one is tolerated if `lenient`
+/* The stream has ended: 0, or -EBADMSG inside of a member. Missing padding after the last one is tolerated if `lenient`
  * (so does the kernel in an uncompressed archive, not in a compressed one). */
 _warn_unused_result_ int newc_parser_finish(const NewcParser *p, bool lenient, char **reterr);
+
+/* Appends one member: header, name and data, each padded to a multiple of 4 bytes from the start of the buffer. m->offset is not used;
+ * failures stay in the writer. newc_member_size() is what it takes, or 0 if newc cannot express it. */
+void newc_write(ByteWriter *w, const NewcMember *m, const void *data);
+uint64_t newc_member_size(uint64_t name_length, uint64_t data_size);

@@ -22,8 +22,7 @@
  * credential name, -EFBIG for a value that newc cannot express. */
 _warn_unused_result_ int cpio_credentials_size(const CredentialSet *set, uint64_t *ret);
 
-/* Writes the archive into buf, whose size must be what cpio_credentials_size() said (-EINVAL otherwise). No other
- * copy of a value is made: libarchive hands each one through from the set into buf. After a failure the content
- * of buf is undefined and may hold values. */
+/* Writes the archive into buf, whose size must be what cpio_credentials_size() said (-EINVAL otherwise). After a failure
+ * the content of buf is undefined. */
 _warn_unused_result_ int cpio_credentials_write(
                 const CredentialSet *set, void *buf, size_t size, char **reterr);

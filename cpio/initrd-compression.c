@@ -156,8 +156,48 @@ static int xz_number(ByteReader *r, uint64_t *ret) {
         return -EBADMSG;
 }
 
-/* The size of all blocks that the index lists. */
-static int xz_index_sum(const uint8_t *index, size_t n, uint64_t *ret) {
+#define XZ_FILTER_X86       0x04u
+#define XZ_FILTER_LZMA2     0x21u
+#define XZ_BLOCK_HEADER_MAX 1024u
+
+/* A block header (3.1): its size in words less one, flags with the number of filters and whether sizes follow, the filters. Every
+ * kernel has LZMA2, and on x86 the filter for x86 code (Documentation/staging/xz.rst); no kernel has delta. */
+static int xz_check_filters(InitrdInput *in, uint64_t offset) {
+        uint8_t header[XZ_BLOCK_HEADER_MAX], size, flags;
+        ByteReader reader;
+        int r;
+
+        r = initrd_input_read(in, offset, &size, 1);
+        if (r < 0)
+                return r;
+        r = initrd_input_read(in, offset, header, ((size_t) size + 1) * 4);
+        if (r < 0)
+                return r;
+        reader = byte_reader(header + 1, ((size_t) size + 1) * 4 - 1);
+        if (byte_reader_u8(&reader, &flags) < 0)
+                return -EBADMSG;
+        for (unsigned i = 6; i < 8; i++) {
+                uint64_t ignored;
+
+                if (flags >> i & 1 && xz_number(&reader, &ignored) < 0)
+                        return -EBADMSG;
+        }
+        for (unsigned i = 0; i <= (flags & 3u); i++) {
+                uint64_t id, properties;
+                const uint8_t *data;
+
+                if (xz_number(&reader, &id) < 0 || xz_number(&reader, &properties) < 0 ||
+                                properties > SIZE_MAX ||
+                                byte_reader_take(&reader, (size_t) properties, &data) < 0)
+                        return -EBADMSG;
+                if (id != XZ_FILTER_LZMA2 && id != XZ_FILTER_X86)
+                        return -ENOTSUP;
+        }
+        return 0;
+}
+
+/* The size of all blocks that the index lists. With `in`, the filters of the blocks, which begin at `first`, are looked at. */
+static int xz_index_sum(const uint8_t *index, size_t n, InitrdInput *in, uint64_t first, uint64_t *ret) {
         ByteReader reader = byte_reader(index, n);
         uint64_t count, sum = 0;
         uint8_t indicator;
@@ -166,6 +206,10 @@ static int xz_index_sum(const uint8_t *index, size_t n, uint64_t *ret) {
                 return -EBADMSG;
         for (uint64_t i = 0; i < count; i++) {
                 uint64_t unpadded, uncompressed;
+                int r = in ? xz_check_filters(in, first + sum) : 0;
+
+                if (r < 0)
+                        return r;
 
                 if (xz_number(&reader, &unpadded) < 0 || xz_number(&reader, &uncompressed) < 0 ||
                                 !align_u64(unpadded, 4, &unpadded) || !add_u64(sum, unpadded, &sum))
@@ -199,8 +243,11 @@ static int xz_ends_at(InitrdInput *in, uint64_t offset, uint64_t end, const uint
         r = initrd_input_read(in, end - XZ_FOOTER_SIZE - index_size, index, index_size);
         if (r < 0)
                 return r;
-        return xz_index_sum(index, index_size, &sum) >= 0 &&
-                        sum == end - offset - XZ_HEADER_SIZE - XZ_FOOTER_SIZE - index_size;
+        if (xz_index_sum(index, index_size, NULL, 0, &sum) < 0 ||
+                        sum != end - offset - XZ_HEADER_SIZE - XZ_FOOTER_SIZE - index_size)
+                return false;
+        r = xz_index_sum(index, index_size, in, offset + XZ_HEADER_SIZE, &sum);
+        return r < 0 ? r : true;
 }
 
 static int xz_find_end(InitrdInput *in, uint64_t offset, uint64_t *ret_end) {

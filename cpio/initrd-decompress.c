@@ -4,8 +4,14 @@
 
 #include <string.h>
 
+#include "bytes.h"
 #include "cpio-archive.h"
 #include "error.h"
+#include "initrd-codec.h"
+
+#define LZMA_HEADER_SIZE  13u /* properties, u32 dictionary, u64 size of the content */
+#define LZMA_SIZE_OFFSET  5u
+#define LZMA_SIZE_UNKNOWN UINT64_MAX
 
 typedef struct Decompressor {
         const ArchiveLibrary *library;
@@ -15,6 +21,8 @@ typedef struct Decompressor {
         uint64_t position;   /* what it has been given so far */
         int input_error;     /* of reading, which libarchive would hide */
         InitrdCompression compression;
+        uint8_t head[LZMA_HEADER_SIZE];
+        bool replace_head; /* libarchive gets `head` instead of the first bytes */
         char **reterr;
 } Decompressor;
 
@@ -29,6 +37,11 @@ static la_ssize_t give(_unused_ struct archive *archive, void *userdata, const v
         size_t n;
         int r;
 
+        if (d->replace_head && d->position == d->start) {
+                d->position += sizeof(d->head);
+                *ret = d->head;
+                return sizeof(d->head);
+        }
         r = initrd_input_get(d->in, d->position, &p, &n);
         if (r < 0) {
                 d->input_error = r;
@@ -46,24 +59,17 @@ static int unsupported(const Decompressor *d) {
                         initrd_compression_to_string(d->compression));
 }
 
-static int unreadable(const Decompressor *d, int r) {
-        return error_set(d->reterr, r, "cannot read the file: %s", strerror(-r));
-}
-
 static int damaged(const Decompressor *d) {
         const char *why = d->library->archive_error_string(d->archive);
 
         if (d->input_error < 0)
-                return unreadable(d, d->input_error);
-        return error_set(
-                        d->reterr, -EBADMSG, "the compressed data is damaged: %s", why ?: "no reason given");
+                return initrd_codec_unreadable(d->input_error, d->reterr);
+        return initrd_codec_damaged(why ?: "no reason given", d->reterr);
 }
 
 static int add_filter(Decompressor *d) {
         const ArchiveLibrary *l = d->library;
         int (*const filters[_INITRD_COMPRESSION_MAX])(struct archive *) = {
-                [INITRD_COMPRESSION_GZIP] = l->archive_read_support_filter_gzip,
-                [INITRD_COMPRESSION_BZIP2] = l->archive_read_support_filter_bzip2,
                 [INITRD_COMPRESSION_LZMA] = l->archive_read_support_filter_lzma,
                 [INITRD_COMPRESSION_XZ] = l->archive_read_support_filter_xz,
                 [INITRD_COMPRESSION_LZ4] = l->archive_read_support_filter_lz4,
@@ -100,7 +106,7 @@ static int open_stream(Decompressor *d) {
         /* The filter and the source. Fewer: the filter did not know the data; more: it is compressed twice. */
         if (l->archive_filter_count(d->archive) != 2)
                 return error_set(d->reterr, -EBADMSG,
-                                "the data begins like %s, but is none, or is compressed twice",
+                                "the data begins like %s, but is not valid, or is compressed twice",
                                 initrd_compression_to_string(d->compression));
         return r == ARCHIVE_EOF;
 }
@@ -128,18 +134,55 @@ static int find_end(const Decompressor *d, uint64_t *ret) {
 
         if (r == -EBADMSG && d->compression == INITRD_COMPRESSION_LZ4)
                 return error_set(d->reterr, r,
-                                "a block is damaged, or what follows the last one is not at least 4 zero "
-                                "bytes: the "
-                                "kernel takes that for one more block");
+                                "a block is damaged, or fewer than 4 zero bytes follow the last one: "
+                                "the kernel reads the following bytes as one more block");
         if (r == -EBADMSG)
                 return error_set(d->reterr, r, "the compressed data is damaged");
+        if (r == -ENOTSUP)
+                return error_set(d->reterr, -EBADMSG,
+                                "the xz data uses a filter that the kernel does not read; compress the initrd with 'xz --check=crc32'");
         if (r == -ENODATA)
                 return error_set(d->reterr, -EBADMSG,
-                                "the compressed data is damaged or cut off: its end is missing");
-        return r < 0 ? unreadable(d, r) : 0;
+                                "the compressed data is damaged or truncated: its end is missing");
+        return r < 0 ? initrd_codec_unreadable(r, d->reterr) : 0;
 }
 
-int initrd_decompress(InitrdInput *in, uint64_t offset, InitrdCompression c, initrd_sink_t sink,
+static int count(_unused_ const uint8_t *data, size_t n, void *userdata) {
+        *(uint64_t *) userdata += n;
+        return 0;
+}
+
+int initrd_check_lzma(InitrdInput *in, uint64_t offset, char **reterr) {
+        _cleanup_(decompressor_done) Decompressor d = {
+                .in = in,
+                .start = offset,
+                .end = in->size,
+                .position = offset,
+                .compression = INITRD_COMPRESSION_LZMA,
+                .replace_head = true,
+        };
+        uint64_t size, found = 0;
+        int r;
+
+        r = initrd_input_read(in, offset, d.head, sizeof(d.head));
+        if (r < 0)
+                return initrd_codec_unreadable(r, reterr);
+        size = le64_read(d.head + LZMA_SIZE_OFFSET);
+        if (size == LZMA_SIZE_UNKNOWN)
+                return 0;
+        le64_write(d.head + LZMA_SIZE_OFFSET, LZMA_SIZE_UNKNOWN);
+        r = archive_library_get(&d.library, reterr);
+        if (r < 0)
+                return r;
+        /* Without the size only a stream with a marker unpacks. */
+        if (open_stream(&d) != 0 || pump(&d, count, &found) != 0 || found != size)
+                return 0;
+        return error_set(reterr, -EBADMSG,
+                        "the lzma header has the size, and a marker ends the data as well, which the kernel reads as another archive; "
+                        "compress the initrd with 'xz --format=lzma'");
+}
+
+static int unpack_by_libarchive(InitrdInput *in, uint64_t offset, InitrdCompression c, initrd_sink_t sink,
                 void *userdata, uint64_t *ret_end, char **reterr) {
         _cleanup_(decompressor_done) Decompressor d = {
                 .in = in,
@@ -174,4 +217,18 @@ int initrd_decompress(InitrdInput *in, uint64_t offset, InitrdCompression c, ini
                 return damaged(&d);
         *ret_end = offset + (uint64_t) taken;
         return 0;
+}
+
+int initrd_decompress(InitrdInput *in, uint64_t offset, InitrdCompression c, initrd_sink_t sink,
+                void *userdata, uint64_t *ret_end, char **reterr) {
+        switch (c) {
+        case INITRD_COMPRESSION_GZIP:
+                return initrd_gunzip(in, offset, sink, userdata, ret_end, reterr);
+        case INITRD_COMPRESSION_BZIP2:
+                return initrd_bunzip2(in, offset, sink, userdata, ret_end, reterr);
+        case INITRD_COMPRESSION_LZO:
+                return initrd_unlzo(in, offset, sink, userdata, ret_end, reterr);
+        default:
+                return unpack_by_libarchive(in, offset, c, sink, userdata, ret_end, reterr);
+        }
 }

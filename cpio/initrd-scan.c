@@ -3,32 +3,16 @@
 #include "initrd-scan.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cpio-newc.h"
 #include "error.h"
 #include "initrd-decompress.h"
+#include "initrd-scan-internal.h"
 #include "strutil.h"
-
-#define LIBSYSTEMD_PREFIX "libsystemd-shared-"
-/* systemd counts releases: anything with more digits is no version. */
-#define VERSION_DIGITS_MAX 5
 
 /* Stream flags, the eighth byte of an .xz file: 0 no checksum, 1 CRC32, 4 CRC64 (xz's default), 10 SHA-256. */
 #define XZ_CHECK_CRC32 1
-
-typedef struct Scanner {
-        InitrdInput input;
-        InitrdInfo info;
-        InitrdPart part; /* the one at hand */
-        NewcParser newc;
-        uint64_t n_members, content;
-        bool quick;
-        bool known;               /* what a quick scan looks for has been found */
-        bool partial;             /* something was not parsed */
-        initrd_member_t callback; /* or NULL */
-        void *userdata;
-        char **reterr;
-} Scanner;
 
 void initrd_info_done(InitrdInfo *info) {
         free(info->parts);
@@ -38,107 +22,14 @@ void initrd_info_done(InitrdInfo *info) {
 static void scanner_done(Scanner *s) {
         initrd_info_done(&s->info);
         initrd_input_done(&s->input);
-}
-
-/* --- members ----------------------------------------------------------------------------------------------------- */
-
-/* As the kernel would create it: names are relative to the root, however they are spelled. */
-static const char *relative_path(const char *path) {
-        for (;;) {
-                if (path[0] == '/')
-                        path++;
-                else if (path[0] == '.' && path[1] == '/')
-                        path += 2;
-                else
-                        return path;
-        }
-}
-
-/* NNN of .../libsystemd-shared-NNN.so, libsystemd-shared-NNN.M-R.so and the like; 0 for any other name. */
-static unsigned systemd_version(const char *path) {
-        const char *name = strrchr(path, '/'), *p;
-        unsigned v = 0;
-        size_t n;
-
-        p = name ? startswith(name + 1, LIBSYSTEMD_PREFIX) : NULL;
-        if (!p || !endswith(p, ".so"))
-                return 0;
-        n = strspn(p, "0123456789");
-        if (n == 0 || n > VERSION_DIGITS_MAX)
-                return 0;
-        for (size_t i = 0; i < n; i++)
-                v = v * 10 + (unsigned) (p[i] - '0');
-        return v;
-}
-
-static bool is_shell(const char *path) {
-        const char *p = startswith(path, "usr/") ?: path;
-
-        return streq(p, "bin/sh") || streq(p, "sbin/sh");
-}
-
-static void note(InitrdInfo *info, const char *path) {
-        unsigned version;
-
-        if (streq(path, "etc/initrd-release"))
-                info->initrd_release = true;
-        else if (streq(path, "init"))
-                info->has_init = true;
-        else if (is_shell(path))
-                info->has_sh = true;
-        else {
-                version = systemd_version(path);
-                if (version > 0 && (info->systemd_version == 0 || version < info->systemd_version))
-                        info->systemd_version = version;
-        }
-}
-
-/* Whether the rest of the part need not be parsed; an uncompressed one has to be, to find its end. */
-static bool may_ignore(const Scanner *s) {
-        return s->quick && s->known && s->part.compression != INITRD_COMPRESSION_NONE;
-}
-
-/* Whether it need not even be decompressed. */
-static bool may_skip(const Scanner *s) {
-        return may_ignore(s) && initrd_compression_tells_end(s->part.compression);
-}
-
-static int take_member(const NewcMember *m, void *userdata) {
-        Scanner *s = userdata;
-        int r;
-
-        if (++s->n_members > INITRD_MEMBERS_MAX)
-                return error_set(s->reterr, -E2BIG, "initrd has more than %ju members",
-                                (uintmax_t) INITRD_MEMBERS_MAX);
-        s->part.members++;
-
-        if (s->callback) {
-                const InitrdMember member = {
-                        .path = m->path,
-                        .part = s->info.n_parts,
-                        .ino = m->ino,
-                        .mode = m->mode,
-                        .uid = m->uid,
-                        .gid = m->gid,
-                        .nlink = m->nlink,
-                        .mtime = m->mtime,
-                        .size = m->size,
-                };
-
-                r = s->callback(&member, s->userdata);
-                if (r != 0)
-                        return r;
-        }
-        note(&s->info, relative_path(m->path));
-        s->known = s->info.initrd_release && s->info.has_sh && s->info.systemd_version > 0;
-        return may_ignore(s);
+        strv_free(s->obstacles);
 }
 
 /* --- parts ------------------------------------------------------------------------------------------------------- */
 
 static void begin_stream(Scanner *s, bool stop_at_trailer) {
         s->newc = (NewcParser) {
-                .callback = take_member,
+                .callback = initrd_take_member,
                 .userdata = s,
                 .stop_at_trailer = stop_at_trailer,
         };
@@ -153,6 +44,15 @@ static int add_content(Scanner *s, uint64_t n) {
         return 0;
 }
 
+static int foreign_content(const Scanner *s, const uint8_t *data, size_t n) {
+        if (s->newc.position == 0 && n >= 2 && initrd_compression_from_magic(data) >= 0)
+                return error_set(s->reterr, -EBADMSG, "the initrd is compressed twice (%s inside)",
+                                initrd_compression_to_string(initrd_compression_from_magic(data)));
+        return error_set(s->reterr, -EBADMSG,
+                        "no cpio header at offset %ju, where a member should begin, or not on a multiple of 4",
+                        (uintmax_t) s->newc.position);
+}
+
 static int take_content(const uint8_t *data, size_t n, void *userdata) {
         Scanner *s = userdata;
         size_t used;
@@ -161,20 +61,12 @@ static int take_content(const uint8_t *data, size_t n, void *userdata) {
         r = add_content(s, n);
         if (r < 0)
                 return r;
-        if (!may_ignore(s)) {
-                r = newc_parser_feed(&s->newc, data, n, &used, s->reterr);
-                if (r == NEWC_FOREIGN)
-                        return error_set(s->reterr, -EBADMSG,
-                                        "no cpio header at offset %ju, where a member should begin, or not "
-                                        "on a "
-                                        "multiple of 4",
-                                        (uintmax_t) s->newc.position);
-                if (r < 0)
-                        return r;
-                if (r == NEWC_STOPPED && !may_ignore(s))
-                        return 1;
-        }
-        return may_skip(s);
+        r = newc_parser_feed(&s->newc, data, n, &used, s->reterr);
+        if (r == NEWC_FOREIGN)
+                return foreign_content(s, data + used, n - used);
+        if (r < 0)
+                return r;
+        return r == NEWC_STOPPED;
 }
 
 /* 0, or 1 if the callback ended it. */
@@ -185,11 +77,10 @@ static int read_compressed(Scanner *s) {
         begin_stream(s, /* stop_at_trailer= */ false);
         r = initrd_decompress(
                         &s->input, s->part.offset, s->part.compression, take_content, s, &end, s->reterr);
-        if (may_ignore(s) && r >= 0) {
-                s->partial = true;
-                r = 0;
-        } else if (r == 0)
+        if (r == 0)
                 r = newc_parser_finish(&s->newc, /* lenient= */ false, s->reterr);
+        if (r == 0 && s->part.compression == INITRD_COMPRESSION_LZMA)
+                r = initrd_check_lzma(&s->input, s->part.offset, s->reterr);
         if (r < 0)
                 return error_prefix(s->reterr, r, "initrd part at %ju (%s)", (uintmax_t) s->part.offset,
                                 initrd_compression_to_string(s->part.compression));
@@ -198,7 +89,7 @@ static int read_compressed(Scanner *s) {
         return r;
 }
 
-/* One archive, up to its trailer, to something that is no member, or to the end of the input. */
+/* One archive, up to its trailer, to something that is not a member, or to the end of the input. */
 static int read_plain(Scanner *s) {
         uint64_t pos = s->part.offset;
         int r = NEWC_MORE;
@@ -268,15 +159,11 @@ static int next_part(Scanner *s, uint64_t *pos) {
 static int check_variant(Scanner *s, uint64_t pos, const uint8_t magic[static 8]) {
         if (memcmp(magic, "\x04\x22\x4d\x18", 4) == 0)
                 return error_set(s->reterr, -EBADMSG,
-                                "initrd part at offset %ju is an lz4 frame: the kernel reads only the "
-                                "legacy "
-                                "format, compress it with 'lz4 -l'",
+                                "initrd part at offset %ju is an lz4 frame: the kernel reads only the legacy format, compress it with 'lz4 -l'",
                                 (uintmax_t) pos);
         if (initrd_compression_from_magic(magic) == INITRD_COMPRESSION_XZ && magic[7] > XZ_CHECK_CRC32)
                 return error_set(s->reterr, -EBADMSG,
-                                "initrd part at offset %ju is compressed by xz with a checksum that the "
-                                "kernel does "
-                                "not know: compress it with 'xz --check=crc32'",
+                                "initrd part at offset %ju is compressed by xz with a checksum that the kernel does not know: compress it with 'xz --check=crc32'",
                                 (uintmax_t) pos);
         return 0;
 }
@@ -295,9 +182,13 @@ static int classify(Scanner *s, uint64_t pos) {
                 return 0;
         if (magic[0] == '0')
                 return error_set(s->reterr, -EBADMSG,
-                                "uncompressed cpio at offset %ju of the initrd is not on a multiple of 4: "
-                                "the "
-                                "kernel ignores it and all that follows",
+                                "uncompressed cpio at offset %ju of the initrd is not at a multiple of 4: the kernel ignores it and everything after it",
+                                (uintmax_t) pos);
+        if (s->info.n_parts > 0 && pos % NEWC_ALIGNMENT != 0 &&
+                        s->info.parts[s->info.n_parts - 1].compression == INITRD_COMPRESSION_NONE)
+                return error_set(s->reterr, -EBADMSG,
+                                "the data at offset %ju of the initrd, after an uncompressed cpio, is not at a multiple of 4: "
+                                "the kernel ignores it and everything after it; pass both as separate files",
                                 (uintmax_t) pos);
         r = check_variant(s, pos, magic);
         if (r < 0)
@@ -305,9 +196,8 @@ static int classify(Scanner *s, uint64_t pos) {
         s->part.compression = initrd_compression_from_magic(magic);
         if (s->part.compression < 0)
                 return error_set(s->reterr, -EBADMSG,
-                                "what begins at offset %ju of the initrd is neither cpio nor compressed in "
-                                "a way "
-                                "the kernel knows: it ignores this and all that follows",
+                                "the data at offset %ju of the initrd is neither a cpio archive nor in a compression that the kernel supports: "
+                                "the kernel ignores it and everything after it",
                                 (uintmax_t) pos);
         return 0;
 }
@@ -336,7 +226,6 @@ static int run(Scanner *s) {
                         return r;
                 pos = s->part.offset + s->part.length;
         }
-        s->info.complete = !s->partial;
         return 0;
 }
 
@@ -346,8 +235,8 @@ static int scanner_open(Scanner *s, int fd, uint64_t offset, uint64_t length) {
         return r < 0 ? error_set(s->reterr, r, "cannot read the initrd: %s", strerror(-r)) : 0;
 }
 
-int initrd_scan(int fd, uint64_t offset, uint64_t length, unsigned flags, InitrdInfo *ret, char **reterr) {
-        _cleanup_(scanner_done) Scanner s = { .quick = flags & INITRD_SCAN_QUICK, .reterr = reterr };
+int initrd_scan(int fd, uint64_t offset, uint64_t length, InitrdInfo *ret, char **reterr) {
+        _cleanup_(scanner_done) Scanner s = { .reterr = reterr };
         int r;
 
         r = scanner_open(&s, fd, offset, length);

@@ -3,11 +3,12 @@
 
 /* What is in an initrd, read as the kernel reads it: initrd := (NUL | cpio | compressed cpio)*, where an uncompressed cpio
  * begins on a multiple of 4 bytes, and a compressed one holds (NUL | cpio)*. Where the kernel would stop and
- * silently ignore the rest, this says so and fails: what is behind that place would never arrive in the guest.
+ * silently ignore the rest, this says so and fails: the rest would never arrive in the guest.
  *
- * Two differences. Gzip and bzip2 streams that follow each other without a zero byte between them are one part here
- * (libarchive joins them), several to the kernel; it matters only if the content of one is no multiple of 4 long. LZO
- * is not supported. */
+ * A credential that the kernel cannot write because something else has its name is an error, too. Stricter than some kernels: a
+ * checksum of a 070702 member is compared although the file cannot be created, xz filters for other processors are refused, and so
+ * is an empty directory in the place of a credential. Not seen: bzip2 blocks that are filled to the last byte (lbzip2 writes such),
+ * which the kernel may reject with a message; what a kernel was built without. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,28 +33,20 @@ typedef struct InitrdPart {
 typedef struct InitrdInfo {
         InitrdPart *parts; /* owned */
         size_t n_parts;
-        bool complete;       /* every member was looked at; else `content` and `members` are what was seen */
-        bool initrd_release; /* etc/initrd-release: PID 1 will know that it runs in an initrd */
-        bool has_sh;         /* a shell as bin/sh, sbin/sh or the same under usr/ */
-        bool has_init;       /* init, which the kernel starts */
+        bool initrd_release;      /* etc/initrd-release: PID 1 will know that it runs in an initrd */
+        bool has_sh;              /* a shell as bin/sh, sbin/sh or the same under usr/ */
+        bool has_init;            /* init, which the kernel starts */
+        bool has_obstacle;        /* something that a credential of some name could not replace */
         unsigned systemd_version; /* of the oldest libsystemd-shared-NNN*.so found; 0: none */
 } InitrdInfo;
 
 void initrd_info_done(InitrdInfo *info);
 
-typedef enum InitrdScanFlags {
-        /* Once initrd_release, systemd_version and has_sh have all been found, do not look at the rest of a compressed part,
-         * and do not even decompress it if its container says where it ends: nothing that follows takes one of them
-         * away again. The parts behind it are still walked, so that an archive appended to the initrd is known to be
-         * reached: scan the whole of it, the credentials included. */
-        INITRD_SCAN_QUICK = 1 << 0,
-} InitrdScanFlags;
-
 /* Reads [offset, offset + length) of the file by pread(). 0; -EBADMSG for what the kernel would not read, -EOPNOTSUPP for
  * a compressor that libarchive does not have, -E2BIG over a limit, -ESTALE for a file that changed, -ENOPKG without
- * libarchive (needed only for compressed parts): always with a sentence. */
+ * a library (needed only for compressed parts): always with an error message. */
 _warn_unused_result_ int initrd_scan(
-                int fd, uint64_t offset, uint64_t length, unsigned flags, InitrdInfo *ret, char **reterr);
+                int fd, uint64_t offset, uint64_t length, InitrdInfo *ret, char **reterr);
 
 typedef struct InitrdMember {
         const char *path; /* borrowed: during the callback only */

@@ -39,10 +39,11 @@ int lzma_unpack(const uint8_t *data, size_t n, size_t max, uint8_t **ret, size_t
         int r;
 
         if (n < HEADER_SIZE)
-                return error_set(reterr, -EBADMSG, "the compressed data is cut off");
+                return error_set(reterr, -EBADMSG, "the compressed data is truncated");
         size = le64_read(data + 5);
         if (size == 0 || size > max)
-                return error_set(reterr, -E2BIG, "the compressed data names %llu bytes, 1 to %zu expected",
+                return error_set(reterr, -E2BIG,
+                                "the compressed data declares %llu bytes, expected 1 to %zu",
                                 (unsigned long long) size, max);
         result = (Result) { .data = malloc((size_t) size), .size = (size_t) size };
         if (!result.data)
@@ -56,12 +57,13 @@ int lzma_unpack(const uint8_t *data, size_t n, size_t max, uint8_t **ret, size_t
                 return r;
         r = initrd_decompress(&in, 0, INITRD_COMPRESSION_LZMA, take, &result, &end, reterr);
         if (r < 0)
-                return reterr && *reterr ? r
-                                         : error_set(reterr, r, "the compressed data does not unpack: %s",
-                                                           strerror(-r));
+                return reterr && *reterr
+                                ? r
+                                : error_set(reterr, r, "the compressed data cannot be decompressed: %s",
+                                                  strerror(-r));
         if (result.filled != result.size)
-                return error_set(reterr, -EBADMSG,
-                                "the compressed data has another size than its header says");
+                return error_set(
+                                reterr, -EBADMSG, "the size of the compressed data differs from its header");
         *ret = TAKE_PTR(result.data);
         *ret_size = result.size;
         return 0;

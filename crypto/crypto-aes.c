@@ -19,7 +19,8 @@ int crypto_aes128_ctr(const uint8_t key[static AES128_KEY_SIZE], const uint8_t i
                 return 0;
         if (n > INT_MAX)
                 return -E2BIG;
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         ctx = EVP_CIPHER_CTX_new();
         if (!ctx)
                 return -ENOMEM;

@@ -33,7 +33,8 @@ static int load_key(const void *key, size_t size, EVP_PKEY **ret, char **reterr)
         const unsigned char *p = key;
         char group[32] = "";
 
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         c = OSSL_DECODER_CTX_new_for_pkey(&pkey, size > 0 && pem_detect(key, size) ? "PEM" : "DER", NULL,
                         NULL, EVP_PKEY_PUBLIC_KEY, NULL, NULL);
         if (!c)
@@ -83,6 +84,17 @@ static int check(EVP_PKEY *key, const void *p, size_t n, const uint8_t *sig, siz
         return 0;
 }
 
+int dsse_preauth(const char *type, const void *payload, size_t size, char **ret, size_t *ret_size) {
+        _cleanup_(text_done) Text t = {};
+
+        text_putf(&t, "DSSEv1 %zu %s %zu ", strlen(type), type, size);
+        text_put_n(&t, payload, size);
+        if (t.error < 0)
+                return t.error;
+        *ret_size = t.size;
+        return text_finish(&t, ret);
+}
+
 int dsse_open(const Json *envelope, const void *key, size_t key_size, uint8_t **ret, size_t *ret_size,
                 char **reterr) {
         const char *type = js_string_value(js_get(envelope, "payloadType"));
@@ -91,8 +103,8 @@ int dsse_open(const Json *envelope, const void *key, size_t key_size, uint8_t **
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         _cleanup_free_ uint8_t *body = NULL;
         _cleanup_free_ char *pae = NULL;
-        size_t size, head;
-        int r, n;
+        size_t size, pae_size;
+        int r;
 
         if (!type || !payload || !js_is_array(signatures) || js_length(signatures) > DSSE_SIGNATURES_MAX ||
                         base64_decode(payload, strlen(payload), &body, &size) < 0)
@@ -101,17 +113,9 @@ int dsse_open(const Json *envelope, const void *key, size_t key_size, uint8_t **
         if (r < 0)
                 return r;
 
-        n = asprintf(&pae, "DSSEv1 %zu %s %zu ", strlen(type), type, size);
-        if (n < 0) {
-                pae = NULL;
-                return -ENOMEM;
-        }
-        head = (size_t) n;
-        pae = realloc(TAKE_PTR(pae), head + size + 1);
-        if (!pae)
-                return -ENOMEM;
-        if (size > 0)
-                memcpy(pae + head, body, size);
+        r = dsse_preauth(type, body, size, &pae, &pae_size);
+        if (r < 0)
+                return r;
 
         for (size_t i = 0; i < js_length(signatures); i++) {
                 const char *s = js_string_value(js_get(js_at(signatures, i), "sig"));
@@ -120,7 +124,7 @@ int dsse_open(const Json *envelope, const void *key, size_t key_size, uint8_t **
 
                 if (!s || base64_decode(s, strlen(s), &sig, &sig_size) < 0)
                         return error_set(reterr, -EBADMSG, "signature %zu is not base64", i);
-                r = check(pkey, pae, head + size, sig, sig_size);
+                r = check(pkey, pae, pae_size, sig, sig_size);
                 if (r < 0)
                         return r;
                 if (r > 0) {

@@ -15,7 +15,11 @@
 
 bool dsse_is_envelope(const Json *j);
 
+/* What is signed for a payload: the pre-authentication encoding (protocol.md). *ret is owned. */
+_warn_unused_result_ int dsse_preauth(
+                const char *type, const void *payload, size_t size, char **ret, size_t *ret_size);
+
 /* The payload if one of the signatures was made by the key (public: PEM or DER; P-384 with SHA-384, in DER or as r and s; or Ed25519). *ret
- * is owned. -EKEYREJECTED with a sentence if none was, -EBADMSG for a malformed envelope or key. */
+ * is owned. -EKEYREJECTED with an error message if none was, -EBADMSG for a malformed envelope or key. */
 _warn_unused_result_ int dsse_open(const Json *envelope, const void *key, size_t key_size, uint8_t **ret,
                 size_t *ret_size, char **reterr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* P-384 keys from files and from OpenSSL stores. A store has a library context of its own that reads OpenSSL's configuration
+/* P-384 keys from files and from OpenSSL stores. A store has its own library context, which reads OpenSSL's configuration
  * file: providers (PKCS#11 among them) are named there, while nothing else in this program may depend on it. */
 
 #include <errno.h>
@@ -36,52 +36,119 @@ static int take_key(EVP_PKEY *pkey, OSSL_LIB_CTX *library, EcKey **ret, char **r
         if (!EVP_PKEY_is_a(pkey, "EC") || EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) != 1 ||
                         (strcmp(group, "secp384r1") != 0 && strcmp(group, "P-384") != 0))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the key is not on the curve P-384 (make one with: openssl ecparam -name "
-                                "secp384r1 "
-                                "-genkey -noout)");
+                                "the key is not on the curve P-384 (make one with: openssl ecparam -name secp384r1 -genkey -noout)");
         *ret = TAKE_PTR(k);
         return 0;
 }
 
-static int load(const void *data, size_t size, int selection, EcKey **ret, char **reterr) {
+/* One key, encoded as `type`. 1: *ret; 0: none there. */
+static int decode(const void *data, size_t size, const char *type, int selection, const char *passphrase,
+                EVP_PKEY **ret, size_t *ret_left) {
         _cleanup_(OSSL_DECODER_CTX_freep) OSSL_DECODER_CTX *c = NULL;
         _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
         const unsigned char *p = data;
         size_t left = size;
-        bool pem;
+        int ok;
 
-        crypto_init();
-        if (size == 0 || size > KEY_FILE_MAX)
-                return error_set(reterr, -EBADMSG, "a key of %zu bytes; expected 1 to %u", size,
-                                KEY_FILE_MAX);
-        pem = pem_detect(data, size);
-        if (pem && memmem(data, size, "ENCRYPTED", strlen("ENCRYPTED")))
-                return error_set(reterr, -EOPNOTSUPP,
-                                "the key is encrypted; decrypt it first (openssl pkey -in KEY -out PLAIN), "
-                                "or keep "
-                                "it in a token and give its pkcs11: URI");
-
-        c = OSSL_DECODER_CTX_new_for_pkey(&pkey, pem ? "PEM" : "DER", NULL, NULL, selection, NULL, NULL);
+        c = OSSL_DECODER_CTX_new_for_pkey(&pkey, type, NULL, NULL, selection, NULL, NULL);
         if (!c)
                 return -ENOMEM;
-        if (OSSL_DECODER_from_data(c, &p, &left) != 1 || !pkey) {
-                ERR_clear_error();
+        if (passphrase &&
+                        !OSSL_DECODER_CTX_set_passphrase(
+                                        c, (const unsigned char *) passphrase, strlen(passphrase)))
+                return -ENOMEM;
+        ok = OSSL_DECODER_from_data(c, &p, &left);
+        ERR_clear_error();
+        if (ok != 1 || !pkey)
+                return 0;
+        *ret = TAKE_PTR(pkey);
+        *ret_left = left;
+        return 1;
+}
+
+/* The first block with a label that ends in `kind`, whatever stands before it: parameters (openssl ecparam -genkey), a public key, a
+ * certificate. 1: [*ret, *ret_end) is the block with its marks. */
+static int find_block(const char *text, size_t size, const char *kind, const char **ret, size_t *ret_size) {
+        for (size_t pos = 0;;) {
+                const char *begin = memmem(text + pos, size - pos, "-----BEGIN ", strlen("-----BEGIN "));
+                const char *label, *dashes, *end;
+                size_t n;
+
+                if (!begin)
+                        return 0;
+                label = begin + strlen("-----BEGIN ");
+                dashes = memmem(label, (size_t) (text + size - label), "-----", 5);
+                end = memmem(label, (size_t) (text + size - label), "-----END ", strlen("-----END "));
+                if (!dashes || !end)
+                        return 0;
+                n = (size_t) (dashes - label);
+                end = memmem(end + 9, (size_t) (text + size - end - 9), "-----", 5);
+                if (!end)
+                        return 0;
+                end += 5;
+                if (n >= strlen(kind) && memcmp(dashes - strlen(kind), kind, strlen(kind)) == 0) {
+                        *ret = begin;
+                        *ret_size = (size_t) (end - begin);
+                        return 1;
+                }
+                pos = (size_t) (end - text);
+        }
+}
+
+static const char openssh_mark[] = "BEGIN OPENSSH PRIVATE KEY";
+
+static int load(const void *data, size_t size, int selection, const char *passphrase, EcKey **ret,
+                char **reterr) {
+        bool private_key = selection == EVP_PKEY_KEYPAIR, pem, encrypted;
+        _cleanup_(EVP_PKEY_freep) EVP_PKEY *pkey = NULL;
+        const char *block = data;
+        size_t block_size = size, left = 0;
+        int r;
+
+        if (crypto_init() < 0)
+                return -ENOMEM;
+        if (size == 0 || size > KEY_FILE_MAX)
+                return error_set(reterr, -EBADMSG, "the key file has %zu bytes; expected 1 to %u", size,
+                                KEY_FILE_MAX);
+        pem = pem_detect(data, size);
+        if (pem && !find_block(data, size, private_key ? "PRIVATE KEY" : "PUBLIC KEY", &block, &block_size))
                 return error_set(reterr, -EBADMSG,
-                                selection == EVP_PKEY_KEYPAIR
+                                private_key ? "no private key in the file (expected PEM or DER, SEC1 or PKCS#8)"
+                                            : "no public key in the file (expected PEM or DER)");
+        encrypted = pem && memmem(block, block_size, "ENCRYPTED", strlen("ENCRYPTED"));
+        if (encrypted && !passphrase)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "the key is encrypted; pass its passphrase with --passphrase-file, decrypt it (openssl pkey -in KEY -out PLAIN), "
+                                "or keep it in a token and use its pkcs11: URI");
+        if (memmem(block, block_size, openssh_mark, strlen(openssh_mark)))
+                return error_set(reterr, -EBADMSG,
+                                "a private key in OpenSSH's format; convert a copy of it (ssh-keygen -p -N '' -m PEM -f COPY)");
+        r = decode(block, block_size, pem ? "PEM" : "DER", selection, encrypted ? passphrase : NULL, &pkey,
+                        &left);
+        if (r < 0)
+                return r;
+        if (r == 0)
+                return error_set(reterr, -EBADMSG,
+                                encrypted ? "the key cannot be decrypted: the passphrase is wrong, or the file is damaged"
+                                                : private_key
                                                 ? "not a private key in PEM or DER (SEC1 or PKCS#8)"
                                                 : "not a public key in PEM or DER");
-        }
         if (!pem && left > 0)
-                return error_set(reterr, -EBADMSG, "%zu bytes behind the end of the key", left);
+                return error_set(reterr, -EBADMSG, "%zu bytes follow the end of the key", left);
         return take_key(TAKE_PTR(pkey), /* library= */ NULL, ret, reterr);
 }
 
 int ec_key_load(const void *data, size_t size, EcKey **ret, char **reterr) {
-        return load(data, size, EVP_PKEY_KEYPAIR, ret, reterr);
+        return load(data, size, EVP_PKEY_KEYPAIR, NULL, ret, reterr);
+}
+
+int ec_key_load_encrypted(
+                const void *data, size_t size, const char *passphrase, EcKey **ret, char **reterr) {
+        return load(data, size, EVP_PKEY_KEYPAIR, passphrase, ret, reterr);
 }
 
 int ec_key_load_public(const void *data, size_t size, EcKey **ret, char **reterr) {
-        return load(data, size, EVP_PKEY_PUBLIC_KEY, ret, reterr);
+        return load(data, size, EVP_PKEY_PUBLIC_KEY, NULL, ret, reterr);
 }
 
 /* The reason that OpenSSL queued first, for the sentence. */
@@ -102,7 +169,8 @@ int ec_key_open(const char *uri, EcKey **ret, char **reterr) {
         char reason[256];
         int r;
 
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         library = OSSL_LIB_CTX_new();
         if (!library)
                 return -ENOMEM;
@@ -113,11 +181,9 @@ int ec_key_open(const char *uri, EcKey **ret, char **reterr) {
         store = OSSL_STORE_open_ex(uri, library, NULL, NULL, NULL, NULL, NULL, NULL);
         if (!store)
                 return error_set(reterr, -EIO,
-                                "no OpenSSL provider opens this URI (%s); name the provider in openssl.cnf, "
-                                "see "
-                                "config(5) and the provider's manual",
+                                "no OpenSSL provider opens this URI (%s); name the provider in openssl.cnf, see config(5) and the provider's manual",
                                 first_reason(reason));
-        /* A token keeps the public key as an object of its own, and may not tell it with the private one. */
+        /* A token keeps the public key as its own object, and may not tell it with the private one. */
         while (!OSSL_STORE_eof(store)) {
                 OSSL_STORE_INFO *info = OSSL_STORE_load(store);
                 int type = info ? OSSL_STORE_INFO_get_type(info) : 0;
@@ -130,7 +196,7 @@ int ec_key_open(const char *uri, EcKey **ret, char **reterr) {
         }
         (void) OSSL_STORE_close(store);
         if (!pkey)
-                return error_set(reterr, -ENOENT, "no private key there (%s)", first_reason(reason));
+                return error_set(reterr, -ENOENT, "no private key found (%s)", first_reason(reason));
         r = take_key(TAKE_PTR(pkey), TAKE_PTR(library), ret, reterr);
         if (r == 0)
                 (*ret)->public_part = TAKE_PTR(public_part);

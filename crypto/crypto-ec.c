@@ -47,7 +47,8 @@ static int import_key(const uint8_t point[static POINT_SIZE], const BIGNUM *d, E
         _cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
         _cleanup_ec_key_ EcKey *k = calloc(1, sizeof(EcKey));
 
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
         if (!build || !ctx || !k)
                 return -ENOMEM;
@@ -59,12 +60,11 @@ static int import_key(const uint8_t point[static POINT_SIZE], const BIGNUM *d, E
         params = OSSL_PARAM_BLD_to_param(build);
         if (!params)
                 return -ENOMEM;
+        ERR_clear_error();
         if (EVP_PKEY_fromdata_init(ctx) <= 0)
                 return -EIO;
-        if (EVP_PKEY_fromdata(ctx, &pkey, d ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params) <= 0) {
-                ERR_clear_error();
-                return -EBADMSG;
-        }
+        if (EVP_PKEY_fromdata(ctx, &pkey, d ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, params) <= 0)
+                return crypto_failure(-EBADMSG);
 
         k->pkey = TAKE_PTR(pkey);
         *ret = TAKE_PTR(k);
@@ -110,14 +110,37 @@ int ec_key_generate(RandomFunction random, void *userdata, EcKey **ret) {
         return r == -EBADMSG ? -EIO : r;
 }
 
+/* Keys whose file holds a compressed point come out compressed. */
+static int decompress(uint8_t point[static POINT_SIZE], size_t n) {
+        _cleanup_(EC_GROUP_freep) EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_secp384r1);
+        _cleanup_(EC_POINT_freep) EC_POINT *q = group ? EC_POINT_new(group) : NULL;
+
+        if (!q)
+                return -ENOMEM;
+        if (!EC_POINT_oct2point(group, q, point, n, NULL) ||
+                        EC_POINT_point2oct(group, q, POINT_CONVERSION_UNCOMPRESSED, point, POINT_SIZE,
+                                        NULL) != POINT_SIZE) {
+                ERR_clear_error();
+                return -EBADMSG;
+        }
+        return 0;
+}
+
 int ec_key_point(const EcKey *k, EcPoint *ret) {
         uint8_t point[POINT_SIZE];
         size_t n = 0;
+        int r;
 
         if (!EVP_PKEY_get_octet_string_param(
-                            k->public_part ?: k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n) ||
-                        n != sizeof(point) || point[0] != POINT_CONVERSION_UNCOMPRESSED)
-                return -EIO;
+                            k->public_part ?: k->pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &n)) {
+                ERR_clear_error();
+                return -ENOKEY;
+        }
+        if (n != sizeof(point) || point[0] != POINT_CONVERSION_UNCOMPRESSED) {
+                r = decompress(point, n);
+                if (r < 0)
+                        return r;
+        }
         memcpy(ret->x, point + 1, P384_SIZE);
         memcpy(ret->y, point + 1 + P384_SIZE, P384_SIZE);
         return 0;
@@ -166,11 +189,11 @@ int ec_key_verify(
         if (n <= 0 || (size_t) n > sizeof(der))
                 return -EIO;
         n = i2d_ECDSA_SIG(es, &p);
+        ERR_clear_error(); /* what is there then is about this signature */
         if (EVP_PKEY_verify_init(ctx) <= 0)
                 return -EIO;
         q = EVP_PKEY_verify(ctx, der, (size_t) n, digest, hash_size(hash));
-        ERR_clear_error();
-        return q == 1 ? 0 : -EKEYREJECTED;
+        return q == 1 ? 0 : q == 0 ? crypto_rejected(-EKEYREJECTED) : crypto_failure(-EKEYREJECTED);
 }
 
 int ec_key_sign(const EcKey *k, HashAlgorithm hash, const void *data, size_t size, EcSignature *ret) {

@@ -31,9 +31,12 @@ _warn_unused_result_ int ec_key_from_point(const EcPoint *p, EcKey **ret);
 _warn_unused_result_ int ec_key_from_scalar(const uint8_t d[static P384_SIZE], EcKey **ret);
 /* A fresh pair from the given source of random bytes. */
 _warn_unused_result_ int ec_key_generate(RandomFunction random, void *userdata, EcKey **ret);
-/* A private key: PEM or DER, SEC1 or PKCS#8, told apart by content. An encrypted one, or one on another curve, is refused with
- * a sentence. */
+/* A private key: PEM or DER, SEC1 or PKCS#8, told apart by content; in PEM other blocks may stand before it. An encrypted one, or one on
+ * another curve, is refused with an error message. */
 _warn_unused_result_ int ec_key_load(const void *data, size_t size, EcKey **ret, char **reterr);
+/* The same for a key that may be encrypted in PEM (RFC 5958, or OpenSSL's older form). NULL: no passphrase is known. */
+_warn_unused_result_ int ec_key_load_encrypted(
+                const void *data, size_t size, const char *passphrase, EcKey **ret, char **reterr);
 /* A public key alone: SubjectPublicKeyInfo, PEM or DER. */
 _warn_unused_result_ int ec_key_load_public(const void *data, size_t size, EcKey **ret, char **reterr);
 /* A private key that stays where it is: "pkcs11:token=...;object=...", or any scheme of a provider that OpenSSL's

@@ -40,7 +40,8 @@ int crypto_gcm_seal(const uint8_t key[static GCM_KEY_SIZE], const uint8_t nonce[
 
         if (n > INT_MAX || aad_size > INT_MAX)
                 return -E2BIG;
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         ctx = EVP_CIPHER_CTX_new();
         if (!ctx)
                 return -ENOMEM;
@@ -64,7 +65,8 @@ int crypto_gcm_open(const uint8_t key[static GCM_KEY_SIZE], const uint8_t nonce[
 
         if (n > INT_MAX || aad_size > INT_MAX)
                 return -E2BIG;
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         ctx = EVP_CIPHER_CTX_new();
         if (!ctx)
                 return -ENOMEM;

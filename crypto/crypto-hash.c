@@ -38,7 +38,8 @@ static_assert(ELEMENTSOF(fetched) == _HASH_ALGORITHM_MAX, "every algorithm has a
 static void fetch(HashAlgorithm a) {
         /* No openssl.cnf: what it could change (another provider) must not change what we measure, and reading it is
          * a good part of the cost of a short process. */
-        crypto_init();
+        if (crypto_init() < 0)
+                return;
         fetched[a].md = EVP_MD_fetch(NULL, algorithms[a].fetch, NULL);
 }
 

@@ -24,7 +24,8 @@ int crypto_hmac_sha256(const void *key, size_t key_size, const struct iovec *ran
         uint8_t out[HMAC_SHA256_SIZE];
         size_t n = 0;
 
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
         ctx = mac ? EVP_MAC_CTX_new(mac) : NULL;
         if (!ctx)

@@ -77,7 +77,8 @@ static int labeled_expand(HpkeText suite, const uint8_t prk[static HMAC_SHA256_S
 }
 
 static int load_private(const uint8_t key[static HPKE_KEY_SIZE], EVP_PKEY **ret) {
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         *ret = EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, key, HPKE_KEY_SIZE);
         return *ret ? 0 : -EIO;
 }

@@ -13,7 +13,7 @@
 #include "secret.h"
 
 #define HPKE_KEY_SIZE 32u /* private, public and encapsulated keys */
-#define HPKE_OVERHEAD 16u /* the tag behind the sealed bytes */
+#define HPKE_OVERHEAD 16u /* the tag after the sealed bytes */
 
 typedef struct HpkeText {
         const void *data;

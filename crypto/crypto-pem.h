@@ -12,7 +12,7 @@
 /* True if the bytes look like PEM and not like DER. */
 bool pem_detect(const void *data, size_t size);
 
-/* The next block behind *pos: 1 with label (borrowed from the text, label_size bytes) and owned content, 0 if there is none
+/* The next block after *pos: 1 with label (borrowed from the text, label_size bytes) and owned content, 0 if there is none
  * left, -EBADMSG for a broken one. */
 _warn_unused_result_ int pem_next(const char *text, size_t size, size_t *pos, const char **ret_label,
                 size_t *ret_label_size, uint8_t **ret, size_t *ret_size);

@@ -44,7 +44,8 @@ int rsa_key_new(const void *modulus, size_t modulus_size, const void *exponent, 
         _cleanup_(OSSL_PARAM_freep) OSSL_PARAM *params = NULL;
         _cleanup_rsa_key_ RsaKey *k = calloc(1, sizeof(RsaKey));
 
-        crypto_init();
+        if (crypto_init() < 0)
+                return -ENOMEM;
         ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
         if (!n || !e || !build || !ctx || !k)
                 return -ENOMEM;
@@ -57,11 +58,10 @@ int rsa_key_new(const void *modulus, size_t modulus_size, const void *exponent, 
         params = OSSL_PARAM_BLD_to_param(build);
         if (!params)
                 return -ENOMEM;
+        ERR_clear_error();
         if (EVP_PKEY_fromdata_init(ctx) <= 0 ||
-                        EVP_PKEY_fromdata(ctx, &k->pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0) {
-                ERR_clear_error();
-                return -EBADMSG;
-        }
+                        EVP_PKEY_fromdata(ctx, &k->pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+                return crypto_failure(-EBADMSG);
         *ret = TAKE_PTR(k);
         return 0;
 }
@@ -85,12 +85,12 @@ int rsa_key_verify_pss(const RsaKey *k, HashAlgorithm hash, const void *data, si
 
         if (!ctx)
                 return -ENOMEM;
+        ERR_clear_error(); /* what is there then is about this signature */
         if (EVP_DigestVerifyInit_ex(ctx, &pctx, hash_algorithm_to_string(hash), NULL, NULL, k->pkey, NULL) <=
                                         0 ||
                         EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) <= 0 ||
                         EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) <= 0)
                 return -EIO;
         q = EVP_DigestVerify(ctx, sig, sig_size, data, size);
-        ERR_clear_error();
-        return q == 1 ? 0 : -EKEYREJECTED;
+        return q == 1 ? 0 : crypto_failure(-EKEYREJECTED);
 }

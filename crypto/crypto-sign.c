@@ -59,7 +59,7 @@ int sign_key_load(const void *pem, size_t size, SignKey **ret, char **reterr) {
         k->ed25519 = EVP_PKEY_is_a(k->key, "ED25519") == 1;
         if (!k->ed25519 && !is_p384(k->key))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "only Ed25519 and P-384 keys sign: openssl genpkey -algorithm ed25519");
+                                "only Ed25519 and P-384 keys are supported: openssl genpkey -algorithm ed25519");
         *ret = TAKE_PTR(k);
         return 0;
 }

@@ -14,7 +14,7 @@ SignKey *sign_key_free(SignKey *k); /* takes NULL; returns NULL */
 DEFINE_TRIVIAL_CLEANUP_FUNC(SignKey *, sign_key_free);
 #define _cleanup_sign_key_ _cleanup_(sign_key_freep)
 
-/* A private key in PEM, unencrypted: -EBADMSG, or -EOPNOTSUPP for another kind of key, with a sentence. */
+/* A private key in PEM, unencrypted: -EBADMSG, or -EOPNOTSUPP for another kind of key, with an error message. */
 _warn_unused_result_ int sign_key_load(const void *pem, size_t size, SignKey **ret, char **reterr);
 /* SHA-256 of the SubjectPublicKeyInfo: the usual name of a public key. */
 _warn_unused_result_ int sign_key_id(const SignKey *k, uint8_t ret[static 32]);

@@ -49,8 +49,7 @@ int x509_read_signed(ByteReader *outer, DerValue *ret_body, CertificateBytes *re
                 return error_set(reterr, -EBADMSG, "not a signed X.509 structure");
         if (!is_pss(&algorithm))
                 return error_set(reterr, -EBADMSG,
-                                "the signature algorithm is not RSASSA-PSS with SHA-384, MGF1-SHA-384 and "
-                                "salt 48");
+                                "the signature algorithm is not RSASSA-PSS with SHA-384, MGF1-SHA-384 and salt 48");
         if (der_bits(&bits, &ret_signature->data, &ret_signature->size) < 0)
                 return error_set(reterr, -EBADMSG, "the signature is not a whole number of bytes");
         *ret_body = body;
@@ -174,7 +173,7 @@ static int read_extension(Certificate *c, ByteReader *list, char **reterr) {
         if (der_expect(&inside, DER_OCTET_STRING, &value) < 0 || byte_reader_left(&inside) > 0)
                 return error_set(reterr, -EBADMSG, "extension %zu has no value", c->n_extensions);
         if (certificate_extension(c, oid.data, oid.size))
-                return error_set(reterr, -EBADMSG, "extension %zu is there twice", c->n_extensions);
+                return error_set(reterr, -EBADMSG, "extension %zu is a duplicate", c->n_extensions);
         if (c->n_extensions == CERTIFICATE_EXTENSIONS_MAX)
                 return error_set(reterr, -E2BIG, "more than %u extensions", CERTIFICATE_EXTENSIONS_MAX);
 
@@ -249,7 +248,7 @@ static int read_extensions(Certificate *c, ByteReader *r, char **reterr) {
                                                 (memcmp(x->oid, oid_key_usage, 3) == 0 ||
                                                                 memcmp(x->oid, oid_basic_constraints, 3) ==
                                                                                 0)))
-                        return error_set(reterr, -EBADMSG, "a critical extension that is not understood");
+                        return error_set(reterr, -EBADMSG, "unknown critical extension");
         return 0;
 }
 
@@ -287,7 +286,7 @@ static int read_body(Certificate *c, const DerValue *body, char **reterr) {
         if (k < 0)
                 return k;
         if (byte_reader_left(&r) > 0)
-                return error_set(reterr, -EBADMSG, "bytes behind the extensions");
+                return error_set(reterr, -EBADMSG, "bytes after the extensions");
         return 0;
 }
 
@@ -313,7 +312,7 @@ int certificate_new(const void *der, size_t size, Certificate **ret, char **rete
         if (der_expect(&r, DER_SEQUENCE, &outer) < 0)
                 return error_set(reterr, -EBADMSG, "not a DER certificate");
         if (byte_reader_left(&r) > 0)
-                return error_set(reterr, -EBADMSG, "%zu bytes behind the end of the certificate",
+                return error_set(reterr, -EBADMSG, "%zu bytes after the end of the certificate",
                                 byte_reader_left(&r));
         inside = der_inside(&outer);
         k = x509_read_signed(&inside, &body, &c->signature, reterr);

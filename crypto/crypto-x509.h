@@ -4,7 +4,7 @@
 /* X.509 certificates and revocation lists of the profile that AMD's key hierarchy uses (AMD publication 57230, RFC 5280): version
  * 3, RSASSA-PSS with SHA-384, MGF1-SHA-384 and a salt of 48 bytes, keys RSA or P-384, a serial number that may be 0, and
  * leaves without authority key identifier. Anything else does not parse. There is no path building: a chain has
- * three certificates, and the caller says who has signed whom and which root key it trusts.
+ * three certificates, and the caller says which certificate signed which and which root key it trusts.
  *
  * A parsed Certificate says nothing about authenticity; certificate_verify() with the issuer's key does. */
 
@@ -56,7 +56,7 @@ enum {
         CERTIFICATE_CRL_SIGN = 1 << 6,
 };
 
-/* Reads one certificate that must fill the input (copied). -EBADMSG with a sentence; duplicate extensions are an error. */
+/* Reads one certificate that must fill the input (copied). -EBADMSG with an error message; duplicate extensions are an error. */
 _warn_unused_result_ int certificate_new(const void *der, size_t size, Certificate **ret, char **reterr);
 Certificate *certificate_free(Certificate *c); /* takes NULL; returns NULL */
 DEFINE_TRIVIAL_CLEANUP_FUNC(Certificate *, certificate_free);

@@ -47,7 +47,7 @@ typedef struct FirmwareDescriptor {
 
 void firmware_descriptor_done(FirmwareDescriptor *d);
 
-/* One file: -EBADMSG, -ENOENT, ... with a sentence. */
+/* One file: -EBADMSG, -ENOENT, ... with an error message. */
 _warn_unused_result_ int firmware_descriptor_load(const char *path, FirmwareDescriptor *ret, char **reterr);
 
 /* The directories, most specific first, without repetition; lookup is getenv() or a stand-in. */
@@ -76,6 +76,10 @@ typedef struct FirmwareQuery {
 _warn_unused_result_ int firmware_descriptor_match(
                 const FirmwareDescriptor *d, const FirmwareQuery *q, char **reterr);
 
-/* The first match: borrowed from the list. -ENOENT with a sentence and a remedy. */
+/* The image that tools/fetch-artifacts put into its cache ($CVMSPAWN_CACHE, /var/cache/cvmspawn, $XDG_CACHE_HOME/cvmspawn or
+ * ~/.cache/cvmspawn): for hints, never taken by itself. 0 with an owned path, -ENOENT, -ENOMEM. */
+_warn_unused_result_ int firmware_fetched(char *(*lookup)(const char *name), char **ret);
+
+/* The first match: borrowed from the list. -ENOENT with an error message that says the remedy. */
 _warn_unused_result_ int firmware_choose(const FirmwareList *l, const FirmwareQuery *q,
                 const FirmwareDescriptor **ret, char **reterr);

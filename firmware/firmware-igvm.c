@@ -69,8 +69,8 @@ static int check_sum(const uint8_t *data, size_t fixed, size_t offset, size_t le
         crc = ~crc32_update(crc, data + offset, length);
         if (crc != wanted)
                 return error_set(reterr, -EBADMSG,
-                                "IGVM header has the checksum 0x%08" PRIx32 ", 0x%08" PRIx32
-                                " expected: the file was damaged or edited",
+                                "IGVM header has the checksum 0x%08" PRIx32 ", expected 0x%08" PRIx32
+                                ": the file was damaged or edited",
                                 wanted, crc);
         return 0;
 }
@@ -84,7 +84,7 @@ static int next_header(IgvmFile *f, uint32_t *ret_type, ByteReader *ret_body, ch
                 return 0;
         if (byte_reader_le32(&f->headers, &type) < 0 || byte_reader_le32(&f->headers, &length) < 0 ||
                         byte_reader_sub(&f->headers, length, ret_body) < 0)
-                return error_set(reterr, -EBADMSG, "IGVM variable header %u is cut short", f->index);
+                return error_set(reterr, -EBADMSG, "IGVM variable header %u is truncated", f->index);
         pad = (8 - length % 8) % 8;
         if (byte_reader_skip(&f->headers, MIN(pad, byte_reader_left(&f->headers))) < 0)
                 return -EBADMSG;
@@ -128,7 +128,7 @@ int igvm_open(const uint8_t *data, size_t size, IgvmFile *ret, char **reterr) {
                 return error_set(reterr, -EBADMSG, "not an IGVM file: it does not begin with \"IGVM\"");
         if (byte_reader_le32(&r, &version) < 0 || byte_reader_le32(&r, &offset) < 0 ||
                         byte_reader_le32(&r, &length) < 0 || byte_reader_le32(&r, &total) < 0)
-                return error_set(reterr, -EBADMSG, "IGVM header is cut short");
+                return error_set(reterr, -EBADMSG, "IGVM header is truncated");
         if (version != 1 && version != 2)
                 return error_set(reterr, -EBADMSG,
                                 "IGVM file has the format version %" PRIu32
@@ -137,8 +137,8 @@ int igvm_open(const uint8_t *data, size_t size, IgvmFile *ret, char **reterr) {
         fixed = version == 1 ? FIXED_HEADER_V1 : FIXED_HEADER_V2;
         if (size < fixed || total != size)
                 return error_set(reterr, -EBADMSG,
-                                "IGVM file has %zu bytes, its header says %" PRIu32
-                                ": it was cut short or something was appended",
+                                "IGVM file has %zu bytes, but its header says %" PRIu32
+                                ": it was truncated, or bytes were appended",
                                 size, total);
         if (version == 2 && (le32_read(data + 24) != 0 || le32_read(data + 28) != SEV_PAGE_SIZE))
                 return error_set(reterr, -EBADMSG, "IGVM file is not for x86-64 with pages of 4 KiB");
@@ -201,7 +201,7 @@ static int file_data(const IgvmFile *f, uint32_t offset, uint64_t n, const uint8
                         byte_reader_take(&r, (size_t) n, ret) < 0)
                 return error_set(reterr, -EBADMSG,
                                 "IGVM variable header %u points at 0x%" PRIx32 "+0x%" PRIx64
-                                ", behind the end of the file",
+                                ", after the end of the file",
                                 f->index - 1, offset, n);
         return 0;
 }
@@ -212,7 +212,7 @@ static int count_pages(IgvmFile *f, const IgvmDirective *d, char **reterr) {
                 return error_set(reterr, -EBADMSG, "IGVM file has more than %u pages", IGVM_PAGES_MAX);
         if (d->gpa % SEV_PAGE_SIZE != 0 || d->gpa > UINT64_MAX - d->n_pages * SEV_PAGE_SIZE)
                 return error_set(reterr, -EBADMSG,
-                                "IGVM variable header %u: address 0x%" PRIx64 " is not that of a page",
+                                "IGVM variable header %u: address 0x%" PRIx64 " is not page-aligned",
                                 f->index - 1, d->gpa);
         return 0;
 }
@@ -230,7 +230,7 @@ static int read_pages(IgvmFile *f, ByteReader body, IgvmDirective *d, char **ret
                         type > IGVM_DATA_CPUID_XF)
                 return error_set(reterr, -EBADMSG,
                                 "IGVM variable header %u: page flags 0x%" PRIx32
-                                " or data type %u are not known",
+                                " or data type %u are unknown",
                                 f->index - 1, flags, type);
         d->kind = IGVM_PAGES;
         d->n_pages = flags & FLAG_2MB ? LARGE_PAGES : 1;
@@ -334,7 +334,7 @@ int igvm_next(IgvmFile *f, IgvmDirective *ret, char **reterr) {
                 break;
         case VHT_SUPPORTED_PLATFORM:
                 return error_set(reterr, -EBADMSG,
-                                "IGVM variable header %u names a platform behind other headers",
+                                "IGVM variable header %u names a platform after other headers",
                                 f->index - 1);
         default:
                 /* Initialisation headers and the known rest change nothing that is measured here. */

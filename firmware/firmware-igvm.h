@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* IGVM files (Microsoft's igvm_defs, QEMU backends/igvm.c): a fixed header, a list of variable headers, data behind them. The headers are
+/* IGVM files (Microsoft's igvm_defs, QEMU backends/igvm.c): a fixed header, a list of variable headers, data after them. The headers are
  * walked one by one, in file order, which is the order of measurement. */
 
 #include <stdbool.h>
@@ -70,10 +70,10 @@ typedef struct IgvmFile {
         unsigned index;   /* of the header that was read last */
 } IgvmFile;
 
-/* Checks the fixed header and the checksum, and reads which platforms the file is for. -EBADMSG with a sentence. */
+/* Checks the fixed header and the checksum, and reads which platforms the file is for. -EBADMSG with an error message. */
 _warn_unused_result_ int igvm_open(const uint8_t *data, size_t size, IgvmFile *ret, char **reterr);
-/* The mask of a platform, or -ENOENT with a sentence that names the ones there are. */
+/* The mask of a platform, or -ENOENT with an error message that names the ones there are. */
 _warn_unused_result_ int igvm_platform_mask(
                 const IgvmFile *f, IgvmPlatform platform, uint32_t *ret, char **reterr);
-/* The next header: 1, 0 at the end, or -EBADMSG with a sentence. */
+/* The next header: 1, 0 at the end, or -EBADMSG with an error message. */
 _warn_unused_result_ int igvm_next(IgvmFile *f, IgvmDirective *ret, char **reterr);

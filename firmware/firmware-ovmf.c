@@ -12,16 +12,9 @@
 #include "overflow.h"
 #include "sev-abi.h"
 
-#define RESET_VECTOR_SIZE 32u /* behind the table */
-#define ENTRY_HEADER_SIZE 18u /* u16 length + GUID, behind the entry's data */
-#define METADATA_HEADER   16u /* "ASEV", length, version, count */
-#define METADATA_SECTION  12u /* gpa, size, type */
-#define FV_GUID_OFFSET    16u /* UEFI PI 1.7, EFI_FIRMWARE_VOLUME_HEADER */
-#define FOUR_GIB          (UINT64_C(1) << 32)
-
-#define REMEDY_AMDSEV                                                                                       \
-        "install the AmdSev build of OVMF (Debian: ovmf-amdsev) or name another image with --firmware= or " \
-        "--ovmf"
+#define METADATA_HEADER  16u /* "ASEV", length, version, count */
+#define METADATA_SECTION 12u /* gpa, size, type */
+#define FOUR_GIB         (UINT64_C(1) << 32)
 
 static const struct {
         Guid guid;
@@ -68,40 +61,6 @@ const OvmfSection *ovmf_find_section(const OvmfInfo *info, uint32_t type) {
                 if (s->type == type)
                         return s;
         return NULL;
-}
-
-/* A volume of variables at the start: an image with CODE and VARS in one, or the VARS half alone. */
-static bool starts_with_variables(const uint8_t *image, size_t size) {
-        static const Guid nv_data = GUID_SYSTEM_NV_DATA_FV;
-        ByteReader r = byte_reader(image, size);
-        Guid guid;
-
-        return byte_reader_skip(&r, FV_GUID_OFFSET) >= 0 &&
-                        byte_reader_copy(&r, guid.bytes, sizeof(guid.bytes)) >= 0 &&
-                        guid_equal(&guid, &nv_data);
-}
-
-/* The footer's length field: 0, or -ENOENT where there is no footer. */
-static int read_footer(const uint8_t *image, size_t size, uint16_t *ret) {
-        static const Guid footer = GUID_OVMF_TABLE_FOOTER;
-        ByteReader r = byte_reader(image, size);
-        uint16_t length;
-        Guid guid;
-
-        if (size < RESET_VECTOR_SIZE + ENTRY_HEADER_SIZE ||
-                        byte_reader_seek(&r, size - RESET_VECTOR_SIZE - ENTRY_HEADER_SIZE) < 0 ||
-                        byte_reader_le16(&r, &length) < 0 ||
-                        byte_reader_copy(&r, guid.bytes, sizeof(guid.bytes)) < 0 ||
-                        !guid_equal(&guid, &footer))
-                return -ENOENT;
-        *ret = length;
-        return 0;
-}
-
-bool ovmf_has_table(const uint8_t *image, size_t size) {
-        uint16_t length;
-
-        return read_footer(image, size, &length) >= 0;
 }
 
 static int read_area(ByteReader *data, const char *name, OvmfArea *ret, char **reterr) {
@@ -158,7 +117,7 @@ static int read_known_entry(const Guid *guid, ByteReader data, OvmfInfo *info, c
                 return error_set(reterr, -EBADMSG,
                                 "SEV metadata begin 0x%" PRIx32
                                 " bytes before the end of an image of 0x%" PRIx64
-                                " bytes: the image is cut short or not a firmware; take the unmodified file",
+                                " bytes: the image is truncated or not a firmware; use the unmodified file",
                                 number, info->size);
         info->has_metadata = true;
         info->metadata_offset = (uint32_t) (info->size - number);
@@ -185,16 +144,14 @@ static int read_entry(const uint8_t *image, size_t start, size_t *end, OvmfInfo 
         guid_format(&entry.guid, text);
         if (length < ENTRY_HEADER_SIZE || length > *end - start)
                 return error_set(reterr, -EBADMSG,
-                                "firmware table entry %s at offset 0x%zx has the length %u, between %u and "
-                                "%zu expected",
+                                "firmware table entry %s at offset 0x%zx has the length %u, between %u and %zu expected",
                                 text, *end - ENTRY_HEADER_SIZE, length, ENTRY_HEADER_SIZE, *end - start);
         if (info->n_entries >= OVMF_ENTRIES_MAX)
                 return error_set(reterr, -EBADMSG, "firmware table has more than %u entries",
                                 OVMF_ENTRIES_MAX);
         if (seen_before(info, &entry.guid))
                 return error_set(reterr, -EBADMSG,
-                                "firmware table has the entry %s twice: readers would disagree which one "
-                                "counts",
+                                "firmware table has a duplicate entry %s: readers would disagree about which one is valid",
                                 text);
         entry.size = length - ENTRY_HEADER_SIZE;
         entry.offset = (uint32_t) (*end - length);
@@ -223,8 +180,7 @@ static int read_table(const uint8_t *image, size_t size, uint16_t length, OvmfIn
         }
         if (end != start)
                 return error_set(reterr, -EBADMSG,
-                                "firmware table has %zu stray bytes at offset 0x%zx: its length field is "
-                                "wrong",
+                                "firmware table has %zu stray bytes at offset 0x%zx: its length field is wrong",
                                 end - start, start);
         return 0;
 }
@@ -253,8 +209,7 @@ static int check_section(const OvmfInfo *info, const OvmfSection *s, char **rete
         if (s->size > OVMF_SECTION_SIZE_MAX || end > FOUR_GIB - MIN(info->size, FOUR_GIB))
                 return error_set(reterr, -EBADMSG,
                                 "SEV metadata section %zu (%s, 0x%" PRIx32 "+0x%" PRIx32
-                                ") is out of range: it must lie below the firmware and be at most %u MiB "
-                                "large",
+                                ") is out of range: it must be below the firmware and be at most %u MiB large",
                                 i, name, s->gpa, s->size, OVMF_SECTION_SIZE_MAX >> 20);
         FOREACH_ARRAY(o, info->sections, info->n_sections)
                 if (s->gpa < (uint64_t) o->gpa + o->size && o->gpa < end)
@@ -286,7 +241,7 @@ static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char
         if (byte_reader_seek(&r, info->metadata_offset) < 0 || byte_reader_copy(&r, magic, 4) < 0 ||
                         byte_reader_le32(&r, &length) < 0 || byte_reader_le32(&r, &version) < 0 ||
                         byte_reader_le32(&r, &count) < 0)
-                return error_set(reterr, -EBADMSG, "SEV metadata are cut short at offset 0x%" PRIx32,
+                return error_set(reterr, -EBADMSG, "SEV metadata are truncated at offset 0x%" PRIx32,
                                 info->metadata_offset);
         if (memcmp(magic, "ASEV", 4) != 0)
                 return error_set(reterr, -EBADMSG,
@@ -312,7 +267,7 @@ static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char
 
                 if (byte_reader_le32(&r, &s.gpa) < 0 || byte_reader_le32(&r, &s.size) < 0 ||
                                 byte_reader_le32(&r, &s.type) < 0)
-                        return error_set(reterr, -EBADMSG, "SEV metadata are cut short in section %" PRIu32,
+                        return error_set(reterr, -EBADMSG, "SEV metadata are truncated in section %" PRIu32,
                                         i);
                 k = ovmf_add_section(info, &s, reterr);
                 if (k < 0)
@@ -321,26 +276,13 @@ static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char
         return 0;
 }
 
-static int no_table(const uint8_t *image, size_t size, char **reterr) {
-        if (size == 0)
-                return error_set(reterr, -EBADMSG, "the firmware file is empty");
-        if (starts_with_variables(image, size))
-                return error_set(reterr, -EBADMSG,
-                                "this is the variable store (VARS) of a split firmware, not its code: give "
-                                "the "
-                                "whole image; for SEV " REMEDY_AMDSEV);
-        return error_set(reterr, -EBADMSG,
-                        "no OVMF table at the end of the file: this is not an OVMF image (or a very old "
-                        "one); " REMEDY_AMDSEV);
-}
-
 int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) {
         OvmfInfo info = { .size = size };
         uint16_t length;
         int r;
 
-        if (read_footer(image, size, &length) < 0)
-                return no_table(image, size, reterr);
+        if (ovmf_footer(image, size, &length) < 0)
+                return ovmf_explain_other(image, size, reterr);
         if (size >= FOUR_GIB)
                 return error_set(reterr, -EBADMSG, "the firmware file is larger than 4 GiB");
         r = read_table(image, size, length, &info, reterr);
@@ -351,7 +293,7 @@ int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) 
                 if (r < 0)
                         return r;
         }
-        info.code_half = !starts_with_variables(image, size);
+        info.code_half = !ovmf_starts_with_variables(image, size);
         *ret = info;
         return 0;
 }
@@ -359,16 +301,13 @@ int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) 
 int ovmf_require(const OvmfInfo *info, unsigned needs, char **reterr) {
         if ((needs & OVMF_NEED_METADATA) && !info->has_metadata)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the firmware has no SEV metadata: it was not built for "
-                                "SEV-SNP; " REMEDY_AMDSEV);
+                                "the firmware has no SEV metadata: it was not built for SEV-SNP; " REMEDY_AMDSEV);
         if ((needs & OVMF_NEED_RESET) && !info->has_reset)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the firmware has no SEV-ES reset block: it was not built for "
-                                "SEV-ES; " REMEDY_AMDSEV);
+                                "the firmware has no SEV-ES reset block: it was not built for SEV-ES; " REMEDY_AMDSEV);
         if ((needs & OVMF_NEED_HASH_TABLE) && (!info->hash_table.present || info->hash_table.base == 0))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "a kernel was given, but the firmware has no place for kernel hashes: this "
-                                "is a plain OVMF build; " REMEDY_AMDSEV);
+                                "a kernel was given, but the firmware has no place for kernel hashes: this is a plain OVMF build; " REMEDY_AMDSEV);
         if ((needs & OVMF_NEED_HASH_TABLE) && info->hash_table.size < SEV_HASH_TABLE_SIZE)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "the firmware's area for kernel hashes has %" PRIu32
@@ -376,7 +315,6 @@ int ovmf_require(const OvmfInfo *info, unsigned needs, char **reterr) {
                                 info->hash_table.size, SEV_HASH_TABLE_SIZE);
         if ((needs & OVMF_NEED_HASH_PAGE) && !ovmf_find_section(info, OVMF_SECTION_KERNEL_HASHES))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "a kernel was given, but the firmware's SEV metadata have no "
-                                "SNP_KERNEL_HASHES section; " REMEDY_AMDSEV);
+                                "a kernel was given, but the firmware's SEV metadata have no SNP_KERNEL_HASHES section; " REMEDY_AMDSEV);
         return 0;
 }

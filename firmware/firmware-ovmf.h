@@ -16,6 +16,8 @@
 #include <stdint.h>
 
 #include "encode.h"
+#include "ovmf-need.h"
+#include "sev-firmware.h"
 
 /* Real tables hold five to eight entries and seven sections; an image that exceeds this is not one. */
 #define OVMF_ENTRIES_MAX  64u
@@ -67,21 +69,14 @@ typedef struct OvmfInfo {
 const char *ovmf_section_type_to_string(uint32_t type); /* "SNP_SEC_MEM" ..., NULL: unknown */
 const char *ovmf_guid_to_string(const Guid *guid);      /* a name, NULL: unknown */
 
-/* Reads the image's table. -EBADMSG with a sentence that names what is wrong, where, and what to do. An image without
- * a table is refused, too: it cannot be told from a file that is no firmware. */
+/* Reads the image's table. -EBADMSG with an error message that names what is wrong, where, and what to do. An image without
+ * a table is refused, too: it looks the same as a file that is not firmware. */
 _warn_unused_result_ int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr);
 
 /* True if the image carries a GUID table at all; nothing else is checked. */
 bool ovmf_has_table(const uint8_t *image, size_t size);
 
-typedef enum OvmfNeed {
-        OVMF_NEED_RESET = 1 << 0,      /* SEV-ES, SEV-SNP: start address of application processors */
-        OVMF_NEED_HASH_TABLE = 1 << 1, /* kernel hashes: a place for the table */
-        OVMF_NEED_METADATA = 1 << 2,   /* SEV-SNP: sections */
-        OVMF_NEED_HASH_PAGE = 1 << 3,  /* SEV-SNP with kernel hashes: a section for the table */
-} OvmfNeed;
-
-/* Checks that the image has what a launch needs: 0, or -EOPNOTSUPP with a sentence and a remedy. */
+/* Checks that the image has what a launch needs: 0, or -EOPNOTSUPP with an error message and a remedy. */
 _warn_unused_result_ int ovmf_require(const OvmfInfo *info, unsigned needs, char **reterr);
 
 /* Adds a section to the list: checked as ovmf_parse() does it. */
@@ -89,3 +84,16 @@ _warn_unused_result_ int ovmf_add_section(OvmfInfo *info, const OvmfSection *s, 
 
 /* The first section of a type, or NULL. */
 const OvmfSection *ovmf_find_section(const OvmfInfo *info, uint32_t type);
+
+#define REMEDY_AMDSEV "use " AMDSEV_SOURCE ", or name another image with --firmware= or --ovmf"
+
+/* Where the table is: its footer lies in front of the reset vector. */
+#define RESET_VECTOR_SIZE 32u /* after the table */
+#define ENTRY_HEADER_SIZE 18u /* u16 length + GUID, after the entry's data */
+
+/* The length of the table, with its footer: 0, or -ENOENT where there is no footer. */
+_warn_unused_result_ int ovmf_footer(const uint8_t *image, size_t size, uint16_t *ret);
+/* An image with CODE and VARS in one, or the VARS half alone. */
+bool ovmf_starts_with_variables(const uint8_t *image, size_t size);
+/* Why a file without a table is not an image that QEMU starts: -EBADMSG, with an error message. */
+_warn_unused_result_ int ovmf_explain_other(const uint8_t *image, size_t size, char **reterr);

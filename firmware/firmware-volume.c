@@ -90,7 +90,7 @@ typedef struct Section {
         ByteReader content;
 } Section;
 
-/* The next section; the cursor moves behind it and its padding. */
+/* The next section; the cursor moves after it and its padding. */
 static int next_section(Search *s, ByteReader *r, Section *ret) {
         size_t start = r->pos, header = 4;
         const uint8_t *p;
@@ -100,12 +100,12 @@ static int next_section(Search *s, ByteReader *r, Section *ret) {
         if (k < 0)
                 return k;
         if (byte_reader_take(r, 4, &p) < 0)
-                return bad(s, "a section of a firmware file is cut off");
+                return bad(s, "a section of a firmware file is truncated");
         size = le32_read(p) & 0xffffffu;
         if (size == SECTION_LARGE_SIZE) {
                 header = 8;
                 if (byte_reader_le32(r, &size) < 0)
-                        return bad(s, "a section of a firmware file is cut off");
+                        return bad(s, "a section of a firmware file is truncated");
         }
         if (size < header || byte_reader_sub(r, size - header, &ret->content) < 0)
                 return bad(s,
@@ -142,7 +142,7 @@ static int search_guided(Search *s, const Section *section) {
 
         if (byte_reader_copy(&r, kind.bytes, 16) < 0 || byte_reader_le16(&r, &offset) < 0 ||
                         byte_reader_le16(&r, &attributes) < 0)
-                return bad(s, "a GUID-defined section of a firmware file is cut off");
+                return bad(s, "a GUID-defined section of a firmware file is truncated");
         /* Further fields of a kind that is not known lie in front of the data; LZMA has none. */
         if (offset != 24)
                 attributes |= GUIDED_NEEDS_PROGRAM;
@@ -198,7 +198,7 @@ static int take_file(Search *s, ByteReader r) {
         bool program = false;
 
         if (s->found)
-                return bad(s, "the firmware has two files of the GUID that is looked for");
+                return bad(s, "the firmware has two files with the requested GUID");
         s->found = true;
         s->file = FIRMWARE_FILE_EMPTY;
         while (byte_reader_left(&r) > 0) {
@@ -229,7 +229,7 @@ static bool file_checksum_ok(const uint8_t *p, size_t n) {
         return sum == 0;
 }
 
-/* The file at the cursor, which moves behind it and its padding. */
+/* The file at the cursor, which moves after it and its padding. */
 static int search_file(Search *s, ByteReader *r, uint8_t erased) {
         const uint8_t *p;
         size_t start = r->pos, header = FILE_HEADER_SIZE;
@@ -240,12 +240,12 @@ static int search_file(Search *s, ByteReader *r, uint8_t erased) {
         if (k < 0)
                 return k;
         if (byte_reader_take(r, FILE_HEADER_SIZE, &p) < 0)
-                return bad(s, "a firmware file is cut off at %zu", start);
+                return bad(s, "the firmware file at offset %zu is truncated", start);
         size = le32_read(p + 20) & 0xffffffu;
         if (p[19] & FILE_LARGE) {
                 header = FILE_HEADER_LARGE_SIZE;
                 if (byte_reader_le64(r, &size) < 0)
-                        return bad(s, "a firmware file is cut off at %zu", start);
+                        return bad(s, "the firmware file at offset %zu is truncated", start);
         }
         if ((p[23] ^ erased) != FILE_STATE_VALID || !file_checksum_ok(p, header))
                 return bad(s, "a firmware file at %zu has a wrong state or checksum", start);
@@ -283,7 +283,7 @@ typedef struct Volume {
         uint8_t erased;
 } Volume;
 
-/* The extended header, where there is one: a name, u32 size and more; files begin behind it. */
+/* The extended header, where there is one: a name, u32 size and more; files begin after it. */
 static int find_files(Search *s, const uint8_t *p, size_t header, Volume *v) {
         ByteReader r = byte_reader(p, v->size);
         uint16_t extended = le16_read(p + 52);

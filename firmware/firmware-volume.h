@@ -27,12 +27,12 @@ typedef enum FirmwareFile {
         FIRMWARE_FILE_ABSENT, /* there is no file of that GUID */
         FIRMWARE_FILE_HIDDEN, /* none was seen, but a section could not be looked into */
         FIRMWARE_FILE_EMPTY,  /* it has no program, or one of zero bytes */
-        FIRMWARE_FILE_OTHER,  /* its program is no PE image */
+        FIRMWARE_FILE_OTHER,  /* its program is not a PE image */
         FIRMWARE_FILE_PE,
         _FIRMWARE_FILE_MAX,
 } FirmwareFile;
 
-/* Decompresses a section's content into at most FIRMWARE_VOLUME_SIZE_MAX bytes, which the caller frees. -errno with a sentence. */
+/* Decompresses a section's content into at most FIRMWARE_VOLUME_SIZE_MAX bytes, which the caller frees. -errno with an error message. */
 typedef int (*firmware_unpack_t)(const uint8_t *data, size_t n, uint8_t **ret, size_t *ret_size,
                 void *userdata, char **reterr);
 

@@ -93,7 +93,7 @@ static void check_msr(const char *root, GuestFindings *f) {
                                 r == -ENOENT ? "modprobe msr, and run as root"
                                                 : r == -EACCES || r == -EPERM
                                                 ? "run as root"
-                                                : "this processor has no such register: no SEV guest");
+                                                : "this processor has no such register: this is not a SEV guest");
                 return;
         }
         for (size_t i = 0; i < ELEMENTSOF(msr_bits); i++) {
@@ -105,8 +105,7 @@ static void check_msr(const char *root, GuestFindings *f) {
                                                            : GUEST_STATE_MISSING,
                                 optional,
                                 optional ? NULL
-                                         : "this guest was not launched with it: see --coco= of the "
-                                           "launcher");
+                                         : "this guest was not launched with it: see --coco= of the launcher");
         }
 }
 
@@ -123,7 +122,7 @@ void guest_check(const char *root, GuestFindings *ret) {
         add(&f, "configfs", exists(root, "/sys/kernel/config/tsm") ? GUEST_STATE_OK : GUEST_STATE_OFF, true,
                         "mount -t configfs none /sys/kernel/config, then modprobe tsm and sev-guest");
         add(&f, "TSM report tree", tree ? GUEST_STATE_OK : GUEST_STATE_OFF, true,
-                        "a kernel from 6.7 on, modprobe sev-guest");
+                        "use Linux 6.7 or later, modprobe sev-guest");
         add(&f, "Injected secrets",
                         exists(root, "/sys/kernel/security/secrets/coco") ? GUEST_STATE_OK : GUEST_STATE_OFF,
                         true, "SEV and SEV-ES only: modprobe efi_secret (CONFIG_EFI_SECRET)");

@@ -31,12 +31,11 @@ void guest_report_done(GuestReport *r) {
 int guest_report_check(const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr) {
         if (r->report_size != GUEST_REPORT_SIZE)
                 return error_set(reterr, -EBADMSG,
-                                "what came as a report has %zu bytes, an SNP report has %u: nothing is kept "
-                                "of it",
+                                "the received report has %zu bytes, but an SNP report has %u: it was discarded",
                                 r->report_size, GUEST_REPORT_SIZE);
         if (memcmp(r->report + SNP_REPORT_DATA, data, GUEST_REPORT_DATA) != 0)
                 return error_set(reterr, -EBADMSG,
-                                "the report carries other data than was asked for: nothing is kept of it");
+                                "the report data differs from the requested data: the report was discarded");
         return 0;
 }
 
@@ -45,8 +44,7 @@ static int open_device(const char *device, char **reterr) {
 
         if (fd == -ENOENT)
                 return error_set(reterr, fd,
-                                "'%s' is not there: not an SNP guest, or its driver is not loaded (modprobe "
-                                "sev-guest)",
+                                "'%s' does not exist: this is not an SNP guest, or the driver is not loaded (modprobe sev-guest)",
                                 device);
         if (fd < 0)
                 return error_set(reterr, fd, "cannot open '%s': %s%s", device, strerror(-fd),
@@ -58,9 +56,7 @@ static int open_device(const char *device, char **reterr) {
 static const char *explain_status(uint32_t status) {
         switch (status) {
         case STATUS_INVALID_PARAM:
-                return "the firmware refuses the parameters: a VMPL that this guest may not speak for, an "
-                       "SVN or "
-                       "TCB above its own, or fields it does not know";
+                return "the firmware refused the parameters: a VMPL that this guest may not use, an SVN or TCB above its own, or unknown fields";
         case STATUS_INVALID_KEY:
                 return "the firmware has no such key";
         default:
@@ -73,9 +69,8 @@ static const char *explain(const SevGuestRequest *q, int r) {
         if (q->vmm_error == SEV_GUEST_VMM_BUSY)
                 return "the host limits the rate of requests: try again later";
         if (r == -ENOTTY)
-                return "the kernel lost its channel to the firmware (VMPCK), or knows no such request: see "
-                       "dmesg; "
-                       "a lost channel comes back with a reboot only";
+                return "the kernel lost its channel to the firmware (VMPCK), or does not support this request: see dmesg; "
+                       "only a reboot of the guest restores a lost channel";
         if (q->firmware_error == STATUS_INVALID_PARAM || q->firmware_error == STATUS_INVALID_KEY)
                 return explain_status(q->firmware_error);
         return "see dmesg";
@@ -106,7 +101,7 @@ static int take_report(const uint8_t response[static SEV_GUEST_RESPONSE_SIZE], G
                                 "the firmware answered the report request with status 0x%x: %s", *ret_status,
                                 explain_status(*ret_status));
         if (size == 0 || byte_reader_take(&r, size, &p) < 0)
-                return error_set(reterr, -EBADMSG, "the firmware's answer says that the report has %u bytes",
+                return error_set(reterr, -EBADMSG, "the firmware's answer declares a report of %u bytes",
                                 size);
         ret->report = malloc(size);
         if (!ret->report)
@@ -128,16 +123,15 @@ static int ask_extended(int fd, SevGuestExtendedRequest *body, SevGuestRequest *
                         return r == 0 ? 0 : 1; /* an older kernel */
                 if (r == -EINVAL && body->certs_size > 0) {
                         (void) snprintf(report->note, sizeof(report->note),
-                                        "the host has %u bytes of certificates, more than this kernel takes",
+                                        "the host has %u bytes of certificates, which is more than this kernel accepts",
                                         body->certs_size);
                         return 1;
                 }
                 if (q->vmm_error != SEV_GUEST_VMM_INVALID_LEN)
-                        return fail(q, r, "asking for an extended report", reterr);
+                        return fail(q, r, "requesting an extended report", reterr);
                 if (!align_u64(body->certs_size, 4096, &size) || size == 0 || size > GUEST_CERTS_MAX) {
                         (void) snprintf(report->note, sizeof(report->note),
-                                        "the host wants room for %u bytes of certificates, which is out of "
-                                        "all measure",
+                                        "the host declares %u bytes of certificates, which is too much",
                                         body->certs_size);
                         return 1;
                 }
@@ -150,7 +144,7 @@ static int ask_extended(int fd, SevGuestExtendedRequest *body, SevGuestRequest *
                 body->certs_size = (uint32_t) size;
         }
         (void) snprintf(report->note, sizeof(report->note),
-                        "the host wants more room for its certificates each time it is asked");
+                        "the host declares more certificates with each request");
         return 1;
 }
 
@@ -178,7 +172,7 @@ static int ask(int fd, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vm
                 drop_certs(&report);
                 r = call(fd, SEV_GUEST_GET_REPORT, &q);
                 if (r < 0)
-                        r = fail(&q, r, "asking for a report", reterr);
+                        r = fail(&q, r, "requesting a report", reterr);
         }
         if (r == 0)
                 r = take_report(response, &report, ret_status, reterr);

@@ -33,7 +33,7 @@ void guest_report_done(GuestReport *r);
 _warn_unused_result_ int guest_report_check(
                 const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr);
 
-/* -ENOENT with a sentence if the interface is not there, -ENXIO if nothing answers behind it; vmpl: 0 to 3 or GUEST_VMPL_ANY. */
+/* -ENOENT with an error message if the interface is not there, -ENXIO if nothing answers behind it; vmpl: 0 to 3 or GUEST_VMPL_ANY. */
 _warn_unused_result_ int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT_DATA],
                 uint32_t vmpl, GuestReport *ret, char **reterr);
 _warn_unused_result_ int guest_report_by_device(const char *device,

@@ -90,7 +90,7 @@ static int read_items(const GuestDrop *d, const Json *secrets, Items *ret, char 
         size_t n = js_is_array(list) ? js_length(list) : 0;
 
         if (n == 0 || n > SECRETS_MAX)
-                return error_set(reterr, -EBADMSG, "the service sent no list of 1 to %u secrets",
+                return error_set(reterr, -EBADMSG, "the service did not send a list of 1 to %u secrets",
                                 SECRETS_MAX);
         ret->list = calloc(n, sizeof(Item));
         if (!ret->list)
@@ -99,11 +99,11 @@ static int read_items(const GuestDrop *d, const Json *secrets, Items *ret, char 
                 int r = read_item(d, js_at(list, i), ret->list + ret->n++);
 
                 if (r < 0)
-                        return r == -ENOMEM ? r
-                                            : error_set(reterr, -EBADMSG,
-                                                              "secret %zu is none that this guest knows "
-                                                              "what to do with",
-                                                              i);
+                        return r == -ENOMEM
+                                        ? r
+                                        : error_set(reterr, -EBADMSG,
+                                                          "secret %zu has a type or name that this guest does not support",
+                                                          i);
         }
         return 0;
 }

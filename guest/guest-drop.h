@@ -20,5 +20,5 @@ typedef struct GuestDrop {
 
 /* {"secrets": [...]} as a registration has them: {"type": "credential", "name", "data"}, {"type": "luks-passphrase", "passphrase",
  * "name"} (root without one), {"guid", "data"} (the credential cvmspawn.secret.GUID). All are understood before the first is
- * written. -EBADMSG with a sentence. */
+ * written. -EBADMSG with an error message. */
 _warn_unused_result_ int guest_drop(GuestDrop *d, const Json *secrets, char **reterr);

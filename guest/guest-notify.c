@@ -20,7 +20,7 @@ int guest_notify(const char *root, char *const *lines, char **reterr) {
 
         STRV_FOREACH(line, lines) {
                 if (!strchr(*line, '=') || strchr(*line, '\n'))
-                        return error_set(reterr, -EINVAL, "'%s' is no NAME=VALUE", *line);
+                        return error_set(reterr, -EINVAL, "'%s' is not of the form NAME=VALUE", *line);
                 text_putf(&t, "%s\n", *line);
         }
         r = text_finish(&t, &s);
@@ -29,15 +29,13 @@ int guest_notify(const char *root, char *const *lines, char **reterr) {
         if (r == -ENOENT)
                 return error_set(reterr, r,
                                 "there is no virtio port " GUEST_NOTIFY_PORT
-                                ": the launcher gives one with --linux=, and the kernel "
-                                "needs virtio_console");
+                                ": the launcher adds one with --linux=, and the kernel needs virtio_console");
         if (r < 0)
                 return r;
         fd = fd_open(path, O_WRONLY | O_NOCTTY, 0);
         if (fd == -EBUSY)
                 return error_set(reterr, fd,
-                                "'%s' is in use: under --run= the launcher's own unit speaks there, and says READY=1 "
-                                "and EXIT_STATUS= for its command",
+                                "'%s' is in use: with --run= the launcher's unit uses it, and reports READY=1 and EXIT_STATUS= for its command",
                                 path);
         r = fd < 0 ? fd : fd_write_all(fd, s, strlen(s));
         return r < 0 ? error_set(reterr, r, "cannot write to '%s': %s", path, strerror(-r)) : 0;

@@ -7,5 +7,5 @@
 
 #define GUEST_NOTIFY_PORT "io.cvmspawn.notify"
 
-/* root: prefix of /sys and /dev. -ENOENT with a sentence if the launcher gave no such port. */
+/* root: prefix of /sys and /dev. -ENOENT with an error message if the launcher gave no such port. */
 _warn_unused_result_ int guest_notify(const char *root, char *const *lines, char **reterr);

@@ -7,7 +7,7 @@
  *      > launch|validate ID LENGTH NEWLINE, LENGTH bytes, NEWLINE
  *      < ID STATUS RETRY LENGTH NEWLINE, LENGTH bytes, NEWLINE
  *
- * ID is a number of the guest's; what bears another one, or is no such line, was meant for somebody before us and is passed over. */
+ * ID is a number of the guest's; lines with a different ID, and other lines, answer an earlier program and are skipped. */
 
 #include <stddef.h>
 #include <stdint.h>

@@ -19,10 +19,8 @@ static int missing_tree(const char *tree, int r, char **reterr) {
         if (r != -ENOENT)
                 return error_set(reterr, r, "cannot read '%s': %s", tree, strerror(-r));
         return error_set(reterr, r,
-                        "'%s' is not there: securityfs is not mounted, the module efi_secret is not loaded "
-                        "or not part of "
-                        "this kernel (CONFIG_EFI_SECRET), or nothing was injected; an SNP guest gets no "
-                        "secrets this way",
+                        "'%s' does not exist: securityfs is not mounted, the module efi_secret is not loaded or not part of this kernel (CONFIG_EFI_SECRET), "
+                        "or no secret was injected; an SNP guest gets no secrets this way",
                         tree);
 }
 
@@ -54,9 +52,17 @@ static int open_tree(const char *tree, const char *guid, char **reterr) {
         int fd;
 
         if (guid_parse(guid, &parsed) < 0)
-                return error_set(reterr, -EINVAL, "'%s' is no GUID", guid);
+                return error_set(reterr, -EINVAL, "'%s' is not a GUID", guid);
         fd = fd_open(tree, O_RDONLY | O_DIRECTORY, 0);
         return fd < 0 ? missing_tree(tree, fd, reterr) : fd;
+}
+
+static int secret_failed(const char *tree, const char *guid, int r, char **reterr) {
+        return r == -ENOENT ? error_set(reterr, r,
+                                              "secret %s is not in '%s'; 'secret list' shows those that are",
+                                              guid, tree)
+                            : error_set(reterr, r, "cannot use the secret %s in '%s': %s", guid, tree,
+                                              strerror(-r));
 }
 
 int guest_secret_read(const char *tree, const char *guid, SecretBuf *ret, char **reterr) {
@@ -67,7 +73,7 @@ int guest_secret_read(const char *tree, const char *guid, SecretBuf *ret, char *
                 return dir;
         fd = openat(dir, guid, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
         r = fd < 0 ? -errno : secret_buf_read_fd(ret, fd, GUEST_SECRET_MAX);
-        return r < 0 ? error_set(reterr, r, "secret %s: %s", guid, strerror(-r)) : 0;
+        return r < 0 ? secret_failed(tree, guid, r, reterr) : 0;
 }
 
 int guest_secret_wipe(const char *tree, const char *guid, char **reterr) {
@@ -76,6 +82,6 @@ int guest_secret_wipe(const char *tree, const char *guid, char **reterr) {
         if (dir < 0)
                 return dir;
         if (unlinkat(dir, guid, 0) < 0)
-                return error_set(reterr, -errno, "secret %s: %s", guid, strerror(errno));
+                return secret_failed(tree, guid, -errno, reterr);
         return 0;
 }

@@ -12,7 +12,7 @@
 #define GUEST_SECRETS    "/sys/kernel/security/secrets/coco"
 #define GUEST_SECRET_MAX (64u * 1024u) /* the whole area has a few KiB */
 
-/* The GUIDs that are there: owned strv, sorted. -ENOENT with a sentence and remedy if the tree is not there. */
+/* The GUIDs that are there: owned strv, sorted. -ENOENT with an error message and remedy if the directory does not exist. */
 _warn_unused_result_ int guest_secret_list(const char *tree, char ***ret, char **reterr);
 _warn_unused_result_ int guest_secret_read(
                 const char *tree, const char *guid, SecretBuf *ret, char **reterr);

@@ -40,7 +40,7 @@ static int read_number(int dir, const char *name, uint64_t *ret, char **reterr) 
                 return r;
         s[strcspn(s, "\n")] = 0;
         r = parse_u64(s, ret);
-        return r < 0 ? error_set(reterr, r, "TSM attribute '%s': '%s' is no number", name, s) : 0;
+        return r < 0 ? error_set(reterr, r, "TSM attribute '%s': '%s' is not a number", name, s) : 0;
 }
 
 /* privlevel is refused below the kernel's own level, which privlevel_floor tells; left alone it is 0. *writes counts. */
@@ -53,8 +53,8 @@ static int set_level(int dir, uint32_t vmpl, uint64_t *writes, char **reterr) {
                 floor = 0;
         if (vmpl != GUEST_VMPL_ANY && vmpl < floor)
                 return error_set(reterr, -EINVAL,
-                                "VMPL %u: this guest runs at VMPL %u and cannot speak for a lower number",
-                                vmpl, (unsigned) floor);
+                                "VMPL %u: this guest runs at VMPL %u and cannot use a lower number", vmpl,
+                                (unsigned) floor);
         if (vmpl == GUEST_VMPL_ANY && floor == 0)
                 return 0;
         n = snprintf(number, sizeof(number), "%" PRIu64, vmpl == GUEST_VMPL_ANY ? floor : vmpl);
@@ -68,14 +68,11 @@ static const char *explain(int r) {
         case -ETIMEDOUT:
                 return "the host limits the rate of requests: try again later";
         case -ENOTTY:
-                return "the kernel lost its channel to the firmware (VMPCK): see dmesg; it comes back with "
-                       "a reboot only";
+                return "the kernel lost its channel to the firmware (VMPCK): see dmesg; only a reboot of the guest restores it";
         case -ENXIO:
-                return "the firmware refused the request, or its driver has gone: --interface=ioctl tells "
-                       "its status";
+                return "the firmware refused the request, or its driver was removed: --interface=ioctl reports its status";
         case -EIO:
-                return "the firmware or the host refused: --interface=ioctl tells their errors, and so does "
-                       "dmesg";
+                return "the firmware or the host refused: --interface=ioctl reports their errors, and so does dmesg";
         default:
                 return NULL;
         }
@@ -112,8 +109,7 @@ static int check_provider(int dir, char ret[static 32], char **reterr) {
         provider[strcspn(provider, "\n")] = 0;
         if (!streq(provider, "sev_guest"))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the kernel's reports come from '%s' here, not from sev_guest: this is no "
-                                "SEV-SNP guest",
+                                "the kernel's reports come from '%s' here, not from sev_guest: this is not an SEV-SNP guest",
                                 provider);
         (void) snprintf(ret, 32, "tsm: %s", provider);
         return 0;
@@ -170,19 +166,16 @@ static int make_entry(const char *tree, char ret[static 4096], char **reterr) {
                         continue;
                 if (r == -ENOENT)
                         return error_set(reterr, r,
-                                        "'%s' is not there: configfs is not mounted, or the kernel has no "
-                                        "TSM reports",
+                                        "'%s' does not exist: configfs is not mounted, or the kernel does not support TSM reports",
                                         tree);
                 if (r == -ENXIO)
                         return error_set(reterr, r,
-                                        "nothing answers behind '%s': no driver gives reports (modprobe "
-                                        "sev-guest)",
-                                        tree);
+                                        "no driver provides reports in '%s' (modprobe sev-guest)", tree);
                 return error_set(reterr, r, "cannot make an entry in '%s': %s%s", tree, strerror(-r),
                                 r == -EACCES || r == -EPERM ? ": run as root" : "");
         }
-        return error_set(
-                        reterr, -EEXIST, "'%s' is full of entries of our names: remove them by rmdir", tree);
+        return error_set(reterr, -EEXIST, "'%s' has too many entries of cvmspawn: remove them with rmdir",
+                        tree);
 }
 
 int guest_report_by_tsm(const char *tree, const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl,

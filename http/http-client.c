@@ -9,11 +9,18 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "encode.h"
 #include "error.h"
+#include "fd.h"
+#include "strutil.h"
 
 #define CONNECT_TIMEOUT_SECONDS 10L
 /* The option before 7.85, which newer headers call deprecated; older libraries know nothing else. */
 #define PROTOCOLS_NUMBER ((CURLoption) (CURLOPTTYPE_LONG + 181))
+#define CA_FILE_MAX      (1024u * 1024) /* a system's whole trust store has 250 KiB */
+#define DER_SEQUENCE     0x30
+#define DER_LONG         0x80 /* no certificate has less than 128 bytes */
+#define PEM_LINE         64u
 #define USER_AGENT       "cvmspawn/" CVMSPAWN_VERSION
 
 /* The OpenSSL flavour first: it shares libcrypto with the rest. */
@@ -31,7 +38,7 @@ struct HttpClient {
         const char *(*easy_strerror)(CURLcode);
 };
 
-/* What one transfer writes into. */
+/* Where one transfer is written to. */
 typedef struct Transfer {
         uint8_t *body;
         size_t size, max;
@@ -70,13 +77,11 @@ static int load_symbols(HttpClient *c, char **reterr) {
                 c->library = dlopen(libraries[i], RTLD_NOW | RTLD_LOCAL);
         if (!c->library)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "libcurl is not installed, and without it there is no network access; "
-                                "install libcurl4, "
-                                "or give the files and --offline");
+                                "network access requires libcurl; install libcurl4, or pass the files and --offline");
         FOREACH_ARRAY(s, symbols, ELEMENTSOF(symbols)) {
                 *s->function = dlsym(c->library, s->name);
                 if (!*s->function)
-                        return error_set(reterr, -EOPNOTSUPP, "this libcurl has no %s", s->name);
+                        return error_set(reterr, -EOPNOTSUPP, "this libcurl does not provide %s", s->name);
         }
         return 0;
 }
@@ -136,11 +141,37 @@ static bool set_basics(HttpClient *c, const HttpRequest *q, Transfer *t) {
                         c->easy_setopt(c->easy, CURLOPT_WRITEDATA, t) == CURLE_OK;
 }
 
+/* Libcurl reads PEM; certificates in DER, which begins with a SEQUENCE, become PEM in memory. */
+static bool set_authorities(HttpClient *c, const char *path) {
+        _cleanup_free_ char *data = NULL, *text = NULL, *pem = NULL;
+        _cleanup_(text_done) Text t = {};
+        struct curl_blob blob = { .flags = CURL_BLOB_COPY };
+        size_t size;
+
+        if (file_read_all(path, CA_FILE_MAX, &data, &size) < 0 || size < 2 || data[0] != DER_SEQUENCE ||
+                        !(data[1] & DER_LONG))
+                return c->easy_setopt(c->easy, CURLOPT_CAINFO, path) == CURLE_OK;
+        text = base64_encode(data, size);
+        if (!text)
+                return false;
+        text_put(&t, "-----BEGIN CERTIFICATE-----\n");
+        for (size_t n = strlen(text), i = 0; i < n; i += PEM_LINE) {
+                text_put_n(&t, text + i, MIN((size_t) PEM_LINE, n - i));
+                text_put(&t, "\n");
+        }
+        text_put(&t, "-----END CERTIFICATE-----\n");
+        if (text_finish(&t, &pem) < 0)
+                return false;
+        blob.data = pem;
+        blob.len = strlen(pem);
+        return c->easy_setopt(c->easy, CURLOPT_CAINFO_BLOB, &blob) == CURLE_OK;
+}
+
 /* The list of headers is the caller's: libcurl only reads it, and so keeps no copy of a token in it. */
 static bool set_options(HttpClient *c, const HttpRequest *q, struct curl_slist *headers, Transfer *t) {
         if (!set_basics(c, q, t))
                 return false;
-        if (q->ca_file && c->easy_setopt(c->easy, CURLOPT_CAINFO, q->ca_file) != CURLE_OK)
+        if (q->ca_file && !set_authorities(c, q->ca_file))
                 return false;
         if (q->cert_file &&
                         (c->easy_setopt(c->easy, CURLOPT_SSLCERT, q->cert_file) != CURLE_OK ||
@@ -185,7 +216,7 @@ int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAns
                 headers = &lines[1];
         }
         if (!set_options(c, q, headers, &t))
-                return error_set(reterr, -EINVAL, "'%s' is no URL that libcurl can use", q->url);
+                return error_set(reterr, -EINVAL, "'%s' is not a URL that libcurl supports", q->url);
         code = c->easy_perform(c->easy);
         if (code != CURLE_OK) {
                 free(t.body);

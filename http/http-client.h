@@ -20,7 +20,7 @@ typedef struct HttpAnswer {
 
 void http_answer_done(HttpAnswer *a);
 
-/* -EOPNOTSUPP with a sentence if libcurl is not installed. */
+/* -EOPNOTSUPP with an error message if libcurl is not installed. */
 _warn_unused_result_ int http_client_new(HttpClient **ret, char **reterr);
 HttpClient *http_client_free(HttpClient *c); /* takes NULL; returns NULL */
 DEFINE_TRIVIAL_CLEANUP_FUNC(HttpClient *, http_client_free);
@@ -32,7 +32,7 @@ typedef struct HttpRequest {
         size_t body_size;
         const char *content_type;  /* of the body */
         const char *authorization; /* whole header line, a secret: "Authorization: Bearer ..."; or NULL */
-        const char *ca_file;       /* whom to trust instead of the system's store, or NULL */
+        const char *ca_file; /* CA certificates, PEM or one in DER, instead of the system's trust store, or NULL */
         const char *cert_file, *key_file; /* to show to the server, PEM; or NULL */
         unsigned timeout_seconds;
 } HttpRequest;
@@ -40,7 +40,7 @@ typedef struct HttpRequest {
 /* As http_client_get(), with any method. */
 _warn_unused_result_ int http_client_request(
                 HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr);
-/* https://..., or http://... if the caller's URL says so. 0 with whatever status the server gave; -EHOSTUNREACH with a sentence if there
- * was no answer, -E2BIG over `max` bytes, -ETIMEDOUT. */
+/* https://..., or http://... if the caller's URL says so. 0 with whatever status the server gave; -EHOSTUNREACH with an error message if
+ * there was no answer, -E2BIG over `max` bytes, -ETIMEDOUT. */
 _warn_unused_result_ int http_client_get(HttpClient *c, const char *url, size_t max,
                 unsigned timeout_seconds, HttpAnswer *ret, char **reterr);

@@ -38,7 +38,7 @@
         FUNCTION(const char *, virGetLastErrorMessage, (void) )
 
 static struct {
-        void *handle; /* stays for the process: libvirt has threads of its own */
+        void *handle; /* stays for the process: libvirt starts its own threads */
 #define FUNCTION(result, name, arguments) result(*name) arguments;
         LIBVIRT_FUNCTIONS
 #undef FUNCTION
@@ -82,7 +82,7 @@ static int load(char **reterr) {
 static int fail(char **reterr) {
         const char *text = lib.virGetLastErrorMessage();
 
-        return error_set(reterr, -EREMOTEIO, "%s", text && *text ? text : "libvirt does not say why");
+        return error_set(reterr, -EREMOTEIO, "%s", text && *text ? text : "libvirt gives no reason");
 }
 
 int libvirt_open(const char *uri, LibvirtConnection **ret, char **reterr) {
@@ -160,7 +160,7 @@ int libvirt_platform(LibvirtConnection *c, LibvirtPlatform *ret, char **reterr) 
         if (r < 0)
                 return r;
         if (!p.pdh || !p.cert_chain)
-                return error_set(reterr, -EREMOTEIO, "libvirt tells no %s of this host",
+                return error_set(reterr, -EREMOTEIO, "libvirt does not report a %s for this host",
                                 p.pdh ? "certificate chain" : "PDH");
         *ret = TAKE_STRUCT(p, (LibvirtPlatform) {});
         return 0;
@@ -187,7 +187,7 @@ int libvirt_lookup(LibvirtConnection *c, LibvirtLookup how, const char *what, Li
                 return -ENOMEM;
         switch (how) {
         case LIBVIRT_BY_ID:
-                /* leading zeros and all, as int() reads it; what is no id finds nothing */
+                /* leading zeros and all, as int() reads it; a text that is not an id finds nothing */
                 what += strspn(what, "0");
                 if (parse_u64_max(*what ? what : "0", INT32_MAX, &id) < 0)
                         return error_set(reterr, -EREMOTEIO,

@@ -82,7 +82,7 @@ int libvirt_xml_parse(const char *text, LibvirtXml **ret, char **reterr) {
         if (r < 0)
                 return r;
         if (n > LIBVIRT_XML_SIZE_MAX)
-                return error_set(reterr, -EBADMSG, "%zu bytes of XML are too many", n);
+                return error_set(reterr, -EBADMSG, "%zu bytes of XML are too much", n);
         x = calloc(1, sizeof(*x));
         if (!x)
                 return -ENOMEM;
@@ -132,22 +132,14 @@ int libvirt_xml_count(LibvirtXml *x, const char *path, size_t *ret) {
         return 0;
 }
 
-int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret) {
+/* What a function of XPath says about a path, as text: owned, NULL if that is empty. */
+static int ask_text(LibvirtXml *x, const char *function, const char *path, char **ret) {
         void *object = NULL;
         unsigned char *text;
         char *copy = NULL;
-        size_t n;
         int r;
 
-        /* The text in front of the first child, which is all of it in what we ask for; attributes have no child. */
-        r = libvirt_xml_count(x, path, &n);
-        if (r < 0)
-                return r;
-        if (n == 0) {
-                *ret = NULL;
-                return 0;
-        }
-        r = evaluate(x, "string", path, &object);
+        r = evaluate(x, function, path, &object);
         if (r < 0)
                 return r;
         text = lib.xmlXPathCastToString(object);
@@ -162,6 +154,22 @@ int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret) {
                 return r;
         *ret = copy;
         return 0;
+}
+
+int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret) {
+        size_t n;
+        int r;
+
+        /* The text in front of the first child, which is all of it in what we ask for; attributes have no child. */
+        r = libvirt_xml_count(x, path, &n);
+        if (r < 0)
+                return r;
+        *ret = NULL;
+        return n == 0 ? 0 : ask_text(x, "string", path, ret);
+}
+
+int libvirt_xml_name(LibvirtXml *x, const char *path, char **ret) {
+        return ask_text(x, "local-name", path, ret);
 }
 
 #define SESSION_PARENT "/domain/launchSecurity"

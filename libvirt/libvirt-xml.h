@@ -22,8 +22,11 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(LibvirtXml *, libvirt_xml_free);
 
 /* How many nodes a path finds. */
 _warn_unused_result_ int libvirt_xml_count(LibvirtXml *x, const char *path, size_t *ret);
-/* The text of the first node; NULL if there is none, or if it has no text of its own. Owned. */
+/* The text of the first node; NULL if there is no node, or if it contains no text. Owned. */
 _warn_unused_result_ int libvirt_xml_text(LibvirtXml *x, const char *path, char **ret);
+
+/* The name of the first node, without its prefix; NULL if there is none. Owned. */
+_warn_unused_result_ int libvirt_xml_name(LibvirtXml *x, const char *path, char **ret);
 
 /* Puts the owner's certificate and the session, base64 text, into <launchSecurity type='sev'>, in place of those that are there.
  * -EINVAL: there is no such element, or more than one. *ret is the whole document, owned. */

@@ -162,7 +162,7 @@ static int words_digest(
 
         r = hash_reset(c->scratch);
         if (r >= 0)
-                r = input_feed(in, 0, "words", c->scratch, reterr);
+                r = input_feed(in, 0, "cmdline", c->scratch, reterr);
         if (r >= 0)
                 r = hash_update(c->scratch, "", 1);
         return r < 0 ? r : hash_final(c->scratch, ret);
@@ -171,7 +171,7 @@ static int words_digest(
 static int cached_hashes(MeasureCache *cache, const MeasureRequest *q, KernelHashes *ret, char **reterr) {
         int r = 0;
 
-        if (!q->plan.kernel_hashes)
+        if (!q->plan.sev.kernel_hashes)
                 return 0;
         *ret = q->given;
         if (!q->has_kernel_hash)
@@ -179,7 +179,7 @@ static int cached_hashes(MeasureCache *cache, const MeasureRequest *q, KernelHas
         if (r >= 0 && !q->has_initrd_hash)
                 r = cached_digest(cache, &q->plan.initrd, "initrd", ret->initrd, reterr);
         if (r >= 0 && !q->has_cmdline_hash)
-                r = words_digest(cache, &q->plan.words, ret->words, reterr);
+                r = words_digest(cache, &q->plan.cmdline, ret->cmdline, reterr);
         return r;
 }
 
@@ -190,7 +190,7 @@ int measure_context_load_cached(
 
         if (request->mode == MEASURE_SVSM)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "mode snp:svsm cannot stand in a batch: measure it alone");
+                                "mode snp:svsm is not supported in a batch: measure it alone");
         r = get_firmware(cache, request, &c.firmware, reterr);
         if (r >= 0)
                 r = cached_hashes(cache, request, &c.hashes, reterr);

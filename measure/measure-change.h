@@ -9,9 +9,9 @@ typedef enum ChangeDimension {
         /* what comes before the VMSAs */
         CHANGE_FIRMWARE,
         CHANGE_HASHES,
-        CHANGE_WORDS,
+        CHANGE_CMDLINE,
         CHANGE_INITRD,
-        CHANGE_FLAVOUR,
+        CHANGE_PROFILE,
         /* what is in them */
         CHANGE_FEATURES,
         CHANGE_SIGNATURE,
@@ -28,11 +28,14 @@ typedef struct Change {
         const FirmwareImage *firmware;
         bool kernel_hashes;
         uint8_t sha256[SHA256_SIZE]; /* of words (with the NUL) or initrd */
-        VmsaFlavour flavour;
+        VmmProfile profile;
         uint64_t features;
         uint32_t signature;
         unsigned vcpus;
 } Change;
+
+/* As sev-snp-measure has it: an empty text is an option that was not given. */
+#define NO_KERNEL_OPTIONS "--kernel= --initrd= --append="
 
 typedef struct ChangeList {
         Change *items; /* owned */
@@ -44,6 +47,16 @@ void change_list_done(ChangeList *l);
 /* All changes of one launch worth trying but those of firmware and vCPU count. */
 _warn_unused_result_ int change_list_build(
                 const MeasureContext *c, const LaunchSpec *base, ChangeList *ret, char **reterr);
+/* Kernel hashes, kernel command line and initrd: measure-change-boot.c. */
+_warn_unused_result_ int change_list_add_boot(
+                ChangeList *l, const MeasureContext *c, const LaunchSpec *base, char **reterr);
+/* --append= with these words, quoted for a shell, on one line; owned. NULL: out of memory. */
+char *change_append_option(const char *words);
+/* The text of a launch's words: owned and NUL-terminated; NULL where only a hash is known. */
+_warn_unused_result_ int change_words(const MeasureContext *c, char **ret);
+/* Takes text and option, also on failure; a NULL text is -ENOMEM. */
+_warn_unused_result_ int change_list_add(ChangeList *l, Change change, char *text, char *option);
+char *change_text(const char *f, ...) _printf_(1, 2); /* owned; NULL: out of memory */
 _warn_unused_result_ int change_list_add_firmware(
                 ChangeList *l, const char *path, const FirmwareImage *firmware);
 

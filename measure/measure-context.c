@@ -51,7 +51,7 @@ static void apply_given_hashes(MeasureContext *c) {
         if (q->has_initrd_hash)
                 memcpy(c->hashes.initrd, q->given.initrd, SHA256_SIZE);
         if (q->has_cmdline_hash)
-                memcpy(c->hashes.words, q->given.words, SHA256_SIZE);
+                memcpy(c->hashes.cmdline, q->given.cmdline, SHA256_SIZE);
 }
 
 int measure_context_load(const MeasureRequest *request, unsigned work, MeasureContext *ret, char **reterr) {
@@ -64,7 +64,7 @@ int measure_context_load(const MeasureRequest *request, unsigned work, MeasureCo
                 job.work |= launch_firmware_work(request->plan.mode);
         if (work & MEASURE_FIRMWARE_SHA256)
                 job.work |= FIRMWARE_SHA256;
-        if (request->plan.kernel.present || request->plan.words.present)
+        if (request->plan.kernel.present || request->plan.cmdline.present)
                 r = plan_digests(&request->plan, load_firmware, &job, &c.digests, reterr);
         else {
                 r = load_firmware(&job, reterr);
@@ -90,12 +90,11 @@ void measure_context_spec(const MeasureContext *c, unsigned vcpus, const Measure
 
         *ret = (LaunchSpec) {
                 .mode = q->plan.mode,
-                .flavour = q->flavour,
+                .profile = q->profile,
                 .vcpus = vcpus,
                 .signature = cpu->signature,
-                .features = q->features,
-                .es_features = q->es_features,
-                .kernel_hashes = q->plan.kernel_hashes,
+                .features = coco_of(q->plan.mode)->guest_features ? q->features : q->es_features,
+                .kernel_hashes = q->plan.sev.kernel_hashes,
                 .hashes = c->hashes,
         };
 }

@@ -158,15 +158,15 @@ static int encode(void *library, const char *name, const FormatRow *rows, size_t
         return 0;
 }
 
-int corim_encode(const char *name, const FormatRow *rows, size_t n_rows, uint8_t **ret, size_t *ret_size,
-                char **reterr) {
+int corim_encode(const FormatInput *in, char **ret, size_t *ret_size, char **reterr) {
+        const char *name = in->name ?: "snp_launch_measurement";
+        uint8_t *cbor = NULL;
         void *library;
         int r;
 
-        name = name ?: "snp_launch_measurement";
         if (strlen(name) > NAME_MAX_SIZE)
                 return error_set(reterr, -EINVAL, "--name: more than %u bytes", NAME_MAX_SIZE);
-        FOREACH_ARRAY(row, rows, n_rows)
+        FOREACH_ARRAY(row, in->rows, in->n_rows)
                 if (row->digest.size != SHA384_SIZE)
                         return error_set(reterr, -EOPNOTSUPP, "the CoRIM profile is for SEV-SNP only");
         library = dlopen(SONAME, RTLD_NOW | RTLD_LOCAL);
@@ -174,15 +174,18 @@ int corim_encode(const char *name, const FormatRow *rows, size_t n_rows, uint8_t
                 return error_set(reterr, -ENOPKG,
                                 "--format=corim needs libcbor: install the package libcbor%d.%d",
                                 CBOR_MAJOR_VERSION, CBOR_MINOR_VERSION);
-        r = encode(library, name, rows, n_rows, ret, ret_size);
+        r = encode(library, name, in->rows, in->n_rows, &cbor, ret_size);
         (void) dlclose(library);
-        return r < 0 ? error_set(reterr, r, "cannot encode the CoRIM") : 0;
+        if (r < 0)
+                return error_set(reterr, r, "cannot encode the CoRIM");
+        *ret = (char *) cbor;
+        return 0;
 }
 
 #else
 
-int corim_encode(_unused_ const char *name, _unused_ const FormatRow *rows, _unused_ size_t n_rows,
-                _unused_ uint8_t **ret, _unused_ size_t *ret_size, char **reterr) {
+int corim_encode(_unused_ const FormatInput *in, _unused_ char **ret, _unused_ size_t *ret_size,
+                char **reterr) {
         return error_set(reterr, -EOPNOTSUPP, "--format=corim: built without libcbor (Debian: libcbor-dev)");
 }
 

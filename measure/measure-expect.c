@@ -46,7 +46,11 @@ static int add_answer(Search *s, const Change *const *changes, size_t n) {
         if (r->n_answers >= EXPECT_ANSWERS_MAX)
                 return 0;
         a = r->answers + r->n_answers++;
+        a->spec = s->base;
         for (size_t i = 0; i < n; i++) {
+                const FirmwareImage *firmware;
+
+                change_apply(changes[i], &a->spec, &firmware);
                 a->texts[i] = strdup(changes[i]->text);
                 a->options[i] = changes[i]->option ? strdup(changes[i]->option) : NULL;
                 a->n_changes = i + 1;
@@ -58,7 +62,7 @@ static int add_answer(Search *s, const Change *const *changes, size_t n) {
 
 static int add_vcpus_answer(Search *s, const Change *other, unsigned vcpus) {
         char text[64], option[32];
-        Change c = { .dimension = CHANGE_VCPUS, .text = text, .option = option };
+        Change c = { .dimension = CHANGE_VCPUS, .text = text, .option = option, .vcpus = vcpus };
         const Change *list[] = { other ?: &c, &c };
 
         (void) snprintf(text, sizeof(text), "%u vCPU%s instead of %u", vcpus, vcpus == 1 ? "" : "s",
@@ -69,7 +73,7 @@ static int add_vcpus_answer(Search *s, const Change *other, unsigned vcpus) {
 
 /* --- one launch with some changes made ------------------------------------------------------------------------------- */
 
-/* The digest up to the first VMSA, from which launches that differ behind it go on. */
+/* The digest up to the first VMSA, from which launches that differ after it go on. */
 typedef struct Start {
         const FirmwareImage *firmware;
         LaunchSpec spec;
@@ -88,7 +92,7 @@ static int start_init(Search *s, const Change *const *changes, size_t n, Start *
 
         for (size_t i = 0; i < n; i++)
                 change_apply(changes[i], &t.spec, &t.firmware);
-        if (t.spec.mode == SEV_MODE_SEV_SNP) {
+        if (launch_is_chain(t.spec.mode)) {
                 VmsaDigests unused;
 
                 r = launch_snp_start(t.firmware, &t.spec, &t.chain, &unused, NULL);
@@ -150,8 +154,8 @@ static int run_sev(Search *s, const Start *t, const LaunchSpec *spec, unsigned f
 
 static int run(Search *s, const Start *t, const LaunchSpec *spec, unsigned first, unsigned last,
                 unsigned *ret_hit) {
-        return spec->mode == SEV_MODE_SEV_SNP ? run_snp(s, t, spec, first, last, ret_hit)
-                                              : run_sev(s, t, spec, first, last, ret_hit);
+        return launch_is_chain(spec->mode) ? run_snp(s, t, spec, first, last, ret_hit)
+                                           : run_sev(s, t, spec, first, last, ret_hit);
 }
 
 /* One launch with n changes; with fewer than two also all vCPU counts. */
@@ -163,11 +167,11 @@ static int try_launch(Search *s, const Start *t, const Change *const *changes, s
 
         for (size_t i = 0; i < n; i++)
                 change_apply(changes[i], &spec, &firmware);
-        vcpus = spec.mode == SEV_MODE_SEV ? 0 : spec.vcpus;
+        vcpus = coco_of(spec.mode)->vcpus_measured ? spec.vcpus : 0;
         r = run(s, t, &spec, vcpus, vcpus, &hit);
         if (r != 0)
                 return r < 0 ? r : add_answer(s, changes, n);
-        if (n >= EXPECT_CHANGES_MAX || spec.mode == SEV_MODE_SEV || s->best <= n)
+        if (n >= EXPECT_CHANGES_MAX || !coco_of(spec.mode)->vcpus_measured || s->best <= n)
                 return 0;
         r = run(s, t, &spec, 0, EXPECT_VCPUS_MAX, &hit);
         if (r <= 0 || hit == vcpus)
@@ -185,7 +189,7 @@ static int try_behind(Search *s, const Change *const *made, size_t n_made) {
         _cleanup_(start_done) Start t = {};
         int r;
 
-        /* A launch that cannot be (a firmware without hash table) is no answer. */
+        /* An impossible launch (a firmware without hash table) is not an answer. */
         r = start_init(s, made, n_made, &t);
         if (r < 0)
                 return r == -ENOMEM ? r : 0;
@@ -285,8 +289,9 @@ int measure_expect(const MeasureContext *c, unsigned vcpus, const MeasureCpu *cp
         if (r < 0)
                 return r;
         if (n_expected != result.computed.size)
-                return error_set(reterr, -EINVAL, "--expect: %zu bytes given, a digest of mode %s has %zu",
-                                n_expected, measure_mode_to_string(c->request->mode), result.computed.size);
+                return error_set(reterr, -EINVAL,
+                                "--expect: the digest has %zu bytes, but one of mode %s has %zu", n_expected,
+                                measure_mode_to_string(c->request->mode), result.computed.size);
         result.equal = memcmp(result.computed.bytes, expected, n_expected) == 0;
         if (!result.equal &&
                         (c->request->mode == MEASURE_SEV || c->request->mode == MEASURE_SEV_ES ||

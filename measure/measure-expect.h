@@ -14,6 +14,7 @@ typedef struct ExpectAnswer {
         char *texts[EXPECT_CHANGES_MAX];   /* owned */
         char *options[EXPECT_CHANGES_MAX]; /* owned; NULL where no option makes the change */
         size_t n_changes;
+        LaunchSpec spec; /* with the changes made; the firmware is the one of "--ovmf=" among the options, if there is one */
 } ExpectAnswer;
 
 typedef struct ExpectResult {

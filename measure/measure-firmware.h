@@ -41,5 +41,5 @@ _warn_unused_result_ int firmware_image_load(
 _warn_unused_result_ int firmware_image_prepare(FirmwareImage *f, unsigned work);
 /* Where the image begins in guest memory: it ends at 4 GiB. */
 uint64_t firmware_image_gpa(const FirmwareImage *f);
-/* What the image must have, with a sentence: its tables were readable and hold what is needed (OvmfNeed). */
+/* What the image must have, with an error message: its tables were readable and hold what is needed (OvmfNeed). */
 _warn_unused_result_ int firmware_image_require(const FirmwareImage *f, unsigned needs, char **reterr);

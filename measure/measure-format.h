@@ -13,15 +13,23 @@
 #include "json.h"
 #include "measure-launch.h"
 
+/* X(enumerator, name): the row is in measure-format.c. */
+#define MEASURE_FORMATS(X)                                                                                  \
+        X(FORMAT_TEXT, "text")                                                                              \
+        X(FORMAT_JSON, "json")                                                                              \
+        X(FORMAT_RVPS, "rvps")                                                                              \
+        X(FORMAT_IN_TOTO, "in-toto")                                                                        \
+        X(FORMAT_CORIM, "corim")
+
+#define MEASURE_FORMAT_ENUMERATOR(id, name) id,
 typedef enum MeasureFormat {
-        FORMAT_TEXT,
-        FORMAT_JSON,
-        FORMAT_RVPS,
-        FORMAT_IN_TOTO,
-        FORMAT_CORIM,
-        _MEASURE_FORMAT_MAX,
+        MEASURE_FORMATS(MEASURE_FORMAT_ENUMERATOR) _MEASURE_FORMAT_MAX,
         _MEASURE_FORMAT_INVALID = -22,
 } MeasureFormat;
+
+/* All names, separated by blanks. */
+#define MEASURE_FORMAT_NAME(id, name) name " "
+#define MEASURE_FORMAT_NAMES          MEASURE_FORMATS(MEASURE_FORMAT_NAME)
 
 const char *measure_format_to_string(MeasureFormat f);
 MeasureFormat measure_format_from_string(const char *s);
@@ -31,12 +39,16 @@ typedef struct FormatRow {
         LaunchDigest digest;
 } FormatRow;
 
-/* name: of the reference value, or NULL for the usual one. report: the measurement as JSON (borrowed). *ret is owned: text that
- * ends in a newline, or CBOR. */
-_warn_unused_result_ int format_rows(MeasureFormat format, const char *name, const FormatRow *rows,
-                size_t n_rows, const Json *report, const SignKey *key, char **ret, size_t *ret_size,
-                char **reterr);
+typedef struct FormatInput {
+        const char *name; /* of the reference value, or NULL for the usual one */
+        const FormatRow *rows;
+        size_t n_rows;      /* at least one */
+        const Json *report; /* the measurement as JSON */
+} FormatInput;
+
+/* All of the input is borrowed; key may be NULL. *ret is owned: text that ends in a newline, or CBOR. */
+_warn_unused_result_ int format_rows(MeasureFormat format, const FormatInput *in, const SignKey *key,
+                char **ret, size_t *ret_size, char **reterr);
 
 /* CBOR: measure-corim.c. */
-_warn_unused_result_ int corim_encode(const char *name, const FormatRow *rows, size_t n_rows, uint8_t **ret,
-                size_t *ret_size, char **reterr);
+_warn_unused_result_ int corim_encode(const FormatInput *in, char **ret, size_t *ret_size, char **reterr);

@@ -19,7 +19,7 @@ void kernel_hashes_table(const KernelHashes *hashes, uint8_t ret[static SEV_HASH
 
         byte_writer_put(&w, header.bytes, sizeof(header.bytes));
         byte_writer_le16(&w, SEV_HASH_TABLE_LENGTH);
-        put_entry(&w, (Guid) GUID_SEV_CMDLINE_ENTRY, hashes->words);
+        put_entry(&w, (Guid) GUID_SEV_CMDLINE_ENTRY, hashes->cmdline);
         put_entry(&w, (Guid) GUID_SEV_INITRD_ENTRY, hashes->initrd);
         put_entry(&w, (Guid) GUID_SEV_KERNEL_ENTRY, hashes->kernel);
         byte_writer_pad_to(&w, SEV_HASH_TABLE_SIZE);

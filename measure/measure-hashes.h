@@ -9,8 +9,8 @@
 #include "sev-abi.h"
 
 typedef struct KernelHashes {
-        uint8_t words[SHA256_SIZE];  /* of the command line with one trailing NUL */
-        uint8_t initrd[SHA256_SIZE]; /* no initrd: of nothing */
+        uint8_t cmdline[SHA256_SIZE]; /* of the command line with one trailing NUL */
+        uint8_t initrd[SHA256_SIZE];  /* no initrd: of nothing */
         uint8_t kernel[SHA256_SIZE];
 } KernelHashes;
 

@@ -92,7 +92,7 @@ static int measure_directive(IgvmRun *run, const IgvmDirective *d) {
         }
         if (d->shared)
                 return 0;
-        /* KVM adds its own VMSAs behind everything else, at its own address. */
+        /* KVM adds its own VMSAs after everything else, at its own address. */
         m->kvm_vmsa = d->kind == IGVM_VP_CONTEXT && run->n_contexts == 0 && d->gpa == SNP_VMSA_GPA;
         run->n_contexts += d->kind == IGVM_VP_CONTEXT;
         return run->hash ? sev_directive(run, d) : snp_directive(run, d);
@@ -126,12 +126,12 @@ static int finish(IgvmRun *run) {
         return 0;
 }
 
-int igvm_measure(const uint8_t *data, size_t size, SevMode mode, LaunchTrace trace, void *userdata,
+int igvm_measure(const uint8_t *data, size_t size, CocoMode mode, LaunchTrace trace, void *userdata,
                 IgvmMeasurement *ret, char **reterr) {
-        static const IgvmPlatform platforms[] = {
-                [SEV_MODE_SEV] = IGVM_PLATFORM_SEV,
-                [SEV_MODE_SEV_ES] = IGVM_PLATFORM_SEV_ES,
-                [SEV_MODE_SEV_SNP] = IGVM_PLATFORM_SEV_SNP,
+        static const IgvmPlatform platforms[_COCO_MODE_MAX] = {
+                [COCO_SEV] = IGVM_PLATFORM_SEV,
+                [COCO_SEV_ES] = IGVM_PLATFORM_SEV_ES,
+                [COCO_SEV_SNP] = IGVM_PLATFORM_SEV_SNP,
         };
         static const uint8_t zero_page[SEV_PAGE_SIZE];
         IgvmMeasurement m = {};
@@ -141,7 +141,7 @@ int igvm_measure(const uint8_t *data, size_t size, SevMode mode, LaunchTrace tra
         IgvmFile file;
         int r;
 
-        assert(mode > SEV_MODE_NONE && mode < _SEV_MODE_MAX);
+        assert(mode > COCO_NONE && mode < _COCO_MODE_MAX);
         r = igvm_open(data, size, &file, reterr);
         if (r >= 0)
                 r = igvm_platform_mask(&file, platforms[mode], &mask, reterr);
@@ -149,8 +149,8 @@ int igvm_measure(const uint8_t *data, size_t size, SevMode mode, LaunchTrace tra
                 return r;
         r = hash_digest(HASH_SHA384, zero_page, sizeof(zero_page), run.zeros);
         if (r >= 0)
-                r = mode == SEV_MODE_SEV_SNP ? launch_chain_init(&run.chain, &context)
-                                             : hash_new(HASH_SHA256, &run.hash);
+                r = launch_is_chain(mode) ? launch_chain_init(&run.chain, &context)
+                                          : hash_new(HASH_SHA256, &run.hash);
         if (r >= 0)
                 r = walk(&run, &file, mask, reterr);
         if (r >= 0)

@@ -17,5 +17,5 @@ typedef struct IgvmMeasurement {
         bool kvm_vmsa; /* exactly one VMSA, last, at KVM's address: what KVM can launch */
 } IgvmMeasurement;
 
-_warn_unused_result_ int igvm_measure(const uint8_t *data, size_t size, SevMode mode, LaunchTrace trace,
+_warn_unused_result_ int igvm_measure(const uint8_t *data, size_t size, CocoMode mode, LaunchTrace trace,
                 void *userdata, IgvmMeasurement *ret, char **reterr);

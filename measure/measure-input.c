@@ -21,7 +21,7 @@ void input_digest_done(InputDigest *d) {
 void plan_digests_done(PlanDigests *d) {
         input_digest_done(&d->kernel);
         input_digest_done(&d->initrd);
-        input_digest_done(&d->words);
+        input_digest_done(&d->cmdline);
 }
 
 static int feed(Hash *whole, Hash *own, const void *p, size_t n) {
@@ -231,7 +231,7 @@ int plan_digests(const LaunchPlan *plan, BesideFunction beside, void *userdata, 
         Job jobs[] = {
                 { .in = &plan->kernel, .name = "kernel", .digest = &d.kernel },
                 { .in = &plan->initrd, .name = "initrd", .digest = &d.initrd },
-                { .in = &plan->words, .name = "words", .digest = &d.words },
+                { .in = &plan->cmdline, .name = "cmdline", .digest = &d.cmdline },
                 { .beside = beside, .userdata = userdata },
         };
         int r;
@@ -252,7 +252,7 @@ int plan_digests_empty(PlanDigests *ret) {
         if (r >= 0)
                 r = input_digest(&none, "initrd", &d.initrd, NULL);
         if (r >= 0)
-                r = input_digest(&none, "words", &d.words, NULL);
+                r = input_digest(&none, "cmdline", &d.cmdline, NULL);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(d, (PlanDigests) {});
@@ -260,7 +260,7 @@ int plan_digests_empty(PlanDigests *ret) {
 }
 
 void plan_digests_hashes(const PlanDigests *d, KernelHashes *ret) {
-        memcpy(ret->words, d->words.sha256_nul, SHA256_SIZE);
+        memcpy(ret->cmdline, d->cmdline.sha256_nul, SHA256_SIZE);
         memcpy(ret->initrd, d->initrd.sha256, SHA256_SIZE);
         memcpy(ret->kernel, d->kernel.sha256, SHA256_SIZE);
 }

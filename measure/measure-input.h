@@ -22,14 +22,14 @@ typedef struct InputDigest {
         uint64_t size;
         uint8_t sha256[SHA256_SIZE]; /* of the parts one after another */
         uint8_t sha256_nul
-                        [SHA256_SIZE]; /* with one NUL behind: what the kernel hashes say about the words */
+                        [SHA256_SIZE]; /* with one NUL after: the kernel hashes' entry for the command line */
         InputPart *parts;              /* owned */
         size_t n_parts;
 } InputDigest;
 
 void input_digest_done(InputDigest *d);
 
-/* One input, in this thread. An absent input gives the digest of nothing. With a sentence on failure; `name` is what
+/* One input, in this thread. An absent input gives the digest of nothing. With an error message on failure; `name` is what
  * the input is called in it. */
 _warn_unused_result_ int input_digest(
                 const PlanInput *in, const char *name, InputDigest *ret, char **reterr);
@@ -39,7 +39,7 @@ _warn_unused_result_ int input_feed(
                 const PlanInput *in, size_t first, const char *name, Hash *hash, char **reterr);
 
 typedef struct PlanDigests {
-        InputDigest kernel, initrd, words;
+        InputDigest kernel, initrd, cmdline;
 } PlanDigests;
 
 void plan_digests_done(PlanDigests *d);

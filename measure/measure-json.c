@@ -38,7 +38,7 @@ int measure_json_parts(const InputDigest *firmware, const PlanDigests *digests, 
                 { "firmware", firmware },
                 { "kernel", &digests->kernel },
                 { "initrd", &digests->initrd },
-                { "words", &digests->words },
+                { "cmdline", &digests->cmdline },
         };
         _cleanup_js_ Json *j = js_object();
 

@@ -7,16 +7,8 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "crypto-hmac.h"
 #include "error.h"
 #include "sev-cpu.h"
-
-/* AMD 55766, 6.5.2: the first byte of what LAUNCH_MEASURE signs. */
-#define LAUNCH_MEASURE_CONTEXT 0x04
-
-unsigned launch_firmware_work(SevMode mode) {
-        return mode == SEV_MODE_SEV_SNP ? FIRMWARE_SNP : FIRMWARE_SHA256;
-}
 
 /* --- SEV-SNP --------------------------------------------------------------------------------------------------------- */
 
@@ -50,8 +42,7 @@ int launch_chain_init(SnpChain *c, LaunchTraceContext *context) {
 static int snp_firmware(const FirmwareImage *firmware, SnpChain *c, char **reterr) {
         if (!firmware->has_chain)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "firmware: its size is no multiple of 4 KiB, so SEV-SNP cannot measure it: "
-                                "take the unmodified file");
+                                "firmware: its size is not a multiple of 4 KiB, so SEV-SNP cannot measure it: use the unmodified file");
         if (c->trace && firmware->data)
                 return snp_chain_image(
                                 c, firmware->data, firmware->size, firmware_image_gpa(firmware), "firmware");
@@ -72,7 +63,7 @@ static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, Snp
                 return r;
         if (spec->kernel_hashes)
                 kernel_hashes_table(&spec->hashes, table);
-        if (!c->trace && firmware->n_prefix > 0 && snp_flavour_is_common(spec->flavour)) {
+        if (!c->trace && firmware->n_prefix > 0 && vmm_sections_are_common(vmm_row(spec->profile))) {
                 memcpy(c->digest, firmware->prefix, SHA384_SIZE);
                 first = firmware->n_prefix;
         } else {
@@ -81,11 +72,11 @@ static int snp_prefix(const FirmwareImage *firmware, const LaunchSpec *spec, Snp
                         return r;
         }
         return snp_chain_metadata(c, &firmware->info, first, spec->kernel_hashes ? table : NULL,
-                        spec->flavour, reterr);
+                        vmm_row(spec->profile), reterr);
 }
 
 int launch_snp_vmsas(const FirmwareImage *firmware, const LaunchSpec *spec, VmsaDigests *ret) {
-        return vmsa_digests(&(VmsaSpec) { .flavour = spec->flavour,
+        return vmsa_digests(&(VmsaSpec) { .profile = spec->profile,
                                             .entry = firmware->info.reset_address,
                                             .signature = spec->signature,
                                             .features = spec->features },
@@ -186,10 +177,10 @@ static int sev_add(
 
 void launch_es_pages(const FirmwareImage *firmware, const LaunchSpec *spec,
                 uint8_t ret_boot[static SEV_PAGE_SIZE], uint8_t ret_application[static SEV_PAGE_SIZE]) {
-        VmsaSpec vmsa = { .flavour = spec->flavour,
+        VmsaSpec vmsa = { .profile = spec->profile,
                 .entry = firmware->info.reset_address,
                 .signature = spec->signature,
-                .features = spec->es_features };
+                .features = spec->features };
 
         vmsa_build(&vmsa, ret_boot);
         vmsa.application = true;
@@ -213,7 +204,7 @@ static int sev_add_vmsas(SevRun *run, const FirmwareImage *firmware, const Launc
 }
 
 static bool sev_has_vmsas(const LaunchSpec *spec) {
-        return spec->mode == SEV_MODE_SEV_ES && spec->vcpus > 0;
+        return coco_of(spec->mode)->vcpus_measured && spec->vcpus > 0;
 }
 
 static int sev_start(const FirmwareImage *firmware, const LaunchSpec *spec, SevRun *run, char **reterr) {
@@ -227,8 +218,7 @@ static int sev_start(const FirmwareImage *firmware, const LaunchSpec *spec, SevR
                 return r;
         if (!firmware->state)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "firmware: SEV and SEV-ES hash the image itself; a stored hash cannot be "
-                                "continued: give the file");
+                                "firmware: SEV and SEV-ES hash the image itself, so a stored hash cannot be used: pass the file");
         r = hash_clone(firmware->state, &run->hash);
         if (r >= 0)
                 r = sev_show(run, "data", "firmware", firmware_image_gpa(firmware), firmware->data,
@@ -267,41 +257,63 @@ static int sev_digest(const FirmwareImage *firmware, const LaunchSpec *spec, Lau
         return r;
 }
 
+/* How each technology measures; a row without functions measures nothing. */
+typedef struct LaunchMethod {
+        unsigned firmware_work;
+        int (*digest)(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace,
+                        void *userdata, LaunchDigest *ret, char **reterr);
+} LaunchMethod;
+
+static const LaunchMethod methods[] = {
+        [COCO_NONE] = { FIRMWARE_SHA256, NULL },
+        [COCO_SEV] = { FIRMWARE_SHA256, sev_digest },
+        [COCO_SEV_ES] = { FIRMWARE_SHA256, sev_digest },
+        [COCO_SEV_SNP] = { FIRMWARE_SNP, snp_digest },
+};
+static_assert(ELEMENTSOF(methods) == _COCO_MODE_MAX, "every mode has a row");
+
+unsigned launch_firmware_work(CocoMode mode) {
+        return methods[mode].firmware_work;
+}
+
+bool launch_is_chain(CocoMode mode) {
+        return methods[mode].digest == snp_digest;
+}
+
 int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace, void *userdata,
                 LaunchDigest *ret, char **reterr) {
+        const LaunchMethod *method = methods + spec->mode;
         LaunchDigest d = {};
         int r;
 
         if (spec->vcpus > VCPUS_MAX)
                 return error_set(reterr, -EINVAL, "%u vCPUs are more than %u", spec->vcpus, VCPUS_MAX);
-        switch (spec->mode) {
-        case SEV_MODE_SEV:
-        case SEV_MODE_SEV_ES:
-                r = sev_digest(firmware, spec, trace, userdata, &d, reterr);
-                break;
-        case SEV_MODE_SEV_SNP:
-                r = snp_digest(firmware, spec, trace, userdata, &d, reterr);
-                break;
-        default:
+        if (!method->digest)
                 return error_set(reterr, -EINVAL, "a launch without SEV has no digest");
-        }
+        r = method->digest(firmware, spec, trace, userdata, &d, reterr);
         if (r < 0)
                 return r;
         *ret = d;
         return 0;
 }
 
+VmmProfile launch_profile_of_plan(const LaunchPlan *plan) {
+        const Coco *coco = coco_of(plan->mode);
+
+        /* The older way to start an SEV guest leaves other registers in its VMSAs. */
+        return plan->sev.legacy_vm_type && coco->launch_session && coco->vcpus_measured ? VMM_QEMU_PRE_6_10
+                                                                                        : VMM_QEMU;
+}
+
 int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr) {
         LaunchSpec s = { .mode = plan->mode,
-                .flavour = plan->mode == SEV_MODE_SEV_ES && plan->legacy_vm_type ? VMSA_QEMU_PRE_6_10
-                                                                                 : VMSA_QEMU,
+                .profile = launch_profile_of_plan(plan),
                 .vcpus = plan->vcpus,
-                .signature = plan->vcpu_sig,
-                .features = plan->guest_features,
-                .kernel_hashes = plan->kernel_hashes };
-        bool vmsas = plan->mode == SEV_MODE_SEV_ES || plan->mode == SEV_MODE_SEV_SNP;
+                .signature = plan->sev.cpu_signature,
+                .features = coco_of(plan->mode)->guest_features ? plan->sev.features : 0,
+                .kernel_hashes = plan->sev.kernel_hashes };
 
-        if (vmsas && s.signature == 0) {
+        if (coco_of(plan->mode)->vcpus_measured && s.signature == 0) {
                 int r = sev_cpu_resolve(plan->cpu_model ?: "", &s.signature, reterr);
 
                 if (r < 0)
@@ -309,23 +321,4 @@ int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr
         }
         *ret = s;
         return 0;
-}
-
-int launch_measure(const LaunchMeasure *m, const uint8_t tik[static 16], uint8_t ret[static SHA256_SIZE]) {
-        uint8_t message[1 + 3 + 4 + SHA256_SIZE + 16];
-        ByteWriter w = byte_writer(message, sizeof(message));
-        struct iovec range = HMAC_RANGE(message, sizeof(message));
-        int r;
-
-        byte_writer_u8(&w, LAUNCH_MEASURE_CONTEXT);
-        byte_writer_u8(&w, m->api_major);
-        byte_writer_u8(&w, m->api_minor);
-        byte_writer_u8(&w, m->build);
-        byte_writer_le32(&w, m->policy);
-        byte_writer_put(&w, m->digest, sizeof(m->digest));
-        byte_writer_put(&w, m->nonce, sizeof(m->nonce));
-        r = byte_writer_finish(&w, sizeof(message));
-        if (r < 0)
-                return r;
-        return crypto_hmac_sha256(tik, 16, &range, 1, ret);
 }

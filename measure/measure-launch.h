@@ -22,12 +22,11 @@
 #define VCPUS_MAX 65536u
 
 typedef struct LaunchSpec {
-        SevMode mode;
-        VmsaFlavour flavour;
+        CocoMode mode;
+        VmmProfile profile;
         unsigned vcpus; /* 0: no VMSA is measured */
         uint32_t signature;
-        uint64_t features;    /* SNP */
-        uint64_t es_features; /* SEV-ES: 0 but on hosts with DebugSwap (Linux 6.6 and 6.7: 0x20) */
+        uint64_t features; /* SEV_FEATURES; with SEV-ES 0 but on hosts with DebugSwap (Linux 6.6 and 6.7: 0x20) */
         bool kernel_hashes;
         KernelHashes hashes; /* with kernel_hashes */
 } LaunchSpec;
@@ -53,7 +52,10 @@ typedef int (*LaunchTrace)(void *userdata, const LaunchStep *step);
 _warn_unused_result_ int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec,
                 LaunchTrace trace, void *userdata, LaunchDigest *ret, char **reterr);
 
-unsigned launch_firmware_work(SevMode mode);
+/* How the firmware is prepared for a mode: FIRMWARE_SNP, FIRMWARE_SHA256. */
+unsigned launch_firmware_work(CocoMode mode);
+/* Is the digest a chain of pages (snp_chain_init() and so on), and not a hash of all bytes? */
+bool launch_is_chain(CocoMode mode);
 
 /* The chain over the firmware alone, which can seed others: mode snp:ovmf-hash. */
 _warn_unused_result_ int launch_ovmf_hash(const FirmwareImage *firmware, LaunchTrace trace, void *userdata,
@@ -80,17 +82,8 @@ typedef struct LaunchTraceContext {
 
 _warn_unused_result_ int launch_chain_init(SnpChain *c, LaunchTraceContext *context);
 
-/* What a plan says, with the signature looked up: -EINVAL with a sentence. */
+/* How QEMU starts the vCPUs of a plan. */
+VmmProfile launch_profile_of_plan(const LaunchPlan *plan);
+
+/* What a plan says, with the signature looked up: -EINVAL with an error message. */
 _warn_unused_result_ int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr);
-
-/* LAUNCH_MEASURE (AMD 55766, 6.5): HMAC-SHA256 by the TIK over what the firmware saw. What query-sev-launch-measure gives is these
- * 32 bytes and the nonce. */
-typedef struct LaunchMeasure {
-        uint8_t api_major, api_minor, build;
-        uint32_t policy;
-        uint8_t digest[SHA256_SIZE];
-        uint8_t nonce[16];
-} LaunchMeasure;
-
-_warn_unused_result_ int launch_measure(
-                const LaunchMeasure *m, const uint8_t tik[static 16], uint8_t ret[static SHA256_SIZE]);

@@ -27,7 +27,7 @@ int firmware_metadata_to_json(const FirmwareImage *f, Json **ret, char **reterr)
         int r;
 
         if (!f->has_chain)
-                return error_set(reterr, -EOPNOTSUPP, "firmware: its size is no multiple of 4 KiB");
+                return error_set(reterr, -EOPNOTSUPP, "firmware: its size is not a multiple of 4 KiB");
         if (!items)
                 return -ENOMEM;
         FOREACH_ARRAY(s, f->info.sections, f->info.n_sections) {

@@ -44,7 +44,7 @@ static int add_digest(Json *answer, const LaunchPlan *plan, const FirmwareImage 
         LaunchSpec spec;
         int r;
 
-        if (plan->mode == SEV_MODE_NONE) {
+        if (plan->mode == COCO_NONE) {
                 r = js_set(answer, "digest", js_null());
                 return r < 0 ? r : js_set(answer, "digest-algorithm", js_null());
         }
@@ -72,7 +72,7 @@ int measure_plan(const LaunchPlan *plan, Json **ret, char **reterr) {
 
         if (!answer)
                 return -ENOMEM;
-        if (!plan->firmware.present && (plan->mode != SEV_MODE_NONE || plan->kernel_hashes))
+        if (!plan->firmware.present && (plan->mode != COCO_NONE || plan->sev.kernel_hashes))
                 return error_set(reterr, -EINVAL, "the launch plan names no firmware");
         r = plan_digests(plan, plan->firmware.present ? load_firmware : NULL, &job, &digests, reterr);
         if (r < 0)
@@ -83,7 +83,7 @@ int measure_plan(const LaunchPlan *plan, Json **ret, char **reterr) {
         if (r < 0)
                 return r;
         r = js_set(answer, "parts", parts);
-        if (r >= 0 && plan->kernel_hashes)
+        if (r >= 0 && plan->sev.kernel_hashes)
                 r = add_kernel_hashes(answer, &firmware, &hashes, reterr);
         if (r >= 0)
                 r = add_digest(answer, plan, &firmware, &hashes, reterr);

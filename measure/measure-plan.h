@@ -3,7 +3,7 @@
 
 /* The answer to a launcher that asks as a child's parent: from a LaunchPlan to one JSON object.
  *
- * {"parts":{"firmware"|"kernel"|"initrd"|"words":{"sha256","size","parts":[{"label","size","sha256"}]}},
+ * {"parts":{"firmware"|"kernel"|"initrd"|"cmdline":{"sha256","size","parts":[{"label","size","sha256"}]}},
  *  "kernel-hashes":{"table":base64 of 176 bytes,"gpa","area-size"}, "digest":hex|null, "digest-algorithm":"sha256"|"sha384"|null,
  *  "warnings":[...]}
  */

@@ -8,7 +8,7 @@
 #include "measure-metadata.h"
 
 static bool has_vmsas(const MeasureContext *c) {
-        return c->request->mode != MEASURE_SEV && c->request->mode != MEASURE_OVMF_HASH;
+        return measure_mode_has_vcpus(c->request->mode);
 }
 
 static int add_cpu(Json *j, const MeasureContext *c, unsigned vcpus, const MeasureCpu *cpu) {
@@ -17,7 +17,7 @@ static int add_cpu(Json *j, const MeasureContext *c, unsigned vcpus, const Measu
         if (!has_vmsas(c))
                 return 0;
         r = js_set(j, "vcpus", js_u64(vcpus));
-        if (r < 0 || !vmsa_flavour_uses_signature(c->request->flavour))
+        if (r < 0 || !vmm_row(c->request->profile)->registers.rdx_is_signature)
                 return r;
         if (cpu->name)
                 r = js_set(j, "cpu-model", js_string(cpu->name));
@@ -49,9 +49,9 @@ static int add_parameters(
         if (!j)
                 return -ENOMEM;
         if (q->mode != MEASURE_OVMF_HASH)
-                r = js_set(j, "kernel-hashes", js_bool(q->plan.kernel_hashes));
+                r = js_set(j, "kernel-hashes", js_bool(q->plan.sev.kernel_hashes));
         if (r >= 0 && has_vmsas(c))
-                r = js_set(j, "vmsa", js_string(vmsa_flavour_to_string(q->flavour)));
+                r = js_set(j, "vmsa", js_string(vmm_profile_to_string(q->profile)));
         if (r >= 0 && has_vmsas(c) && q->mode == MEASURE_SNP)
                 r = js_set(j, "guest-features", js_u64(q->features));
         if (r >= 0 && q->mode == MEASURE_SVSM)
@@ -62,10 +62,10 @@ static int add_parameters(
 }
 
 static int add_vmsa_digests(Json *j, const MeasureContext *c, const LaunchSpec *spec) {
-        VmsaSpec vmsa = { .flavour = spec->flavour,
+        VmsaSpec vmsa = { .profile = spec->profile,
                 .entry = c->firmware.info.reset_address,
                 .signature = spec->signature,
-                .features = spec->mode == SEV_MODE_SEV_SNP ? spec->features : 0 };
+                .features = spec->features };
         VmsaDigests d;
         int r;
 
@@ -88,7 +88,7 @@ static int add_intermediate(Json *report, const MeasureContext *c, const LaunchS
                 return -ENOMEM;
         if (c->firmware.has_chain)
                 r = js_set(j, "ovmf-hash", js_hex(c->firmware.chain, sizeof(c->firmware.chain)));
-        if (r >= 0 && q->plan.kernel_hashes) {
+        if (r >= 0 && q->plan.sev.kernel_hashes) {
                 uint8_t table[SEV_HASH_TABLE_SIZE];
                 Json *hashes = NULL;
 
@@ -96,7 +96,7 @@ static int add_intermediate(Json *report, const MeasureContext *c, const LaunchS
                 r = js_build(&hashes, "{s:o, s:o, s:o, s:o}", "kernel",
                                 js_hex(c->hashes.kernel, SHA256_SIZE), "initrd",
                                 js_hex(c->hashes.initrd, SHA256_SIZE), "cmdline",
-                                js_hex(c->hashes.words, SHA256_SIZE), "table",
+                                js_hex(c->hashes.cmdline, SHA256_SIZE), "table",
                                 js_base64(table, sizeof(table)));
                 if (r >= 0)
                         r = js_set(j, "kernel-hashes", hashes);
@@ -115,9 +115,6 @@ static int add_inputs(Json *report, const MeasureContext *c) {
 
 int measure_report(const MeasureContext *c, const LaunchSpec *spec, const MeasureCpu *cpu,
                 const LaunchDigest *digest, Json *rows, Json **ret, char **reterr) {
-        HashAlgorithm a = c->request->mode == MEASURE_SEV || c->request->mode == MEASURE_SEV_ES
-                        ? HASH_SHA256
-                        : HASH_SHA384;
         _cleanup_js_ Json *j = js_object(), *taken = rows;
         Json *generator = NULL, *metadata = NULL;
         int r;
@@ -126,7 +123,8 @@ int measure_report(const MeasureContext *c, const LaunchSpec *spec, const Measur
                 return -ENOMEM;
         r = js_set(j, "mode", js_string(measure_mode_to_string(c->request->mode)));
         if (r >= 0)
-                r = js_set(j, "digest-algorithm", js_string(hash_algorithm_to_string(a)));
+                r = js_set(j, "digest-algorithm",
+                                js_string(coco_of(c->request->plan.mode)->digest_algorithm));
         if (r >= 0)
                 r = taken ? js_set(j, "rows", TAKE_PTR(taken))
                           : js_set(j, "digest", js_hex(digest->bytes, digest->size));

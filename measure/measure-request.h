@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* What is to be measured: from option texts to opened inputs and checked numbers. One request gives one digest for every pair of vCPU
- * count and CPU. */
+/* What is to be measured: opened inputs and checked numbers. One request gives one digest for every pair of vCPU count and CPU. */
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,45 +25,28 @@ typedef enum MeasureMode {
         _MEASURE_MODE_INVALID = -22,
 } MeasureMode;
 
-const char *measure_mode_to_string(MeasureMode m); /* "sev", "seves", "snp", "snp:ovmf-hash", "snp:svsm" */
-SevMode measure_mode_sev(MeasureMode m);
-
-/* The options that say what is measured, as typed. Names follow sev-snp-measure. */
-typedef struct MeasureArguments {
-        char *mode, *vmm_type, *vmsa;
-        char *vcpus, *vcpu_type, *vcpu_sig, *vcpu_family, *vcpu_model, *vcpu_stepping;
-        char *guest_features, *es_features;
-        char *ovmf, *ovmf_hash, *ovmf_metadata;
-        char *kernel, *initrd, *append;
-        char *kernel_hash, *initrd_hash, *cmdline_hash;
-        char *svsm, *vars_size, *vars_file;
-} MeasureArguments;
-
-void measure_arguments_done(MeasureArguments *a);
+const char *measure_mode_to_string(MeasureMode m);   /* "sev", "seves", "snp", "snp:ovmf-hash", "snp:svsm" */
+MeasureMode measure_mode_from_string(const char *s); /* the launcher's "sev-es" and "sev-snp", too */
+/* The launch of a technology as it is; _MEASURE_MODE_INVALID: it has no digest. */
+MeasureMode measure_mode_of_coco(CocoMode m);
+CocoMode measure_mode_coco(MeasureMode m);
+/* Do the vCPUs enter this digest? */
+bool measure_mode_has_vcpus(MeasureMode m);
 
 typedef struct MeasureCpu {
         char *name; /* owned; as typed, or the name of the signature, or NULL */
         uint32_t signature;
 } MeasureCpu;
 
-/* Files that many requests share: each is opened once, and bytes from memory go to one memory file. */
-typedef struct RequestFiles {
-        struct RequestFile {
-                char *path; /* owned */
-                int fd;     /* owned */
-                uint64_t size;
-        } * items; /* owned */
-        size_t n_items;
-        int scratch;          /* owned */
-        uint64_t scratch_end; /* set to 0 when the requests that use it are gone */
-} RequestFiles;
+/* A CPU by QEMU's name for it. "host" and "max" are refused: they are the CPU of the machine that runs the guest. */
+_warn_unused_result_ int measure_cpu_from_name(const char *name, MeasureCpu *ret, char **reterr);
+void measure_cpus_free(MeasureCpu *cpus, size_t n);
 
-#define REQUEST_FILES_NONE ((RequestFiles) { .scratch = -EBADF })
-void request_files_done(RequestFiles *f);
+struct RequestFiles;
 
 typedef struct MeasureRequest {
         MeasureMode mode;
-        VmsaFlavour flavour;
+        VmmProfile profile;
         unsigned *vcpus; /* owned, ascending, at least one */
         size_t n_vcpus;
         MeasureCpu *cpus; /* owned, at least one; in modes without signature one with name NULL */
@@ -81,24 +62,12 @@ typedef struct MeasureRequest {
         uint64_t vars_size;
         int *fds; /* owned, with the descriptors */
         size_t n_fds;
-        RequestFiles *files; /* weak; where descriptors are shared instead, or NULL */
+        struct RequestFiles *files; /* weak; where descriptors are shared instead, or NULL */
 } MeasureRequest;
 
 void measure_request_done(MeasureRequest *r);
 
-/* -EINVAL and others with a sentence. Opens files, or takes them from `files`, which may be NULL. */
-_warn_unused_result_ int measure_request_new(
-                const MeasureArguments *a, RequestFiles *files, MeasureRequest *ret, char **reterr);
-
-/* A launcher's plan, which is taken; its descriptors stay its owner's. The texts are options and may be NULL. */
-_warn_unused_result_ int measure_request_from_plan(LaunchPlan *plan, const char *vmsa,
-                const char *es_features, MeasureRequest *ret, char **reterr);
-
-/* Opens a regular file as an input of one part; the request owns the descriptor. `option` is for the sentence. */
-_warn_unused_result_ int measure_request_open(
-                MeasureRequest *r, const char *option, const char *path, PlanInput *in, char **reterr);
-/* Zero bytes that align what follows as a launcher does it: on 4 bytes, and behind lz4's legacy format with at least 4. */
-_warn_unused_result_ int measure_request_pad(PlanInput *in);
-/* Bytes from memory as a part. */
-_warn_unused_result_ int measure_request_bytes(
-                MeasureRequest *r, const char *label, const void *p, size_t n, PlanInput *in);
+/* A launcher's plan, which is taken; its descriptors stay its owner's. `profile` may be _VMM_PROFILE_INVALID: the one of QEMU, as the
+ * plan's VM type needs it. */
+_warn_unused_result_ int measure_request_from_plan(LaunchPlan *plan, VmmProfile profile,
+                uint64_t es_features, MeasureRequest *ret, char **reterr);

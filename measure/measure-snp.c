@@ -106,7 +106,7 @@ static int chain_hashes_page(SnpChain *c, const OvmfInfo *info, const OvmfSectio
 
         if (offset > SEV_PAGE_SIZE - SEV_HASH_TABLE_SIZE)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the firmware wants the kernel hashes at 0x%x, across the end of a page",
+                                "the firmware's area for kernel hashes at 0x%x crosses the end of a page",
                                 info->hash_table.base);
         memcpy(page + offset, table, SEV_HASH_TABLE_SIZE);
         r = hash_update(c->hash, page, sizeof(page));
@@ -118,13 +118,12 @@ static int chain_hashes_page(SnpChain *c, const OvmfInfo *info, const OvmfSectio
 }
 
 static int chain_section(SnpChain *c, const OvmfInfo *info, const OvmfSection *s, const uint8_t *table,
-                VmsaFlavour flavour, char **reterr) {
+                const VmmRow *vmm, char **reterr) {
         SnpPageType type = SNP_PAGE_ZERO;
 
         switch (s->type) {
         case OVMF_SECTION_SEC_MEM:
-                if (flavour == VMSA_GCE)
-                        type = SNP_PAGE_UNMEASURED;
+                type = vmm->sec_mem;
                 break;
         case OVMF_SECTION_SECRETS:
                 type = SNP_PAGE_SECRETS;
@@ -143,13 +142,9 @@ static int chain_section(SnpChain *c, const OvmfInfo *info, const OvmfSection *s
                         ovmf_section_type_to_string(s->type));
 }
 
-bool snp_flavour_is_common(VmsaFlavour flavour) {
-        return flavour != VMSA_EC2 && flavour != VMSA_EC2_2023 && flavour != VMSA_GCE;
-}
-
 int snp_chain_sections(SnpChain *c, const OvmfInfo *info, size_t first, size_t end) {
         for (size_t i = first; i < end; i++) {
-                int r = chain_section(c, info, info->sections + i, NULL, VMSA_QEMU, NULL);
+                int r = chain_section(c, info, info->sections + i, NULL, vmm_row(VMM_QEMU), NULL);
 
                 if (r < 0)
                         return r;
@@ -158,23 +153,22 @@ int snp_chain_sections(SnpChain *c, const OvmfInfo *info, size_t first, size_t e
 }
 
 int snp_chain_metadata(SnpChain *c, const OvmfInfo *info, size_t first, const uint8_t *table,
-                VmsaFlavour flavour, char **reterr) {
-        /* Amazon's hypervisor gives the CPUID page last. */
-        bool cpuid_last = flavour == VMSA_EC2 || flavour == VMSA_EC2_2023;
+                const VmmRow *vmm, char **reterr) {
+        bool cpuid_last = vmm->cpuid_last;
         int r;
 
         assert(first == 0 || !cpuid_last);
         FOREACH_ARRAY(s, info->sections + first, info->n_sections - first) {
                 if (cpuid_last && s->type == OVMF_SECTION_CPUID)
                         continue;
-                r = chain_section(c, info, s, table, flavour, reterr);
+                r = chain_section(c, info, s, table, vmm, reterr);
                 if (r < 0)
                         return r;
         }
         FOREACH_ARRAY(s, info->sections, info->n_sections) {
                 if (!cpuid_last || s->type != OVMF_SECTION_CPUID)
                         continue;
-                r = chain_section(c, info, s, table, flavour, reterr);
+                r = chain_section(c, info, s, table, vmm, reterr);
                 if (r < 0)
                         return r;
         }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The SEV-SNP launch digest: a chain of SHA-384 over one PAGE_INFO record a page, in the order in which the pages are given to the
+/* The SEV-SNP launch digest: a chain of SHA-384 over one PAGE_INFO record per page, in the order in which the pages are given to the
  * firmware (AMD 56860, SNP_LAUNCH_UPDATE, table "PAGE_INFO").
  *
  *   LD := SHA-384( LD | CONTENTS 48 | length 0x70 u16 | type u8 | imi 0 u8 | VMPL permissions 0 u32 | GPA u64 ), LD starts as zeros
@@ -16,15 +16,6 @@
 #include "firmware-ovmf.h"
 #include "sev-abi.h"
 #include "sev-vmsa.h"
-
-typedef enum SnpPageType {
-        SNP_PAGE_NORMAL = 1,
-        SNP_PAGE_VMSA = 2,
-        SNP_PAGE_ZERO = 3,
-        SNP_PAGE_UNMEASURED = 4,
-        SNP_PAGE_SECRETS = 5,
-        SNP_PAGE_CPUID = 6,
-} SnpPageType;
 
 const char *snp_page_type_to_string(SnpPageType t); /* "normal", ... */
 
@@ -60,15 +51,12 @@ _warn_unused_result_ int snp_chain_pages(SnpChain *c, SnpPageType type, uint64_t
 /* size bytes, a multiple of 4096, as NORMAL pages from gpa on. */
 _warn_unused_result_ int snp_chain_image(
                 SnpChain *c, const uint8_t *data, uint64_t size, uint64_t gpa, const char *source);
-/* The sections of the SEV metadata from number `first` on (0 but behind snp_chain_sections()); table: the kernel hashes,
- * or NULL. The flavour names the hypervisor, whose page types differ. */
+/* The sections of the SEV metadata from number `first` on (0 but after snp_chain_sections()); table: the kernel hashes,
+ * or NULL. The profile says which page types, in which order. */
 _warn_unused_result_ int snp_chain_metadata(SnpChain *c, const OvmfInfo *info, size_t first,
-                const uint8_t *table, VmsaFlavour flavour, char **reterr);
+                const uint8_t *table, const VmmRow *vmm, char **reterr);
 /* The sections first to end - 1 in QEMU's way; none of them may hold the kernel hashes. */
 _warn_unused_result_ int snp_chain_sections(SnpChain *c, const OvmfInfo *info, size_t first, size_t end);
-/* True if the flavour's hypervisor treats sections as QEMU does. */
-bool snp_flavour_is_common(VmsaFlavour flavour);
-
 /* What the VMSA pages of a launch contain. */
 typedef struct VmsaDigests {
         uint8_t boot[SHA384_SIZE], application[SHA384_SIZE];

@@ -19,13 +19,11 @@ int svsm_place(const FirmwareImage *firmware, uint64_t vars_size, const Firmware
                 return error_prefix(reterr, r, "SVSM image");
         if (!svsm->info.has_svsm_entry)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "SVSM image: no SVSM_INFO entry in its table: this is no COCONUT-SVSM "
-                                "binary");
+                                "SVSM image: no SVSM_INFO entry in its table: this is not a COCONUT-SVSM binary");
         if (firmware->size % SEV_PAGE_SIZE != 0 || svsm->size % SEV_PAGE_SIZE != 0 ||
                         vars_size % SEV_PAGE_SIZE != 0)
                 return error_set(reterr, -EINVAL,
-                                "the sizes of firmware, SVSM image and variable store must be multiples of "
-                                "4 KiB");
+                                "the sizes of firmware, SVSM image and variable store must be multiples of 4 KiB");
         if (!sub_u64(firmware_image_gpa(firmware), vars_size, &gpa) || !sub_u64(gpa, svsm->size, &gpa))
                 return error_set(reterr, -EINVAL,
                                 "firmware, SVSM image and a variable store of %" PRIu64
@@ -38,7 +36,7 @@ int svsm_place(const FirmwareImage *firmware, uint64_t vars_size, const Firmware
 int svsm_digest(const FirmwareImage *firmware, const FirmwareImage *svsm, uint64_t gpa,
                 const LaunchSpec *spec, LaunchTrace trace, void *userdata, LaunchDigest *ret,
                 char **reterr) {
-        VmsaSpec vmsa = { .flavour = spec->flavour,
+        VmsaSpec vmsa = { .profile = spec->profile,
                 .entry = (uint32_t) gpa + svsm->info.svsm_entry,
                 .signature = spec->signature,
                 .features = spec->features };
@@ -54,7 +52,7 @@ int svsm_digest(const FirmwareImage *firmware, const FirmwareImage *svsm, uint64
         if (r >= 0)
                 r = snp_chain_image(&chain, svsm->data, svsm->size, gpa, "SVSM");
         if (r >= 0)
-                r = snp_chain_metadata(&chain, &svsm->info, 0, NULL, spec->flavour, reterr);
+                r = snp_chain_metadata(&chain, &svsm->info, 0, NULL, vmm_row(spec->profile), reterr);
         if (r >= 0)
                 r = vmsa_digests(&vmsa, &digests);
         if (r >= 0)

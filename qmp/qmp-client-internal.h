@@ -45,6 +45,16 @@ struct QmpClient {
         bool closed; /* unref'd */
 };
 
+/* Calls in their order: in qmp-pending.c. */
+void qmp_pending_push(QmpClient *c, QmpPending *p);
+/* Takes the call with this id out of the list; id 0: the oldest. NULL if there is none. */
+QmpPending *qmp_pending_take(QmpClient *c, uint64_t id);
+/* Takes the call, and returns what its handler does. */
+int qmp_pending_answer(QmpClient *c, QmpPending *p, int error, const Json *value, const char *error_desc);
+/* {"execute":NAME,"arguments":{...},"id":N} CR LF; takes the arguments. *ret is owned. */
+_warn_unused_result_ int qmp_format_command(
+                const char *command, Json *arguments, uint64_t id, char **ret, size_t *ret_size);
+
 /* qmp_call() that tells the id, to withdraw from it. */
 _warn_unused_result_ int qmp_call_full(QmpClient *c, const char *command, Json *arguments, int fd,
                 QmpReply reply, void *userdata, uint64_t *ret_id);

@@ -18,37 +18,6 @@
 
 #define READ_SIZE ((size_t) 64 * 1024) /* a turn of the loop reads at most this */
 
-static void pending_push(QmpClient *c, QmpPending *p) {
-        if (!c->pending_tail)
-                c->pending_tail = &c->pending;
-        *c->pending_tail = p;
-        c->pending_tail = &p->next;
-        c->n_pending++;
-}
-
-/* Takes the call with this id out of the list; id 0: the oldest. NULL if there is none. */
-static QmpPending *pending_take(QmpClient *c, uint64_t id) {
-        for (QmpPending **p = &c->pending; *p; p = &(*p)->next) {
-                QmpPending *found = *p;
-
-                if (id != 0 && found->id != id)
-                        continue;
-                *p = found->next;
-                if (c->pending_tail == &found->next)
-                        c->pending_tail = p;
-                c->n_pending--;
-                return found;
-        }
-        return NULL;
-}
-
-static int pending_answer(
-                QmpClient *c, QmpPending *p, int error, const Json *value, const char *error_desc) {
-        _cleanup_free_ QmpPending *owned = p;
-
-        return owned->reply ? owned->reply(c, error, value, error_desc, owned->userdata) : 0;
-}
-
 static void client_free(QmpClient *c) {
         qmp_lines_done(&c->lines);
         qmp_output_done(&c->output);
@@ -90,8 +59,8 @@ QmpClient *qmp_client_unref(QmpClient *c) {
         c->closed = true;
         client_disconnect(c);
         watch_end(c);
-        for (QmpPending *p; (p = pending_take(c, 0));)
-                (void) pending_answer(c, p, -ECANCELED, NULL, "the QMP connection was given up");
+        for (QmpPending *p; (p = qmp_pending_take(c, 0));)
+                (void) qmp_pending_answer(c, p, -ECANCELED, NULL, "the QMP connection was given up");
         dispatch_end(c);
         return NULL;
 }
@@ -108,8 +77,8 @@ static int client_fail(QmpClient *c, int error, char *sentence) {
         client_disconnect(c);
         watch_end(c);
 
-        for (QmpPending *p; (p = pending_take(c, 0));) {
-                int k = pending_answer(c, p, -ECONNRESET, NULL, c->failure);
+        for (QmpPending *p; (p = qmp_pending_take(c, 0));) {
+                int k = qmp_pending_answer(c, p, -ECONNRESET, NULL, c->failure);
 
                 r = r < 0 ? r : k;
         }
@@ -142,15 +111,15 @@ static int on_answer(QmpClient *c, const QmpMessage *m) {
         if (m->id == 0)
                 return client_fail_format(c, -EPROTO, "QEMU did not understand a command: %s",
                                 m->desc ?: "an answer without an id");
-        p = pending_take(c, m->id);
+        p = qmp_pending_take(c, m->id);
         if (!p)
-                return client_fail_format(c, -EPROTO,
-                                "QMP answer to a command that was not asked, id %" PRIu64, m->id);
+                return client_fail_format(
+                                c, -EPROTO, "QMP answer to a command that was not sent, id %" PRIu64, m->id);
         if (m->type == QMP_MESSAGE_RETURN)
-                return pending_answer(c, p, 0, m->value, NULL);
+                return qmp_pending_answer(c, p, 0, m->value, NULL);
 
         c->error_class = strdup(m->name);
-        return pending_answer(c, p, -EREMOTEIO, NULL, m->desc);
+        return qmp_pending_answer(c, p, -EREMOTEIO, NULL, m->desc);
 }
 
 static int on_event(QmpClient *c, const QmpMessage *m) {
@@ -177,10 +146,8 @@ static int on_line(QmpClient *c, const char *line, size_t size) {
 
         if (c->greeted == (m.type == QMP_MESSAGE_GREETING))
                 return client_fail_format(c, -EPROTO,
-                                c->greeted ? "a second QMP greeting arrived: another program writes to the "
-                                             "socket"
-                                           : "QMP message before the greeting: the peer is not a fresh "
-                                             "QEMU");
+                                c->greeted ? "a second QMP greeting arrived: another program writes to the socket"
+                                           : "QMP message before the greeting: the peer is not a fresh QEMU");
         switch (m.type) {
         case QMP_MESSAGE_GREETING:
                 c->greeted = true;
@@ -277,7 +244,7 @@ static int on_greeting_timeout(_unused_ LoopSource *s, _unused_ uint64_t usec, v
 
         dispatch_begin(c);
         r = client_fail_format(c, -ETIMEDOUT,
-                        "no QMP greeting came in time: the program started is not QEMU, or it hangs");
+                        "no QMP greeting arrived in time: the program is not QEMU, or it hangs");
         dispatch_end(c);
         return r;
 }
@@ -327,36 +294,6 @@ int qmp_client_set_greeting_timeout(QmpClient *c, uint64_t usec) {
         return loop_add_timer(c->loop, usec, on_greeting_timeout, c, &c->greeting_timer);
 }
 
-/* {"execute":NAME,"arguments":{...},"id":N} CR LF */
-static int format_command(const char *command, Json *arguments, uint64_t id, char **ret, size_t *ret_size) {
-        _cleanup_js_ Json *args = arguments, *j = js_object();
-        char *text, *p;
-        size_t n;
-        int r;
-
-        r = js_set(j, "execute", js_string(command));
-        if (r >= 0 && args)
-                r = js_set(j, "arguments", TAKE_PTR(args));
-        if (r >= 0)
-                r = js_set(j, "id", js_u64(id));
-        if (r < 0)
-                return r;
-
-        text = js_text(j, JS_SHORT);
-        if (!text)
-                return -ENOMEM;
-        n = strlen(text);
-        p = n > QMP_LINE_MAX ? NULL : malloc(n + 3);
-        if (p)
-                memcpy(mempcpy(p, text, n), "\r\n", 3);
-        erase_string_free(text);
-        if (!p)
-                return n > QMP_LINE_MAX ? -EMSGSIZE : -ENOMEM;
-        *ret = p;
-        *ret_size = n + 2;
-        return 0;
-}
-
 int qmp_call_full(QmpClient *c, const char *command, Json *arguments, int fd, QmpReply reply, void *userdata,
                 uint64_t *ret_id) {
         _cleanup_js_ Json *args = arguments;
@@ -374,7 +311,7 @@ int qmp_call_full(QmpClient *c, const char *command, Json *arguments, int fd, Qm
         if (!p)
                 return -ENOMEM;
         *p = (QmpPending) { .id = c->last_id + 1, .reply = reply, .userdata = userdata };
-        r = format_command(command, TAKE_PTR(args), p->id, &text, &size);
+        r = qmp_format_command(command, TAKE_PTR(args), p->id, &text, &size);
         if (r < 0)
                 return r;
         r = qmp_output_push(&c->output, text, size, fd);
@@ -384,7 +321,7 @@ int qmp_call_full(QmpClient *c, const char *command, Json *arguments, int fd, Qm
         c->last_id = p->id;
         if (ret_id)
                 *ret_id = p->id;
-        pending_push(c, TAKE_PTR(p));
+        qmp_pending_push(c, TAKE_PTR(p));
 
         /* At once, to save a turn of the loop. Errors are left to the loop, which will meet them again. */
         (void) write_some(c);

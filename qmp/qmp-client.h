@@ -4,13 +4,13 @@
 /* A client for QEMU's machine protocol over one connected stream socket, driven by an event loop.
  *
  * Theory of operation. qmp_capabilities is queued at once, before the greeting has arrived, and commands may be queued
- * right behind it: QEMU works them off in order, so the set-up of a machine costs one round trip. Every command has
+ * right after it: QEMU works them off in order, so the set-up of a machine costs one round trip. Every command has
  * a number as its id, and an answer finds its caller by that id alone. One dispatcher reads all messages; events
  * may come before or after the answer of the command that caused them (QEMU 10.0.2 does both with cont and quit), so
  * nobody may wait for "the next line".
  *
- * The end. Whatever goes wrong (the peer closes, is no QMP peer, answers what was never asked, sends too much) ends the
- * connection: all callers that still wait get -ECONNRESET with the sentence that says why, in the order of their
+ * The end. Any failure (the peer closes, does not speak QMP, answers what was never asked, sends too much) ends the
+ * connection: all callers that still wait get -ECONNRESET with the error message that says why, in the order of their
  * calls, then the disconnect handler runs, once. After that qmp_call() returns -ENOTCONN. Callers are always called
  * from the loop, never from within qmp_call(); exactly once each.
  *
@@ -65,12 +65,31 @@ _warn_unused_result_ int qmp_call_with_fd(
                 QmpClient *c, const char *command, Json *arguments, int fd, QmpReply reply, void *userdata);
 
 /* Queues a command and turns the loop until its answer is there; all other sources and events are dispatched meanwhile. For set-up
- * code: not from a handler (-EBUSY). ret may be NULL; *ret is owned. Errors come with a sentence that names the command:
+ * code: not from a handler (-EBUSY). ret may be NULL; *ret is owned. Errors come with an error message that names the command:
  * those of QmpReply, -ETIMEDOUT, -ECANCELED if a handler ended the loop. */
 _warn_unused_result_ int qmp_call_wait(QmpClient *c, const char *command, Json *arguments,
                 uint64_t timeout_usec, Json **ret, char **reterr);
 _warn_unused_result_ int qmp_call_with_fd_wait(QmpClient *c, const char *command, Json *arguments, int fd,
                 uint64_t timeout_usec, Json **ret, char **reterr);
+
+/* The same in two steps, between which the loop may be turned for other things. The command's name is borrowed; the structure stays where
+ * it is until qmp_wait_end(), or until the client is gone and qmp_wait_done() frees what came. */
+typedef struct QmpWait {
+        const char *command;
+        uint64_t id;
+        bool done;
+        int error;
+        Json *value; /* owned */
+        char *desc;  /* owned */
+} QmpWait;
+_warn_unused_result_ int qmp_wait_begin(
+                QmpClient *c, const char *command, Json *arguments, QmpWait *wait, char **reterr);
+_warn_unused_result_ int qmp_wait_end(
+                QmpClient *c, QmpWait *wait, uint64_t timeout_usec, Json **ret, char **reterr);
+void qmp_wait_done(QmpWait *wait);
+/* Until the greeting has come, or wait, which is pending, is answered or failed: the caller asks which. */
+_warn_unused_result_ int qmp_wait_greeting(
+                QmpClient *c, const QmpWait *wait, uint64_t timeout_usec, char **reterr);
 
 /* From the greeting: -EAGAIN before it came. */
 _warn_unused_result_ int qmp_client_version(const QmpClient *c, QmpVersion *ret);

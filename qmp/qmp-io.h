@@ -4,7 +4,7 @@
 /* The sending half of the client, private to this room: a queue of whole messages, some with a descriptor.
  *
  * A descriptor must arrive with a byte of its own command: QEMU keeps only the descriptors that came last and gives
- * them to the next add-fd or getfd that it reads. So a message with one begins a sendmsg() of its own. */
+ * them to the next add-fd or getfd that it reads. So a message with one begins a separate sendmsg(). */
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -44,7 +44,7 @@ static int job_result(QmpClient *c, const char *id, uint64_t deadline, char **re
                                         js_string_value(error) ?: "no reason given");
                 return 0;
         }
-        return error_set(reterr, -EBADMSG, "QEMU's job '%s' is gone before its result was read", id);
+        return error_set(reterr, -EBADMSG, "QEMU's job '%s' was gone before its result was read", id);
 }
 
 static int job_dismiss(QmpClient *c, const char *id, uint64_t deadline, char **reterr) {

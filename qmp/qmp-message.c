@@ -10,7 +10,7 @@
 #include "strutil.h"
 
 #define LINES_STEP   ((size_t) 64 * 1024) /* first allocation; then doubling */
-#define EXCERPT_SIZE 60                   /* of a foreign line, shown in a sentence */
+#define EXCERPT_SIZE 60                   /* of a foreign line, shown in an error message */
 
 void qmp_lines_done(QmpLines *l) {
         if (l->data)
@@ -125,7 +125,7 @@ static int parse_event(QmpMessage *m, char **reterr) {
         m->value = js_get(m->json, "data");
         if (!m->name || (m->value && !js_is_object(m->value)))
                 return error_set(reterr, -EBADMSG,
-                                "QMP event without a name, or with data that is no object");
+                                "QMP event without a name, or with data that is not an object");
         return 0;
 }
 
@@ -135,7 +135,7 @@ static int parse_id(QmpMessage *m, char **reterr) {
         if (!id)
                 return 0;
         if (js_u64_value(id, &m->id) < 0 || m->id == 0)
-                return error_set(reterr, -EBADMSG, "QMP answer with an id that we never use");
+                return error_set(reterr, -EBADMSG, "QMP answer with an unknown id");
         return 0;
 }
 

@@ -4,7 +4,7 @@
 /* The pure half of QMP: lines out of a byte stream, and messages out of lines. Nothing here reads a descriptor, so that
  * the fuzz corpus and the unit tests feed it directly.
  *
- * Theory of operation. QEMU writes one JSON object a line, ended by CRLF ("QEMU Machine Protocol Specification",
+ * Theory of operation. QEMU writes one JSON object per line, ended by CRLF ("QEMU Machine Protocol Specification",
  * docs/interop/qmp-spec.rst): a greeting first, then returns and errors (they echo the id of the command) and
  * events, in any mixture. A message of any other shape is refused: we talk to the QEMU that we started, and what we
  * do not understand is not QMP. Members that we do not know are allowed, the format is QEMU's. */
@@ -63,7 +63,7 @@ typedef struct QmpMessage {
 } QmpMessage;
 
 void qmp_message_done(QmpMessage *m);
-/* -EBADMSG with a sentence for anything that is not a QMP message. */
+/* -EBADMSG with an error message for anything that is not a QMP message. */
 _warn_unused_result_ int qmp_message_parse(const char *line, size_t size, QmpMessage *ret, char **reterr);
 /* {"qemu": {"major", "minor", "micro"}, ...}, in the greeting and from query-version. */
 _warn_unused_result_ int qmp_version_parse(const Json *version, QmpVersion *ret, char **reterr);

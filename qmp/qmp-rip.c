@@ -19,7 +19,7 @@
 #define HEX_DIGITS_64 16u
 #define HEX_DIGITS_32 8u
 
-/* Exactly n lower-case hexadecimal digits at *p, which moves behind them. */
+/* Exactly n lower-case hexadecimal digits at *p, which moves after them. */
 static bool take_hex(const char **p, unsigned n, uint64_t *ret) {
         uint64_t v = 0;
 
@@ -79,6 +79,7 @@ int qmp_rip_parse(const char *text, QmpRip *ret) {
         cs = find_line(text, "CS =");
         if (!cs || !!rip == !!eip)
                 return -EBADMSG;
+        v.halted = strstr(text, " HLT=1");
         if (eip) {
                 rip = eip;
                 digits = HEX_DIGITS_32;
@@ -145,7 +146,7 @@ bool deadloop_bytes(uint64_t linear, uint64_t base, const uint8_t *bytes, size_t
                 if (b[0] != X86_PAUSE_0 || b[1] != X86_PAUSE_1 || b[2] != X86_JMP_REL8)
                         continue;
 
-                /* rel8 counts from behind the jump; -4 is the pause itself, so anything over that is no loop. */
+                /* rel8 counts from after the jump; -4 is the pause itself, so a larger one is not a loop. */
                 back = 256 - (uint64_t) b[3];
                 if (b[3] < 0x80 || back < PAUSE_JMP)
                         continue;
@@ -158,9 +159,31 @@ bool deadloop_bytes(uint64_t linear, uint64_t base, const uint8_t *bytes, size_t
         return false;
 }
 
+bool qmp_in_delay_loop(const QmpCode *code) {
+        static const struct {
+                uint8_t bytes[3];
+                size_t n;
+        } instructions[] = {
+                { { 0xf3, 0x90 }, 2 },       /* pause */
+                { { 0x0f, 0x31 }, 2 },       /* rdtsc */
+                { { 0x0f, 0x01, 0xf9 }, 3 }, /* rdtscp */
+                { { 0x0f, 0x01, 0xfb }, 3 }, /* mwaitx */
+        };
+
+        if (code->rip.halted || code->rip.mode != QMP_CPU_64 || code->rip.ip >> 63 == 0)
+                return false;
+        FOREACH_ARRAY(i, instructions, ELEMENTSOF(instructions))
+                if (memmem(code->bytes, code->size, i->bytes, i->n))
+                        return true;
+        return false;
+}
+
+void qmp_deadloop_add_hit(QmpDeadloop *d, bool hit) {
+        d->hits[d->n++ % QMP_DEADLOOP_WINDOW] = hit;
+}
+
 void qmp_deadloop_add(QmpDeadloop *d, const QmpCode *code) {
-        d->hits[d->n++ % QMP_DEADLOOP_WINDOW] =
-                        deadloop_bytes(code->rip.linear, code->base, code->bytes, code->size);
+        qmp_deadloop_add_hit(d, deadloop_bytes(code->rip.linear, code->base, code->bytes, code->size));
 }
 
 bool qmp_deadloop_reached(const QmpDeadloop *d) {

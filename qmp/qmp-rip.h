@@ -37,6 +37,7 @@ typedef struct QmpRip {
         QmpCpuMode mode;
         uint64_t ip;     /* RIP, or EIP */
         uint64_t linear; /* with the base of CS added: the address that "x" takes */
+        bool halted;     /* waits in HLT */
 } QmpRip;
 
 typedef struct QmpCode {
@@ -55,12 +56,17 @@ _warn_unused_result_ int qmp_code_parse(
 /* True if `linear` is within a `pause; jmp back` loop whose pause is near. */
 bool deadloop_bytes(uint64_t linear, uint64_t base, const uint8_t *bytes, size_t n);
 
+/* True if the CPU is in a kernel's delay loop, as Linux is for ever once it has panicked (kernel/panic.c, panic(): mdelay();
+ * arch/x86/lib/delay.c: pause, rdtsc, rdtscp or mwaitx in a tight loop): not halted, at an address of a kernel, near one of these. */
+bool qmp_in_delay_loop(const QmpCode *code);
+
 /* The last samples of a row. Zero-initialised is empty. */
 typedef struct QmpDeadloop {
         bool hits[QMP_DEADLOOP_WINDOW];
         unsigned n; /* samples taken */
 } QmpDeadloop;
 
+void qmp_deadloop_add_hit(QmpDeadloop *d, bool hit);
 void qmp_deadloop_add(QmpDeadloop *d, const QmpCode *code);
 /* True once a full window has enough hits. */
 bool qmp_deadloop_reached(const QmpDeadloop *d);

@@ -84,7 +84,7 @@ static int decode_exact(const Json *object, const char *member, void *buf, size_
         size_t size;
 
         if (!text)
-                return error_set(reterr, -EBADMSG, "member '%s' is missing or no string", member);
+                return error_set(reterr, -EBADMSG, "member '%s' is missing or not a string", member);
         if (base64_decode(text, js_string_length(value), &bytes, &size) < 0)
                 return error_set(reterr, -EBADMSG, "member '%s' is not base64", member);
         if (size != n)

@@ -62,7 +62,7 @@ typedef struct QmpSevCapabilities {
         unsigned cbitpos, reduced_phys_bits;
 } QmpSevCapabilities;
 
-/* Pure: the value of the return. -EBADMSG with a sentence. */
+/* Pure: the value of the return. -EBADMSG with an error message. */
 _warn_unused_result_ int qmp_sev_parse(const Json *value, QmpSev *ret, char **reterr);
 _warn_unused_result_ int qmp_sev_measurement_parse(const Json *value, QmpSevMeasurement *ret, char **reterr);
 _warn_unused_result_ int qmp_sev_capabilities_parse(
@@ -75,7 +75,7 @@ _warn_unused_result_ int qmp_query_sev_capabilities_wait(
                 QmpClient *c, uint64_t timeout_usec, QmpSevCapabilities *ret, char **reterr);
 
 /* header: QMP_SEV_PACKET_HEADER_SIZE bytes, secret: 16 bytes to QMP_SEV_PACKET_MAX. The secret is encrypted for the
- * firmware by the guest's owner already; all the same what is sent is erased behind it (the JSON library's own copy is the
+ * firmware by the guest's owner already; all the same what is sent is erased after it (the JSON library's own copy is the
  * exception). gpa: NULL lets QEMU take the firmware's secret area. */
 _warn_unused_result_ int qmp_sev_inject_launch_secret_wait(QmpClient *c, const SecretBuf *header,
                 const SecretBuf *secret, const uint64_t *gpa, uint64_t timeout_usec, char **reterr);

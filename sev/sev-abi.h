@@ -12,6 +12,16 @@
 
 #define SEV_PAGE_SIZE 4096u
 
+/* AMD 56860, SNP_LAUNCH_UPDATE: PAGE_TYPE. */
+typedef enum SnpPageType {
+        SNP_PAGE_NORMAL = 1,
+        SNP_PAGE_VMSA = 2,
+        SNP_PAGE_ZERO = 3,
+        SNP_PAGE_UNMEASURED = 4,
+        SNP_PAGE_SECRETS = 5,
+        SNP_PAGE_CPUID = 6,
+} SnpPageType;
+
 /* QEMU sev_add_kernel_loader_hashes(), edk2 OvmfPkg/AmdSev/BlobVerifierLibSevHashes: a header, three entries of GUID, u16
  * length and SHA-256, in this order, padded to a multiple of 16. */
 #define GUID_SEV_HASH_TABLE_HEADER                                                                          \

@@ -115,7 +115,7 @@ static int parse_pubkey(const uint8_t *p, SevCert *c, char **reterr) {
                 return error_set(reterr, -EBADMSG, "SEV certificate: a coordinate is longer than 48 bytes");
         if (!bytes_are_zero(p + 4 + 2 * FIELD_SIZE, PUBKEY_SIZE - 4 - 2 * FIELD_SIZE))
                 return error_set(reterr, -EBADMSG,
-                                "SEV certificate: bytes behind the public key are not zero");
+                                "SEV certificate: the bytes after the public key are not zero");
         return 0;
 }
 
@@ -125,8 +125,7 @@ static int check_signature(const SevSignature *s, unsigned i, char **reterr) {
         if (s->usage == SEV_USAGE_NONE) {
                 if (s->algorithm != SEV_ALGORITHM_NONE || !bytes_are_zero(s->bytes, sizeof(s->bytes)))
                         return error_set(reterr, -EBADMSG,
-                                        "SEV certificate: the empty signature slot at offset 0x%zx is not "
-                                        "zero",
+                                        "SEV certificate: the empty signature slot at offset 0x%zx is not zero",
                                         offset);
                 return 0;
         }
@@ -143,8 +142,7 @@ static int check_signature(const SevSignature *s, unsigned i, char **reterr) {
 
                 if (sev_signature_ecdsa(s, r, t) < 0)
                         return error_set(reterr, -EBADMSG,
-                                        "SEV certificate: bytes behind the signature at offset 0x%zx are "
-                                        "not zero",
+                                        "SEV certificate: the bytes after the signature at offset 0x%zx are not zero",
                                         offset + 8);
         }
         return 0;
@@ -246,7 +244,7 @@ int amd_cert_parse(const void *data, size_t size, bool allow_unsigned, AmdCert *
         size_t n;
 
         if (size < AMD_HEADER_SIZE)
-                return error_set(reterr, -EBADMSG, "AMD certificate: %zu bytes are too few for its header",
+                return error_set(reterr, -EBADMSG, "AMD certificate: %zu bytes are less than its header",
                                 size);
         if (le32_read(p) != CERT_VERSION)
                 return error_set(reterr, -EBADMSG, "AMD certificate: version %u, expected %u", le32_read(p),
@@ -254,8 +252,7 @@ int amd_cert_parse(const void *data, size_t size, bool allow_unsigned, AmdCert *
         c.usage = le32_read(p + 0x24);
         if (c.usage != SEV_USAGE_ARK && c.usage != SEV_USAGE_ASK)
                 return error_set(reterr, -EBADMSG,
-                                "AMD certificate: usage 0x%x at offset 0x24, expected 0x0 (ARK) or 0x13 "
-                                "(ASK)",
+                                "AMD certificate: usage 0x%x at offset 0x24, expected 0x0 (ARK) or 0x13 (ASK)",
                                 c.usage);
         if (!bytes_are_zero(p + 0x28, 16))
                 return error_set(reterr, -EBADMSG,
@@ -263,8 +260,7 @@ int amd_cert_parse(const void *data, size_t size, bool allow_unsigned, AmdCert *
         bits = le32_read(p + 0x3c);
         if ((bits != 2048 && bits != 4096) || le32_read(p + 0x38) != bits)
                 return error_set(reterr, -EBADMSG,
-                                "AMD certificate: modulus of %u and exponent of %u bits, expected 2048 or "
-                                "4096 for both",
+                                "AMD certificate: modulus of %u and exponent of %u bits, expected 2048 or 4096 for both",
                                 bits, le32_read(p + 0x38));
 
         n = c.number_size = bits / 8;

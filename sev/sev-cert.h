@@ -71,7 +71,7 @@ typedef struct SevCert {
 } SevCert;
 
 /* Strict: exactly SEV_CERT_SIZE bytes, version 1, curve P-384, everything that must be zero is zero. -EBADMSG with the
- * offset in the sentence, -EOPNOTSUPP for kinds of keys that no platform has. */
+ * offset in the error message, -EOPNOTSUPP for kinds of keys that no platform has. */
 _warn_unused_result_ int sev_cert_parse(const void *data, size_t size, SevCert *ret, char **reterr);
 /* Writes api, usage, algorithm, point and signatures of c into c->raw: the reverse of sev_cert_parse(). */
 void sev_cert_format(SevCert *c);

@@ -12,52 +12,8 @@
 #include "error.h"
 #include "strutil.h"
 
-/* Source: QMP query-cpu-model-expansion of QEMU 10.0.2; names marked 11.1 from QEMU 11.1's target/i386/cpu.c, where a version
- * inherits family, model and stepping from its base. */
-static const SevCpu cpus[] = {
-        { "EPYC", 23, 1, 2 },
-        { "EPYC-v1", 23, 1, 2 },
-        { "EPYC-v2", 23, 1, 2 },
-        { "EPYC-IBPB", 23, 1, 2 },
-        { "EPYC-v3", 23, 1, 2 },
-        { "EPYC-v4", 23, 1, 2 },
-        { "EPYC-v5", 23, 1, 2 }, /* 11.1 */
-        { "EPYC-Rome", 23, 49, 0 },
-        { "EPYC-Rome-v1", 23, 49, 0 },
-        { "EPYC-Rome-v2", 23, 49, 0 },
-        { "EPYC-Rome-v3", 23, 49, 0 },
-        { "EPYC-Rome-v4", 23, 49, 0 },
-        { "EPYC-Rome-v5", 23, 49, 0 }, /* 11.1 */
-        { "EPYC-Milan", 25, 1, 1 },
-        { "EPYC-Milan-v1", 25, 1, 1 },
-        { "EPYC-Milan-v2", 25, 1, 1 },
-        { "EPYC-Milan-v3", 25, 1, 1 }, /* 11.1 */
-        { "EPYC-Milan-v4", 25, 1, 1 }, /* 11.1 */
-        { "EPYC-Genoa", 25, 17, 0 },
-        { "EPYC-Genoa-v1", 25, 17, 0 },
-        { "EPYC-Genoa-v2", 25, 17, 0 }, /* 11.1 */
-        { "EPYC-Genoa-v3", 25, 17, 0 }, /* 11.1 */
-        { "EPYC-Turin", 26, 0, 0 },     /* 11.1 */
-        { "EPYC-Turin-v1", 26, 0, 0 },  /* 11.1 */
-        { "EPYC-Turin-v2", 26, 0, 0 },  /* 11.1 */
-        { "Dhyana", 24, 0, 1 },
-        { "Dhyana-v1", 24, 0, 1 },
-        { "Dhyana-v2", 24, 0, 1 },
-        { "Opteron_G1", 15, 6, 1 },
-        { "Opteron_G1-v1", 15, 6, 1 },
-        { "Opteron_G2", 15, 6, 1 },
-        { "Opteron_G2-v1", 15, 6, 1 },
-        { "Opteron_G3", 16, 2, 3 },
-        { "Opteron_G3-v1", 16, 2, 3 },
-        { "Opteron_G4", 21, 1, 2 },
-        { "Opteron_G4-v1", 21, 1, 2 },
-        { "Opteron_G5", 21, 2, 0 },
-        { "Opteron_G5-v1", 21, 2, 0 },
-        { "phenom", 16, 2, 3 },
-        { "phenom-v1", 16, 2, 3 },
-        { "qemu64", 15, 107, 1 },
-        { "qemu64-v1", 15, 107, 1 },
-};
+#define ROW(name, family, model, stepping) { name, family, model, stepping },
+static const SevCpu cpus[] = { SEV_CPUS(ROW) };
 
 uint32_t sev_cpu_signature(unsigned family, unsigned model, unsigned stepping) {
         unsigned extended = family > 15 ? (family - 15) & 0xff : 0;
@@ -116,13 +72,11 @@ int sev_cpu_resolve(const char *name, uint32_t *ret, char **reterr) {
         if (streq(name, "host") || streq(name, "max")) {
                 if (sev_cpu_host(ret) < 0)
                         return error_set(reterr, -EINVAL,
-                                        "CPU model '%s' means this machine's CPU, which is no x86: give the "
-                                        "signature of the machine that will run the guest",
+                                        "CPU model '%s' refers to this machine's CPU, which is not an x86 CPU: pass the signature of the machine that will run the guest",
                                         name);
                 return 0;
         }
         return error_set(reterr, -EINVAL,
-                        "CPU model '%s' is not known: give one such as EPYC-v4, EPYC-Rome, EPYC-Milan, "
-                        "EPYC-Genoa, EPYC-Turin or host, or its signature by --vcpu-sig",
-                        name);
+                        "unknown CPU model '%s': its signature is part of the digest; use a model such as %s, or --vcpu-sig",
+                        name, values_text(SEV_CPU_EXAMPLES).text);
 }

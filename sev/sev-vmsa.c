@@ -9,77 +9,7 @@
 
 #define RESET_VECTOR 0xfffffff0u
 
-typedef struct Segment {
-        uint16_t selector, attributes;
-        uint32_t limit;
-} Segment;
-
-/* What differs between flavours; the rest is common to all. */
-typedef struct Flavour {
-        const char *name;
-        Segment cs_boot, cs_application, ss, data; /* data: ES, DS and FS; GS is always in its reset state */
-        uint16_t tr_attributes;
-        uint64_t cr0, g_pat, rdx;
-        bool signature; /* RDX is the CPU signature instead of `rdx` */
-        bool flat;      /* 32 bit protected mode: CS base 0, RIP the whole entry point, features 1 */
-        uint32_t mxcsr;
-        uint16_t fcw;
-} Flavour;
-
-#define REAL_DATA                                                                                           \
-        { 0, 0x93, 0xffff }
-#define REAL_CODE                                                                                           \
-        { 0xf000, 0x9b, 0xffff }
-#define REAL_CODE_A                                                                                         \
-        { 0xf000, 0x9a, 0xffff } /* not accessed yet */
-#define REAL_DATA_A                                                                                         \
-        { 0, 0x92, 0xffff }
-#define FLAT_CODE                                                                                           \
-        { 8, 0xc9b, 0xffffffff }
-#define FLAT_DATA                                                                                           \
-        { 0x10, 0xc93, 0xffffffff }
-
-#define PAT_RESET UINT64_C(0x0007040600070406) /* APM volume 2, 7.8.2 */
-#define PAT_GCE   UINT64_C(0x00070106)
-
-static const Flavour flavours[] = {
-        [VMSA_QEMU] = { "qemu", REAL_CODE, REAL_CODE, REAL_DATA, REAL_DATA, 0x8b, 0x10, PAT_RESET, 0, true,
-                        false, 0x1f80, 0x37f },
-        [VMSA_QEMU_PRE_6_10] = { "qemu-pre-6.10", REAL_CODE, REAL_CODE, REAL_DATA, REAL_DATA, 0x8b, 0x10,
-                        PAT_RESET, 0, true, false, 0, 0 },
-        [VMSA_EC2] = { "ec2", REAL_CODE_A, REAL_CODE, REAL_DATA_A, REAL_DATA, 0x83, 0x10, PAT_RESET, 0x600,
-                        false, false, 0, 0 },
-        [VMSA_EC2_2023] = { "ec2-2023", REAL_CODE_A, REAL_CODE, REAL_DATA_A, REAL_DATA, 0x83, 0x10,
-                        PAT_RESET, 0, false, false, 0, 0 },
-        [VMSA_GCE] = { "gce", REAL_CODE, REAL_CODE, REAL_DATA, REAL_DATA, 0x8b, 0x10, PAT_GCE, 0x600, false,
-                        false, 0, 0 },
-        [VMSA_KRUN] = { "krun", REAL_CODE_A, REAL_CODE_A, REAL_DATA_A, REAL_DATA, 0x83, 0x10, PAT_RESET, 0,
-                        false, false, 0, 0 },
-        /* FCW is zero although MXCSR is set: so sev-snp-measure computes it, and its digests were seen on hardware. */
-        [VMSA_SVSM] = { "svsm", FLAT_CODE, FLAT_CODE, FLAT_DATA, FLAT_DATA, 0x8b, 0x11, PAT_RESET, 0, true,
-                        true, 0x1f80, 0 },
-        [VMSA_SVSM_PRE_6_10] = { "svsm-pre-6.10", FLAT_CODE, FLAT_CODE, FLAT_DATA, FLAT_DATA, 0x8b, 0x11,
-                        PAT_RESET, 0, true, true, 0, 0 },
-};
-static_assert(ELEMENTSOF(flavours) == _VMSA_FLAVOUR_MAX, "every flavour has a row");
-
-const char *vmsa_flavour_to_string(VmsaFlavour f) {
-        return f >= 0 && f < _VMSA_FLAVOUR_MAX ? flavours[f].name : NULL;
-}
-
-VmsaFlavour vmsa_flavour_from_string(const char *s) {
-        for (int i = 0; i < _VMSA_FLAVOUR_MAX; i++)
-                if (streq(s, flavours[i].name))
-                        return (VmsaFlavour) i;
-        return streq(s, "krun-rust") ? VMSA_KRUN : _VMSA_FLAVOUR_INVALID;
-}
-
-bool vmsa_flavour_uses_signature(VmsaFlavour f) {
-        assert(f >= 0 && f < _VMSA_FLAVOUR_MAX);
-        return flavours[f].signature;
-}
-
-static void put_segment(uint8_t *page, VmsaOffset at, Segment s, uint64_t base) {
+static void put_segment(uint8_t *page, VmsaOffset at, VmsaSegment s, uint64_t base) {
         le16_write(page + at, s.selector);
         le16_write(page + at + 2, s.attributes);
         le32_write(page + at + 4, s.limit);
@@ -87,10 +17,9 @@ static void put_segment(uint8_t *page, VmsaOffset at, Segment s, uint64_t base) 
 }
 
 void vmsa_build(const VmsaSpec *spec, uint8_t ret[static SEV_PAGE_SIZE]) {
-        const Flavour *f = &flavours[spec->flavour];
+        const VmmRegisters *f = &vmm_row(spec->profile)->registers;
         uint32_t eip = spec->application || f->flat ? spec->entry : RESET_VECTOR;
 
-        assert(spec->flavour >= 0 && spec->flavour < _VMSA_FLAVOUR_MAX);
         memset(ret, 0, SEV_PAGE_SIZE);
 
         put_segment(ret, VMSA_ES, f->data, 0);
@@ -99,11 +28,11 @@ void vmsa_build(const VmsaSpec *spec, uint8_t ret[static SEV_PAGE_SIZE]) {
         put_segment(ret, VMSA_SS, f->ss, 0);
         put_segment(ret, VMSA_DS, f->data, 0);
         put_segment(ret, VMSA_FS, f->data, 0);
-        put_segment(ret, VMSA_GS, (Segment) REAL_DATA, 0);
-        put_segment(ret, VMSA_GDTR, (Segment) { 0, 0, 0xffff }, 0);
-        put_segment(ret, VMSA_LDTR, (Segment) { 0, 0x82, 0xffff }, 0);
-        put_segment(ret, VMSA_IDTR, (Segment) { 0, 0, 0xffff }, 0);
-        put_segment(ret, VMSA_TR, (Segment) { 0, f->tr_attributes, 0xffff }, 0);
+        put_segment(ret, VMSA_GS, (VmsaSegment) { 0, 0x93, 0xffff }, 0);
+        put_segment(ret, VMSA_GDTR, (VmsaSegment) { 0, 0, 0xffff }, 0);
+        put_segment(ret, VMSA_LDTR, (VmsaSegment) { 0, 0x82, 0xffff }, 0);
+        put_segment(ret, VMSA_IDTR, (VmsaSegment) { 0, 0, 0xffff }, 0);
+        put_segment(ret, VMSA_TR, (VmsaSegment) { 0, f->tr_attributes, 0xffff }, 0);
 
         le64_write(ret + VMSA_EFER, 0x1000); /* SVME */
         le64_write(ret + VMSA_CR4, 0x40);    /* MCE */
@@ -113,7 +42,7 @@ void vmsa_build(const VmsaSpec *spec, uint8_t ret[static SEV_PAGE_SIZE]) {
         le64_write(ret + VMSA_RFLAGS, 2);
         le64_write(ret + VMSA_RIP, f->flat ? eip : eip & 0xffff);
         le64_write(ret + VMSA_G_PAT, f->g_pat);
-        le64_write(ret + VMSA_RDX, f->signature ? spec->signature : f->rdx);
+        le64_write(ret + VMSA_RDX, f->rdx_is_signature ? spec->signature : f->rdx);
         le64_write(ret + VMSA_SEV_FEATURES, f->flat ? 1 : spec->features);
         le64_write(ret + VMSA_XCR0, 1);
         le32_write(ret + VMSA_MXCSR, f->mxcsr);

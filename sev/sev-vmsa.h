@@ -3,14 +3,15 @@
 
 /* The initial VMSA: the page with a vCPU's registers at start, which SEV-ES and SEV-SNP measure.
  *
- * Layout: AMD 24593 (APM volume 2), appendix B, table B-4. Values: the x86 reset state as each hypervisor sets it up. Flavours
- * name the hypervisor and, where it changed its mind, since when; all bytes that are not named are zero. */
+ * Layout: AMD 24593 (APM volume 2), appendix B, table B-4. Values: the x86 reset state as each hypervisor sets it up
+ * (vmm-profile.h); all bytes that are not named are zero. */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "macro.h"
 #include "sev-abi.h"
+#include "vmm-profile.h"
 
 typedef enum VmsaOffset {
         VMSA_ES = 0x000, /* a segment: u16 selector, u16 attributes, u32 limit, u64 base */
@@ -38,30 +39,12 @@ typedef enum VmsaOffset {
         VMSA_X87_FCW = 0x410,
 } VmsaOffset;
 
-typedef enum VmsaFlavour {
-        VMSA_QEMU,          /* KVM_SEV_INIT2 since Linux 6.10: the FPU state is part of the page */
-        VMSA_QEMU_PRE_6_10, /* earlier, and KVM_SEV_ES_INIT still: MXCSR and FCW are zero */
-        VMSA_EC2,           /* Amazon, RDX 0x600 */
-        VMSA_EC2_2023,      /* Amazon until 2025, RDX 0 */
-        VMSA_GCE,           /* Google */
-        VMSA_KRUN,          /* as the sev crate computes it for libkrun */
-        VMSA_SVSM,          /* COCONUT-SVSM behind QEMU before IGVM: 32 bit protected mode */
-        VMSA_SVSM_PRE_6_10,
-        _VMSA_FLAVOUR_MAX,
-        _VMSA_FLAVOUR_INVALID = -22,
-} VmsaFlavour;
-
-const char *vmsa_flavour_to_string(VmsaFlavour f); /* "qemu", "qemu-pre-6.10", "ec2" ... */
-VmsaFlavour vmsa_flavour_from_string(const char *s);
-/* True if the signature enters the page. */
-bool vmsa_flavour_uses_signature(VmsaFlavour f);
-
 typedef struct VmsaSpec {
-        VmsaFlavour flavour;
+        VmmProfile profile;
         bool application; /* an application processor: starts at `entry` instead of the reset vector */
-        uint32_t entry;   /* of application processors; of all processors with an SVSM flavour */
+        uint32_t entry;   /* of application processors; of all processors with an SVSM profile */
         uint32_t signature;
-        uint64_t features; /* SEV_FEATURES; ignored by the SVSM flavours, which have SNPActive only */
+        uint64_t features; /* SEV_FEATURES; ignored by the SVSM profiles, which have SNPActive only */
 } VmsaSpec;
 
 void vmsa_build(const VmsaSpec *spec, uint8_t ret[static SEV_PAGE_SIZE]);

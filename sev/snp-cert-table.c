@@ -63,8 +63,7 @@ int snp_cert_table_decode(const void *p, size_t n, SnpCertTable *ret, char **ret
                 if (byte_reader_left(&r) < ENTRY_SIZE || byte_reader_take(&r, 16, &guid) < 0 ||
                                 byte_reader_le32(&r, &offset) < 0 || byte_reader_le32(&r, &length) < 0)
                         return error_set(reterr, -EBADMSG,
-                                        "the certificate table has no terminating entry within its %zu "
-                                        "bytes",
+                                        "the certificate table has no terminating entry within its %zu bytes",
                                         n);
                 if (bytes_are_zero(guid, 16) && offset == 0 && length == 0)
                         break;
@@ -73,9 +72,7 @@ int snp_cert_table_decode(const void *p, size_t n, SnpCertTable *ret, char **ret
                                         SNP_CERT_ENTRIES_MAX);
                 if (!add_u64(offset, length, &end) || end > n)
                         return error_set(reterr, -EBADMSG,
-                                        "entry %zu of the certificate table (offset 0x%x, length 0x%x) "
-                                        "leaves its %zu "
-                                        "bytes",
+                                        "entry %zu of the certificate table (offset 0x%x, length 0x%x) extends beyond its %zu bytes",
                                         t.n_entries, offset, length, n);
                 t.entries[t.n_entries] = (SnpCertEntry) { kind_of(guid), {}, base + offset, length };
                 memcpy(t.entries[t.n_entries++].guid, guid, 16);
@@ -87,7 +84,7 @@ int snp_cert_table_decode(const void *p, size_t n, SnpCertTable *ret, char **ret
 
                 if (e->data < header_end)
                         return error_set(reterr, -EBADMSG,
-                                        "entry %zu of the certificate table lies in its header", i);
+                                        "entry %zu of the certificate table overlaps its header", i);
                 for (size_t k = 0; k < i; k++)
                         if (e->data < t.entries[k].data + t.entries[k].size &&
                                         t.entries[k].data < e->data + e->size)

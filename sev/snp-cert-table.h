@@ -38,7 +38,7 @@ typedef struct SnpCertTable {
         size_t n_entries;
 } SnpCertTable;
 
-/* -EBADMSG with a sentence: no terminator, an entry outside the buffer or inside the header, overlapping entries. An empty
+/* -EBADMSG with an error message: no terminator, an entry outside the buffer or inside the header, overlapping entries. An empty
  * table (all zeros) is fine. */
 _warn_unused_result_ int snp_cert_table_decode(const void *p, size_t n, SnpCertTable *ret, char **reterr);
 /* Writes a table; sizes are padded to 4096. *ret is owned. */

@@ -22,11 +22,11 @@ int snp_id_block_decode(const void *p, size_t n, SnpIdBlock *ret, char **reterr)
         SnpIdBlock b;
 
         if (n != sizeof(a))
-                return error_set(reterr, -EBADMSG, "an ID block has %u bytes, this has %zu",
+                return error_set(reterr, -EBADMSG, "an ID block has %u bytes, but the input has %zu",
                                 SNP_ID_BLOCK_SIZE, n);
         memcpy(&a, p, sizeof(a));
         if (le32_read(a.version) != SNP_ID_BLOCK_VERSION)
-                return error_set(reterr, -EBADMSG, "version %u at offset 0x50 of the ID block; known is %u",
+                return error_set(reterr, -EBADMSG, "version %u at offset 0x50 of the ID block; expected %u",
                                 le32_read(a.version), SNP_ID_BLOCK_VERSION);
         memcpy(b.digest, a.digest, sizeof(b.digest));
         memcpy(b.family_id, a.family_id, sizeof(b.family_id));
@@ -65,8 +65,7 @@ static int key_decode(const SnpKeyAbi *a, size_t offset, SnpIdKey *ret, char **r
         if (!bytes_are_zero(a->x + 48, sizeof(a->x) - 48) || !bytes_are_zero(a->y + 48, sizeof(a->y) - 48) ||
                         !bytes_are_zero(a->reserved, sizeof(a->reserved)))
                 return error_set(reterr, -EBADMSG,
-                                "the key at offset 0x%03zx has bytes beyond its numbers that are not 0",
-                                offset);
+                                "the key at offset 0x%03zx has non-zero bytes after its numbers", offset);
         reverse(a->x, ret->x, sizeof(ret->x));
         reverse(a->y, ret->y, sizeof(ret->y));
         return 0;
@@ -75,8 +74,7 @@ static int key_decode(const SnpKeyAbi *a, size_t offset, SnpIdKey *ret, char **r
 static int signature_decode(const SnpSignatureAbi *a, size_t offset, SnpIdSignature *ret, char **reterr) {
         if (snp_signature_decode(a, ret->r, ret->s) < 0)
                 return error_set(reterr, -EBADMSG,
-                                "the signature at offset 0x%03zx has bytes beyond r and s that are not 0",
-                                offset);
+                                "the signature at offset 0x%03zx has non-zero bytes after r and s", offset);
         return 0;
 }
 
@@ -87,8 +85,8 @@ int snp_id_auth_decode(const void *p, size_t n, SnpIdAuth *ret, char **reterr) {
         int r;
 
         if (n != sizeof(a))
-                return error_set(reterr, -EBADMSG, "an ID auth has %u bytes, this has %zu", SNP_ID_AUTH_SIZE,
-                                n);
+                return error_set(reterr, -EBADMSG, "an ID auth has %u bytes, but the input has %zu",
+                                SNP_ID_AUTH_SIZE, n);
         memcpy(&a, p, sizeof(a));
         author = le32_read(a.author_key_algorithm);
         if (le32_read(a.id_key_algorithm) != SNP_SIGNATURE_ALGORITHM_P384 ||

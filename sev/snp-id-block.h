@@ -78,7 +78,7 @@ typedef struct SnpIdAuth {
         bool has_author;
 } SnpIdAuth;
 
-/* Decoders: -EBADMSG with a sentence that names the offset. */
+/* Decoders: -EBADMSG with an error message that names the offset. */
 _warn_unused_result_ int snp_id_block_decode(const void *p, size_t n, SnpIdBlock *ret, char **reterr);
 void snp_id_block_encode(const SnpIdBlock *b, uint8_t ret[static SNP_ID_BLOCK_SIZE]);
 void snp_key_encode(const SnpIdKey *k, uint8_t ret[static SNP_KEY_SIZE]);

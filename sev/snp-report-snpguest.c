@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "guest-policy.h"
 #include "snp-report.h"
 #include "strutil.h"
 
@@ -13,15 +14,14 @@ static void put_bytes(Text *t, const char *label, const uint8_t *p, size_t n) {
                 text_putf(t, "%s%02X", i == 0 ? "" : i % 16 == 0 ? "\n" : " ", p[i]);
 }
 
-static void put_tcb(Text *t, const char *label, const uint8_t *raw, SnpGeneration g) {
+static void put_tcb(Text *t, const char *label, const uint8_t *raw, SnpGeneration layout) {
         SnpTcb tcb = {};
-        SnpGeneration layout = g >= 0 ? g : SNP_MILAN;
 
-        if (snp_tcb_decode(raw, layout, &tcb) < 0)
-                tcb = (SnpTcb) {};
-        text_putf(t,
-                        "%s:\n\nTCB Version:\n  Microcode:   %u\n  SNP:         %u\n  TEE:         %u\n  "
-                        "Boot Loader: %u\n",
+        /* As snpguest does it: bytes that the layout reserves are not looked at. */
+        for (int p = 0; p < _SNP_TCB_PART_MAX; p++)
+                if (snp_generation_has_tcb_part(layout, (SnpTcbPart) p))
+                        tcb.part[p] = raw[snp_generation_tcb_layout(layout)[p]];
+        text_putf(t, "%s:\n\nTCB Version:\n  Microcode:   %u\n  SNP:         %u\n  TEE:         %u\n  Boot Loader: %u\n",
                         label, tcb.part[SNP_TCB_MICROCODE], tcb.part[SNP_TCB_SNP], tcb.part[SNP_TCB_TEE],
                         tcb.part[SNP_TCB_BOOTLOADER]);
         if (snp_generation_has_tcb_part(layout, SNP_TCB_FMC))
@@ -100,6 +100,10 @@ int snp_report_text_snpguest(const SnpReport *r, SnpGeneration g, char **ret) {
         _cleanup_(text_done) Text t = {};
         bool v3 = r->version >= 3, v5 = r->version >= 5;
 
+        g = snp_report_tcb_layout(r, g);
+        if (g < 0)
+                g = SNP_MILAN;
+
         text_putf(&t, "Attestation Report:\n\n%-29s %" PRIu32 "\n\n%-29s %" PRIu32 "\n\n",
                         "Version:", r->version, "Guest SVN:", r->guest_svn);
         put_policy(&t, r->policy);
@@ -110,9 +114,7 @@ int snp_report_text_snpguest(const SnpReport *r, SnpGeneration g, char **ret) {
                         "Signature Algorithm:", r->signature_algorithm);
         put_tcb(&t, "Current TCB", r->current_tcb, g);
         put_platform(&t, r->platform_info);
-        text_putf(&t,
-                        "Key Information:\n    author key enabled: %s\n    mask chip key:      %s\n    "
-                        "signing key:        %s\n\n",
+        text_putf(&t, "Key Information:\n    author key enabled: %s\n    mask chip key:      %s\n    signing key:        %s\n\n",
                         r->author_key_enabled ? "true" : "false", r->mask_chip_key ? "true" : "false",
                         signing_key(r->signing_key));
         FOREACH_ARRAY(b, blobs, ELEMENTSOF(blobs)) {

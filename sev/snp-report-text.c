@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* A report for people and programs: one table of fields makes the words, the JSON and the single fields. */
+/* A report for people and programs: one table of fields makes the text, the JSON and the single fields. */
 
 #include <errno.h>
 #include <inttypes.h>
 
 #include "encode.h"
+#include "guest-policy.h"
 #include "snp-report.h"
 #include "strutil.h"
 
@@ -118,7 +119,7 @@ static const char *signing_key_name(unsigned v) {
                                                     : "unknown";
 }
 
-/* The bare value: what --field prints, and what the words begin with. */
+/* The bare value: what --field prints, and what the text begins with. */
 static void put_bare(Text *t, const FieldRow *f, const void *p) {
         const SnpVersion *v = p;
 
@@ -170,19 +171,30 @@ static void put_meaning(Text *t, const FieldRow *f, const void *p, SnpGeneration
         } else if (f->kind == FIELD_PLATFORM) {
                 s = snp_platform_bits_text(*(const uint64_t *) p);
                 text_putf(t, " (%s)", s ?: "");
-        } else if (f->kind == FIELD_TCB && g >= 0 && snp_tcb_decode(p, g, &tcb) == 0) {
-                s = snp_tcb_text(&tcb, g);
-                text_putf(t, " (%s)", s ?: "");
+        } else if (f->kind == FIELD_TCB && g >= 0) {
+                s = snp_tcb_decode(p, g, &tcb) == 0 ? snp_tcb_text(&tcb, g) : NULL;
+                text_putf(t, " (%s)",
+                                s ?: "bytes that are reserved in this generation's layout are not zero");
         } else if (f->kind == FIELD_VMPL && *(const uint32_t *) p == SNP_VMPL_HOST)
-                text_put(t, " (asked for by the host, not by the guest)");
+                text_put(t, " (requested by the host, not by the guest)");
         else if (streq(f->name, "version") && *(const uint32_t *) p > SNP_REPORT_VERSION_MAX)
-                text_putf(t, " (not known here: read as version %u)", SNP_REPORT_VERSION_MAX);
+                text_putf(t, " (unknown version: read as version %u)", SNP_REPORT_VERSION_MAX);
         else if (streq(f->name, "signature-algorithm") &&
                         *(const uint32_t *) p == SNP_SIGNATURE_ALGORITHM_P384)
                 text_put(t, " (ECDSA P-384 with SHA-384)");
 }
 
+/* Why there is no generation, and what to do. */
+static void put_unknown_generation(Text *t, const SnpReport *r) {
+        if (r->version < 3)
+                text_put(t, "unknown: version 2 reports do not name the processor; pass --generation");
+        else
+                text_putf(t, "unknown: no known processor generation has CPUID family 0x%02x, model 0x%02x",
+                                r->cpuid_family, r->cpuid_model);
+}
+
 int snp_report_text(const SnpReport *r, SnpGeneration g, char **ret) {
+        SnpGeneration layout = snp_report_tcb_layout(r, g);
         _cleanup_(text_done) Text t = {};
 
         FOREACH_ARRAY(f, rows, ELEMENTSOF(rows)) {
@@ -193,12 +205,16 @@ int snp_report_text(const SnpReport *r, SnpGeneration g, char **ret) {
                         text_putf(&t, "not in this version of reports");
                 else {
                         put_bare(&t, f, p);
-                        put_meaning(&t, f, p, g);
+                        put_meaning(&t, f, p, layout);
                 }
                 text_put(&t, "\n");
         }
+        text_putf(&t, "%21s: ", "Generation");
         if (g >= 0)
-                text_putf(&t, "%21s: %s\n", "Generation", snp_generation_product(g));
+                text_put(&t, snp_generation_product(g));
+        else
+                put_unknown_generation(&t, r);
+        text_put(&t, "\n");
         return text_finish(&t, ret);
 }
 
@@ -238,6 +254,7 @@ static Json *field_json(const FieldRow *f, const void *p, SnpGeneration g) {
 }
 
 int snp_report_json(const SnpReport *r, SnpGeneration g, Json **ret) {
+        SnpGeneration layout = snp_report_tcb_layout(r, g);
         _cleanup_js_ Json *o = js_object();
         int k;
 
@@ -246,7 +263,7 @@ int snp_report_json(const SnpReport *r, SnpGeneration g, Json **ret) {
         FOREACH_ARRAY(f, rows, ELEMENTSOF(rows)) {
                 if (r->version < f->since)
                         continue;
-                k = js_set(o, f->name, field_json(f, (const uint8_t *) r + f->offset, g));
+                k = js_set(o, f->name, field_json(f, (const uint8_t *) r + f->offset, layout));
                 if (k < 0)
                         return k;
         }

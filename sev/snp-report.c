@@ -124,12 +124,12 @@ int snp_report_decode(const void *p, size_t n, SnpReport *ret, char **reterr) {
         int k;
 
         if (n != SNP_REPORT_SIZE)
-                return error_set(
-                                reterr, -EBADMSG, "a report has %u bytes, this has %zu", SNP_REPORT_SIZE, n);
+                return error_set(reterr, -EBADMSG, "a report has %u bytes, but the input has %zu",
+                                SNP_REPORT_SIZE, n);
         memcpy(&a, p, sizeof(a));
         version = le32_read(a.version);
         if (version < SNP_REPORT_VERSION_MIN)
-                return error_set(reterr, -EBADMSG, "report version %u at offset 0x000; known are %u to %u",
+                return error_set(reterr, -EBADMSG, "report version %u at offset 0x000; expected %u to %u",
                                 version, SNP_REPORT_VERSION_MIN, SNP_REPORT_VERSION_MAX);
         if (version <= SNP_REPORT_VERSION_MAX) {
                 k = check_reserved(p, version, reterr);
@@ -138,7 +138,7 @@ int snp_report_decode(const void *p, size_t n, SnpReport *ret, char **reterr) {
         }
         if (snp_signature_decode(&a.signature, r.signature_r, r.signature_s) < 0)
                 return error_set(reterr, -EBADMSG,
-                                "the signature at offset 0x%03zx has bytes beyond r and s that are not zero",
+                                "the signature at offset 0x%03zx has non-zero bytes after r and s",
                                 AT(signature));
         read_fields(&a, &r);
         *ret = r;
@@ -189,6 +189,14 @@ void snp_report_encode(const SnpReport *r, uint8_t ret[static SNP_REPORT_SIZE]) 
         }
         snp_signature_encode(r->signature_r, r->signature_s, &a.signature);
         memcpy(ret, &a, sizeof(a));
+}
+
+SnpGeneration snp_report_tcb_layout(const SnpReport *r, SnpGeneration g) {
+        if (g >= 0)
+                return g;
+        if (r->version >= 3 || bytes_are_zero(r->chip_id, sizeof(r->chip_id)))
+                return _SNP_GENERATION_INVALID;
+        return bytes_are_zero(r->chip_id + 8, sizeof(r->chip_id) - 8) ? SNP_TURIN : SNP_MILAN;
 }
 
 SnpGeneration snp_report_generation(const SnpReport *r) {

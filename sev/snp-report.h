@@ -3,7 +3,7 @@
 
 /* The SNP attestation report: AMD publication 56860 (SEV-SNP firmware ABI), table ATTESTATION_REPORT, versions 2 to 5. Theory: a
  * report is 1184 bytes of one fixed layout; later versions give meaning to bytes that were reserved. Its first 672
- * bytes are signed. Whoever verifies uses the bytes as received; the decoded form is for reading.
+ * bytes are signed. A verifier uses the bytes as received; the decoded form is for reading.
  *
  * Newer versions than 5 decode by the layout of version 5, without looking at what is reserved there; `version` tells
  * the caller. Version 1 never left AMD. */
@@ -82,19 +82,6 @@ static_assert(offsetof(SnpReportAbi, launch_tcb) == 0x1f0, "ABI");
 static_assert(offsetof(SnpReportAbi, current_mit_vector) == 0x200, "ABI");
 static_assert(offsetof(SnpReportAbi, signature) == SNP_REPORT_SIGNED_SIZE, "ABI");
 
-/* POLICY */
-#define SNP_POLICY_SMT               (UINT64_C(1) << 16)
-#define SNP_POLICY_RESERVED_ONE      (UINT64_C(1) << 17)
-#define SNP_POLICY_MIGRATE_MA        (UINT64_C(1) << 18)
-#define SNP_POLICY_DEBUG             (UINT64_C(1) << 19)
-#define SNP_POLICY_SINGLE_SOCKET     (UINT64_C(1) << 20)
-#define SNP_POLICY_CXL               (UINT64_C(1) << 21)
-#define SNP_POLICY_AES_256_XTS       (UINT64_C(1) << 22)
-#define SNP_POLICY_RAPL_DISABLED     (UINT64_C(1) << 23)
-#define SNP_POLICY_CIPHERTEXT_HIDING (UINT64_C(1) << 24)
-#define SNP_POLICY_PAGE_SWAP_DISABLE (UINT64_C(1) << 25)
-#define SNP_POLICY_RESERVED_ZERO     (~((UINT64_C(1) << 26) - 1))
-
 #define SNP_VMPL_HOST 0xffffffffu /* the host asked for the report, not the guest */
 
 typedef enum SnpSigningKey {
@@ -129,19 +116,23 @@ typedef struct SnpReport {
         uint8_t signature_r[48], signature_s[48];       /* big endian */
 } SnpReport;
 
-/* -EBADMSG with a sentence that names the offset: wrong length, version under 2, reserved bytes of a known version not zero, or
- * anything but zero behind r and s. */
+/* -EBADMSG with an error message that names the offset: wrong length, version under 2, reserved bytes of a known version not zero, or
+ * anything but zero after r and s. */
 _warn_unused_result_ int snp_report_decode(const void *p, size_t n, SnpReport *ret, char **reterr);
 void snp_report_encode(const SnpReport *r, uint8_t ret[static SNP_REPORT_SIZE]);
 /* From CPUID; _INVALID for version 2 reports and for processors not known here. */
 SnpGeneration snp_report_generation(const SnpReport *r);
+/* A generation with the TCB layout of this report: g if it is known, else by the form of a version 2 report's CHIP_ID, which is 8 bytes
+ * since Turin and 64 before; _INVALID if CHIP_ID is masked, too. Not for saying which generation it is: two share each layout. */
+SnpGeneration snp_report_tcb_layout(const SnpReport *r, SnpGeneration g);
 
 /* r and s of a signature structure: -EBADMSG unless everything above 48 bytes is zero. */
 _warn_unused_result_ int snp_signature_decode(
                 const SnpSignatureAbi *sig, uint8_t ret_r[static 48], uint8_t ret_s[static 48]);
 void snp_signature_encode(const uint8_t r[static 48], const uint8_t s[static 48], SnpSignatureAbi *ret);
 
-/* Every field in words, one a line. The generation may be _INVALID: the TCB versions are bytes then. Owned texts. */
+/* Every field as text, one per line. The generation may be _INVALID: the layout is that of snp_report_tcb_layout(), else the TCB versions
+ * are bytes. Owned texts. */
 _warn_unused_result_ int snp_report_text(const SnpReport *r, SnpGeneration g, char **ret);
 /* The layout of `snpguest display report`. */
 _warn_unused_result_ int snp_report_text_snpguest(const SnpReport *r, SnpGeneration g, char **ret);

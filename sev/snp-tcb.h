@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Processor generations and the TCB version (AMD publication 56860, TCB_VERSION): eight bytes whose meaning depends on the
- * generation. Component by component: one being newer never makes up for another being older, so there is no order
+/* The TCB version (AMD publication 56860, TCB_VERSION): eight bytes whose meaning depends on the processor generation. Component by component: one being newer never makes up for another being older, so there is no order
  * between two versions as numbers. */
 
 #include <stdbool.h>
@@ -10,24 +9,7 @@
 #include <stdint.h>
 
 #include "macro.h"
-
-typedef enum SnpGeneration {
-        SNP_MILAN,
-        SNP_GENOA, /* Bergamo and Siena too */
-        SNP_TURIN,
-        SNP_VENICE,
-        _SNP_GENERATION_MAX,
-        _SNP_GENERATION_INVALID = -22,
-} SnpGeneration;
-
-const char *snp_generation_to_string(SnpGeneration g);   /* "milan"... */
-SnpGeneration snp_generation_from_string(const char *s); /* any case; bergamo and siena are genoa */
-/* As AMD's key service and certificates spell it: "Milan"... */
-const char *snp_generation_product(SnpGeneration g);
-/* From the combined CPUID family and model of a report; _INVALID if not known. */
-SnpGeneration snp_generation_from_cpuid(uint8_t family, uint8_t model);
-/* Bytes of CHIP_ID that identify the chip; the rest is zero. */
-size_t snp_generation_chip_id_size(SnpGeneration g);
+#include "snp-generation.h"
 
 #define SNP_TCB_SIZE 8u
 

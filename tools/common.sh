@@ -27,13 +27,13 @@ as_root() {
         if [ "$(id -u)" -eq 0 ]; then
                 "$@"
         elif command -v sudo >/dev/null; then
-                sudo -n "$@" || die "'sudo $1' failed: run this as root, or where sudo asks for no password."
+                sudo -n "$@" || die "'sudo $1' failed: run this as root, or allow sudo without a password."
         else
-                die "'$1' needs root, and there is no sudo on this machine."
+                die "'$1' needs root, but sudo is not installed on this machine."
         fi
 }
 
 debian_codename() {
         (. /etc/os-release && [ "$ID" = debian ] && printf '%s\n' "${VERSION_CODENAME:-sid}") ||
-                die "this machine is no Debian: install the packages that tools/setup names by hand."
+                die "this machine does not run Debian: install the packages in tools/setup by hand."
 }

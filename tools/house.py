@@ -9,7 +9,7 @@ SKIP_DIRECTORIES = {'.git', '__pycache__', '.pytest_cache', 'mkosi.output', 'mko
 
 
 def source_files(root):
-    """Every file below root, relative; build directories, caches and what is no file are left out."""
+    """Every file below root, relative; build directories, caches and what is not a file are left out."""
     found = []
     pending = [pathlib.Path(root)]
     while pending:

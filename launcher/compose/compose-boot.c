@@ -43,18 +43,18 @@ void compose_boot(Composer *c) {
                 compose_add(c, "-kernel", in->kernel, NULL);
         if (in->initrd)
                 compose_add(c, "-initrd", in->initrd, NULL);
-        if (in->words)
-                compose_add(c, "-append", in->words, NULL);
+        if (in->cmdline)
+                compose_add(c, "-append", in->cmdline, NULL);
 
         /* Without SEV nobody encrypts the table into place: the loader device copies it there at every reset, and the
          * firmware checks kernel, initrd and words against it as it would under SEV. */
-        if (c->choices->simulated && in->plan.kernel_hashes)
+        if (c->choices->simulated && in->plan.sev.kernel_hashes)
                 compose_build(c, "-device", "{s:s, s:s, s:I, s:b}", "driver", "loader", "file",
                                 "/proc/self/fd/115", "addr", (long long) in->hashes_gpa, "force-raw", true);
 
-        /* The words are in a memory file for the measure program only. */
+        /* The command line is in a memory file for the measure program only. */
         for (size_t i = 0; i < in->n_fds; i++)
-                if (in->fds[i] != LAUNCH_FD_WORDS)
+                if (in->fds[i] != LAUNCH_FD_CMDLINE)
                         compose_fd(c, in->fds[i]);
 }
 

@@ -45,11 +45,9 @@ static void add_port(Composer *c, const char *name, int fd, unsigned nr) {
 }
 
 static void compose_console(Composer *c) {
-        if (c->choices->console == CONSOLE_NATIVE)
-                compose_add(c, "-chardev", "stdio,id=console,mux=off,signal=off", NULL);
-        else
-                add_socket(c, "console", LAUNCH_FD_CONSOLE);
-
+        /* QEMU's standard input and output: the terminal, or pipes of the launcher. Not a socket: its buffer is full after 280
+         * writes of one byte, and a serial port then loses what the guest's kernel does not wait for longer than 10 ms. */
+        compose_add(c, "-chardev", "stdio,id=console,mux=off,signal=off", NULL);
         if (c->config->console_transport == CONSOLE_SERIAL)
                 compose_add(c, "-serial", "chardev:console", NULL);
         else
@@ -86,16 +84,60 @@ void compose_channels(Composer *c) {
                 add_port(c, "attest", LAUNCH_FD_ATTEST, 4);
 }
 
+/* QEMU's QAPI schema, NetdevUserOptions: a list of objects with one member. */
+static Json *forwards(char *const *publish) {
+        _cleanup_js_ Json *list = js_array();
+
+        STRV_FOREACH(p, publish) {
+                Json *item = NULL;
+
+                if (!list || js_build(&item, "{s:s}", "str", *p) < 0 || js_append(list, item) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(list);
+}
+
 static void compose_network(Composer *c) {
         Json *j;
 
         if (!c->config->network_user_mode)
                 return;
-        compose_build(c, "-netdev", "{s:s, s:s}", "type", "user", "id", "net0");
+        j = NULL;
+        if (js_build(&j, "{s:s, s:s}", "type", "user", "id", "net0") < 0 ||
+                        (c->config->publish && js_set(j, "hostfwd", forwards(c->config->publish)) < 0))
+                c->error = -ENOMEM;
+        compose_json(c, "-netdev", j);
         j = build("virtio-net-pci", "nic0");
         if (j && (js_set(j, "netdev", js_string("net0")) < 0 || js_set(j, "romfile", js_string("")) < 0))
                 c->error = -ENOMEM;
         add_virtio(c, j);
+}
+
+static void add_disk_port(Composer *c, const char *id, int number) {
+        compose_build(c, "-device", "{s:s, s:s, s:i, s:i}", "driver", "pcie-root-port", "id", id, "chassis",
+                        number, "slot", number);
+}
+
+/* Room to plug the disks in by QMP before the guest starts: a port for each, and one for the SCSI bus. */
+static void compose_disk_ports(Composer *c) {
+        const VmConfig *config = c->config;
+        bool scsi = config->image && disk_type_facts(config->image_disk_type)->scsi;
+        int number = 0;
+
+        if (config->image && !scsi)
+                add_disk_port(c, DISK_PORT, ++number);
+        for (size_t i = 0; i < config->n_extra_drives; i++) {
+                char id[32];
+
+                if (disk_type_facts(vm_config_drive_type(config, i))->scsi) {
+                        scsi = true;
+                        continue;
+                }
+                (void) snprintf(id, sizeof(id), DRIVE_PORT, i + 1);
+                add_disk_port(c, id, ++number);
+        }
+        if (scsi)
+                add_disk_port(c, SCSI_PORT, ++number);
 }
 
 void compose_devices(Composer *c) {
@@ -115,11 +157,8 @@ void compose_devices(Composer *c) {
                                 "tpmdev", "tpm0");
         }
 
-        /* A panic becomes an event; a confidential guest's memory is no place for extra host devices. */
-        if (c->config->coco == SEV_MODE_NONE)
+        /* A panic becomes an event; a confidential guest gets no extra host devices. */
+        if (!vm_config_confidential(c->config))
                 compose_build(c, "-device", "{s:s, s:s}", "driver", "pvpanic-pci", "id", "pvpanic0");
-        /* Room to plug the disk in by QMP before the guest starts. */
-        if (c->config->image)
-                compose_build(c, "-device", "{s:s, s:s, s:i, s:i}", "driver", "pcie-root-port", "id",
-                                "disk-port", "chassis", 1, "slot", 1);
+        compose_disk_ports(c);
 }

@@ -31,8 +31,12 @@ void compose_machine(Composer *c) {
         /* maxcpus is said, so that no later default adds vCPUs. */
         compose_addf(c, "-smp", "cpus=%u,maxcpus=%u", c->config->cpus, c->config->cpus);
         compose_addf(c, "-m", "size=%" PRIu64 "M", ram_mib(c));
+        /* An SNP guest's private pages lie in memory of KVM's (guest_memfd), and pages that change sides are discarded in the other: in
+         * private memory of QEMU's that leaves a second copy behind, and QEMU warns (system/physmem.c, ram_block_discard_range()). */
+        bool share = c->confidential && coco_of(c->inputs->plan.mode)->guest_memfd;
+
         compose_build(c, "-object", "{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-memfd", "id", "ram0",
-                        "size", (long long) (ram_mib(c) * MIB), "share", false);
+                        "size", (long long) (ram_mib(c) * MIB), "share", share);
 }
 
 static int set_text(Json *j, const char *key, const char *value) {
@@ -56,7 +60,7 @@ static int add_snp(const Composer *c, Json *j) {
 }
 
 static int add_sev(const Composer *c, Json *j) {
-        int r = js_set(j, "legacy-vm-type", js_string(c->inputs->plan.legacy_vm_type ? "on" : "off"));
+        int r = js_set(j, "legacy-vm-type", js_string(c->inputs->plan.sev.legacy_vm_type ? "on" : "off"));
 
         if (r >= 0)
                 r = set_text(j, "dh-cert-file", c->inputs->dh_cert);
@@ -67,18 +71,20 @@ static int add_sev(const Composer *c, Json *j) {
 
 void compose_confidential(Composer *c) {
         const LaunchPlan *plan = &c->inputs->plan;
-        bool snp = plan->mode == SEV_MODE_SEV_SNP;
+        const Coco *coco = coco_of(plan->mode);
         _cleanup_js_ Json *j = NULL;
         int r;
 
         if (!c->confidential)
                 return;
-        r = js_build(&j, "{s:s, s:s, s:I, s:I, s:I, s:b}", "qom-type", snp ? "sev-snp-guest" : "sev-guest",
-                        "id", "sev0", "cbitpos", (long long) c->caps->cbitpos, "reduced-phys-bits",
-                        (long long) c->caps->reduced_phys_bits, "policy", (long long) plan->policy,
-                        "kernel-hashes", plan->kernel_hashes);
+        r = js_build(&j, "{s:s, s:s, s:I, s:I, s:I, s:b}", "qom-type", coco->qemu_object, "id", "sev0",
+                        "cbitpos", (long long) c->caps->sev.cbitpos, "reduced-phys-bits",
+                        (long long) c->caps->sev.reduced_phys_bits, "policy", (long long) plan->policy,
+                        "kernel-hashes", plan->sev.kernel_hashes);
         if (r >= 0)
-                r = snp ? add_snp(c, j) : add_sev(c, j);
+                r = coco->id_block ? add_snp(c, j) : 0;
+        if (r >= 0 && coco->launch_session)
+                r = add_sev(c, j);
         if (r < 0 && c->error == 0)
                 c->error = r;
         compose_json(c, "-object", TAKE_PTR(j));

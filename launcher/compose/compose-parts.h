@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The command line under construction and the parts that add to it, each in a file of its own. */
+/* The command line under construction and the parts that add to it, each in its own file. */
 
 #include "compose.h"
 

@@ -13,6 +13,10 @@ typedef struct QemuCommand {
 
 void qemu_command_done(QemuCommand *c);
 
-/* 0, -ENOMEM, or -EINVAL with a sentence when host and launch do not fit (no C-bit position known, ...). */
+/* Can this host launch that mode at all? 0, or -EOPNOTSUPP, -ENOENT with an error message: the first reason why not. */
+_warn_unused_result_ int compose_check_host(
+                const VmConfig *config, const HostCaps *caps, const LaunchChoices *choices, char **reterr);
+
+/* 0, -ENOMEM, or -EINVAL with an error message when host and launch do not fit (no C-bit position known, ...). */
 _warn_unused_result_ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
                 const LaunchChoices *choices, QemuCommand *ret, char **reterr);

@@ -61,13 +61,6 @@ static const char *const credential_transports[] = {
 };
 static_assert(ELEMENTSOF(credential_transports) == _CREDENTIAL_TRANSPORT_MAX, "every transport has a name");
 
-static const char *const json_modes[] = {
-        [JSON_OFF] = "off",
-        [JSON_PRETTY_MODE] = "pretty",
-        [JSON_SHORT_MODE] = "short",
-};
-static_assert(ELEMENTSOF(json_modes) == _JSON_MODE_MAX, "every mode has a name");
-
 const char *image_format_to_string(ImageFormat f) {
         return image_formats[f];
 }
@@ -109,6 +102,16 @@ static int pick(const char *const *names, size_t n, size_t first, const char *va
                         text_finish(&t, &list) < 0 ? "another word" : list, value);
 }
 
+int config_handle_help(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        VmConfig *c = userdata;
+
+        if (value && !streq(value, "all"))
+                return error_set(reterr, -EINVAL, "expected all, not '%s'", value);
+        c->help = true;
+        c->help_all = value;
+        return 0;
+}
+
 int config_handle_nothing(_unused_ void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
                 _unused_ char **reterr) {
         return 0;
@@ -121,7 +124,7 @@ int config_handle_only_no(_unused_ void *userdata, const OptionRow *row, const c
                 return error_set(reterr, b, "expected yes or no, not '%s'", value);
         if (b > 0)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: only --%s=no can be had",
+                                "known from systemd-vmspawn, not supported yet: only --%s=no is accepted",
                                 row->name);
         return 0;
 }
@@ -154,8 +157,7 @@ int config_handle_image_format(void *userdata, const OptionRow *row, const char 
 int config_handle_console(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         if (streq(value, "gui"))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: there is no graphical "
-                                "console");
+                                "known from systemd-vmspawn, not supported yet: graphical consoles are not supported");
         return pick(console_modes, ELEMENTSOF(console_modes), CONSOLE_INTERACTIVE, value,
                         field(userdata, row), reterr);
 }
@@ -172,19 +174,28 @@ int config_handle_credential_transport(
 }
 
 int config_handle_json(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        return pick(json_modes, ELEMENTSOF(json_modes), 0, value, field(userdata, row), reterr);
+        static const JsonMode modes[] = {
+                [OPTION_JSON_OFF] = JSON_OFF,
+                [OPTION_JSON_PRETTY] = JSON_PRETTY_MODE,
+                [OPTION_JSON_SHORT] = JSON_SHORT_MODE,
+        };
+        OptionJson style;
+        int r = option_parse_json(value, &style, reterr);
+
+        if (r >= 0)
+                *(JsonMode *) field(userdata, row) = modes[style];
+        return r;
 }
 
 int config_handle_coco(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        SevMode m = sev_mode_from_string(value);
+        CocoMode m = coco_mode_from_string(value);
 
         if (streq(value, "tdx"))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: this launcher is for AMD "
-                                "SEV");
+                                "known from systemd-vmspawn, not supported yet: cvmspawn supports AMD SEV only");
         if (m < 0)
                 return error_set(reterr, -EINVAL, "expected no, sev, sev-es or sev-snp, not '%s'", value);
-        *(SevMode *) field(userdata, row) = m;
+        *(CocoMode *) field(userdata, row) = m;
         return 0;
 }
 
@@ -227,9 +238,7 @@ int config_handle_ram(void *userdata, const OptionRow *row, const char *value, c
 
         if (strchr(value, ':'))
                 return error_set(reterr, -EOPNOTSUPP,
-                                "memory that can be plugged in later ('%s') is known from systemd-vmspawn, "
-                                "not supported yet: give "
-                                "one size",
+                                "memory hotplug ('%s') is known from systemd-vmspawn, not supported yet: pass one size",
                                 value);
         if (parse_size(value, &v) < 0 || v < RAM_MIN || v > RAM_MAX)
                 return error_set(reterr, -EINVAL, "expected a size from 16M to 64T, such as 2G, not '%s'",
@@ -245,7 +254,7 @@ int config_handle_machine(void *userdata, const OptionRow *row, const char *valu
                         strspn(value, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") !=
                                         n)
                 return error_set(reterr, -EINVAL,
-                                "'%s' is no machine name: use letters, digits, '-', '_' and '.', at most %u",
+                                "'%s' is not a machine name: use at most %u letters, digits, '-', '_' and '.'",
                                 value, MACHINE_NAME_MAX);
         return option_set_string(userdata, row, value, reterr);
 }
@@ -259,13 +268,13 @@ int config_handle_uuid(void *userdata, const OptionRow *row, const char *value, 
         for (const char *p = value; *p; p++)
                 if (*p != '-') {
                         if (n >= 32)
-                                return error_set(reterr, -EINVAL, "'%s' is no UUID", value);
+                                return error_set(reterr, -EINVAL, "'%s' is not a UUID", value);
                         plain[n++] = *p;
                 }
         plain[n] = 0;
         if (hex_decode_exact(plain, bytes, sizeof(bytes)) < 0 || (strchr(value, '-') && strlen(value) != 36))
                 return error_set(reterr, -EINVAL,
-                                "'%s' is no UUID: expected 32 hexadecimal digits, with or without dashes",
+                                "'%s' is not a UUID: expected 32 hexadecimal digits, with or without dashes",
                                 value);
 
         (void) snprintf(text, sizeof(text), "%.8s-%.4s-%.4s-%.4s-%.12s", plain, plain + 8, plain + 12,
@@ -280,7 +289,7 @@ static int add_credential(VmConfig *c, const char *value, bool load, char **rete
         char **slot = load ? &s.path : &s.text;
 
         if (!colon)
-                return error_set(reterr, -EINVAL, "expected ID:%s, there is no ':' in it", option);
+                return error_set(reterr, -EINVAL, "expected ID:%s (':' is missing)", option);
         s.id = strndup(value, (size_t) (colon - value));
         *slot = strdup(colon + 1);
         if (!s.id || !*slot) {
@@ -332,8 +341,8 @@ static int add_words(const MaskWord *words, size_t n, const char *value, unsigne
 
                         FOREACH_ARRAY(w, words, n)
                                 text_putf(&t, "%s%s", w == words ? "" : ", ", w->word);
-                        return error_set(
-                                        reterr, -EINVAL, "'%s' is not one of %s", *s, t.data ?: "the words");
+                        return error_set(reterr, -EINVAL, "'%s' is not one of %s", *s,
+                                        t.data ?: "the values");
                 }
                 *mask |= bit;
         }
@@ -378,8 +387,8 @@ int config_handle_vm_type(void *userdata, const OptionRow *row, const char *valu
         return 0;
 }
 
-int config_handle_attestor(void *userdata, const OptionRow *row, const char *value, _unused_ char **reterr) {
+int config_handle_owner(void *userdata, const OptionRow *row, const char *value, _unused_ char **reterr) {
         VmConfig *c = userdata;
 
-        return strv_pushf(&c->attestor, "--%s%s%s", row->name, value ? "=" : "", value ?: "");
+        return strv_pushf(&c->owner, "--%s%s%s", row->name, value ? "=" : "", value ?: "");
 }

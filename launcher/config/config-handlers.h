@@ -5,11 +5,18 @@
 
 #include "config.h"
 
+int config_handle_help(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_nothing(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_only_no(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_notify_ready(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_disk_type(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_extra_drive(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_backing_file(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_data_file(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_grow_image(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_publish(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_console(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_console_transport(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_credential_transport(
@@ -27,5 +34,5 @@ int config_handle_print(void *userdata, const OptionRow *row, const char *value,
 int config_handle_allow(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_guest_features(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_vm_type(void *userdata, const OptionRow *row, const char *value, char **reterr);
-/* Keeps "--NAME=VALUE" for the attestor program. */
-int config_handle_attestor(void *userdata, const OptionRow *row, const char *value, char **reterr);
+/* Keeps "--NAME=VALUE" for the owner program. */
+int config_handle_owner(void *userdata, const OptionRow *row, const char *value, char **reterr);

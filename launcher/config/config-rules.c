@@ -24,10 +24,10 @@ static bool names_verity_device(const char *value, size_t n) {
         return false;
 }
 
-RootWords kernel_words_root(char *const *words) {
+CmdlineRoot cmdline_root(char *const *cmdline) {
         bool hash = false, device = false, other = false;
 
-        STRV_FOREACH(w, words)
+        STRV_FOREACH(w, cmdline)
                 for (const char *p = *w + strspn(*w, " \t\""), *value; *p; p += strspn(p, " \t\"")) {
                         size_t n = strcspn(p, " \t\"");
 
@@ -41,9 +41,9 @@ RootWords kernel_words_root(char *const *words) {
                         }
                         p += n;
                 }
-        return hash && !other                     ? ROOT_WORDS_VERITY
-                        : hash || device || other ? ROOT_WORDS_UNTRUSTED
-                                                  : ROOT_WORDS_NONE;
+        return hash && !other                     ? CMDLINE_ROOT_VERITY
+                        : hash || device || other ? CMDLINE_ROOT_UNTRUSTED
+                                                  : CMDLINE_ROOT_NONE;
 }
 
 static bool nothing_to_boot(const VmConfig *c) {
@@ -55,8 +55,8 @@ static bool initrd_alone(const VmConfig *c) {
         return c->initrds && !c->linux_path;
 }
 
-static bool words_without_kernel(const VmConfig *c) {
-        return c->words && !c->linux_path;
+static bool cmdline_without_kernel(const VmConfig *c) {
+        return c->cmdline && !c->linux_path;
 }
 
 static bool format_without_image(const VmConfig *c) {
@@ -65,6 +65,42 @@ static bool format_without_image(const VmConfig *c) {
 
 static bool ephemeral_without_image(const VmConfig *c) {
         return c->ephemeral && !c->image;
+}
+
+static bool image_file_without_image(const VmConfig *c) {
+        bool qcow2 = c->image && c->image_format == IMAGE_FORMAT_QCOW2;
+
+        for (size_t i = 0; i < c->n_extra_drives && !qcow2; i++)
+                qcow2 = c->extra_drives[i].format == IMAGE_FORMAT_QCOW2;
+        return c->n_image_files > 0 && !qcow2;
+}
+
+static bool disk_type_without_disk(const VmConfig *c) {
+        return c->image_disk_type != DISK_VIRTIO_BLK && !c->image && c->n_extra_drives == 0;
+}
+
+static bool grow_without_image(const VmConfig *c) {
+        return c->grow_image > 0 && !c->image;
+}
+
+static bool grow_read_only(const VmConfig *c) {
+        return c->grow_image > 0 && disk_type_facts(c->image_disk_type)->read_only;
+}
+
+static bool grow_qcow2(const VmConfig *c) {
+        return c->grow_image > 0 && c->image_format == IMAGE_FORMAT_QCOW2 && !c->ephemeral;
+}
+
+static bool ephemeral_read_only(const VmConfig *c) {
+        return c->ephemeral && disk_type_facts(c->image_disk_type)->read_only;
+}
+
+static bool ephemeral_extra(const VmConfig *c) {
+        return c->ephemeral && c->n_extra_drives > 0;
+}
+
+static bool publish_alone(const VmConfig *c) {
+        return c->publish && !c->network_user_mode;
 }
 
 static bool run_without_kernel(const VmConfig *c) {
@@ -81,7 +117,7 @@ static bool simulate_without_coco(const VmConfig *c) {
 
 /* For the other modes the firmware decides: launcher/resolve looks for a boot loader in it. */
 static bool coco_without_kernel(const VmConfig *c) {
-        return c->coco == SEV_MODE_SEV_SNP && !c->linux_path;
+        return coco_of(c->coco)->kernel_required && !c->linux_path;
 }
 
 static bool coco_credentials_without_kernel(const VmConfig *c) {
@@ -124,7 +160,7 @@ static bool coco_qemu_arg(const VmConfig *c) {
         return vm_config_confidential(c) && c->qemu_args && !(c->allow_untrusted & ALLOW_QEMU_ARG);
 }
 
-static bool coco_words_alone(const VmConfig *c) {
+static bool coco_options_alone(const VmConfig *c) {
         return !vm_config_confidential(c) &&
                         (c->coco_policy || c->guest_features_set || c->expect || c->lock);
 }
@@ -133,36 +169,30 @@ static bool cpu_alone(const VmConfig *c) {
         return !vm_config_confidential(c) && c->cpu_model_set;
 }
 
-/* SHA-256 for SEV and SEV-ES, SHA-384 for SEV-SNP. */
 static bool expect_no_digest(const VmConfig *c) {
-        size_t wanted = c->coco == SEV_MODE_SEV_SNP ? 96 : 64;
+        size_t wanted = 2 * coco_of(c->coco)->digest_size;
 
         return vm_config_confidential(c) && c->expect &&
                         (strlen(c->expect) != wanted ||
                                         strspn(c->expect, "0123456789abcdefABCDEF") != wanted);
 }
 
-static bool is_snp(const VmConfig *c) {
-        return c->coco == SEV_MODE_SEV_SNP;
-}
-
 static bool snp_options_alone(const VmConfig *c) {
-        return !is_snp(c) &&
+        return !coco_of(c->coco)->id_block &&
                         (c->host_data || c->id_block || c->id_auth || c->id_key || c->author_key ||
                                         !c->vcek);
 }
 
 static bool guest_features_alone(const VmConfig *c) {
-        return vm_config_confidential(c) && !is_snp(c) && c->guest_features_set;
+        return vm_config_confidential(c) && !coco_of(c->coco)->guest_features && c->guest_features_set;
 }
 
 static bool guest_features_without_snp(const VmConfig *c) {
-        return is_snp(c) && !(c->guest_features & 1);
+        return coco_of(c->coco)->guest_features && !(c->guest_features & 1);
 }
 
 static bool sev_options_alone(const VmConfig *c) {
-        return c->coco != SEV_MODE_SEV && c->coco != SEV_MODE_SEV_ES &&
-                        (c->dh_cert || c->session || c->legacy_vm_type);
+        return !coco_of(c->coco)->launch_session && (c->dh_cert || c->session || c->legacy_vm_type);
 }
 
 static bool half_id_pair(const VmConfig *c) {
@@ -181,8 +211,8 @@ static bool half_session(const VmConfig *c) {
         return !c->dh_cert != !c->session;
 }
 
-static bool attestor_told(const VmConfig *c, const char *option) {
-        STRV_FOREACH(s, c->attestor) {
+static bool owner_told(const VmConfig *c, const char *option) {
+        STRV_FOREACH(s, c->owner) {
                 const char *rest = startswith(*s, option);
 
                 if (rest && (*rest == '=' || !*rest))
@@ -196,7 +226,7 @@ static bool attested_twice(const VmConfig *c) {
 }
 
 static bool attested_other_mode(const VmConfig *c) {
-        return vm_config_attested(c) && c->coco != SEV_MODE_SEV && c->coco != SEV_MODE_SEV_ES;
+        return vm_config_attested(c) && !coco_of(c->coco)->launch_session;
 }
 
 static bool attested_simulated(const VmConfig *c) {
@@ -212,24 +242,24 @@ static bool owner_options_alone(const VmConfig *c) {
                 "--insecure-unverified-platform" };
 
         for (size_t i = 0; i < ELEMENTSOF(options) && !c->owner_dir; i++)
-                if (attestor_told(c, options[i]))
+                if (owner_told(c, options[i]))
                         return true;
         return false;
 }
 
 static bool attested_options_alone(const VmConfig *c) {
-        return !vm_config_attested(c) && (attestor_told(c, "--certs") || attestor_told(c, "--online"));
+        return !vm_config_attested(c) && (owner_told(c, "--certs") || owner_told(c, "--online"));
 }
 
 static bool service_options_alone(const VmConfig *c) {
         return !c->attestation_service &&
-                        (attestor_told(c, "--attestation-ca") || attestor_told(c, "--attestation-wait"));
+                        (owner_told(c, "--attestation-ca") || owner_told(c, "--attestation-wait"));
 }
 
 static bool relayed_options(const VmConfig *c) {
         return vm_config_relayed(c) &&
-                        (attestor_told(c, "--certs") || attestor_told(c, "--online") ||
-                                        attestor_told(c, "--attestation-wait"));
+                        (owner_told(c, "--certs") || owner_told(c, "--online") ||
+                                        owner_told(c, "--attestation-wait"));
 }
 
 static bool service_url(const VmConfig *c) {
@@ -253,110 +283,95 @@ static bool events_in_output(const VmConfig *c) {
                         (c->run || (c->console != CONSOLE_AUTO && c->console != CONSOLE_HEADLESS));
 }
 
+static bool console_log_native(const VmConfig *c) {
+        return c->console_log && c->console == CONSOLE_NATIVE;
+}
+
 static bool firmware_for_kernel(const VmConfig *c) {
         return c->firmware == FIRMWARE_NONE && !c->linux_path;
 }
 
 static const ConfigRule rules[] = {
         { nothing_to_boot,
-                        "nothing to boot: give a kernel by --linux= (with --initrd=) or a disk by "
-                        "--image=" },
-        { initrd_alone, "--initrd= goes with --linux=: an initrd is for a kernel that is booted directly" },
-        { words_without_kernel,
-                        "kernel words go with --linux=: nothing takes them without a kernel that is booted "
-                        "directly" },
-        { format_without_image, "--image-format= goes with --image=" },
-        { ephemeral_without_image, "--ephemeral goes with --image=" },
-        { run_without_kernel, "--run= goes with --linux= and an --initrd= whose PID 1 is systemd >= 262" },
+                        "nothing to boot: pass a kernel with --linux= (and --initrd=) or a disk with --image=" },
+        { initrd_alone, "--initrd= requires --linux=: an initrd is for a kernel that is booted directly" },
+        { cmdline_without_kernel,
+                        "a kernel command line requires --linux=: it is for a kernel that is booted directly" },
+        { format_without_image, "--image-format= requires --image=" },
+        { ephemeral_without_image, "--ephemeral requires --image=" },
+        { image_file_without_image,
+                        "--backing-file= and --data-file= require a qcow2 image: --image-format=qcow2 or --extra-drive=qcow2:PATH" },
+        { disk_type_without_disk, "--image-disk-type= requires --image= or --extra-drive=" },
+        { grow_without_image, "--grow-image= requires --image=" },
+        { grow_read_only,
+                        "--grow-image= does not work with --image-disk-type=scsi-cd: the guest cannot write to a CD" },
+        { grow_qcow2, "--grow-image= cannot grow a qcow2 image in place: use 'qemu-img resize' before the start, or add --ephemeral" },
+        { ephemeral_read_only,
+                        "--ephemeral does not work with --image-disk-type=scsi-cd: the guest cannot write to a CD" },
+        { ephemeral_extra,
+                        "--ephemeral and --extra-drive= exclude each other: only writes to --image= can be discarded" },
+        { publish_alone,
+                        "--publish= requires --network-user-mode: ports are forwarded by QEMU's user network" },
+        { run_without_kernel, "--run= requires --linux= and an --initrd= whose PID 1 is systemd >= 262" },
+        { console_log_native,
+                        "--console-log= does not work with --console=native, where QEMU uses the terminal itself; use another --console=" },
         { run_empty, "--run= needs a command" },
         { initrd_transport_alone,
-                        "--credential-transport=initrd and cmdline go with --linux=: without it there is no "
-                        "initrd and no command line to extend" },
+                        "--credential-transport=initrd and cmdline require --linux=: without it there is no initrd and no kernel command line to extend" },
         { firmware_for_kernel,
-                        "--firmware=none goes with --linux=: a disk needs firmware to boot from, use uefi "
-                        "or bios" },
+                        "--firmware=none requires --linux=: a disk needs firmware to boot; use uefi or bios" },
         { simulate_without_coco,
-                        "--simulate goes with --coco=sev, sev-es or sev-snp: say what is to be simulated" },
-        { coco_words_alone,
-                        "--coco-policy=, --guest-features=, --expect= and --lock= go with --coco=sev, "
-                        "sev-es or sev-snp" },
-        { cpu_alone,
-                        "--cpu= goes with --coco=, where the model is part of the digest: other guests have "
-                        "all that this CPU can do" },
+                        "--simulate requires --coco=sev, sev-es or sev-snp: it simulates that technology" },
+        { coco_options_alone,
+                        "--coco-policy=, --guest-features=, --expect= and --lock= require --coco=sev, sev-es or sev-snp" },
+        { cpu_alone, "--cpu= requires --coco=, where the model is part of the launch digest: other guests get all features of this CPU" },
         { expect_no_digest,
-                        "--expect= takes a launch digest: 64 hex digits for --coco=sev and sev-es, 96 for "
-                        "sev-snp" },
+                        "--expect= requires a launch digest: 64 hexadecimal digits for --coco=sev and sev-es, 96 for sev-snp" },
         { guest_features_alone,
-                        "--guest-features= goes with --coco=sev-snp: a plain SEV guest has none, and of "
-                        "SEV-ES "
-                        "'cvmspawn measure --es-features=' tells the digest that other hosts have" },
+                        "--guest-features= requires --coco=sev-snp: SEV guests have none; for SEV-ES, 'cvmspawn measure --es-features=' predicts the digest of other hosts" },
         { guest_features_without_snp,
-                        "--guest-features= without bit 0 is no SEV-SNP guest: 0x1 is what QEMU launches" },
+                        "--guest-features= must have bit 0 set for an SEV-SNP guest: QEMU launches with 0x1" },
         { snp_options_alone,
-                        "--host-data=, --id-block=, --id-auth=, --id-key=, --author-key= and --vcek=no go "
-                        "with --coco=sev-snp" },
+                        "--host-data=, --id-block=, --id-auth=, --id-key=, --author-key= and --vcek=no require --coco=sev-snp" },
         { sev_options_alone,
-                        "--dh-cert=, --session= and --sev-vm-type=legacy go with --coco=sev or sev-es" },
-        { half_id_pair, "--id-block= and --id-auth= go together: the processor checks one by the other" },
+                        "--dh-cert=, --session= and --sev-vm-type=legacy require --coco=sev or sev-es" },
+        { half_id_pair, "--id-block= and --id-auth= must be used together: the processor checks one with the other" },
         { id_pair_and_key,
-                        "--id-key= builds the ID block for this launch: leave out --id-block= and "
-                        "--id-auth=" },
-        { author_key_alone, "--author-key= goes with --id-key=: it signs that key" },
-        { half_session, "--dh-cert= and --session= go together: both come from one 'cvmspawn session'" },
-        { attested_twice,
-                        "--owner-dir= and --attestation-service= are two ways to one end: give one of "
-                        "them" },
+                        "--id-key= builds the ID block for this launch: remove --id-block= and --id-auth=" },
+        { author_key_alone, "--author-key= requires --id-key=: it signs that key" },
+        { half_session, "--dh-cert= and --session= must be used together: both come from one run of 'cvmspawn session'" },
+        { attested_twice, "--owner-dir= and --attestation-service= exclude each other: use one of them" },
         { attested_other_mode,
-                        "--owner-dir= goes with --coco=sev or sev-es, --attestation-service= with any "
-                        "--coco=" },
+                        "--owner-dir= requires --coco=sev or sev-es; --attestation-service= requires any --coco=" },
         { relayed_options,
-                        "--certs=, --online and --attestation-wait= go with --coco=sev or sev-es: an SNP "
-                        "guest asks its "
-                        "attestation service itself" },
+                        "--certs=, --online and --attestation-wait= require --coco=sev or sev-es: an SEV-SNP guest contacts its attestation service itself" },
         { attested_simulated,
-                        "--owner-dir= and --attestation-service= need a secure processor: remove "
-                        "--simulate; "
-                        "'cvmspawn sevsim' plays one" },
+                        "--owner-dir= and --attestation-service= need a secure processor: remove --simulate; 'cvmspawn sevsim' simulates one" },
         { attested_with_session,
-                        "--dh-cert= and --session= come with --owner-dir= or --attestation-service=: leave "
-                        "them "
-                        "out" },
+                        "--owner-dir= and --attestation-service= provide certificate and session: remove --dh-cert= and --session=" },
         { owner_options_alone,
-                        "--inject-secret=, --oca=, --insecure-root= and "
-                        "--insecure-unverified-platform go with --owner-dir=: an attestation service has "
-                        "its "
-                        "owner's secrets and policy" },
-        { attested_options_alone, "--certs= and --online go with --owner-dir= or --attestation-service=" },
+                        "--inject-secret=, --oca=, --insecure-root= and --insecure-unverified-platform require --owner-dir=: an attestation service has its own secrets and policy" },
+        { attested_options_alone, "--certs= and --online require --owner-dir= or --attestation-service=" },
         { service_options_alone,
-                        "--attestation-ca= and --attestation-wait= go with --attestation-service=" },
-        { service_url, "--attestation-service= needs https://HOST[:PORT]/vm/ID" },
+                        "--attestation-ca= and --attestation-wait= require --attestation-service=" },
+        { service_url, "--attestation-service= requires https://HOST[:PORT]/vm/ID" },
         { coco_without_kvm,
-                        "--coco= needs KVM: remove --kvm=no, or add --simulate to try the same launch "
-                        "without SEV" },
+                        "--coco= needs KVM: remove --kvm=no, or add --simulate to try the same launch without SEV" },
         { coco_firmware,
-                        "--coco= needs an OVMF firmware built for it: remove --firmware=bios or none, "
-                        "install ovmf-amdsev or give --firmware=PATH" },
+                        "--coco= needs an OVMF firmware built for it: remove --firmware=bios or none, or pass --firmware=PATH" },
         { coco_without_kernel,
-                        "--coco=sev-snp needs --linux=: without direct kernel boot the launch digest would "
-                        "cover the firmware only" },
+                        "--coco=sev-snp needs --linux=: without direct kernel boot the launch digest would cover the firmware only" },
         { coco_credentials_without_kernel,
-                        "credentials under --coco= go with --linux=: without it there is no initrd that "
-                        "could carry them, and a confidential guest discards what comes by SMBIOS" },
+                        "credentials under --coco= require --linux=: without it there is no initrd to carry them, and a confidential guest ignores credentials from SMBIOS" },
         { coco_smbios11,
-                        "--smbios11= does nothing under --coco=: a confidential guest discards SMBIOS "
-                        "strings from the host; use --set-credential=" },
+                        "--smbios11= has no effect under --coco=: a confidential guest ignores SMBIOS strings from the host; use --set-credential=" },
         { coco_transport,
-                        "--credential-transport=smbios and fw_cfg do nothing under --coco=: a confidential "
-                        "guest discards them; use initrd" },
+                        "--credential-transport=smbios and fw_cfg have no effect under --coco=: a confidential guest ignores them; use initrd" },
         { coco_qemu_arg,
-                        "--qemu-arg= under --coco= can change anything behind the digest's back: if that is "
-                        "meant, add --allow-untrusted=qemu-arg" },
-        { ready_alone,
-                        "--notify-ready=yes needs a unit of ours in the guest that says when it is ready: "
-                        "use --run=, or remove it" },
+                        "--qemu-arg= under --coco= can change what the launch digest does not cover; to allow that, add --allow-untrusted=qemu-arg" },
+        { ready_alone, "--notify-ready=yes needs a unit of cvmspawn in the guest that reports when it is ready: use --run=, or remove it" },
         { events_in_output,
-                        "--json=short would mix its events with what the guest writes to standard output: "
-                        "use --status-fd=2 or another descriptor for them" },
+                        "--json=short would mix events with the guest's output on standard output: use --status-fd=2 or another descriptor for the events" },
 };
 
 int vm_config_check(const VmConfig *c, char **reterr) {

@@ -17,6 +17,7 @@ void vm_config_init(VmConfig *c) {
                 .notify_ready = TRISTATE_AUTO,
                 .guest_features = 1,
                 .vcek = true,
+                .discard_disk = true,
         };
 }
 
@@ -27,34 +28,17 @@ void vm_config_done(VmConfig *c) {
                 free(s->path);
         }
         free(c->credentials);
-        free(c->image);
-        free(c->linux_path);
-        strv_free(c->initrds);
-        strv_free(c->words);
+        FOREACH_ARRAY(d, c->extra_drives, c->n_extra_drives)
+                free(d->path);
+        free(c->extra_drives);
+        FOREACH_ARRAY(f, c->image_files, c->n_image_files)
+                free(f->path);
+        free(c->image_files);
+        strv_free(c->publish);
         free(c->firmware_path);
-        free(c->machine);
-        free(c->uuid);
-        strv_free(c->smbios11);
-        free(c->run);
-        free(c->cpu_model);
-        strv_free(c->coco_policy);
-        free(c->expect);
-        free(c->lock);
-        free(c->host_data);
-        free(c->id_block);
-        free(c->id_auth);
-        free(c->id_key);
-        free(c->author_key);
-        free(c->dh_cert);
-        free(c->session);
-        free(c->owner_dir);
-        free(c->attestation_service);
-        strv_free(c->attestor);
-        free(c->host_caps);
-        free(c->status_fd);
-        free(c->qemu);
-        free(c->qemu_user);
-        strv_free(c->qemu_args);
+        strv_free(c->cmdline);
+        strv_free(c->owner);
+        options_free(&config_option_table, c);
         *c = (VmConfig) {};
 }
 
@@ -85,7 +69,7 @@ static int default_machine_name(VmConfig *c) {
 }
 
 int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr) {
-        int r = options_parse(&config_option_table, argc, argv, c, &c->words, reterr);
+        int r = options_parse(&config_option_table, argc, argv, c, &c->cmdline, reterr);
 
         if (r < 0)
                 return r;
@@ -117,6 +101,56 @@ static int credentials_to_json(const VmConfig *c, Json **ret) {
         return 0;
 }
 
+static Json *drives_to_json(const VmConfig *c) {
+        _cleanup_js_ Json *a = js_array();
+
+        for (size_t i = 0; a && i < c->n_extra_drives; i++) {
+                const DriveSource *d = c->extra_drives + i;
+                Json *item = NULL;
+
+                if (js_build(&item, "{s:s, s:s, s:s}", "path", d->path, "format",
+                                    image_format_to_string(d->format), "type",
+                                    disk_type_facts(vm_config_drive_type(c, i))->name) < 0 ||
+                                js_append(a, item) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(a);
+}
+
+static Json *image_files_to_json(const VmConfig *c, bool data) {
+        _cleanup_js_ Json *a = js_array();
+
+        for (size_t i = 0; a && i < c->n_image_files; i++) {
+                const ImageFile *f = c->image_files + i;
+                Json *item = NULL;
+
+                if (f->data != data)
+                        continue;
+                if (js_build(&item, "{s:s, s:s}", "path", f->path, "format",
+                                    image_format_to_string(f->format)) < 0 ||
+                                js_append(a, item) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(a);
+}
+
+typedef struct Member {
+        const char *key;
+        Json *value; /* taken */
+} Member;
+
+static int set_members(Json *j, const Member *members, size_t n) {
+        int r = 0;
+
+        FOREACH_ARRAY(m, members, n) {
+                int k = js_set(j, m->key, m->value);
+
+                if (r >= 0)
+                        r = k;
+        }
+        return r;
+}
+
 int vm_config_to_json(const VmConfig *c, Json **ret) {
         _cleanup_js_ Json *j = NULL, *credentials = NULL;
         uint64_t policy = 0;
@@ -131,15 +165,18 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
 
         r = js_build(&j, "{s:s?, s:s?, s:s, s:b, s:s?, s:o, s:o, s:b}", "machine", c->machine, "image",
                         c->image, "image-format", image_format_to_string(c->image_format), "ephemeral",
-                        c->ephemeral, "linux", c->linux_path, "initrd", js_strv(c->initrds), "words",
-                        js_strv(c->words), "exact-words", c->exact_words);
+                        c->ephemeral, "linux", c->linux_path, "initrd", js_strv(c->initrds), "cmdline",
+                        js_strv(c->cmdline), "exact-words", c->exact_words);
         if (r < 0)
                 return r;
 
-        const struct {
-                const char *key;
-                Json *value;
-        } more[] = {
+        const Member more[] = {
+                { "image-disk-type", js_string(disk_type_facts(c->image_disk_type)->name) },
+                { "discard-disk", js_bool(c->discard_disk) },
+                { "grow-image", js_u64(c->grow_image) },
+                { "extra-drives", drives_to_json(c) },
+                { "backing-files", image_files_to_json(c, /* data= */ false) },
+                { "data-files", image_files_to_json(c, /* data= */ true) },
                 { "cpus", js_u64(c->cpus) },
                 { "ram", js_u64(c->ram) },
                 { "kvm", js_string(tristate_to_string(c->kvm)) },
@@ -147,15 +184,17 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "tpm", js_string(tristate_to_string(c->tpm)) },
                 { "uuid", js_string(c->uuid) },
                 { "network-user-mode", js_bool(c->network_user_mode) },
+                { "publish", js_strv(c->publish) },
                 { "smbios11", js_strv(c->smbios11) },
                 { "console", js_string(console_mode_to_string(c->console)) },
                 { "console-transport", js_string(console_transport_to_string(c->console_transport)) },
+                { "console-log", js_string(c->console_log) },
                 { "credentials", TAKE_PTR(credentials) },
                 { "credential-transport",
                                 js_string(credential_transport_to_string(c->credential_transport)) },
                 { "run", js_string(c->run) },
                 { "timeout-usec", js_u64(c->timeout_usec) },
-                { "coco", js_string(sev_mode_to_string(c->coco)) },
+                { "coco", js_string(coco_mode_to_string(c->coco)) },
                 { "simulate", js_bool(c->simulate) },
                 { "cpu", js_string(c->cpu_model) },
                 { "policy", js_u64(policy) },
@@ -170,19 +209,14 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "session", js_string(c->session) },
                 { "owner-dir", js_string(c->owner_dir) },
                 { "attestation-service", js_string(c->attestation_service) },
-                { "attestor", js_strv(c->attestor) },
+                { "owner", js_strv(c->owner) },
                 { "expect", js_string(c->expect) },
                 { "lock", js_string(c->lock) },
                 { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },
                 { "qemu", js_string(c->qemu) },
                 { "qemu-arg", js_strv(c->qemu_args) },
         };
-        for (size_t i = 0; i < ELEMENTSOF(more); i++) {
-                int k = js_set(j, more[i].key, more[i].value);
-
-                if (r >= 0)
-                        r = k;
-        }
+        r = set_members(j, more, ELEMENTSOF(more));
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(j);

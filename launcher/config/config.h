@@ -20,6 +20,38 @@ typedef enum ImageFormat {
         _IMAGE_FORMAT_MAX
 } ImageFormat;
 
+typedef enum DiskType {
+        DISK_VIRTIO_BLK,
+        DISK_VIRTIO_SCSI,
+        DISK_NVME,
+        DISK_SCSI_CD,
+        _DISK_TYPE_MAX,
+} DiskType;
+
+typedef struct DiskTypeFacts {
+        const char *name, *driver; /* QEMU's device */
+        size_t serial_max;         /* bytes */
+        bool virtio;               /* its own virtio device */
+        bool scsi;                 /* on the SCSI bus; else on its own PCIe port */
+        bool read_only;
+} DiskTypeFacts;
+const DiskTypeFacts *disk_type_facts(DiskType t);
+
+/* One --extra-drive=, in command-line order. */
+typedef struct DriveSource {
+        char *path; /* owned */
+        ImageFormat format;
+        DiskType type; /* _DISK_TYPE_MAX: that of --image-disk-type= */
+} DriveSource;
+
+/* One --backing-file= or --data-file=: a file that qcow2 images may name in their headers. */
+typedef struct ImageFile {
+        char *path;         /* owned */
+        ImageFormat format; /* a data file is raw */
+        bool data;
+} ImageFile;
+#define IMAGE_FILES_MAX 16u
+
 typedef enum FirmwareChoice {
         FIRMWARE_AUTO,
         FIRMWARE_UEFI,
@@ -79,9 +111,16 @@ typedef struct VmConfig {
         char *image;
         ImageFormat image_format;
         bool ephemeral;
+        DiskType image_disk_type;
+        bool discard_disk;
+        uint64_t grow_image; /* bytes, a multiple of 4096; 0: not at all */
+        DriveSource *extra_drives;
+        size_t n_extra_drives;
+        ImageFile *image_files;
+        size_t n_image_files;
         char *linux_path;
         char **initrds;
-        char **words; /* the user's kernel words */
+        char **cmdline; /* the user's part of the kernel command line */
         bool exact_words;
 
         /* machine */
@@ -94,11 +133,13 @@ typedef struct VmConfig {
         char *uuid;
         Tristate tpm;
         bool network_user_mode;
+        char **publish; /* as QEMU's hostfwd takes them */
         char **smbios11;
 
         /* console */
         ConsoleMode console;
         ConsoleTransport console_transport;
+        char *console_log; /* file */
         bool quiet;
 
         /* credentials and work */
@@ -108,7 +149,7 @@ typedef struct VmConfig {
         char *run;
 
         /* confidential computing */
-        SevMode coco;
+        CocoMode coco;
         bool simulate;
         char *cpu_model;
         uint64_t guest_features;
@@ -126,7 +167,7 @@ typedef struct VmConfig {
         char *dh_cert, *session;   /* files: the guest owner's certificate and launch session */
         char *owner_dir;           /* folder: session, keys and secrets are made here */
         char *attestation_service; /* URL */
-        char **attestor;           /* "--NAME=VALUE": what else the attestor program is told, in order */
+        char **owner;              /* "--NAME=VALUE": what else the owner program is told, in order */
         char *host_caps;
 
         /* conduct */
@@ -139,7 +180,7 @@ typedef struct VmConfig {
         char *qemu_user;
         char **qemu_args;
         bool other_user; /* decided, not asked: QEMU runs as somebody else and cannot open our files by name */
-        bool help, version;
+        bool help, help_all, version;
 } VmConfig;
 
 extern const OptionTable config_option_table;
@@ -158,24 +199,33 @@ _warn_unused_result_ int vm_config_to_json(const VmConfig *c, Json **ret);
 
 /* True if this launch works with a table of kernel hashes: confidential or simulated, with a kernel. */
 static inline bool vm_config_confidential(const VmConfig *c) {
-        return c->coco != SEV_MODE_NONE;
+        return c->coco != COCO_NONE;
 }
 /* True if somebody is asked, before the guest runs, whether this launch is the right one. */
 static inline bool vm_config_attested(const VmConfig *c) {
-        return c->owner_dir || (c->attestation_service && c->coco != SEV_MODE_SEV_SNP);
+        return c->owner_dir || (c->attestation_service && !coco_of(c->coco)->guest_report);
 }
 /* True if the guest asks by itself, while it runs, and is given a way to its attestation service. */
 static inline bool vm_config_relayed(const VmConfig *c) {
-        return c->attestation_service && c->coco == SEV_MODE_SEV_SNP;
+        return c->attestation_service && coco_of(c->coco)->guest_report;
+}
+/* True if the digest must be known before QEMU is started: its arguments depend on it, or the wrong one starts nothing. Otherwise
+ * before the guest runs is enough. */
+static inline bool vm_config_measured_first(const VmConfig *c) {
+        return c->simulate || c->expect || c->id_block || c->id_key || c->lock;
+}
+/* The type of extra drive i. */
+static inline DiskType vm_config_drive_type(const VmConfig *c, size_t i) {
+        return c->extra_drives[i].type < _DISK_TYPE_MAX ? c->extra_drives[i].type : c->image_disk_type;
 }
 /* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
 static inline bool vm_config_sealed(const VmConfig *c) {
         return vm_config_confidential(c);
 }
-/* What kernel words say of the root and /usr: nothing, something that nobody checks, or only what a verity root hash vouches for. */
-typedef enum RootWords { ROOT_WORDS_NONE, ROOT_WORDS_UNTRUSTED, ROOT_WORDS_VERITY } RootWords;
-RootWords kernel_words_root(char *const *words);
-/* The policy that the words and numbers of --coco-policy= make of the mode's default. */
+/* What the kernel command line says of the root and /usr: nothing, something unverified, or only what a verity root hash covers. */
+typedef enum CmdlineRoot { CMDLINE_ROOT_NONE, CMDLINE_ROOT_UNTRUSTED, CMDLINE_ROOT_VERITY } CmdlineRoot;
+CmdlineRoot cmdline_root(char *const *cmdline);
+/* The mode's default policy with the flags and numbers of --coco-policy= applied. */
 _warn_unused_result_ int vm_config_policy(const VmConfig *c, uint64_t *ret, char **reterr);
 
 const char *image_format_to_string(ImageFormat f);

@@ -11,6 +11,19 @@
 #include "fd.h"
 #include "strutil.h"
 
+static void copy_done(LaunchCopy *copy) {
+        (void) fd_close(copy->from);
+        free(copy->name);
+}
+
+void launch_inputs_drop_copies(LaunchInputs *in) {
+        FOREACH_ARRAY(copy, in->copies, in->n_copies)
+                copy_done(copy);
+        free(in->copies);
+        in->copies = NULL;
+        in->n_copies = 0;
+}
+
 void launch_inputs_done(LaunchInputs *in) {
         launch_plan_done(&in->plan);
         free(in->firmware);
@@ -18,7 +31,7 @@ void launch_inputs_done(LaunchInputs *in) {
         free(in->firmware_descriptor);
         free(in->kernel);
         free(in->initrd);
-        free(in->words);
+        free(in->cmdline);
         free(in->host_data);
         free(in->id_block);
         free(in->id_auth);
@@ -31,6 +44,7 @@ void launch_inputs_done(LaunchInputs *in) {
         free(in->strings);
         for (size_t i = 0; i < in->n_fds; i++)
                 (void) fd_close(in->fds[i]);
+        launch_inputs_drop_copies(in);
         strv_free(in->notices);
         *in = (LaunchInputs) {};
 }
@@ -55,6 +69,35 @@ int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number) {
         if (r < 0)
                 return r;
         in->fds[in->n_fds++] = (int) number;
+        return 0;
+}
+
+int launch_inputs_new_file(LaunchInputs *in, uint64_t size, LaunchFd number, char **ret_path) {
+        _cleanup_close_ int fd = memfd_new("cvmspawn-copy");
+        char *path;
+
+        if (fd < 0)
+                return fd;
+        if (size > INT64_MAX || ftruncate(fd, (off_t) size) < 0)
+                return -EFBIG;
+        if (asprintf(&path, "/proc/self/fd/%d", (int) number) < 0)
+                return -ENOMEM;
+        free(*ret_path);
+        *ret_path = path;
+        return launch_inputs_keep_fd(in, TAKE_FD(fd), number);
+}
+
+int launch_inputs_add_copy(LaunchInputs *in, LaunchCopy copy) {
+        LaunchCopy *copies = reallocarray(in->copies, in->n_copies + 1, sizeof(LaunchCopy));
+
+        if (!copies || !copy.name) {
+                if (copies)
+                        in->copies = copies;
+                copy_done(&copy);
+                return -ENOMEM;
+        }
+        in->copies = copies;
+        in->copies[in->n_copies++] = copy;
         return 0;
 }
 
@@ -113,12 +156,27 @@ void host_caps_done(HostCaps *caps) {
 }
 
 int host_caps_to_json(const HostCaps *caps, Json **ret) {
-        return js_build(ret, "{s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?, s:b, s:o*}", "kvm", caps->kvm,
-                        "kvm-reason", caps->kvm_reason, "sev", caps->sev, "sev-es", caps->sev_es, "sev-snp",
-                        caps->sev_snp, "cbitpos", (long long) caps->cbitpos, "reduced-phys-bits",
-                        (long long) caps->reduced_phys_bits, "qemu", caps->qemu, "swtpm", caps->swtpm,
-                        "monitor-object", caps->monitor_object, "snp-policy-bits",
-                        caps->snp_policy_bits > 0 ? js_u64(caps->snp_policy_bits) : NULL);
+        _cleanup_js_ Json *j = NULL;
+        int r = js_build(&j, "{s:b, s:s?}", "kvm", caps->kvm, "kvm-reason", caps->kvm_reason);
+
+        for (int m = COCO_NONE + 1; r >= 0 && m < _COCO_MODE_MAX; m++)
+                r = js_set(j, coco_mode_to_string((CocoMode) m), js_bool(caps->has[m]));
+        if (r >= 0)
+                r = js_set(j, "cbitpos", js_u64(caps->sev.cbitpos));
+        if (r >= 0)
+                r = js_set(j, "reduced-phys-bits", js_u64(caps->sev.reduced_phys_bits));
+        if (r >= 0)
+                r = js_set(j, "qemu", caps->qemu ? js_string(caps->qemu) : js_null());
+        if (r >= 0)
+                r = js_set(j, "swtpm", caps->swtpm ? js_string(caps->swtpm) : js_null());
+        if (r >= 0)
+                r = js_set(j, "monitor-object", js_bool(caps->monitor_object));
+        if (r >= 0 && caps->sev.snp_policy_bits > 0)
+                r = js_set(j, "snp-policy-bits", js_u64(caps->sev.snp_policy_bits));
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(j);
+        return 0;
 }
 
 static int read_optional_string(const Json *value, void *target, char **reterr) {
@@ -137,24 +195,32 @@ static int read_optional_string(const Json *value, void *target, char **reterr) 
 }
 
 int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
-        static const JsField fields[] = {
+        static const JsField kvm[] = {
                 { "kvm", JS_FIELD_BOOL, offsetof(HostCaps, kvm), true, NULL },
                 { "kvm-reason", JS_FIELD_CUSTOM, offsetof(HostCaps, kvm_reason), false,
                                 read_optional_string },
-                { "sev", JS_FIELD_BOOL, offsetof(HostCaps, sev), true, NULL },
-                { "sev-es", JS_FIELD_BOOL, offsetof(HostCaps, sev_es), true, NULL },
-                { "sev-snp", JS_FIELD_BOOL, offsetof(HostCaps, sev_snp), true, NULL },
-                { "cbitpos", JS_FIELD_UNSIGNED, offsetof(HostCaps, cbitpos), true, NULL },
-                { "reduced-phys-bits", JS_FIELD_UNSIGNED, offsetof(HostCaps, reduced_phys_bits), true,
+        };
+        static const JsField others[] = {
+                { "cbitpos", JS_FIELD_UNSIGNED, offsetof(HostCaps, sev.cbitpos), true, NULL },
+                { "reduced-phys-bits", JS_FIELD_UNSIGNED, offsetof(HostCaps, sev.reduced_phys_bits), true,
                                 NULL },
                 { "qemu", JS_FIELD_CUSTOM, offsetof(HostCaps, qemu), false, read_optional_string },
                 { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
-                { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, snp_policy_bits), false, NULL },
+                { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, sev.snp_policy_bits), false, NULL },
                 { "monitor-object", JS_FIELD_BOOL, offsetof(HostCaps, monitor_object), false, NULL },
         };
         _cleanup_(host_caps_done) HostCaps caps = {};
-        int r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ true, &caps, reterr);
+        JsField fields[ELEMENTSOF(kvm) + _COCO_MODE_MAX + ELEMENTSOF(others)];
+        size_t n = ELEMENTSOF(kvm);
+        int r;
 
+        memcpy(fields, kvm, sizeof(kvm));
+        for (size_t m = COCO_NONE + 1; m < _COCO_MODE_MAX; m++)
+                fields[n++] = (JsField) { coco_mode_to_string((CocoMode) m), JS_FIELD_BOOL,
+                        offsetof(HostCaps, has) + m * sizeof(bool), true, NULL };
+        memcpy(fields + n, others, sizeof(others));
+        n += ELEMENTSOF(others);
+        r = js_dispatch(j, fields, n, /* foreign= */ true, &caps, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(caps, (HostCaps) {});

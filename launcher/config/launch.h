@@ -23,7 +23,7 @@ typedef enum LaunchFd {
         LAUNCH_FD_NVRAM,
         LAUNCH_FD_KERNEL,
         LAUNCH_FD_INITRD,
-        LAUNCH_FD_WORDS,
+        LAUNCH_FD_CMDLINE,
         LAUNCH_FD_TABLE, /* kernel hashes of a simulated launch */
         LAUNCH_FD_IMAGE,
         LAUNCH_FD_DH_CERT,
@@ -31,6 +31,11 @@ typedef enum LaunchFd {
         LAUNCH_FD_STRINGS = 120, /* and up: SMBIOS type 11 strings and fw_cfg files */
         LAUNCH_FD_STRINGS_MAX = 120 + 400,
 } LaunchFd;
+
+/* Ports of the root complex that disks are plugged into: the image, extra drive i + 1, the SCSI bus. */
+#define DISK_PORT  "disk-port"
+#define DRIVE_PORT "drive-port-%zu"
+#define SCSI_PORT  "scsi-port"
 
 /* QEMU's own sandbox, for each QEMU that is started. */
 #define LAUNCH_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -51,20 +56,32 @@ typedef struct LaunchString {
         int fd;     /* owned: LAUNCH_FD_STRINGS + i */
 } LaunchString;
 
+/* What is still to be copied into a memory file: numbers, sizes and paths are settled without it, so that QEMU can start beside it. */
+typedef struct LaunchCopy {
+        LaunchFd to;
+        uint64_t at;
+        int from;   /* owned */
+        char *name; /* owned: "--linux: 'FILE'", for messages */
+        uint64_t offset, size;
+        bool whole; /* the file ends where the range does */
+        bool done;  /* it is in its memory file, and that is sealed */
+} LaunchCopy;
+
 typedef struct LaunchInputs {
         LaunchPlan plan;
 
-        /* How QEMU is told; owned paths, /proc/self/fd/N where the launcher holds a sealed copy. */
+        /* How QEMU is told; owned paths, /proc/self/fd/N where the launcher holds a copy. */
         FirmwareKind firmware_kind;
         char *firmware;
         char *nvram;
         char *firmware_descriptor; /* where the firmware was found, or NULL */
         char *kernel;
         char *initrd;
-        char *words;          /* joined by blanks; NULL: none */
+        char *cmdline;        /* joined by blanks; NULL: none */
         uint64_t hashes_gpa;  /* simulated launch: where the table belongs in guest memory */
         uint32_t secret_area; /* bytes that the firmware has for injected secrets; 0: none */
         ImageFormat image_format;
+        unsigned image_files; /* bit i: an image names the config's image_files[i] */
 
         /* For the secure processor; owned base64 as QEMU takes it, NULL: none. */
         char *host_data, *id_block, *id_auth;
@@ -75,10 +92,14 @@ typedef struct LaunchInputs {
         size_t n_credentials;
         LaunchString *strings;
         size_t n_strings;
-        bool scan; /* the initrd carries credentials: PID 1 there must be able to import them */
+        bool scan;        /* the initrd carries credentials: PID 1 there must be able to import them */
+        bool scan_memory; /* without credentials: the initrd may unpack to more than the guest's memory holds */
 
         int fds[16]; /* owned: the LAUNCH_FD_* that are open */
         size_t n_fds;
+        LaunchCopy *copies; /* owned; what is copied into one memory file stands together */
+        size_t n_copies;
+        bool preconfig; /* QEMU waits for x-exit-preconfig before it builds the machine, which reads these files */
 
         char **notices; /* sentences for the user, in order */
 } LaunchInputs;
@@ -86,6 +107,13 @@ typedef struct LaunchInputs {
 void launch_inputs_done(LaunchInputs *in);
 /* Moves fd (taken, also on failure) to a fixed number and keeps it for QEMU. */
 _warn_unused_result_ int launch_inputs_keep_fd(LaunchInputs *in, int fd, LaunchFd number);
+/* A memory file of this size under its number, and *ret_path for QEMU (owned); launch_inputs_add_copy() says what comes into it. */
+_warn_unused_result_ int launch_inputs_new_file(
+                LaunchInputs *in, uint64_t size, LaunchFd number, char **ret_path);
+/* Takes from and name, also on failure. */
+_warn_unused_result_ int launch_inputs_add_copy(LaunchInputs *in, LaunchCopy copy);
+/* They are done. */
+void launch_inputs_drop_copies(LaunchInputs *in);
 /* A text for QEMU to read as a file; *ret is its owned path. */
 _warn_unused_result_ int launch_inputs_keep_text(
                 LaunchInputs *in, const char *text, LaunchFd number, char **ret);
@@ -93,13 +121,15 @@ _warn_unused_result_ int launch_inputs_add_string(
                 LaunchInputs *in, StringKind kind, const char *name, const void *text, size_t size);
 
 typedef struct HostCaps {
-        bool kvm;         /* really usable, not just a device node */
-        char *kvm_reason; /* owned; why not, or NULL */
-        bool sev, sev_es, sev_snp;
-        unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
-        char *qemu;                          /* owned path, or NULL */
-        char *swtpm;                         /* owned path, or NULL */
-        uint64_t snp_policy_bits;            /* that this kernel takes; 0: not known */
+        bool kvm;                 /* really usable, not just a device node */
+        char *kvm_reason;         /* owned; why not, or NULL */
+        bool has[_COCO_MODE_MAX]; /* the CPU has the technology */
+        struct {
+                unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
+                uint64_t snp_policy_bits;            /* that this kernel takes; 0: not known */
+        } sev;
+        char *qemu;          /* owned path, or NULL */
+        char *swtpm;         /* owned path, or NULL */
         bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
 

@@ -45,10 +45,12 @@ static bool size_fits(const BlobRule *rule, size_t n) {
         return n == rule->size || (rule->shorter && n > 0 && n < rule->size);
 }
 
-/* Text as hex or base64, or -EINVAL. */
+/* Text as hex (with 0x or without) or base64, or -EINVAL. Hexadecimal digits are never taken for base64. */
 static int decode_text(const BlobRule *rule, const char *text, size_t n, uint8_t **ret, size_t *ret_size) {
-        if (rule->hex && n == 2 * rule->size && hex_decode(text, n, ret, ret_size) >= 0)
-                return 0;
+        size_t prefix = rule->hex && n > 2 && strncmp(text, "0x", 2) == 0 ? 2 : 0;
+
+        if (rule->hex && strspn(text + prefix, "0123456789abcdefABCDEF") == n - prefix)
+                return hex_decode(text + prefix, n - prefix, ret, ret_size);
         return base64_decode(text, n, ret, ret_size);
 }
 
@@ -76,7 +78,7 @@ static int read_blob_file(
                 return 0;
         }
         free(decoded);
-        return error_set(reterr, -EBADMSG, "--%s: '%s' has %zu bytes, expected %u bytes or their base64",
+        return error_set(reterr, -EBADMSG, "--%s: '%s' is %zu bytes, expected %u bytes or their base64",
                         rule->option, path, n, (unsigned) rule->size);
 }
 
@@ -88,7 +90,7 @@ static int read_blob(const BlobRule *rule, const char *value, uint8_t **ret, cha
         /* A file that is there wins: a path can look like base64. */
         if (access(value, F_OK) < 0 && decode_text(rule, value, strlen(value), &bytes, &n) >= 0) {
                 if (!size_fits(rule, n))
-                        return error_set(reterr, -EINVAL, "--%s: the value has %zu bytes, expected %u",
+                        return error_set(reterr, -EINVAL, "--%s: the value is %zu bytes, expected %u",
                                         rule->option, n, (unsigned) rule->size);
         } else {
                 int r = read_blob_file(rule, value, &bytes, &n, reterr);
@@ -123,7 +125,7 @@ static int read_base64(
         return 0;
 }
 
-/* QEMU reads these as files of base64 text, leniently: what it would misread is written anew, in a sealed memory file. */
+/* QEMU reads these as files of base64 text, leniently: what it would misread is rewritten to a sealed memory file. */
 static int pass_file(const BlobRule *rule, const char *path, LaunchFd number, LaunchInputs *in, char **ret,
                 char **reterr) {
         _cleanup_free_ uint8_t *bytes = NULL;
@@ -142,7 +144,7 @@ static int pass_file(const BlobRule *rule, const char *path, LaunchFd number, La
         return r < 0 ? error_set(reterr, r, "cannot pass --%s on: %s", rule->option, strerror(-r)) : 0;
 }
 
-/* What is no ID block or authentication at all is told here, by offset; from the processor it would be one word, at `cont`. */
+/* A malformed ID block or authentication is reported here, by offset; the processor would only answer with an error code, at `cont`. */
 static int check_id_pair(const uint8_t *block, const uint8_t *auth, LaunchInputs *in, char **reterr) {
         SnpIdBlock b;
         SnpIdAuth a;

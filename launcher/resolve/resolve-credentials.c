@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "error.h"
+#include "fd.h"
 #include "resolve-parts.h"
 #include "secret-file.h"
 #include "strutil.h"
@@ -51,9 +53,7 @@ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **r
                 return 0;
         if (strlen(config->run) > RUN_COMMAND_MAX)
                 return error_set(reterr, -E2BIG,
-                                "--run: the command has %zu bytes, a shell takes at most %u; pass a script "
-                                "by "
-                                "--load-credential= and run that",
+                                "--run: the command is %zu bytes, but a shell accepts at most %u; pass a script with --load-credential= and run that",
                                 strlen(config->run), RUN_COMMAND_MAX);
 
         FOREACH_ARRAY(p, parts, ELEMENTSOF(parts)) {
@@ -73,8 +73,7 @@ static int set_one(const CredentialSource *s, CredentialSet *set, char **reterr)
         r = unescape_c(s->text, strlen(s->text), &text, &size, &offset);
         if (r == -EINVAL)
                 return error_set(reterr, r,
-                                "--set-credential: the value of '%s' has an unknown escape at character "
-                                "%zu: write \\\\ for a backslash",
+                                "--set-credential: the value of '%s' has an unknown escape at character %zu: write \\\\ for a backslash",
                                 s->id, offset + 1);
         if (r < 0)
                 return r;
@@ -82,6 +81,24 @@ static int set_one(const CredentialSource *s, CredentialSet *set, char **reterr)
         erase_memory(text, size);
         free(text);
         return r < 0 ? error_prefix(reterr, r, "--set-credential") : 0;
+}
+
+/* `s` names the file in messages. */
+static int read_file(const CredentialSource *s, const char *path, SecretBuf *ret, char **reterr) {
+        int r = secret_buf_read_path(ret, path, CREDENTIAL_SIZE_MAX);
+
+        if (r == -E2BIG)
+                return error_set(reterr, r,
+                                "--load-credential: '%s' for credential '%s' is larger than %u bytes; PID 1 of the guest would ignore it",
+                                s->path, s->id, CREDENTIAL_SIZE_MAX);
+        if (r == -ETIMEDOUT)
+                return error_set(reterr, r,
+                                "--load-credential: '%s' is a named pipe, and no program opened it for writing within %u s",
+                                s->path, (unsigned) (PIPE_WRITER_USEC / 1000000));
+        if (r < 0)
+                return error_set(
+                                reterr, r, "--load-credential: cannot read '%s': %s", s->path, strerror(-r));
+        return 0;
 }
 
 static int load_one(const CredentialSource *s, CredentialSet *set, char **reterr) {
@@ -95,26 +112,59 @@ static int load_one(const CredentialSource *s, CredentialSet *set, char **reterr
                 directory = getenv("CREDENTIALS_DIRECTORY");
                 if (!directory)
                         return error_set(reterr, -ENOENT,
-                                        "--load-credential: '%s' without a slash names a credential of this "
-                                        "service, but none were "
-                                        "passed; write './%s' for a file",
+                                        "--load-credential: '%s' without a slash names a credential of this service, but none were passed; write './%s' for a file",
                                         path, path);
                 if (asprintf(&found, "%s/%s", directory, path) < 0)
                         return -ENOMEM;
                 path = found;
         }
 
-        r = secret_buf_read_path(&value, path, CREDENTIAL_SIZE_MAX);
-        if (r == -E2BIG)
-                return error_set(reterr, r,
-                                "--load-credential: '%s' for credential '%s' has more than %u bytes, which "
-                                "the guest's PID 1 would skip",
-                                s->path, s->id, CREDENTIAL_SIZE_MAX);
+        r = read_file(s, path, &value, reterr);
         if (r < 0)
-                return error_set(
-                                reterr, r, "--load-credential: cannot read '%s': %s", s->path, strerror(-r));
+                return r;
         r = credential_set_add(set, s->id, &value, reterr);
         return r < 0 ? error_prefix(reterr, r, "--load-credential") : 0;
+}
+
+static int hold_pipe(CredentialSource *s, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf value = {};
+        int r = read_file(s, s->path, &value, reterr), fd;
+        char *path;
+
+        if (r < 0)
+                return r;
+        fd = memfd_new_sealed("credential", value.data, value.size);
+        if (fd < 0)
+                return fd;
+        if (asprintf(&path, "/proc/self/fd/%d", fd) < 0) {
+                (void) fd_close(fd);
+                return -ENOMEM;
+        }
+        free(s->path);
+        s->path = path;
+        return 0;
+}
+
+/* So that their descriptors stay below those with fixed numbers (LaunchFd). */
+#define PIPES_MAX 32u
+
+int resolve_hold_pipes(VmConfig *config, char **reterr) {
+        size_t n = 0;
+
+        FOREACH_ARRAY(s, config->credentials, config->n_credentials) {
+                struct stat st;
+                int r;
+
+                if (!s->path || !strchr(s->path, '/') || stat(s->path, &st) < 0 || !S_ISFIFO(st.st_mode))
+                        continue;
+                if (++n > PIPES_MAX)
+                        return error_set(reterr, -E2BIG, "--load-credential: more than %u named pipes",
+                                        PIPES_MAX);
+                r = hold_pipe(s, reterr);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr) {

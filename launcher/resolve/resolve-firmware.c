@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Which firmware a launch takes. Confidential: one raw image that the descriptors call fit for the mode, handed over by -bios.
- * Otherwise: a UEFI build with a variable template by pflash, or SeaBIOS. Files are told apart by content: a descriptor is
- * JSON, everything else an image. */
+ * Otherwise: a UEFI build with a variable template by pflash, or SeaBIOS. A descriptor names
+ * further files, so that only the name that the user typed makes a file one: it ends in .json, everything else is an image. */
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -15,32 +16,17 @@
 #include "firmware-descriptor.h"
 #include "firmware-ovmf.h"
 #include "resolve-parts.h"
+#include "sev-firmware.h"
 #include "strutil.h"
 
 #define IMAGE_SIZE_MAX  (UINT64_C(64) << 20) /* real images have 2 to 16 MiB; QEMU takes 8 by default */
 #define IMAGE_SIZE_STEP (UINT64_C(64) << 10) /* QEMU's hw/i386/x86-common.c refuses others for -bios */
 
-static const char *coco_feature(SevMode mode) {
-        switch (mode) {
-        case SEV_MODE_SEV:
-                return "amd-sev";
-        case SEV_MODE_SEV_ES:
-                return "amd-sev-es";
-        case SEV_MODE_SEV_SNP:
-                return "amd-sev-snp";
-        default:
-                return NULL;
-        }
-}
-
 static unsigned coco_needs(const VmConfig *config, const ResolveOptions *options) {
-        unsigned needs = config->linux_path || options->with_kernel ? OVMF_NEED_HASH_TABLE : 0;
+        const Coco *coco = coco_of(config->coco);
+        bool kernel = config->linux_path || options->with_kernel || coco->kernel_required;
 
-        if (config->coco != SEV_MODE_SEV)
-                needs |= OVMF_NEED_RESET;
-        if (config->coco == SEV_MODE_SEV_SNP)
-                needs |= OVMF_NEED_METADATA | OVMF_NEED_HASH_PAGE;
-        return needs;
+        return coco->firmware_needs | (kernel ? coco->kernel_needs : 0);
 }
 
 /* Reads the image's own tables: is it a build that this launch can use, and where does the table of hashes go? */
@@ -52,8 +38,7 @@ static int inspect_image(const VmConfig *config, const ResolveOptions *options, 
 
         if (size == 0 || size > IMAGE_SIZE_MAX || size % IMAGE_SIZE_STEP != 0)
                 return error_set(reterr, -EBADMSG,
-                                "--firmware: '%s' has %llu bytes: an image for -bios has a multiple of 64 "
-                                "KiB, at most 64 MiB",
+                                "--firmware: '%s' is %llu bytes; a -bios image must be a multiple of 64 KiB and at most 64 MiB",
                                 path, (unsigned long long) size);
         p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
@@ -73,7 +58,7 @@ static int inspect_image(const VmConfig *config, const ResolveOptions *options, 
 /* An image for -bios. */
 static int take_image(const VmConfig *config, const ResolveOptions *options, const char *path,
                 LaunchInputs *in, char **reterr) {
-        _cleanup_close_ int fd = -EBADF, copy = -EBADF;
+        _cleanup_close_ int fd = -EBADF;
         uint64_t size;
         int r;
 
@@ -81,30 +66,40 @@ static int take_image(const VmConfig *config, const ResolveOptions *options, con
         if (fd < 0)
                 return fd;
         in->firmware_kind = FIRMWARE_KIND_ROM;
-
-        /* The sealed copy is what is checked, so that the file cannot change in between. */
-        if (options->for_launch && vm_config_sealed(config) && size <= IMAGE_SIZE_MAX) {
-                copy = resolve_sealed_copy("firmware", path, fd, 0, size, reterr);
-                if (copy < 0)
-                        return copy;
-                (void) fd_close(fd);
-                fd = TAKE_FD(copy);
-                if (asprintf(&in->firmware, "/proc/self/fd/%d", LAUNCH_FD_FIRMWARE) < 0) {
-                        in->firmware = NULL;
-                        return -ENOMEM;
-                }
-        }
         if (vm_config_confidential(config)) {
                 r = inspect_image(config, options, path, fd, size, in, reterr);
                 if (r < 0)
                         return r;
         }
-        r = in->firmware ? launch_inputs_keep_fd(in, TAKE_FD(fd), LAUNCH_FD_FIRMWARE)
-                         : resolve_pass_on(config, "firmware", path, TAKE_FD(fd), size, LAUNCH_FD_FIRMWARE,
-                                           in, &in->firmware, reterr);
+        if (options->for_launch && vm_config_sealed(config))
+                r = resolve_copy_later(in,
+                                (LaunchCopy) { .to = LAUNCH_FD_FIRMWARE,
+                                                .from = TAKE_FD(fd),
+                                                .name = resolve_copy_name("firmware", path),
+                                                .size = size,
+                                                .whole = true },
+                                &in->firmware, reterr);
+        else
+                r = resolve_pass_on(config, "firmware", path, TAKE_FD(fd), size, LAUNCH_FD_FIRMWARE, in,
+                                &in->firmware, reterr);
         if (r < 0)
                 return r;
         return plan_input_add(&in->plan.firmware, path, LAUNCH_FD_FIRMWARE, 0, size);
+}
+
+int resolve_firmware_recheck(const VmConfig *config, const LaunchInputs *in, char **reterr) {
+        const ResolveOptions options = {};
+        const PlanPart *part = in->plan.firmware.parts;
+        LaunchInputs now = {};
+        int r;
+
+        r = inspect_image(config, &options, part->label, LAUNCH_FD_FIRMWARE, part->length, &now, reterr);
+        if (r < 0)
+                return r;
+        return now.hashes_gpa == in->hashes_gpa && now.secret_area == in->secret_area
+                        ? 0
+                        : error_set(reterr, -ESTALE, "--firmware: '%s' changed while it was read",
+                                          part->label);
 }
 
 /* A split build: code as it is, variables in a fresh copy of the template that ends with the guest. */
@@ -157,7 +152,7 @@ static void fill_query(const VmConfig *config, char **features, FirmwareQuery *r
         static char *exclude[] = { enrolled, NULL };
         bool coco = vm_config_confidential(config);
 
-        features[0] = (char *) coco_feature(config->coco);
+        features[0] = (char *) coco_of(config->coco)->firmware_feature;
         *ret = (FirmwareQuery) {
                 .architecture = "x86_64",
                 .machine = "q35",
@@ -192,16 +187,24 @@ static int choose(const VmConfig *config, const ResolveOptions *options, LaunchI
         return take_descriptor(config, options, d, in, reterr);
 }
 
-static int is_descriptor(const char *path, bool *ret, char **reterr) {
+static bool is_descriptor(const char *path) {
+        size_t n = strlen(path), k = strlen(".json");
+
+        return n > k && streq(path + n - k, ".json");
+}
+
+/* An image of a stranger could be a descriptor, and name files that the guest then reads. */
+static int check_image(const char *path, char **reterr) {
         _cleanup_close_ int fd = resolve_open("firmware", path, NULL, reterr);
-        char c = 0;
-        int r;
+        char c;
 
         if (fd < 0)
                 return fd;
-        r = fd_read_exact(fd, &c, 1);
-        *ret = r >= 0 && (c == '{' || c == ' ' || c == '\n' || c == '\t');
-        return r == -ENODATA ? 0 : r;
+        if (fd_read_exact(fd, &c, 1) >= 0 && c == '{')
+                return error_set(reterr, -EBADMSG,
+                                "--firmware: '%s' begins like a firmware descriptor, which names other files; if you mean that, its name must end in .json",
+                                path);
+        return 0;
 }
 
 static int take_named(
@@ -209,14 +212,12 @@ static int take_named(
         _cleanup_(firmware_descriptor_done) FirmwareDescriptor d = {};
         char *features[2] = {};
         FirmwareQuery query;
-        bool descriptor;
         int r;
 
-        r = is_descriptor(config->firmware_path, &descriptor, reterr);
-        if (r < 0)
-                return r;
-        if (!descriptor)
-                return take_image(config, options, config->firmware_path, in, reterr);
+        if (!is_descriptor(config->firmware_path)) {
+                r = check_image(config->firmware_path, reterr);
+                return r < 0 ? r : take_image(config, options, config->firmware_path, in, reterr);
+        }
 
         r = firmware_descriptor_load(config->firmware_path, &d, reterr);
         if (r < 0)
@@ -228,12 +229,11 @@ static int take_named(
                 _cleanup_free_ char *why = TAKE_PTR(*reterr);
 
                 return error_set(reterr, r,
-                                "--firmware: '%s' does not fit: %s; --coco= needs one raw image without "
-                                "variables, such as the one of ovmf-amdsev",
+                                "--firmware: '%s' is not suitable: %s; --coco= needs one raw image without variables: " GET_FIRMWARE,
                                 config->firmware_path, why);
         }
         if (r < 0)
-                return error_prefix(reterr, r, "--firmware: '%s' does not fit", config->firmware_path);
+                return error_prefix(reterr, r, "--firmware: '%s' is not suitable", config->firmware_path);
         return take_descriptor(config, options, &d, in, reterr);
 }
 
@@ -253,6 +253,20 @@ int resolve_firmware(
         default:
                 return choose(config, options, in, reterr);
         }
+}
+
+int resolve_firmware_remedy(char **ret) {
+        _cleanup_free_ char *path = NULL;
+        int r = firmware_fetched(getenv, &path);
+
+        *ret = NULL;
+        if (r < 0)
+                return r == -ENOENT ? 0 : r;
+        if (asprintf(ret, "use --firmware=%s (fetched)", path) < 0) {
+                *ret = NULL;
+                return -ENOMEM;
+        }
+        return 0;
 }
 
 int resolve_firmware_alone(

@@ -3,6 +3,7 @@
 /* The initrd as the guest gets it: the files given, one after another, and the credentials' cpio last. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,12 +31,15 @@ static int open_uki_initrd(const VmConfig *config, const Uki *uki, Sources *s, c
 
         if (!uki || !uki->found || !uki->initrd.present || uki->initrd.size == 0)
                 return 0;
-        i->path = config->linux_path;
-        i->size = uki->initrd.size;
-        i->fd = resolve_sealed_copy(
-                        "linux", config->linux_path, uki->fd, uki->initrd.offset, uki->initrd.size, reterr);
+        *i = (InitrdSource) {
+                .path = config->linux_path,
+                .offset = uki->initrd.offset,
+                .size = uki->initrd.size,
+                .part = true,
+                .fd = fcntl(uki->fd, F_DUPFD_CLOEXEC, 3),
+        };
         if (i->fd < 0)
-                return i->fd;
+                return error_set(reterr, -errno, "--linux: cannot open '%s' again: %m", config->linux_path);
         s->n_items++;
         return 0;
 }
@@ -86,22 +90,43 @@ static int add_parts(LaunchInputs *in, const Sources *s, const InitrdSegment *se
         return 0;
 }
 
-static int merge(const CredentialSet *credentials, const Sources *s, LaunchInputs *in, char **reterr) {
-        _cleanup_free_ InitrdSegment *segments = NULL;
-        size_t n_segments = 0;
-        int fd, r;
+static int copy_later(InitrdSource *source, uint64_t at, LaunchInputs *in) {
+        char *name;
 
-        r = initrd_merge(s->items, s->n_items, credentials, &fd, &segments, &n_segments, reterr);
+        return launch_inputs_add_copy(in,
+                        (LaunchCopy) { .to = LAUNCH_FD_INITRD,
+                                        .at = at,
+                                        .from = TAKE_FD(source->fd),
+                                        .name = asprintf(&name, "initrd '%s'", source->path) < 0 ? NULL
+                                                                                                 : name,
+                                        .offset = source->offset,
+                                        .size = source->size,
+                                        .whole = !source->part });
+}
+
+static int merge(const CredentialSet *credentials, Sources *s, LaunchInputs *in, char **reterr) {
+        _cleanup_(initrd_merged_done) InitrdMerged m = { .memfd = -EBADF };
+        int r;
+
+        r = initrd_layout(s->items, s->n_items, credentials, &m, reterr);
         if (r < 0)
                 return r;
-        r = launch_inputs_keep_fd(in, fd, LAUNCH_FD_INITRD);
+        r = launch_inputs_keep_fd(in, TAKE_FD(m.memfd), LAUNCH_FD_INITRD);
         if (r < 0)
                 return r;
         if (asprintf(&in->initrd, "/proc/self/fd/%d", LAUNCH_FD_INITRD) < 0) {
                 in->initrd = NULL;
                 return -ENOMEM;
         }
-        return add_parts(in, s, segments, n_segments);
+        if (s->n_items == 0) {
+                r = memfd_seal(LAUNCH_FD_INITRD);
+                if (r < 0)
+                        return error_set(reterr, r, "cannot seal the initrd's memory: %s", strerror(-r));
+        }
+        r = add_parts(in, s, m.segments, m.n_segments);
+        for (size_t i = 0; i < s->n_items && r >= 0; i++)
+                r = copy_later(s->items + i, m.segments[i].offset, in);
+        return r;
 }
 
 /* One file and nothing to append: QEMU reads it where it is. */
@@ -113,6 +138,20 @@ static int pass_on(const VmConfig *config, Sources *s, LaunchInputs *in, char **
                 return r;
         return resolve_pass_on(config, "initrd", i->path, TAKE_FD(i->fd), i->size, LAUNCH_FD_INITRD, in,
                         &in->initrd, reterr);
+}
+
+/* Real initrds unpack to at most some ten times their size, and the kernel needs that twice: with less memory it is worth a look. */
+#define UNPACKED_MAX 16u
+/* With that little the firmware counts, too, and a small initrd is scanned in no time. */
+#define LITTLE_MEMORY (UINT64_C(320) << 20)
+
+static bool may_not_fit(const VmConfig *config, const Sources *s) {
+        uint64_t size = 0;
+
+        FOREACH_ARRAY(i, s->items, s->n_items)
+                size += i->size;
+        return size > 0 &&
+                        (config->ram <= LITTLE_MEMORY || size > config->ram / (UINT64_C(2) * UNPACKED_MAX));
 }
 
 int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const CredentialSet *credentials,
@@ -128,6 +167,7 @@ int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const 
         if (s.n_items == 0 && !append)
                 return 0;
         in->scan = append && s.n_items > 0;
+        in->scan_memory = !in->scan && may_not_fit(config, &s);
         if (s.n_items == 1 && config->initrds && !append &&
                         (!options->for_launch || !vm_config_sealed(config)))
                 return pass_on(config, &s, in, reterr);

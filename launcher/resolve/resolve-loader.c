@@ -16,8 +16,7 @@
 #include "lzma-unpack.h"
 #include "strutil.h"
 
-#define REMEDY                                                                                              \
-        "add --linux=, or give --firmware= an image of edk2's OvmfPkg/AmdSev build that was made with GRUB"
+#define REMEDY "add --linux=, or pass --firmware= an image of edk2's OvmfPkg/AmdSev built with GRUB"
 
 static int unpack(const uint8_t *data, size_t n, uint8_t **ret, size_t *ret_size, _unused_ void *userdata,
                 char **reterr) {
@@ -27,15 +26,13 @@ static int unpack(const uint8_t *data, size_t n, uint8_t **ret, size_t *ret_size
 static const char *why_not(FirmwareFile file) {
         switch (file) {
         case FIRMWARE_FILE_ABSENT:
-                return "the firmware has no boot loader (GRUB) inside";
+                return "the firmware does not contain a boot loader (GRUB)";
         case FIRMWARE_FILE_HIDDEN:
-                return "no boot loader (GRUB) can be seen in the firmware, parts of which are packed in an "
-                       "unknown way";
+                return "no boot loader (GRUB) was found in the firmware, parts of which are compressed in an unknown format";
         case FIRMWARE_FILE_EMPTY:
-                return "the file for the boot loader (GRUB) in the firmware is empty, as in Debian's "
-                       "OVMF.amdsev.fd";
+                return "the file for the boot loader (GRUB) in the firmware is empty, as in Debian's OVMF.amdsev.fd";
         default:
-                return "the file for the boot loader (GRUB) in the firmware holds no PE image";
+                return "the file for the boot loader (GRUB) in the firmware is not a PE image";
         }
 }
 
@@ -51,7 +48,7 @@ static int find_loader(const PlanPart *image, FirmwareFile *ret, char **reterr) 
         return r;
 }
 
-/* The loader can open the disk only with a passphrase that is injected. Whoever gives a session means to. */
+/* The loader can open the disk only with an injected passphrase. A user who gives a session intends to inject one. */
 static int check_secret_area(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         const char *firmware = in->plan.firmware.parts[0].label;
@@ -60,17 +57,13 @@ static int check_secret_area(
                 return 0;
         if ((config->session || vm_config_attested(config)) && options->for_launch)
                 return error_set(reterr, -EPERM,
-                                "%s without --linux=: '%s' has no area for secrets, so that its "
-                                "boot "
-                                "loader could not take the disk's passphrase: give --firmware= a build of "
-                                "edk2's OvmfPkg/AmdSev, which has one",
+                                "%s without --linux=: '%s' has no secret area, so its boot loader cannot receive the passphrase of the disk: pass --firmware= a build of edk2's OvmfPkg/AmdSev, which has one",
                                 config->session                     ? "--session="
                                                 : config->owner_dir ? "--owner-dir="
                                                                     : "--attestation-service=",
                                 firmware);
         return strv_pushf(&in->notices,
-                        "'%s' has no area for secrets: its boot loader cannot take a passphrase for the "
-                        "disk",
+                        "'%s' has no secret area: its boot loader cannot receive a passphrase for the disk",
                         firmware);
 }
 
@@ -86,17 +79,15 @@ int resolve_loader(const VmConfig *config, const ResolveOptions *options, Launch
         r = find_loader(&firmware->parts[0], &file, &error);
         if (r >= 0 && file == FIRMWARE_FILE_PE) {
                 r = strv_push(&in->notices,
-                                "the launch digest covers the firmware only: what it boots is on the disk, "
-                                "whose passphrase it takes from the secret table");
+                                "the launch digest covers the firmware only: what it boots is on the disk, whose passphrase it reads from the injected secrets");
                 return r < 0 ? r : check_secret_area(config, options, in, reterr);
         }
         if (r < 0)
                 text_putf(&text,
-                                "--coco= without --linux=: cannot look for a boot loader in '%s': "
-                                "%s; " REMEDY,
+                                "--coco= without --linux=: cannot look for a boot loader in '%s': %s; " REMEDY,
                                 firmware->parts[0].label, error ?: strerror(-r));
         else
-                text_putf(&text, "--coco= without --linux=: '%s' does not do: %s; " REMEDY,
+                text_putf(&text, "--coco= without --linux=: '%s' is not suitable: %s; " REMEDY,
                                 firmware->parts[0].label, why_not(file));
         r = text_finish(&text, &sentence);
         if (r < 0)

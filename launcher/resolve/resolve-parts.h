@@ -1,34 +1,58 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The steps of resolve_launch(), each in a file of its own. */
+/* The steps of resolve_launch(), each in its own file. */
 
 #include "resolve.h"
 
 /* Opens a regular file and says which option named it when that fails. */
 int resolve_open(const char *option, const char *path, uint64_t *ret_size, char **reterr);
-/* A sealed memfd with a range of a regular file: the descriptor or -errno. */
-int resolve_sealed_copy(
-                const char *option, const char *path, int fd, uint64_t offset, uint64_t size, char **reterr);
+/* A memory file under copy.to that this range of a file will be copied into, and sealed then: resolve_fill(). Takes from and name;
+ * *ret_path is owned. */
+_warn_unused_result_ int resolve_copy_later(
+                LaunchInputs *in, LaunchCopy copy, char **ret_path, char **reterr);
+/* "--OPTION: 'PATH'" for its messages; owned, or NULL. */
+char *resolve_copy_name(const char *option, const char *path);
 
-/* Hands a file of which no copy is needed to QEMU, under its fixed number: by its path; by the descriptor if QEMU is another user, who
+/* Hands a file of which no copy is needed to QEMU, under its fixed number: by its path; by the descriptor if QEMU runs as a different user, who
  * may not reach the path; as a copy if that user may not read the file at all. Takes fd. *ret_path is owned. */
 _warn_unused_result_ int resolve_pass_on(const VmConfig *config, const char *option, const char *path,
                 int fd, uint64_t size, LaunchFd number, LaunchInputs *in, char **ret_path, char **reterr);
 
 _warn_unused_result_ int resolve_firmware(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+/* The image that is handed over is the one that was looked at. */
+_warn_unused_result_ int resolve_firmware_recheck(
+                const VmConfig *config, const LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_kernel(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_initrd(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
-_warn_unused_result_ int resolve_words(const VmConfig *config, const ResolveOptions *options,
+_warn_unused_result_ int resolve_cmdline(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 /* What SMBIOS tables cannot hold would be lost in silence. */
 _warn_unused_result_ int resolve_check_smbios(const LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
-/* Appends what mounts the image's root to the kernel words; words is NULL where no kernel is booted directly. */
+/* Appends what mounts the image's root to the kernel command line; words is NULL where no kernel is booted directly. */
 _warn_unused_result_ int resolve_image(const VmConfig *config, const ResolveOptions *options,
-                LaunchInputs *in, char ***words, char **reterr);
+                LaunchInputs *in, char ***cmdline, char **reterr);
+/* Opens what a disk can be, a regular file or a block device. */
+_warn_unused_result_ int resolve_open_disk(
+                const char *option, const char *path, bool read_only, char **reterr);
+typedef struct ResolveDisk {
+        const VmConfig *config;
+        const char *option, *path; /* the option without its dashes */
+        int fd;
+        ImageFormat asked;
+} ResolveDisk;
+
+/* The format of a disk: raw unless the user says otherwise, never what its bytes say. AUTO becomes RAW. */
+_warn_unused_result_ int resolve_disk_format(
+                const ResolveDisk *d, LaunchInputs *in, ImageFormat *ret, char **reterr);
+_warn_unused_result_ int resolve_extra_drives(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+/* What no launch does is an error of a launch; a measurement still computes the digest, and names it in a notice. */
+_printf_(4, 5) int resolve_refuse(
+                const ResolveOptions *options, LaunchInputs *in, char **reterr, const char *format, ...);
 _warn_unused_result_ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **reterr);

@@ -21,7 +21,7 @@ void uki_done(Uki *u) {
         *u = UKI_NONE;
 }
 
-/* Moves to the section table: 0 with the number of sections, -ENODATA if this is no PE file. */
+/* Moves to the section table: 0 with the number of sections, -ENODATA if this is not a PE file. */
 static int find_sections(ByteReader *r, uint16_t *ret) {
         const uint8_t *p;
         uint16_t optional;
@@ -57,7 +57,7 @@ static int take_range(const char *path, const char *name, const uint8_t *section
         size = MIN(size, raw);
         if (offset > file_size || size > file_size - offset)
                 return error_set(reterr, -EBADMSG,
-                                "--linux: section %s of '%s' reaches behind the end of the file", name,
+                                "--linux: section %s of '%s' extends beyond the end of the file", name,
                                 path);
         *ret = (UkiRange) { .present = true, .offset = offset, .size = size };
         return 0;
@@ -83,7 +83,7 @@ static int read_sections(
                 int k;
 
                 if (byte_reader_take(r, SECTION_SIZE, &p) < 0)
-                        return error_set(reterr, -EBADMSG, "--linux: the section table of '%s' is cut off",
+                        return error_set(reterr, -EBADMSG, "--linux: the section table of '%s' is truncated",
                                         path);
                 if (named(p, ".profile")) {
                         /* What follows replaces the base sections in other profiles: the base is what is booted. */
@@ -103,6 +103,7 @@ static int read_sections(
         }
 
         u->found = osrel && u->linux_.present;
+        u->no_osrel = !osrel && u->linux_.present;
         if (!u->found || dropped.size == 0)
                 return 0;
         return text_finish(&dropped, &u->dropped);

@@ -15,8 +15,9 @@ typedef struct UkiRange {
 } UkiRange;
 
 typedef struct Uki {
-        bool found; /* the file is a unified kernel image at all */
-        int fd;     /* owned; -EBADF */
+        bool found;    /* the file is a unified kernel image at all */
+        bool no_osrel; /* it has .linux, but not the .osrel that the specification demands: not found */
+        int fd;        /* owned; -EBADF */
         UkiRange linux_, initrd, cmdline;
         char *dropped; /* owned; names of sections that are not carried over, or NULL */
 } Uki;
@@ -24,5 +25,5 @@ typedef struct Uki {
 #define UKI_NONE ((Uki) { .fd = -EBADF })
 
 void uki_done(Uki *u);
-/* 0 also for a file that is something else; -EBADMSG with a sentence for a damaged one. */
+/* 0 also for a file that is something else; -EBADMSG with an error message for a damaged one. */
 _warn_unused_result_ int uki_open(const char *path, Uki *ret, char **reterr);

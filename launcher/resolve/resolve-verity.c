@@ -43,15 +43,12 @@ static int check_superblock(const char *path, int fd, const char *name, uint64_t
 
         if (r < 0 || memcmp(block, "verity\0\0", 8) != 0 || le32_read(block + 8) != 1)
                 return error_set(reterr, -EBADMSG,
-                                "--image: the %s-verity partition of '%s' does not begin with a verity "
-                                "superblock: build the image anew",
+                                "--image: the %s-verity partition of '%s' does not begin with a verity superblock: rebuild the image",
                                 name, path);
         if (strncmp((const char *) block + SUPERBLOCK_ALGORITHM, "sha256",
                             SUPERBLOCK_SIZE - SUPERBLOCK_ALGORITHM) != 0)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "--image: the %s-verity partition of '%s' is not hashed with sha256, and "
-                                "another root hash does not fit into two partition GUIDs: add %shash=... to "
-                                "the kernel words",
+                                "--image: the %s-verity partition of '%s' is not hashed with sha256, and a root hash of another size does not fit into two partition GUIDs: add %shash=... to the kernel command line",
                                 name, path, name);
         return 0;
 }
@@ -68,7 +65,7 @@ static void half_hash(const Guid *g, char ret[static 33]) {
 }
 
 /* 1 with a word appended, 0 if the image has no such pair. */
-static int add_pair(const char *path, int fd, const Gpt *gpt, const struct VerityPair *pair, char ***words,
+static int add_pair(const char *path, int fd, const Gpt *gpt, const struct VerityPair *pair, char ***cmdline,
                 char **reterr) {
         GptPartition data, hash;
         char first[33], second[33];
@@ -79,16 +76,14 @@ static int add_pair(const char *path, int fd, const Gpt *gpt, const struct Verit
         has_data = gpt_find(fd, gpt, &pair->data, &data);
         if (has_hash == -ENOTUNIQ || has_data == -ENOTUNIQ)
                 return error_set(reterr, -ENOTUNIQ,
-                                "--image: '%s' has several %s or %s-verity partitions: add %s=... to the "
-                                "kernel words to say which one is meant",
+                                "--image: '%s' has several %s or %s-verity partitions: add %s=... to the kernel command line to select one",
                                 path, pair->name, pair->name, pair->word);
         if (has_hash < 0 || has_data < 0)
                 return error_set(reterr, has_hash < 0 ? has_hash : has_data,
                                 "--image: cannot read the partition table of '%s'", path);
         if (has_data == 0)
                 return error_set(reterr, -ENOENT,
-                                "--image: '%s' has a %s-verity partition but no %s partition that it would "
-                                "be for",
+                                "--image: '%s' has a %s-verity partition but no %s partition to go with it",
                                 path, pair->name, pair->name);
 
         r = check_superblock(path, fd, pair->name, hash.offset, reterr);
@@ -96,18 +91,18 @@ static int add_pair(const char *path, int fd, const Gpt *gpt, const struct Verit
                 return r;
         half_hash(&data.id, first);
         half_hash(&hash.id, second);
-        r = strv_pushf(words, "%s=%s%s", pair->word, first, second);
+        r = strv_pushf(cmdline, "%s=%s%s", pair->word, first, second);
         return r < 0 ? r : 1;
 }
 
-int resolve_verity(const char *path, int fd, char ***words, char **reterr) {
+int resolve_verity(const char *path, int fd, char ***cmdline, char **reterr) {
         int found = 0, r;
         Gpt gpt;
 
         if (gpt_read(fd, &gpt) < 0)
                 return 0;
         FOREACH_ARRAY(pair, pairs, ELEMENTSOF(pairs)) {
-                r = add_pair(path, fd, &gpt, pair, words, reterr);
+                r = add_pair(path, fd, &gpt, pair, cmdline, reterr);
                 if (r < 0)
                         return r;
                 found += r;

@@ -2,7 +2,12 @@
 #pragma once
 
 /* From names to bytes: opens and checks firmware, kernel, initrds and image, loads credentials, packs and merges them, and fills
- * LaunchInputs with the LaunchPlan. Reads files; starts nothing. */
+ * LaunchInputs with the LaunchPlan. Reads files; starts nothing.
+ *
+ * In two steps, since copying many MiB takes longer than all else: resolve_launch() settles what QEMU and the measure program are told,
+ * and resolve_fill() copies while QEMU starts. */
+
+#include <stdatomic.h>
 
 #include "credential.h"
 #include "launch.h"
@@ -17,13 +22,22 @@ typedef struct ResolveOptions {
         char *const *firmware_dirs;
         /* resolve_firmware_for()'s own: the question is about launches with a kernel, whatever the config says. */
         bool with_kernel;
+        /* A unified kernel image is passed to QEMU as it is, which no launch of ours does, but systemd-vmspawn does. */
+        bool whole_kernel;
         const Uki *uki; /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;
 
-/* 0, or -errno with a sentence naming file or option. */
+/* 0, or -errno with an error message naming file or option. */
 _warn_unused_result_ int resolve_launch(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr);
 
+/* Copies in->copies and seals every memory file that they make up: from then on what is measured is what QEMU reads. Must not run
+ * beside another change of `in`; stops with -ECANCELED, without an error message, once *stop is set (NULL: never). */
+_warn_unused_result_ int resolve_fill(
+                const VmConfig *config, LaunchInputs *in, const atomic_bool *stop, char **reterr);
+
+/* A pipe can be read once, and a launch may need its credentials twice: takes its content, for as long as the process lives. */
+_warn_unused_result_ int resolve_hold_pipes(VmConfig *config, char **reterr);
 /* The credentials of this launch in their order: the user's, then those of --run=. */
 _warn_unused_result_ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr);
 
@@ -34,3 +48,9 @@ _warn_unused_result_ int resolve_firmware_alone(
 /* Any firmware choice of a config, opened where it is: for questions about the host. */
 _warn_unused_result_ int resolve_firmware_for(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+
+/* What to do where no descriptor fits and tools/fetch-artifacts has fetched an image; *ret is owned, NULL: nothing was fetched. */
+_warn_unused_result_ int resolve_firmware_remedy(char **ret);
+
+/* Adds root=PARTUUID=... or mount.usr=PARTUUID=... of the image's partition table to the kernel command line. */
+_warn_unused_result_ int resolve_root_word(const char *image, char ***words, char **reterr);

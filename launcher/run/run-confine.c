@@ -9,9 +9,10 @@
 
 #include "confine.h"
 #include "error.h"
+#include "run-guard.h"
 #include "strutil.h"
 
-#define QEMU_USER "cvmspawn-qemu" /* units/cvmspawn.sysusers.conf */
+#define QEMU_USER "cvmspawn-qemu" /* data/units/cvmspawn.sysusers.conf */
 
 static const char *const devices[] = { "/dev/kvm", "/dev/sev" };
 
@@ -99,7 +100,7 @@ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser
         if (config->qemu_user) {
                 r = confine_lookup_user(config->qemu_user, &user);
                 if (r < 0)
-                        return error_set(reterr, r, "--qemu-user: there is no user '%s'", config->qemu_user);
+                        return error_set(reterr, r, "--qemu-user: unknown user '%s'", config->qemu_user);
                 if (user.uid == geteuid())
                         return 0;
                 if (geteuid() != 0)
@@ -110,7 +111,8 @@ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser
                         return 0;
                 r = confine_find_user(QEMU_USER, "kvm", &user);
                 if (r < 0)
-                        return error_set(reterr, r, "no free user for QEMU; name one by --qemu-user=");
+                        return error_set(reterr, r,
+                                        "no unused user id for QEMU; name a user with --qemu-user=");
         }
 
         /* What we cannot execute ourselves is told when it is started. */
@@ -128,7 +130,7 @@ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser
                                                       config->qemu_user, qemu)
                                     : error_set(reterr, r, "--qemu-user: cannot become '%s': %s",
                                                       config->qemu_user, strerror(-r));
-        if (asprintf(ret_notice, "QEMU keeps this user: %s %s",
+        if (asprintf(ret_notice, "QEMU runs as this user: %s %s",
                             r == -EACCES ? "another one cannot execute"
                                          : "changing it is not permitted here,",
                             r == -EACCES ? qemu : strerror(-r)) < 0)
@@ -157,7 +159,21 @@ int run_become_qemu(void *userdata) {
         return confine_no_new_privileges();
 }
 
-int run_confine_self(const QemuUser *user) {
+int run_confine_prepare(ConfineFilter **ret) {
+        ConfineFilter *filter = malloc(sizeof(ConfineFilter));
+        int r;
+
+        if (!filter)
+                return -ENOMEM;
+        r = confine_filter_build(system_calls, ELEMENTSOF(system_calls), filter);
+        if (r < 0)
+                free(filter);
+        else
+                *ret = filter;
+        return r;
+}
+
+int run_confine_self(const QemuUser *user, const ConfineFilter *filter) {
         int files, r;
 
         r = confine_no_new_privileges();
@@ -172,7 +188,9 @@ int run_confine_self(const QemuUser *user) {
         r = confine_memory();
         if (r < 0 && r != -EOPNOTSUPP)
                 return r;
-        r = confine_system_calls(system_calls, ELEMENTSOF(system_calls));
+        /* setitimer(2) is not among what is allowed from here on. */
+        run_guard_stop();
+        r = confine_filter_install(filter);
         return r < 0 ? r : files;
 }
 
@@ -183,11 +201,10 @@ int run_confinement_json(const QemuUser *user, Json **ret) {
                 if (js_append(calls, js_string(system_calls[i])) < 0)
                         return -ENOMEM;
         return js_build(ret, "{s:{s:b, s:s, s:b, s:o, s:b, s:s, s:b}, s:{s:b, s:o, s:s, s:o}}", "qemu",
-                        "no-new-privileges", true, "sandbox",
-                        LAUNCH_SANDBOX,
-                        "other-user", user->change, "uid", user->change ? js_u64(user->uid) : js_null(),
-                        "own-devices", user->change && user->devices, "descriptors", "its own only",
-                        "dies-with-launcher", true, "launcher", "no-new-privileges", true, "capabilities",
+                        "no-new-privileges", true, "sandbox", LAUNCH_SANDBOX, "other-user", user->change,
+                        "uid", user->change ? js_u64(user->uid) : js_null(), "own-devices",
+                        user->change && user->devices, "descriptors", "its own only", "dies-with-launcher",
+                        true, "launcher", "no-new-privileges", true, "capabilities",
                         user->change ? js_string("cap_kill") : js_null(), "files",
                         "none can be opened once the guest runs", "system-calls", calls);
 }

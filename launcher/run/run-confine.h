@@ -7,11 +7,13 @@
 
 #include "launch.h"
 
+struct ConfineFilter;
+
 typedef struct QemuUser {
         bool change; /* else QEMU keeps the launcher's user */
         uid_t uid;
         gid_t gid;
-        bool devices; /* /dev/kvm and /dev/sev as nodes of its group, in a mount namespace of its own */
+        bool devices;     /* /dev/kvm and /dev/sev as nodes of its group, in its own mount namespace */
         uint64_t memlock; /* bytes that it must be allowed to lock; 0: the limit is left as it is */
 } QemuUser;
 
@@ -19,7 +21,7 @@ typedef struct QemuUser {
  * one line. */
 _warn_unused_result_ int run_choose_user(const VmConfig *config, const char *qemu, bool kvm, QemuUser *ret,
                 char **ret_notice, char **reterr);
-/* SEV and SEV-ES: whether the limit of locked memory is enough or can be raised, else -EPERM with a sentence. Where only our own user
+/* SEV and SEV-ES: whether the limit of locked memory is enough or can be raised, else -EPERM with an error message. Where only our own user
  * may lock that much, QEMU keeps it, and *ret_notice (owned) says so. */
 _warn_unused_result_ int run_choose_memlock(
                 const VmConfig *config, QemuUser *user, char **ret_notice, char **reterr);
@@ -29,6 +31,8 @@ _warn_unused_result_ int run_raise_memlock(const QemuUser *user);
 int run_become_qemu(void *userdata /* const QemuUser * */);
 
 /* In the launcher, before `cont`. -EOPNOTSUPP where the kernel has no Landlock: the rest is done. */
-_warn_unused_result_ int run_confine_self(const QemuUser *user);
+_warn_unused_result_ int run_confine_self(const QemuUser *user, const struct ConfineFilter *filter);
+/* Its filter of system calls (owned, to be freed), built before anything is started. */
+_warn_unused_result_ int run_confine_prepare(struct ConfineFilter **ret);
 /* What the two amount to, for --print=confinement. */
 _warn_unused_result_ int run_confinement_json(const QemuUser *user, Json **ret);

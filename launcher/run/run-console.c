@@ -1,22 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The guest's console: shown, typed into, or kept for later; and watched for a panic that no device reports. */
+/* The guest's console: shown, typed into, recorded, or kept for later; and watched for a panic that no device reports.
+ *
+ * QEMU has it as standard input and output, two pipes. The pipe takes a million bytes without a reader: a serial port does not wait.
+ * The kernel of the guest waits 10 ms for its transmitter (drivers/tty/serial/8250/8250_port.c, wait_for_xmitr()) and then writes all
+ * the same; QEMU's UART (hw/char/serial.c, serial_xmit()) holds 16 bytes and drops the oldest. A socket, where each write
+ * of one byte costs 768 bytes of its buffer, was full as soon as this process was not scheduled for a while. */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "error.h"
 #include "fd.h"
 #include "log.h"
 #include "run-session.h"
 
 #define ESCAPE_KEY   0x1d /* ^], three times within a second ends the guest, as in systemd-vmspawn */
 #define ESCAPE_COUNT 3u
+#define PIPE_SIZE    (1 << 20) /* what everybody may have: /proc/sys/fs/pipe-max-size */
 #define PANIC_TEXT   "Kernel panic - not syncing"
+#define PANIC_END    "---[ end Kernel panic - not syncing"
 #define REFUSED_TEXT                                                                                        \
         "No bootable option" /* OVMF of AmdSev without a table of kernel hashes: edk2, PlatformBootManagerLibGrub */
 
@@ -37,26 +47,43 @@ static void keep_tail(ConsoleState *c, const char *data, size_t size) {
         c->tail_size += size;
 }
 
+/* --console-log= */
+static void record(Session *s, const char *data, size_t size) {
+        ConsoleState *c = &s->console;
+        _cleanup_free_ char *sentence = NULL;
+        int r;
+
+        if (c->log_fd < 0)
+                return;
+        r = fd_write_all(c->log_fd, data, size);
+        if (r >= 0)
+                return;
+        c->log_fd = fd_close(c->log_fd);
+        s->facts.lost = true;
+        if (asprintf(&sentence, "--console-log: cannot write to '%s': %s", s->request->config->console_log,
+                            strerror(-r)) < 0)
+                sentence = NULL;
+        (void) session_fail(s, r, sentence ?: "out of memory");
+}
+
 static void on_console_text(const char *data, size_t size, void *userdata) {
         Session *s = userdata;
         ConsoleState *c = &s->console;
-        size_t look = MIN(c->tail_size + size, size + strlen(PANIC_TEXT));
+        size_t look = MIN(c->tail_size + size, size + strlen(PANIC_END) - 1);
 
         c->seen += size;
+        c->all += size;
+        c->drawn = c->drawn || memchr(data, '\033', size);
+        record(s, data, size);
         keep_tail(c, data, size);
         look = MIN(look, c->tail_size);
         if (memmem(c->tail + c->tail_size - look, look, PANIC_TEXT, strlen(PANIC_TEXT)))
                 session_on_panic_text(s);
+        if (memmem(c->tail + c->tail_size - look, look, PANIC_END, strlen(PANIC_END)))
+                s->panic.ended = true;
         if (s->request->choices->simulated &&
                         memmem(c->tail + c->tail_size - look, look, REFUSED_TEXT, strlen(REFUSED_TEXT)))
                 session_on_refusal(s);
-}
-
-static uint64_t now_usec(void) {
-        struct timespec ts;
-
-        (void) clock_gettime(CLOCK_MONOTONIC, &ts);
-        return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
 }
 
 /* True once the escape key came three times within a second. */
@@ -66,9 +93,9 @@ static bool escaped(ConsoleState *c, const char *data, size_t size) {
                         c->escapes = 0;
                         continue;
                 }
-                if (c->escapes == 0 || now_usec() - c->escape_usec > 1000000) {
+                if (c->escapes == 0 || monotonic_usec() - c->escape_usec > 1000000) {
                         c->escapes = 0;
-                        c->escape_usec = now_usec();
+                        c->escape_usec = monotonic_usec();
                 }
                 if (++c->escapes == ESCAPE_COUNT)
                         return true;
@@ -89,7 +116,9 @@ static int on_typed(_unused_ LoopSource *source, int fd, _unused_ uint32_t event
                 return 0;
         }
         if (escaped(c, buffer, (size_t) n)) {
-                log_notice("ending the guest (^] three times)");
+                c->input_source = loop_source_unref(c->input_source);
+                session_restore_terminal(s);
+                log_notice("ending the guest (^] was pressed three times)");
                 /* As if the terminal had sent its interrupt. */
                 if (s->facts.signal == 0)
                         s->facts.signal = SIGINT;
@@ -112,6 +141,7 @@ static int start_typing(Session *s) {
         c->saved_termios = saved;
         if (tcgetattr(STDIN_FILENO, saved) < 0)
                 return -errno;
+        log_notice("press ^] three times within a second to end the guest");
         raw = *saved;
         cfmakeraw(&raw);
         if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
@@ -121,62 +151,165 @@ static int start_typing(Session *s) {
         return r;
 }
 
-int session_start_console(Session *s) {
+/* The guest may clear its screen: what was said before must be out of its reach, above the first line. */
+static void save_screen(const Session *s) {
+        struct winsize w;
+
+        if (vm_config_confidential(s->request->config) && s->request->log->terminal &&
+                        ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) >= 0 && w.ws_row > 0 && w.ws_row <= 200)
+                for (unsigned i = 0; i < w.ws_row; i++)
+                        output_write(s->request->log, "\n", 1);
+}
+
+/* Recorded bytes must not make the loop wait: only regular files, and devices such as /dev/null. */
+static int open_log(Session *s, char **reterr) {
+        const char *path = s->request->config->console_log;
+        struct stat st;
+        int fd;
+
+        if (!path)
+                return 0;
+        fd = fd_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0600);
+        if (fd < 0)
+                return error_set(reterr, fd, "--console-log: cannot open '%s': %s", path, strerror(-fd));
+        if (fstat(fd, &st) < 0 || S_ISFIFO(st.st_mode) || isatty(fd)) {
+                (void) fd_close(fd);
+                return error_set(reterr, -EINVAL,
+                                "--console-log: '%s' is not a regular file; use --console=read-only to pass the console on",
+                                path);
+        }
+        s->console.log_fd = fd;
+        return 0;
+}
+
+/* One direction: *ret is our end, which does not block, *ret_qemu the other one. */
+static int make_pipe(bool ours_reads, int *ret, int *ret_qemu) {
+        int p[2];
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        *ret = p[ours_reads ? 0 : 1];
+        *ret_qemu = p[ours_reads ? 1 : 0];
+        /* Less than that has to do where this user has many pipes already. */
+        if (ours_reads)
+                (void) fcntl(p[0], F_SETPIPE_SZ, PIPE_SIZE);
+        return fcntl(*ret, F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+void session_close_console_ends(Session *s) {
+        s->console.qemu_in = fd_close(s->console.qemu_in);
+        s->console.qemu_out = fd_close(s->console.qemu_out);
+}
+
+int session_start_console(Session *s, char **reterr) {
         ConsoleMode mode = s->request->choices->console;
         ConsoleState *c = &s->console;
         int fd, r;
 
         if (mode == CONSOLE_NATIVE)
                 return 0;
+        r = open_log(s, reterr);
+        if (r < 0)
+                return r;
         c->tail = malloc(CONSOLE_TAIL);
         if (!c->tail)
                 return -ENOMEM;
-        fd = session_channel(s, LAUNCH_FD_CONSOLE);
-        if (fd < 0)
-                return fd;
-        r = forward_start(&c->forward, s->loop, fd, mode == CONSOLE_HEADLESS ? -EBADF : STDOUT_FILENO,
-                        on_console_text, s);
+        r = make_pipe(/* ours_reads= */ false, &c->input_fd, &c->qemu_in);
+        if (r < 0)
+                return r;
+        r = make_pipe(/* ours_reads= */ true, &fd, &c->qemu_out);
+        if (r < 0)
+                return r;
+        r = forward_start(&c->forward, s->loop,
+                        &(const ForwardSpec) {
+                                        .in = fd,
+                                        .out = mode == CONSOLE_HEADLESS ? -EBADF : STDOUT_FILENO,
+                                        .raw = mode == CONSOLE_INTERACTIVE,
+                                        .queue = CONSOLE_QUEUE,
+                                        .seen = on_console_text,
+                                        .failed = session_on_loss,
+                                        .userdata = s,
+                        });
         if (r < 0) {
                 (void) fd_close(fd);
                 return r;
         }
-        c->input_fd = fd;
-        return mode == CONSOLE_INTERACTIVE ? start_typing(s) : 0;
+        if (mode != CONSOLE_INTERACTIVE)
+                return 0;
+        save_screen(s);
+        return start_typing(s);
+}
+
+/* The beginning of the last lines. */
+static size_t tail_begin(const ConsoleState *c) {
+        size_t lines = 0, i = c->tail_size;
+
+        while (i > 0 && (c->tail[i - 1] != '\n' || i == c->tail_size || ++lines < CONSOLE_TAIL_LINES))
+                i--;
+        return i;
 }
 
 void session_show_tail(Session *s) {
         ConsoleState *c = &s->console;
-        size_t begin = 0;
+        TerminalFilter filter = { .colours = s->request->log->terminal };
+        const char *log = s->request->config->console_log;
+        _cleanup_free_ char *shown = NULL;
+        size_t begin = tail_begin(c), size;
 
-        if (c->tail_size == 0 || s->request->choices->console != CONSOLE_HEADLESS)
+        if (c->tail_size == 0 || s->request->choices->console != CONSOLE_HEADLESS ||
+                        s->request->config->quiet)
                 return;
-        if (c->tail_size == CONSOLE_TAIL) {
-                const char *newline = memchr(c->tail, '\n', c->tail_size);
-                begin = newline ? (size_t) (newline - c->tail) + 1 : 0;
-        }
-        log_error("the end of the guest's console:");
-        fflush(stderr);
-        if (fd_write_all(STDERR_FILENO, c->tail + begin, c->tail_size - begin) < 0)
+        shown = malloc(TERMINAL_ROOM(c->tail_size - begin));
+        if (!shown)
                 return;
-        if (c->tail[c->tail_size - 1] != '\n')
-                (void) fputc('\n', stderr);
+        if (log)
+                log_error("last lines of the guest's console (all of them are in '%s'):", log);
+        else
+                log_error("last lines of the guest's console (--console-log=FILE keeps all of them):");
+        size = terminal_filter(&filter, c->tail + begin, c->tail_size - begin, shown);
+        size += terminal_filter_end(&filter, shown + size);
+        output_write(s->request->log, shown, size);
+}
+
+/* What a guest may have done to its terminal: colours, an unseen cursor, the other screen, mouse and paste reports. */
+static void end_drawing(Session *s) {
+        static const char normal[] = "\033[0m\033[?25h\033[?7h\033[?1l\033[?1000l\033[?1002l\033[?1003l"
+                                     "\033[?1006l\033[?2004l\r\n";
+        ConsoleState *c = &s->console;
+
+        if (s->request->choices->console != CONSOLE_INTERACTIVE || !isatty(STDOUT_FILENO))
+                return;
+        if (c->drawn)
+                output_write(&c->forward.out, normal, sizeof(normal) - 1);
+        else if (c->seen > 0 && c->tail_size > 0 && c->tail[c->tail_size - 1] != '\n')
+                output_write(&c->forward.out, "\r\n", 2);
 }
 
 void session_restore_terminal(Session *s) {
         ConsoleState *c = &s->console;
 
         c->input_source = loop_source_unref(c->input_source);
-        if (c->raw)
-                (void) tcsetattr(STDIN_FILENO, TCSADRAIN, c->saved_termios);
+        if (!c->raw)
+                return;
+        end_drawing(s);
+        /* Answers to the guest's queries must not become a command of the shell. Not TCSAFLUSH, which waits for a terminal that
+         * somebody has stopped. */
+        (void) tcflush(STDIN_FILENO, TCIFLUSH);
+        (void) tcsetattr(STDIN_FILENO, TCSANOW, c->saved_termios);
         c->raw = false;
+        /* The terminal is no longer the guest's. */
+        c->forward.filter = calloc(1, sizeof(TerminalFilter));
 }
 
 void session_end_console(Session *s) {
         ConsoleState *c = &s->console;
 
         session_restore_terminal(s);
+        session_close_console_ends(s);
         free(c->saved_termios);
         free(c->tail);
         forward_done(&c->forward);
-        *c = (ConsoleState) { .forward = FORWARD_NONE, .input_fd = -EBADF };
+        (void) fd_close(c->input_fd);
+        (void) fd_close(c->log_fd);
+        *c = CONSOLE_NONE;
 }

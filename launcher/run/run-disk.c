@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The disk: opened by us, handed to the paused QEMU by QMP, plugged in before the guest starts. With --ephemeral all writes go
- * to an overlay in an unnamed temporary file. */
+/* The disks: opened by us, handed to the paused QEMU by QMP, plugged in before the guest starts. With --ephemeral all writes to the image
+ * go to an overlay in an unnamed temporary file. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,49 +13,24 @@
 
 #include "error.h"
 #include "fd.h"
+#include "image-chain.h"
 #include "qmp-commands.h"
 #include "qmp-job.h"
-#include "run-session.h"
+#include "run-nodes.h"
 
-#define STEP_USEC   (30 * UINT64_C(1000000)) /* each is an open or a small write; slow disks need patience */
-#define SET_IMAGE   11u                      /* pflash uses 1 and 2 */
-#define SET_OVERLAY 12u
+#define SERIAL_MAX 30u
+#define IN_USE     "is in use, perhaps by another guest, which must end first"
 
-/* QEMU opens /dev/fdset/SET and gets a duplicate of fd. */
-static int pass_fd(Session *s, unsigned set, int fd, char **reterr) {
-        Json *arguments = NULL;
-        int r = js_build(&arguments, "{s:i}", "fdset-id", (int) set);
-
-        if (r < 0)
-                return r;
-        return qmp_call_with_fd_wait(s->qmp, "add-fd", arguments, fd, STEP_USEC, NULL, reterr);
-}
-
-static int add_file_node(Session *s, const char *node, unsigned set, bool read_only, char **reterr) {
-        Json *arguments = NULL;
-        char path[32];
-        int r;
-
-        (void) snprintf(path, sizeof(path), "/dev/fdset/%u", set);
-        r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", "file", "node-name", node,
-                        "filename", path, "read-only", read_only, "discard", "unmap");
-        if (r < 0)
-                return r;
-        return qmp_call_wait(s->qmp, "blockdev-add", arguments, STEP_USEC, NULL, reterr);
-}
-
-static int add_format_node(Session *s, const char *node, const char *driver, const char *file,
-                const char *backing, bool read_only, char **reterr) {
-        Json *arguments = NULL;
-        int r = js_build(&arguments, "{s:s, s:s, s:s, s:b, s:s}", "driver", driver, "node-name", node,
-                        "file", file, "read-only", read_only, "discard", "unmap");
-
-        if (r >= 0 && backing)
-                r = js_set(arguments, "backing", js_string(backing));
-        if (r < 0)
-                return r;
-        return qmp_call_wait(s->qmp, "blockdev-add", arguments, STEP_USEC, NULL, reterr);
-}
+/* One disk, as QEMU is told of it. */
+typedef struct Disk {
+        const char *option, *path;
+        ImageFormat format; /* never AUTO */
+        const DiskTypeFacts *type;
+        const char *node;     /* that the device works on */
+        const char *device;   /* its id */
+        const char *port;     /* where it is plugged in, unless that is the SCSI bus */
+        bool boot, ephemeral; /* only the image can be */
+} Disk;
 
 /* An unnamed file for the overlay: beside the image, where the room for it is, else where temporary files go. */
 static int open_overlay(const char *image, char **reterr) {
@@ -75,15 +50,14 @@ static int open_overlay(const char *image, char **reterr) {
                 fd = fd_open(places[i], O_TMPFILE | O_RDWR, 0600);
         if (fd < 0)
                 return error_set(reterr, fd,
-                                "--ephemeral: cannot make an unnamed temporary file beside '%s' or in "
-                                "/var/tmp: %s",
+                                "--ephemeral: cannot create an unnamed temporary file beside '%s' or in /var/tmp: %s",
                                 image, strerror(-fd));
         return fd;
 }
 
 static int query_size(Session *s, const char *node, uint64_t *ret, char **reterr) {
         _cleanup_js_ Json *nodes = NULL;
-        int r = qmp_call_wait(s->qmp, "query-named-block-nodes", NULL, STEP_USEC, &nodes, reterr);
+        int r = qmp_call_wait(s->qmp, "query-named-block-nodes", NULL, NODE_USEC, &nodes, reterr);
 
         if (r < 0)
                 return r;
@@ -107,61 +81,181 @@ static int add_overlay(Session *s, const char *image, char **reterr) {
         r = query_size(s, "disk-base", &size, reterr);
         if (r < 0)
                 return r;
-        r = pass_fd(s, SET_OVERLAY, fd, reterr);
-        if (r < 0)
-                return r;
-        r = add_file_node(s, "overlay-file", SET_OVERLAY, /* read_only= */ false, reterr);
+        if (size < s->request->config->grow_image)
+                size = s->request->config->grow_image;
+        r = node_add_file(s, &(const FileNode) { "overlay-file", fd, .read_only = false }, reterr);
         if (r < 0)
                 return r;
         r = js_build(&options, "{s:s, s:s, s:I}", "driver", "qcow2", "file", "overlay-file", "size",
                         (long long) size);
         if (r < 0)
                 return r;
-        r = qmp_blockdev_create_wait(s->qmp, "make-overlay", options, STEP_USEC, reterr);
+        r = qmp_blockdev_create_wait(s->qmp, "make-overlay", options, NODE_USEC, reterr);
         if (r < 0)
                 return r;
-        return add_format_node(
-                        s, "disk", "qcow2", "overlay-file", "disk-base", /* read_only= */ false, reterr);
+        return node_add_format(s,
+                        &(const FormatNode) { .node = "disk",
+                                        .file = "overlay-file",
+                                        .format = IMAGE_FORMAT_QCOW2,
+                                        .backing = "disk-base" },
+                        reterr);
 }
 
-static int plug_in(Session *s, char **reterr) {
-        Json *arguments = NULL;
-        int r = js_build(&arguments, "{s:s, s:s, s:s, s:s, s:i}", "driver", "virtio-blk-pci", "id", "disk0",
-                        "bus", "disk-port", "drive", "disk", "bootindex", 1);
+/* The name of the file, by which the guest finds the disk in /dev/disk/by-id. A name too long for the device is cut, and a checksum
+ * (FNV-1a, 32 bits) of the whole name stands behind it. */
+static void make_serial(const char *path, size_t max, char ret[static SERIAL_MAX + 1]) {
+        const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+        uint32_t sum = UINT32_C(2166136261);
 
-        if (r >= 0 && s->request->config->coco != SEV_MODE_NONE && !s->request->choices->simulated) {
-                r = js_set(arguments, "disable-legacy", js_string("on"));
-                if (r >= 0)
-                        r = js_set(arguments, "iommu_platform", js_bool(true));
+        if (strlen(name) <= max) {
+                (void) snprintf(ret, SERIAL_MAX + 1, "%s", name);
+                return;
         }
-        if (r < 0)
-                return r;
-        return qmp_call_wait(s->qmp, "device_add", arguments, STEP_USEC, NULL, reterr);
+        for (const char *p = name; *p; p++)
+                sum = (sum ^ (uint8_t) *p) * UINT32_C(16777619);
+        (void) snprintf(ret, SERIAL_MAX + 1, "%.*s-%08x", (int) max - 9, name, (unsigned) sum);
 }
 
-int session_add_disk(Session *s, char **reterr) {
-        const VmConfig *config = s->request->config;
-        const char *format = s->request->inputs->image_format == IMAGE_FORMAT_QCOW2 ? "qcow2" : "raw";
-        bool read_only = config->ephemeral;
-        _cleanup_close_ int fd = -EBADF;
+/* Modern virtio with DMA to shared pages: see compose-devices.c. */
+static int set_confidential(Session *s, Json *device) {
+        int r = 0;
+
+        if (vm_config_confidential(s->request->config) && !s->request->choices->simulated) {
+                r = js_set(device, "disable-legacy", js_string("on"));
+                if (r >= 0)
+                        r = js_set(device, "iommu_platform", js_bool(true));
+        }
+        return r;
+}
+
+static int plug_in(Session *s, const Disk *disk, char **reterr) {
+        char serial[SERIAL_MAX + 1];
+        Json *arguments = NULL;
         int r;
 
-        if (!config->image)
+        make_serial(disk->path, disk->type->serial_max, serial);
+        r = js_build(&arguments, "{s:s, s:s, s:s, s:s, s:s}", "driver", disk->type->driver, "id",
+                        disk->device, "bus", disk->type->scsi ? "scsi0.0" : disk->port, "drive", disk->node,
+                        "serial", serial);
+        if (r >= 0 && disk->boot)
+                r = js_set(arguments, "bootindex", js_u64(1));
+        if (r >= 0 && disk->type->virtio)
+                r = set_confidential(s, arguments);
+        if (r < 0)
+                return r;
+        return qmp_call_wait(s->qmp, "device_add", arguments, NODE_USEC, NULL, reterr);
+}
+
+static int add_scsi_bus(Session *s, char **reterr) {
+        Json *arguments = NULL;
+        int r = js_build(&arguments, "{s:s, s:s, s:s}", "driver", "virtio-scsi-pci", "id", "scsi0", "bus",
+                        SCSI_PORT);
+
+        if (r >= 0)
+                r = set_confidential(s, arguments);
+        if (r < 0)
+                return r;
+        return qmp_call_wait(s->qmp, "device_add", arguments, NODE_USEC, NULL, reterr);
+}
+
+/* QEMU locks bytes 100 to 299 of an image that it uses (block/file-posix.c, RAW_LOCK_PERM_BASE and RAW_LOCK_SHARED_BASE). */
+static bool in_use(int fd) {
+        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 200 };
+
+        return fcntl(fd, F_OFD_GETLK, &lock) >= 0 && lock.l_type != F_UNLCK;
+}
+
+/* A raw image in a regular file only; one that is larger already stays as it is. */
+static int grow(Session *s, const Disk *disk, int fd, char **reterr) {
+        uint64_t wanted = s->request->config->grow_image;
+        struct stat st;
+
+        if (!disk->boot || wanted == 0 || disk->ephemeral)
                 return 0;
-        fd = fd_open(config->image, (read_only ? O_RDONLY : O_RDWR) | O_NOCTTY, 0);
-        if (fd < 0)
-                return error_set(reterr, fd, "--image: cannot open '%s' for %s: %s%s", config->image,
-                                read_only ? "reading" : "writing", strerror(-fd),
-                                read_only ? "" : "; with --ephemeral reading is enough");
-        r = pass_fd(s, SET_IMAGE, fd, reterr);
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode))
+                return error_set(reterr, -EINVAL,
+                                "--grow-image: '%s' is a block device, whose size cannot be changed here: remove --grow-image=",
+                                disk->path);
+        if (in_use(fd))
+                return error_set(reterr, -EBUSY, "--grow-image: '%s' " IN_USE, disk->path);
+        if ((uint64_t) st.st_size >= wanted || ftruncate(fd, (off_t) wanted) >= 0)
+                return 0;
+        return error_set(reterr, -errno, "--grow-image: cannot grow '%s' to %llu bytes: %s", disk->path,
+                        (unsigned long long) wanted, strerror(errno));
+}
+
+static int add_disk(Session *s, const Disk *disk, char **reterr) {
+        _cleanup_(image_chain_done) ImageChain chain = {};
+        const ImageSource source = { disk->option, disk->path, disk->format,
+                disk->ephemeral || disk->type->read_only };
+        int r;
+
+        /* Once more, and of the very files that QEMU gets: somebody may have written to them since. */
+        r = image_chain_open(&source, s->request->config, &chain, reterr);
         if (r >= 0)
-                r = add_file_node(s, "disk-file", SET_IMAGE, read_only, reterr);
+                r = grow(s, disk, chain.layers[0].fd, reterr);
+        if (r < 0)
+                return r;
+        r = nodes_add_chain(s, &chain, disk->ephemeral ? "disk-base" : disk->node, reterr);
+        if (r >= 0 && disk->ephemeral)
+                r = add_overlay(s, disk->path, reterr);
         if (r >= 0)
-                r = add_format_node(s, read_only ? "disk-base" : "disk", format, "disk-file", NULL,
-                                read_only, reterr);
-        if (r >= 0 && read_only)
-                r = add_overlay(s, config->image, reterr);
-        if (r >= 0)
-                r = plug_in(s, reterr);
-        return r < 0 ? error_prefix(reterr, r, "--image") : 0;
+                r = plug_in(s, disk, reterr);
+        if (r < 0 && *reterr && strstr(*reterr, " lock"))
+                return error_prefix(reterr, r, "--%s: '%s' " IN_USE, disk->option, disk->path);
+        return r < 0 ? error_prefix(reterr, r, "--%s", disk->option) : 0;
+}
+
+static int add_extra_drive(Session *s, size_t i, char **reterr) {
+        const DriveSource *drive = s->request->config->extra_drives + i;
+        char node[32], device[32], port[32];
+
+        (void) snprintf(node, sizeof(node), "drive-%zu", i + 1);
+        (void) snprintf(device, sizeof(device), "disk%zu", i + 1);
+        (void) snprintf(port, sizeof(port), DRIVE_PORT, i + 1);
+        return add_disk(s,
+                        &(Disk) {
+                                        .option = "extra-drive",
+                                        .path = drive->path,
+                                        .format = drive->format == IMAGE_FORMAT_QCOW2 ? IMAGE_FORMAT_QCOW2
+                                                                                      : IMAGE_FORMAT_RAW,
+                                        .type = disk_type_facts(vm_config_drive_type(s->request->config, i)),
+                                        .node = node,
+                                        .device = device,
+                                        .port = port,
+                        },
+                        reterr);
+}
+
+static bool needs_scsi_bus(const VmConfig *config) {
+        bool scsi = config->image && disk_type_facts(config->image_disk_type)->scsi;
+
+        for (size_t i = 0; i < config->n_extra_drives && !scsi; i++)
+                scsi = disk_type_facts(vm_config_drive_type(config, i))->scsi;
+        return scsi;
+}
+
+int session_add_disks(Session *s, char **reterr) {
+        const VmConfig *config = s->request->config;
+        int r = needs_scsi_bus(config) ? add_scsi_bus(s, reterr) : 0;
+
+        if (r >= 0 && config->image)
+                r = add_disk(s,
+                                &(Disk) {
+                                                .option = "image",
+                                                .path = config->image,
+                                                .format = s->request->inputs->image_format,
+                                                .type = disk_type_facts(config->image_disk_type),
+                                                .node = "disk",
+                                                .device = "disk0",
+                                                .port = DISK_PORT,
+                                                .boot = true,
+                                                .ephemeral = config->ephemeral,
+                                },
+                                reterr);
+        for (size_t i = 0; i < config->n_extra_drives && r >= 0; i++)
+                r = add_extra_drive(s, i, reterr);
+        return r;
 }

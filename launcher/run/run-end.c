@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "log.h"
 #include "qmp-commands.h"
@@ -14,6 +15,8 @@
 #define POWERDOWN_PRESSES       5u
 #define POWERDOWN_PATIENCE_USEC (2 * UINT64_C(1000000))
 #define QUIT_PATIENCE_USEC      (5 * UINT64_C(1000000))
+#define HURRY_PATIENCE_USEC     UINT64_C(400000)
+#define EXIT_PATIENCE_USEC      (10 * UINT64_C(1000000)) /* its disks are closed by then */
 
 static int on_patience_over(LoopSource *source, _unused_ uint64_t usec, void *userdata) {
         Session *s = userdata;
@@ -52,7 +55,26 @@ void session_end(Session *s, unsigned step) {
                 session_end(s, END_KILL);
                 return;
         }
-        set_patience(s, QUIT_PATIENCE_USEC);
+        /* --timeout= and the second signal win within a second. */
+        set_patience(s, s->facts.timed_out || s->n_signals > 1 ? HURRY_PATIENCE_USEC : QUIT_PATIENCE_USEC);
+}
+
+/* What the guest or QEMU said of the end counts; without a word it is a failure. */
+static int on_still_there(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
+        const RunFacts *f = &((Session *) userdata)->facts;
+        Session *s = userdata;
+
+        if (s->qemu_gone)
+                return 0;
+        if (f->guest_status < 0 && !f->guest_shutdown && !f->guest_reset && !f->panicked)
+                (void) session_fail(s, -EPROTO, "QEMU closed its monitor and did not end; it was killed");
+        session_end(s, END_KILL);
+        return 0;
+}
+
+void session_await_exit(Session *s) {
+        if (loop_add_timer(s->loop, EXIT_PATIENCE_USEC, on_still_there, s, &s->leaving) < 0)
+                (void) process_signal(&s->qemu, SIGKILL);
 }
 
 static int on_signal(_unused_ LoopSource *source, const struct signalfd_siginfo *si, void *userdata) {
@@ -66,14 +88,14 @@ static int on_signal(_unused_ LoopSource *source, const struct signalfd_siginfo 
         if (!s->facts.running)
                 return loop_exit(s->loop, 0);
         if (s->n_signals == 1 && !s->request->choices->run) {
-                log_notice("asking the guest to power off; a second signal ends it at once");
+                log_notice("asking the guest to power off; send the signal again to end it at once");
                 session_end(s, END_POWERDOWN);
         } else
                 session_end(s, s->n_signals >= 3 ? END_KILL : END_QUIT);
         return 0;
 }
 
-/* SIGRTMIN+4 is what machined sends to power a machine off; it is no constant. */
+/* SIGRTMIN+4 is what machined sends to power a machine off; it is not a constant. */
 static int ending_signal(size_t i) {
         const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGRTMIN + 4 };
         static_assert(ELEMENTSOF(signals) == ELEMENTSOF(((Session *) NULL)->signals),
@@ -107,6 +129,17 @@ void session_end_signals(Session *s) {
         }
 }
 
+void run_release_signals(void) {
+        sigset_t set;
+
+        (void) sigemptyset(&set);
+        for (size_t i = 0; i < ELEMENTSOF(((Session *) NULL)->signals); i++) {
+                (void) signal(ending_signal(i), SIG_DFL);
+                (void) sigaddset(&set, ending_signal(i));
+        }
+        (void) sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 static int on_timeout(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
         Session *s = userdata;
 
@@ -118,9 +151,23 @@ static int on_timeout(_unused_ LoopSource *source, _unused_ uint64_t usec, void 
 }
 
 int session_watch_timeout(Session *s) {
-        uint64_t usec = s->request->config->timeout_usec;
+        uint64_t deadline = *s->request->deadline, now = monotonic_usec();
 
-        if (usec == 0)
+        if (deadline == 0)
                 return 0;
-        return loop_add_timer(s->loop, usec, on_timeout, s, &s->timeout);
+        return loop_add_timer(s->loop, deadline > now ? deadline - now : 0, on_timeout, s, &s->timeout);
+}
+
+int session_fail(Session *s, int r, const char *sentence) {
+        if (!s->facts.failed) {
+                s->facts.failed = true;
+                s->error = strdup(sentence);
+        }
+        if (s->facts.running)
+                session_end(s, END_QUIT);
+        return r;
+}
+
+bool session_interrupted(const Session *s) {
+        return s->facts.signal > 0 || s->facts.timed_out;
 }

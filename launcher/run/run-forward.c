@@ -3,82 +3,22 @@
 #include "run-forward.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <poll.h>
-#include <signal.h>
 #include <unistd.h>
 
 #include "fd.h"
 
 void forward_done(Forward *f) {
         f->in_source = loop_source_unref(f->in_source);
-        f->out_source = loop_source_unref(f->out_source);
         f->in = fd_close(f->in);
-        f->out = fd_close(f->out);
+        output_done(&f->out);
+        free(f->filter);
         free(f->buffer);
         *f = FORWARD_NONE;
 }
 
-/* Whoever read our output is gone: the guest goes on, unread. */
-static void stop_writing(Forward *f) {
-        f->out_source = loop_source_unref(f->out_source);
-        f->out = fd_close(f->out);
-        f->start = f->end = 0;
-}
-
-static bool writable_now(int fd) {
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-        return poll(&p, 1, 0) > 0;
-}
-
-/* Writes while the reader takes it without blocking: a pipe that polls writable takes PIPE_BUF bytes. */
-static void write_some(Forward *f) {
-        while (f->start < f->end && f->out >= 0 && writable_now(f->out)) {
-                ssize_t n = write(f->out, f->buffer + f->start, MIN(f->end - f->start, (size_t) PIPE_BUF));
-
-                if (n < 0 && (errno == EINTR))
-                        continue;
-                if (n < 0 && errno == EAGAIN)
-                        break;
-                if (n < 0) {
-                        stop_writing(f);
-                        return;
-                }
-                f->start += (size_t) n;
-        }
-        if (f->start == f->end || f->out < 0)
-                f->start = f->end = 0;
-}
-
-static int on_readable(LoopSource *s, int fd, uint32_t events, void *userdata);
-
-/* Sources that wait for nothing are dropped, not silenced: epoll reports a hang-up even to those that ask for no event. */
-static int on_writable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
-        Forward *f = userdata;
-
-        write_some(f);
-        if (f->start < f->end)
-                return 0;
-        f->out_source = loop_source_unref(f->out_source);
-        return loop_add_io(f->loop, f->in, EPOLLIN, on_readable, f, &f->in_source);
-}
-
-/* The reader is slow: watch it instead of the channel. */
-static int wait_for_reader(Forward *f) {
-        int r = loop_add_io(f->loop, f->out, EPOLLOUT, on_writable, f, &f->out_source);
-
-        if (r >= 0) {
-                f->in_source = loop_source_unref(f->in_source);
-                return 0;
-        }
-        /* Not something that can be watched (-EPERM: a regular file): then it does not block for long either. */
-        r = fd_write_all(f->out, f->buffer + f->start, f->end - f->start);
-        if (r < 0)
-                stop_writing(f);
-        f->start = f->end = 0;
-        return 0;
+static void lost(Forward *f, const char *what, int error) {
+        if (f->failed)
+                f->failed(f, what, error, f->userdata);
 }
 
 /* One read: the bytes, 0 at the end or when nothing is there. */
@@ -88,45 +28,95 @@ static size_t read_some(Forward *f) {
         do
                 n = read(f->in, f->buffer, FORWARD_BUFFER);
         while (n < 0 && errno == EINTR);
-        if (n == 0 || (n < 0 && errno != EAGAIN))
-                f->ended = true;
-        if (n <= 0)
+        if (n > 0) {
+                if (f->seen)
+                        f->seen(f->buffer, (size_t) n, f->userdata);
+                return (size_t) n;
+        }
+        if (n < 0 && errno == EAGAIN)
                 return 0;
-        if (f->seen)
-                f->seen(f->buffer, (size_t) n, f->userdata);
-        return (size_t) n;
+        f->ended = true;
+        /* A socket whose other side ended with bytes unread says so: that is an end. */
+        if (n < 0 && errno != ECONNRESET) {
+                f->error = -errno;
+                lost(f, "read", f->error);
+        }
+        return 0;
+}
+
+static void pass_on(Forward *f, size_t n) {
+        _cleanup_free_ char *shown = NULL;
+
+        if (!f->filter) {
+                output_write(&f->out, f->buffer, n);
+                return;
+        }
+        shown = malloc(TERMINAL_ROOM(n));
+        if (shown)
+                output_write(&f->out, shown, terminal_filter(f->filter, f->buffer, n, shown));
+}
+
+/* A full read, and what a filter makes of it, must fit. */
+static bool has_room(const Forward *f) {
+        return output_room(&f->out) >= (f->filter ? TERMINAL_ROOM(FORWARD_BUFFER) : FORWARD_BUFFER);
 }
 
 static int on_readable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
         Forward *f = userdata;
-        size_t n = read_some(f);
 
-        if (f->ended) {
+        pass_on(f, read_some(f));
+        if (f->ended || !has_room(f))
                 f->in_source = loop_source_unref(f->in_source);
-                return 0;
-        }
-        if (f->out < 0)
-                return 0;
-        f->end = n;
-        write_some(f);
-        return f->start < f->end ? wait_for_reader(f) : 0;
+        return 0;
 }
 
-int forward_start(Forward *f, Loop *loop, int in, int out,
-                void (*seen)(const char *data, size_t size, void *userdata), void *userdata) {
+static void on_output(Output *o, void *userdata) {
+        Forward *f = userdata;
+
+        if (o->gone && o->error < 0)
+                lost(f, "written", o->error);
+        if (f->in_source || f->ended || f->in < 0 || !f->loop || !has_room(f))
+                return;
+        if (loop_add_io(f->loop, f->in, EPOLLIN, on_readable, f, &f->in_source) < 0)
+                lost(f, "read", -ENOMEM);
+}
+
+static int open_output(Forward *f, const ForwardSpec *spec) {
         int r;
 
-        *f = (Forward) { .loop = loop, .in = in, .out = -EBADF, .seen = seen, .userdata = userdata };
-        f->buffer = malloc(FORWARD_BUFFER);
-        r = f->buffer ? 0 : -ENOMEM;
-        if (r >= 0 && out >= 0) {
-                /* A copy, since two forwards may share an output and epoll takes a descriptor only once. */
-                f->out = fcntl(out, F_DUPFD_CLOEXEC, 3);
-                if (f->out < 0)
-                        r = -errno;
+        if (spec->out < 0)
+                return 0;
+        r = output_open(&f->out, spec->out);
+        if (r < 0)
+                return r;
+        if (f->out.terminal && !spec->raw) {
+                f->filter = calloc(1, sizeof(TerminalFilter));
+                if (!f->filter)
+                        return -ENOMEM;
+                f->filter->colours = true;
         }
+        f->out.limit = MAX(spec->queue, (size_t) TERMINAL_ROOM(2 * FORWARD_BUFFER));
+        f->out.changed = on_output;
+        f->out.userdata = f;
+        output_attach(&f->out, f->loop);
+        return 0;
+}
+
+int forward_start(Forward *f, Loop *loop, const ForwardSpec *spec) {
+        int r;
+
+        *f = (Forward) {
+                .loop = loop,
+                .in = spec->in,
+                .out = OUTPUT_NONE,
+                .seen = spec->seen,
+                .failed = spec->failed,
+                .userdata = spec->userdata,
+        };
+        f->buffer = malloc(FORWARD_BUFFER);
+        r = f->buffer ? open_output(f, spec) : -ENOMEM;
         if (r >= 0)
-                r = loop_add_io(loop, in, EPOLLIN, on_readable, f, &f->in_source);
+                r = loop_add_io(loop, spec->in, EPOLLIN, on_readable, f, &f->in_source);
         if (r < 0) {
                 f->in = -EBADF; /* stays the caller's */
                 forward_done(f);
@@ -134,35 +124,30 @@ int forward_start(Forward *f, Loop *loop, int in, int out,
         return r;
 }
 
-/* Waits until the reader takes something; a signal that has a handler (session_end_signals()) ends the wait. */
-static int wait_writable(int fd) {
-        struct pollfd p = { .fd = fd, .events = POLLOUT };
-        sigset_t none;
+void forward_break(Forward *f) {
+        char end[TERMINAL_ROOM(0)];
 
-        if (sigemptyset(&none) < 0 || ppoll(&p, 1, NULL, &none) < 0)
-                return -errno;
-        return 0;
+        if (f->filter)
+                output_write(&f->out, end, terminal_filter_end(f->filter, end));
 }
 
-int forward_drain(Forward *f) {
+int forward_drain(Forward *f, uint64_t deadline) {
+        int r = 0;
+
         if (f->in < 0)
                 return 0;
-
         f->in_source = loop_source_unref(f->in_source);
-        f->out_source = loop_source_unref(f->out_source);
-        for (;;) {
-                while (f->out >= 0 && f->start < f->end) {
-                        int r = wait_writable(f->out);
+        f->loop = NULL;
+        output_attach(&f->out, NULL);
+        while (r >= 0 && !f->ended) {
+                size_t n = read_some(f);
 
-                        if (r < 0)
-                                return r;
-                        write_some(f);
-                }
-                f->start = f->end = 0;
-                if (f->ended)
-                        return 0;
-                f->end = read_some(f);
-                if (f->end == 0)
-                        return 0;
+                if (n == 0)
+                        break;
+                pass_on(f, n);
+                if (!has_room(f))
+                        r = output_drain(&f->out, deadline);
         }
+        forward_break(f);
+        return r < 0 ? r : output_drain(&f->out, deadline);
 }

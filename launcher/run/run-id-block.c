@@ -27,21 +27,20 @@ int run_check_id_block(const LaunchInputs *in, const MeasureAnswer *answer, char
                 return 0;
         r = base64_decode(in->id_block, strlen(in->id_block), &block, &size);
         if (r < 0 || size != ID_BLOCK_SIZE || !digest)
-                return error_set(reterr, -EBADMSG, "--id-block: cannot be compared with the launch");
+                return error_set(reterr, -EBADMSG, "--id-block: cannot compare it with this launch");
 
         named = hex_encode(block, ID_BLOCK_LD_SIZE);
         if (!named)
                 return -ENOMEM;
         if (strcmp(named, digest) != 0)
                 return error_set(reterr, -EBADE,
-                                "--id-block: it is for the launch digest %s, this launch has %s: build it "
-                                "anew, or let --id-key= do it",
+                                "--id-block: it is for launch digest %s, but this launch has %s: rebuild it, or use --id-key=",
                                 named, digest);
         if (le64_read(block + ID_BLOCK_POLICY) != in->plan.policy)
                 return error_set(reterr, -EBADE,
-                                "--id-block: it is for the guest policy 0x%" PRIx64
-                                ", this launch has 0x%" PRIx64 ": give --coco-policy=0x%" PRIx64
-                                " or build it anew",
+                                "--id-block: it is for guest policy 0x%" PRIx64
+                                ", but this launch has 0x%" PRIx64 ": pass --coco-policy=0x%" PRIx64
+                                " or rebuild it",
                                 le64_read(block + ID_BLOCK_POLICY), in->plan.policy,
                                 le64_read(block + ID_BLOCK_POLICY));
         return 0;
@@ -94,7 +93,7 @@ int run_build_id_block(
                 return r;
         r = take_pair(json, in);
         if (r < 0)
-                return error_set(reterr, r, "--id-key: the id-block program gave no ID block");
+                return error_set(reterr, r, "--id-key: the id-block program returned no ID block");
         in->author_key = config->author_key;
         return 0;
 }

@@ -7,7 +7,7 @@
 #include "launch.h"
 #include "run-measure.h"
 
-/* 0, also where there is no ID block; -EBADE with a sentence. */
+/* 0, also where there is no ID block; -EBADE with an error message. */
 _warn_unused_result_ int run_check_id_block(
                 const LaunchInputs *in, const MeasureAnswer *answer, char **reterr);
 /* --id-key=: has the id-block program build and sign the pair for this very launch, which goes to `in`. */

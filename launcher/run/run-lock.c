@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "atomic-file.h"
@@ -13,16 +15,91 @@
 
 #define LOCK_SIZE_MAX (1024u * 1024u) /* some hundred bytes an input */
 #define LOCK_FORMAT   "cvmspawn-lock-v1"
+#define CMDLINE_MAX   (64u * 1024u) /* Linux takes 2 KiB on x86 */
+
+/* The lock's directory as a path without links, with a slash at its end: what lies in it has the same name on other machines. */
+static char *place_of(const char *path) {
+        const char *slash = strrchr(path, '/');
+        _cleanup_free_ char *directory = slash ? strndup(path, (size_t) (slash - path) + 1) : strdup(".");
+        _cleanup_free_ char *real = directory ? realpath(directory, NULL) : NULL;
+        char *place;
+
+        return real && asprintf(&place, "%s/", streq(real, "/") ? "" : real) >= 0 ? place : NULL;
+}
+
+/* The parts, a copy, with labels that are relative to the lock where they can be. */
+static int relative_parts(const char *path, const Json *parts, Json **ret) {
+        _cleanup_free_ char *text = js_text(parts, JS_SHORT), *place = place_of(path);
+        _cleanup_js_ Json *copy = NULL;
+        int r = text ? js_parse(text, strlen(text), &copy, NULL) : -ENOMEM;
+
+        for (void *i = r >= 0 ? js_iter(copy) : NULL; i && place; i = js_iter_next(copy, i)) {
+                const Json *list = js_get(js_iter_value(i), "parts");
+
+                for (size_t k = 0; k < js_length(list); k++) {
+                        const char *label = js_string_value(js_get(js_at(list, k), "label")),
+                                   *rest = label ? startswith(label, place) : NULL;
+
+                        if (rest && *rest)
+                                r = js_set((Json *) js_at(list, k), "label", js_string(rest));
+                        if (r < 0)
+                                return r;
+                }
+        }
+        if (r >= 0)
+                *ret = TAKE_PTR(copy);
+        return r;
+}
+
+/* The kernel command line as text, NULL if there is none. Values of credentials are left out: a lock is made to be shared. */
+static int cmdline_text(const LaunchPlan *plan, char **ret) {
+        static const char word[] = "systemd.set_credential";
+        const PlanPart *part = plan->cmdline.n_parts == 1 ? plan->cmdline.parts : NULL;
+        _cleanup_free_ char *text = NULL;
+        int r;
+
+        *ret = NULL;
+        if (!part || part->length > CMDLINE_MAX)
+                return 0;
+        text = calloc(1, part->length + 1);
+        if (!text)
+                return -ENOMEM;
+        r = fd_pread_exact(part->fd, text, part->length, part->offset);
+        if (r < 0)
+                return r;
+        for (char *p = text; (p = strstr(p, word)); p++) {
+                char *value = p + strcspn(p, ": "), *end = value;
+                bool quoted = false;
+
+                for (const char *q = text; q < value; q++)
+                        quoted ^= *q == '"';
+                for (; *end && (*end != ' ' || quoted); end++)
+                        quoted ^= *end == '"';
+                end -= end > value && end[-1] == '"'; /* stays, so that quotes are in pairs */
+                if (*value == ':')
+                        memmove(value + 1, end, strlen(end) + 1);
+        }
+        *ret = TAKE_PTR(text);
+        return 0;
+}
 
 /* Everything that enters the digest: the plan's numbers and the hashes of the bytes, part by part. */
-static int lock_json(const LaunchPlan *plan, const MeasureAnswer *answer, Json **ret) {
-        return js_build(ret, "{s:s, s:s, s:O, s:O, s:I, s:s, s:I, s:I, s:b, s:b, s:O}", "format",
-                        LOCK_FORMAT, "mode", sev_mode_to_string(plan->mode), "digest",
+static int lock_json(const char *path, const LaunchPlan *plan, const MeasureAnswer *answer, Json **ret) {
+        _cleanup_free_ char *words = NULL;
+        Json *parts = NULL;
+        int r = cmdline_text(plan, &words);
+
+        if (r >= 0)
+                r = relative_parts(path, js_get(answer->json, "parts"), &parts);
+        if (r < 0)
+                return r;
+        return js_build(ret, "{s:s, s:s, s:O, s:O, s:I, s:s, s:I, s:I, s:b, s:b, s:s?, s:o}", "format",
+                        LOCK_FORMAT, "mode", coco_mode_to_string(plan->mode), "digest",
                         js_get(answer->json, "digest"), "digest-algorithm",
                         js_get(answer->json, "digest-algorithm"), "vcpus", (long long) plan->vcpus,
-                        "cpu-model", plan->cpu_model, "guest-features", (long long) plan->guest_features,
-                        "policy", (long long) plan->policy, "kernel-hashes", plan->kernel_hashes,
-                        "legacy-vm-type", plan->legacy_vm_type, "parts", js_get(answer->json, "parts"));
+                        "cpu-model", plan->cpu_model, "guest-features", (long long) plan->sev.features,
+                        "policy", (long long) plan->policy, "kernel-hashes", plan->sev.kernel_hashes,
+                        "legacy-vm-type", plan->sev.legacy_vm_type, "command-line", words, "parts", parts);
 }
 
 static bool same(const Json *a, const Json *b) {
@@ -46,8 +123,8 @@ static void explain_input(const char *name, const Json *old, const Json *new, Te
         if (!old || !new || js_length(old_parts) != js_length(new_parts)) {
                 text_putf(t, "; %s: %s", name,
                                 !old                   ? "was not given"
-                                                : !new ? "is not given any more"
-                                                       : "has other parts");
+                                                : !new ? "is missing now"
+                                                       : "consists of different parts");
                 return;
         }
         for (size_t i = 0; i < js_length(old_parts); i++) {
@@ -61,10 +138,21 @@ static void explain_input(const char *name, const Json *old, const Json *new, Te
         }
 }
 
+/* The kernel command line is shown as text, before and now: false if one of the texts is not known, or they do not differ. */
+static bool explain_words(const Json *old, const Json *new, Text *t) {
+        const char *was = js_string_value(js_get(old, "command-line")),
+                   *is = js_string_value(js_get(new, "command-line"));
+
+        if (!was || !is || streq(was, is))
+                return false;
+        text_putf(t, "; the kernel command line was '%s', now it is '%s'", was, is);
+        return true;
+}
+
 static int explain(const char *path, const Json *old, const Json *new, char **reterr) {
         static const char *const numbers[] = { "mode", "vcpus", "cpu-model", "guest-features",
                 "kernel-hashes", "legacy-vm-type" };
-        static const char *const inputs[] = { "firmware", "kernel", "initrd", "words" };
+        static const char *const inputs[] = { "firmware", "kernel", "initrd", "cmdline" };
         _cleanup_free_ char *a = NULL, *b = NULL, *changes = NULL;
         _cleanup_(text_done) Text t = {};
 
@@ -74,14 +162,14 @@ static int explain(const char *path, const Json *old, const Json *new, char **re
                                         text_of(js_get(old, numbers[i]), &a),
                                         text_of(js_get(new, numbers[i]), &b));
         for (size_t i = 0; i < ELEMENTSOF(inputs); i++)
-                explain_input(inputs[i], js_get(js_get(old, "parts"), inputs[i]),
-                                js_get(js_get(new, "parts"), inputs[i]), &t);
+                if (!streq(inputs[i], "cmdline") || !explain_words(old, new, &t))
+                        explain_input(inputs[i], js_get(js_get(old, "parts"), inputs[i]),
+                                        js_get(js_get(new, "parts"), inputs[i]), &t);
 
         if (text_finish(&t, &changes) < 0)
                 return -ENOMEM;
         return error_set(reterr, -EBADE,
-                        "--lock: the launch digest is not the one in '%s'%s; if that is meant, remove the "
-                        "file",
+                        "--lock: the launch digest differs from the one in '%s'%s; to accept the new one, remove the file",
                         path, changes);
 }
 
@@ -95,7 +183,7 @@ static int compare(const char *path, const char *text, size_t size, const Json *
         format = js_string_value(js_get(old, "format"));
         if (!format || !streq(format, LOCK_FORMAT))
                 return error_set(reterr, -EBADMSG,
-                                "--lock: '%s' is no lock file of this program (no \"format\":\"%s\")", path,
+                                "--lock: '%s' is not a lock file of cvmspawn (no \"format\":\"%s\")", path,
                                 LOCK_FORMAT);
         if (!same(js_get(old, "digest"), js_get(new, "digest")))
                 return explain(path, old, new, reterr);
@@ -106,10 +194,10 @@ static int compare(const char *path, const char *text, size_t size, const Json *
                 if (js_u64_value(js_get(old, "policy"), &was) < 0 ||
                                 js_u64_value(js_get(new, "policy"), &is) < 0)
                         return error_set(reterr, -EBADMSG,
-                                        "--lock: '%s' is no lock file of this program (no \"policy\")", path);
+                                        "--lock: '%s' is not a lock file of cvmspawn (no \"policy\")", path);
                 return error_set(reterr, -EBADE,
-                                "--lock: the guest policy is not the one in '%s': it was 0x%" PRIx64
-                                ", now 0x%" PRIx64 "; if that is meant, remove the file",
+                                "--lock: the guest policy differs from the one in '%s': it was 0x%" PRIx64
+                                ", now 0x%" PRIx64 "; to accept the new one, remove the file",
                                 path, was, is);
         }
         return 0;
@@ -123,7 +211,7 @@ int run_lock(const char *path, const LaunchPlan *plan, const MeasureAnswer *answ
         size_t size;
         int r;
 
-        r = lock_json(plan, answer, &j);
+        r = lock_json(path, plan, answer, &j);
         if (r < 0)
                 return r;
         r = file_read_all(path, LOCK_SIZE_MAX, &text, &size);

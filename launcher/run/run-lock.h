@@ -12,7 +12,7 @@ typedef enum LockOutcome {
         LOCK_WRITTEN, /* there was no such file */
 } LockOutcome;
 
-/* Compares with the file, or writes it if `write` and it does not exist. -EBADE with a sentence that says which input changed if the digest
- * is another; -EBADMSG if the file is no lock. */
+/* Compares with the file, or writes it if `write` and it does not exist. -EBADE with an error message that says which input changed if the
+ * digest differs; -EBADMSG if the file is not a lock file. */
 _warn_unused_result_ int run_lock(const char *path, const LaunchPlan *plan, const MeasureAnswer *answer,
                 bool write, LockOutcome *ret, char **reterr);

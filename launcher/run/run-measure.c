@@ -30,7 +30,7 @@ int measure_answer_table_fd(const MeasureAnswer *a, char **reterr) {
         size_t size;
 
         if (!text || base64_decode(text, strlen(text), &table, &size) < 0 || size != TABLE_SIZE)
-                return error_set(reterr, -EBADMSG, "the measure program gave no table of kernel hashes");
+                return error_set(reterr, -EBADMSG, "the measure program returned no table of kernel hashes");
         return memfd_new_sealed("cvmspawn-kernel-hashes", table, size);
 }
 
@@ -53,7 +53,7 @@ static int plan_memfd(const LaunchPlan *plan) {
 
 /* The plan's descriptors, each once. */
 static size_t plan_fds(const LaunchPlan *plan, int fds[static 4]) {
-        const PlanInput *const inputs[] = { &plan->firmware, &plan->kernel, &plan->initrd, &plan->words };
+        const PlanInput *const inputs[] = { &plan->firmware, &plan->kernel, &plan->initrd, &plan->cmdline };
         size_t n = 0;
 
         for (size_t i = 0; i < ELEMENTSOF(inputs); i++)

@@ -21,7 +21,7 @@ int run_choose_memlock(const VmConfig *config, QemuUser *user, char **ret_notice
         struct rlimit now;
         uint64_t wanted;
 
-        if (config->simulate || (config->coco != SEV_MODE_SEV && config->coco != SEV_MODE_SEV_ES))
+        if (config->simulate || !coco_of(config->coco)->host.pins_memory)
                 return 0;
         if (getrlimit(RLIMIT_MEMLOCK, &now) < 0)
                 return -errno;
@@ -41,19 +41,14 @@ int run_choose_memlock(const VmConfig *config, QemuUser *user, char **ret_notice
                         return 0;
                 user->change = false;
                 return asprintf(ret_notice,
-                                       "QEMU keeps this user: another one may lock %llu MiB only, and "
-                                       "raising "
-                                       "that is not permitted here",
+                                       "QEMU runs as this user: another one may lock only %llu MiB, and this process may not raise that limit",
                                        (unsigned long long) (now.rlim_max / MIB)) < 0
                                 ? -ENOMEM
                                 : 0;
         }
         return error_set(reterr, -EPERM,
-                        "--coco=%s pins all of the guest's memory: %llu MiB must be lockable, the limit "
-                        "here is "
-                        "%llu MiB: raise it (ulimit -l %llu, LimitMEMLOCK= of a unit, or memlock in "
-                        "limits.conf(5)), give less --ram=, or run as root",
-                        sev_mode_to_string(config->coco), (unsigned long long) (wanted / MIB),
+                        "--coco=%s locks all guest memory: %llu MiB are needed, but the limit here is %llu MiB: raise it (ulimit -l %llu, LimitMEMLOCK= of a unit, or memlock in limits.conf(5)), reduce --ram=, or run as root",
+                        coco_mode_to_string(config->coco), (unsigned long long) (wanted / MIB),
                         (unsigned long long) (now.rlim_max / MIB), (unsigned long long) (wanted / 1024));
 }
 

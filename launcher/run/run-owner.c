@@ -12,16 +12,14 @@
 #include "run-platform.h"
 #include "strutil.h"
 
-#define QMP_USEC   (60 * UINT64_C(1000000)) /* each question to the secure processor */
-#define POLICY_ES  UINT64_C(0x4)            /* AMD 55766, guest policy */
-#define POLICY_MAX UINT64_C(0xffffffff)
+#define QMP_USEC (60 * UINT64_C(1000000)) /* each question to the secure processor */
 
 int run_owner_options(const VmConfig *config, char ***ret) {
         _cleanup_strv_free_ char **l = NULL;
         int r = config->owner_dir ? strv_pushf(&l, "--owner-dir=%s", config->owner_dir)
                                   : strv_pushf(&l, "--attestation-service=%s", config->attestation_service);
 
-        STRV_FOREACH(o, config->attestor)
+        STRV_FOREACH(o, config->owner)
                 if (r >= 0)
                         r = strv_push(&l, *o);
         if (r < 0)
@@ -37,9 +35,7 @@ static int launch_request(const VmConfig *config, const LaunchInputs *in, const 
         bool policy = config->owner_dir || config->coco_policy;
 
         if (!j || js_set(j, "type", js_string("launch")) < 0 ||
-                        js_set(j, "scheme",
-                                        js_string(in->plan.mode == SEV_MODE_SEV_ES ? "amd-sev-es"
-                                                                                   : "amd-sev")) < 0 ||
+                        js_set(j, "scheme", js_string(coco_of(in->plan.mode)->scheme)) < 0 ||
                         (policy && js_set(j, "policy", js_u64(in->plan.policy)) < 0) ||
                         js_set(j, "pdh", js_base64(platform->pdh, sizeof(platform->pdh))) < 0 ||
                         js_set(j, "cert-chain",
@@ -59,18 +55,18 @@ static int take_session(const Json *answer, LaunchInputs *in, char **reterr) {
         int r;
 
         if (!session || !dh_cert || js_u64_value(js_get(answer, "policy"), &policy) < 0 ||
-                        policy > POLICY_MAX)
-                return error_set(reterr, -EBADMSG, "the attestor program gave no session");
-        if (!(policy & POLICY_ES) != (in->plan.mode != SEV_MODE_SEV_ES))
+                        policy > UINT32_MAX)
+                return error_set(reterr, -EBADMSG, "the owner program returned no session");
+        if (!coco_policy_fits(coco_of(in->plan.mode), policy))
                 return error_set(reterr, -EKEYREJECTED,
                                 "the owner's policy 0x%" PRIx64 " is not one for --coco=%s", policy,
-                                sev_mode_to_string(in->plan.mode));
+                                coco_mode_to_string(in->plan.mode));
         in->plan.policy = policy;
         r = launch_inputs_keep_text(in, dh_cert, LAUNCH_FD_DH_CERT, &in->dh_cert);
         return r < 0 ? r : launch_inputs_keep_text(in, session, LAUNCH_FD_SESSION, &in->session);
 }
 
-int run_owner_session(AttestorChild *c, RunHook *h, const VmConfig *config, const char *qemu,
+int run_owner_session(OwnerAgent *c, RunHook *h, const VmConfig *config, const char *qemu,
                 const QemuUser *user, LaunchInputs *in, char **reterr) {
         _cleanup_free_ QmpSevCapabilities *platform = calloc(1, sizeof(QmpSevCapabilities));
         _cleanup_js_ Json *request = NULL, *answer = NULL;
@@ -82,11 +78,11 @@ int run_owner_session(AttestorChild *c, RunHook *h, const VmConfig *config, cons
         if (r >= 0)
                 r = launch_request(config, in, platform, &request);
         if (r >= 0)
-                r = attestor_child_ask(c, h, TAKE_PTR(request), "session", &answer, reterr);
+                r = owner_agent_ask(c, h, TAKE_PTR(request), "session", &answer, reterr);
         return r < 0 ? r : take_session(answer, in, reterr);
 }
 
-/* query-sev and the measurement, as the attestor wants them. */
+/* query-sev and the measurement, as the owner wants them. */
 static int validate_request(QmpClient *qmp, const LaunchInputs *in, const MeasureAnswer *answer, Json **ret,
                 char **reterr) {
         _cleanup_js_ Json *j = js_object();
@@ -101,8 +97,7 @@ static int validate_request(QmpClient *qmp, const LaunchInputs *in, const Measur
                 return r;
         if (!sev.enabled || sev.snp || sev.policy != in->plan.policy)
                 return error_set(reterr, -EKEYREJECTED,
-                                "QEMU runs another guest than it was told: policy 0x%" PRIx64
-                                " instead of 0x%" PRIx64,
+                                "QEMU launched a guest with policy 0x%" PRIx64 " instead of 0x%" PRIx64,
                                 sev.policy, in->plan.policy);
         if (sev.state != QMP_SEV_LAUNCH_SECRET)
                 return error_set(reterr, -EKEYREJECTED,
@@ -144,20 +139,19 @@ static int inject(QmpClient *qmp, const Json *answer, char **reterr) {
 
         if (decode(answer, "secret-header", &header) < 0 || decode(answer, "secret-payload", &payload) < 0 ||
                         (gpa && js_u64_value(gpa, &where) < 0))
-                return error_set(reterr, -EBADMSG,
-                                "the attestor program gave no packet that could be injected");
+                return error_set(reterr, -EBADMSG, "the owner program returned no packet to inject");
         return qmp_sev_inject_launch_secret_wait(
                         qmp, &header, &payload, gpa ? &where : NULL, QMP_USEC, reterr);
 }
 
-int run_owner_validate(AttestorChild *c, RunHook *h, const LaunchInputs *in, const MeasureAnswer *answer,
+int run_owner_validate(OwnerAgent *c, RunHook *h, const LaunchInputs *in, const MeasureAnswer *answer,
                 bool *ret_injected, char **reterr) {
         _cleanup_js_ Json *request = NULL, *packet = NULL;
         int r;
 
         r = validate_request(run_hook_qmp(h), in, answer, &request, reterr);
         if (r >= 0)
-                r = attestor_child_ask(c, h, TAKE_PTR(request), "packet", &packet, reterr);
+                r = owner_agent_ask(c, h, TAKE_PTR(request), "packet", &packet, reterr);
         if (r < 0)
                 return r;
         *ret_injected = js_get(packet, "secret-header");

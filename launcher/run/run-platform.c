@@ -88,7 +88,7 @@ int run_ask_platform(
                 Loop *loop, const char *qemu, const QemuUser *user, QmpSevCapabilities *ret, char **reterr) {
         _cleanup_(process_done) Process p = PROCESS_NONE;
         _cleanup_close_ int messages = memfd_new("cvmspawn-messages"), ours = -EBADF, theirs = -EBADF;
-        int pair[2], r;
+        int pair[2], waited, r;
 
         if (messages < 0)
                 return messages;
@@ -105,12 +105,11 @@ int run_ask_platform(
         r = ask(loop, TAKE_FD(ours), ret, reterr);
         if (r == -ECANCELED)
                 return r;
-        /* Whoever does not end by himself is ended. */
-        if (process_wait(&p, r < 0 ? EXIT_USEC / 10 : EXIT_USEC, NULL) < 0)
-                process_done(&p);
-        if (r < 0) {
+        waited = process_wait(&p, r < 0 ? EXIT_USEC / 10 : EXIT_USEC, NULL);
+        /* Before QEMU is ended, since it reports the signal that ends it. */
+        if (r < 0)
                 explain(messages, r, reterr);
-                return error_prefix(reterr, r, "this host's SEV platform cannot be asked");
-        }
-        return 0;
+        if (waited < 0)
+                process_done(&p);
+        return r < 0 ? error_prefix(reterr, r, "cannot query the SEV platform of this host") : 0;
 }

@@ -4,6 +4,7 @@
  * are bounded, words unknown to us are ignored. */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,6 +19,8 @@ static void on_notify_line(char *line, void *userdata) {
 
         value = startswith(line, "EXIT_STATUS=");
         if (value && parse_u64_max(value, 255, &status) >= 0) {
+                if (s->facts.guest_status >= 0)
+                        return; /* the first one counts, and is passed on once */
                 s->facts.guest_status = (int) status;
                 session_notify_manager(s, line);
                 return;
@@ -35,7 +38,27 @@ static void on_notify_line(char *line, void *userdata) {
 static void on_notify_text(const char *data, size_t size, void *userdata) {
         Session *s = userdata;
 
+        s->heard += size;
         line_reader_feed(&s->notify_lines, data, size, on_notify_line, s);
+}
+
+static void on_command_text(_unused_ const char *data, size_t size, void *userdata) {
+        ((Session *) userdata)->heard += size;
+}
+
+void session_on_loss(Forward *f, const char *what, int error, void *userdata) {
+        Session *s = userdata;
+        _cleanup_free_ char *sentence = NULL;
+        const char *stream = f == &s->out ? "--run: the command's standard output"
+                        : f == &s->err    ? "--run: the command's standard error"
+                        : f == &s->notify ? "the guest's notifications"
+                                          : "the guest's console output";
+
+        s->facts.lost = true;
+        if (asprintf(&sentence, "%s could not be %s: %s; the rest of it is lost", stream, what,
+                            strerror(-error)) < 0)
+                sentence = NULL;
+        (void) session_fail(s, error, sentence ?: "out of memory");
 }
 
 static int start_port(Session *s, Forward *f, LaunchFd number, int out,
@@ -44,7 +67,14 @@ static int start_port(Session *s, Forward *f, LaunchFd number, int out,
 
         if (fd < 0)
                 return fd;
-        r = forward_start(f, s->loop, fd, out, seen, s);
+        r = forward_start(f, s->loop,
+                        &(const ForwardSpec) {
+                                        .in = fd,
+                                        .out = out,
+                                        .seen = seen,
+                                        .failed = session_on_loss,
+                                        .userdata = s,
+                        });
         if (r < 0)
                 (void) fd_close(fd);
         return r;
@@ -58,8 +88,8 @@ int session_start_ports(Session *s) {
         r = start_port(s, &s->notify, LAUNCH_FD_NOTIFY, -EBADF, on_notify_text);
         if (r < 0 || !s->request->choices->run)
                 return r;
-        r = start_port(s, &s->out, LAUNCH_FD_STDOUT, STDOUT_FILENO, NULL);
+        r = start_port(s, &s->out, LAUNCH_FD_STDOUT, STDOUT_FILENO, on_command_text);
         if (r < 0)
                 return r;
-        return start_port(s, &s->err, LAUNCH_FD_STDERR, STDERR_FILENO, NULL);
+        return start_port(s, &s->err, LAUNCH_FD_STDERR, STDERR_FILENO, on_command_text);
 }

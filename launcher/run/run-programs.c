@@ -22,8 +22,8 @@ int run_find_program(const char *name, char **ret, char **reterr) {
         _cleanup_free_ char *path = NULL;
 
         if (n < 0)
-                return error_set(
-                                reterr, -errno, "cannot tell where this program lies: /proc is not mounted");
+                return error_set(reterr, -errno,
+                                "cannot find the directory of this program: /proc is not mounted");
         self[n] = 0;
         base = strrchr(self, '/');
         if (!base)
@@ -36,8 +36,7 @@ int run_find_program(const char *name, char **ret, char **reterr) {
         }
         if (access(path, X_OK) < 0)
                 return error_set(reterr, -ENOENT,
-                                "the program '%s' of cvmspawn is missing; reinstall cvmspawn, or build it "
-                                "with ninja",
+                                "the program '%s' of cvmspawn is missing; reinstall cvmspawn, or build it with ninja",
                                 path);
         *ret = TAKE_PTR(path);
         return 0;
@@ -133,5 +132,5 @@ int program_child_finish(ProgramChild *c, Json **ret, char **reterr) {
         sentence = sentence_of(c, text);
         if (*sentence)
                 return error_set(reterr, -EBADMSG, "%s", sentence);
-        return error_set(reterr, -EBADMSG, "the %s program failed without a word", c->name);
+        return error_set(reterr, -EBADMSG, "the %s program failed without an error message", c->name);
 }

@@ -10,9 +10,9 @@
 #include <unistd.h>
 
 #include "compose.h"
+#include "explain.h"
 #include "fd.h"
 #include "log.h"
-#include "run-explain.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -58,6 +58,19 @@ static bool is_register_dump(const char *line) {
         return false;
 }
 
+/* A warning that is known gets its meaning at once, since a launch that goes well has no message at its end. */
+static void show_line(const char *text, const char *sentence) {
+        const char *rest = startswith(text, "warning: ");
+
+        if (!rest && strstr(text, ": warning: ")) /* "-mon ...: warning: text" */
+                rest = text;
+        if (rest)
+                log_warning("QEMU: %s%s%s%s", rest, sentence ? " (" : "", sentence ?: "",
+                                sentence ? ")" : "");
+        else if (*text)
+                log_error("QEMU: %s", text);
+}
+
 static void on_qemu_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *text = line;
@@ -65,7 +78,9 @@ static void on_qemu_line(char *line, void *userdata) {
         if (vm_config_confidential(s->request->config) && is_register_dump(line))
                 return;
         if (strstr(line, QEMU_WITHOUT_MON))
-                s->without_mon = true;
+                s->lacks |= RUN_LACKS_MON;
+        if (strstr(line, QEMU_WITHOUT_PRECONFIG))
+                s->lacks |= RUN_LACKS_PRECONFIG;
 
         if (explain_is_launch(line))
                 s->facts.unfinished = true;
@@ -75,19 +90,17 @@ static void on_qemu_line(char *line, void *userdata) {
 
         if (drop_line(line) || explain_line(line, &rank, &sentence) < 0 || rank == EXPLAIN_MISLEADING)
                 return;
-        /* The first real cause counts; a general one gives way to it. */
+        /* "/path/of/qemu-system-x86_64: text" */
+        const char *name = strstr(line, "qemu-system-x86_64: ");
+        if (name)
+                text = name + strlen("qemu-system-x86_64: ");
+        show_line(text, sentence);
+        /* The first specific cause counts; it replaces a general one. */
         if (sentence && rank > s->qemu_cause_rank) {
                 free(s->qemu_cause);
                 s->qemu_cause = TAKE_PTR(sentence);
                 s->qemu_cause_rank = rank;
         }
-
-        /* "/path/of/qemu-system-x86_64: text" */
-        const char *name = strstr(line, "qemu-system-x86_64: ");
-        if (name)
-                text = name + strlen("qemu-system-x86_64: ");
-        if (*text)
-                log_error("QEMU: %s", text);
 }
 
 static void on_qemu_text(const char *data, size_t size, void *userdata) {
@@ -114,8 +127,8 @@ static int start(Session *s, const QemuCommand *command, int stderr_fd, char **r
         const ProcessSpec spec = {
                 .file = command->argv[0],
                 .argv = command->argv,
-                .stdin_fd = native ? STDIN_FILENO : -EBADF,
-                .stdout_fd = native ? STDOUT_FILENO : -EBADF,
+                .stdin_fd = native ? STDIN_FILENO : s->console.qemu_in,
+                .stdout_fd = native ? STDOUT_FILENO : s->console.qemu_out,
                 .stderr_fd = stderr_fd,
                 .keep_fds = command->fds,
                 .n_keep_fds = command->n_fds,
@@ -148,10 +161,15 @@ int session_spawn_qemu(Session *s, char **reterr) {
         if (r < 0)
                 return r;
         session_close_channels(s);
+        session_close_console_ends(s);
         r = loop_add_child(s->loop, s->qemu.pidfd, on_qemu_exit, s, &s->qemu_source);
         if (r < 0)
                 return r;
-        r = forward_start(&s->qemu_stderr, s->loop, err_read, /* out= */ -EBADF, on_qemu_text, s);
+        r = forward_start(&s->qemu_stderr, s->loop,
+                        &(const ForwardSpec) { .in = err_read,
+                                        .out = -EBADF,
+                                        .seen = on_qemu_text,
+                                        .userdata = s });
         if (r >= 0)
                 err_read = -EBADF;
         return r;

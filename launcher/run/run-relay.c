@@ -33,7 +33,7 @@ int session_start_relay(Session *s, char **reterr) {
                 r = strv_consume(&argv, program);
         if (r >= 0)
                 r = strv_pushf(&argv, "--attestation-service=%s", config->attestation_service);
-        STRV_FOREACH(o, config->attestor)
+        STRV_FOREACH(o, config->owner)
                 if (r >= 0 && startswith(*o, "--attestation-ca="))
                         r = strv_push(&argv, *o);
         if (r < 0)

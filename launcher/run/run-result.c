@@ -34,25 +34,39 @@ bool run_launch_failed(const RunFacts *f) {
 }
 
 RunResult run_result(const RunFacts *f) {
+        if (f->lost)
+                return RESULT(EXIT_SOURCE_LAUNCHER, STATUS_FAILED, "output of the guest was lost");
+        if (f->timed_out && f->unread)
+                return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT,
+                                "the guest's output was not read in the time of --timeout=");
+        if (f->unread && f->signal > 0 && f->guest_status <= 0)
+                return RESULT(EXIT_SOURCE_SIGNAL, 128 + f->signal,
+                                "a signal ended the launch while output was still unread");
         /* The guest's own word counts most, even when it ends after a signal or by a reboot. */
         if (f->guest_status >= 0)
                 return RESULT(EXIT_SOURCE_GUEST, f->guest_status, NULL);
         if (f->timed_out)
                 return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT,
-                                "the guest did not end in the time of --timeout=");
+                                "the guest did not end within --timeout=");
         if (f->failed)
                 return RESULT(EXIT_SOURCE_LAUNCHER, STATUS_FAILED, NULL);
+        /* What follows from too little memory looks like something else: the firmware cannot load the files, the kernel loses some. */
+        if (f->little_memory && f->refused)
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
+                                "the firmware could not boot: the guest has too little memory; increase --ram=");
         if (f->refused)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
-                                "the firmware refused to boot: kernel, initrd or words do not have the "
-                                "hashes of the table");
+                                "the firmware refused to boot: kernel, initrd or command line do not match the hashes in the table");
         if (run_launch_failed(f))
                 return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED,
-                                "the launch failed at its end, the guest has not run an instruction");
+                                "the launch failed at its end; the guest has not run an instruction");
         if (f->cpu_failed)
                 return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED,
-                                "KVM cannot run the guest any further; the kernel's log may say why: see "
-                                "dmesg, 'cvmspawn explain' reads it");
+                                "KVM cannot continue to run the guest; see the host's kernel log (dmesg | cvmspawn explain)");
+        if (f->little_memory && (f->panicked || f->guest_reset))
+                return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET,
+                                f->panicked ? "the guest's kernel panicked: it has too little memory; increase --ram="
+                                            : "the guest reset: it has too little memory; increase --ram=");
         if (f->panicked)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_RESET, "the guest's kernel panicked");
         if (f->guest_reset)
@@ -61,14 +75,13 @@ RunResult run_result(const RunFacts *f) {
                 return RESULT(EXIT_SOURCE_GUEST, 0, NULL);
         if (f->signal > 0)
                 return RESULT(EXIT_SOURCE_SIGNAL, 128 + f->signal, "a signal ended the guest");
-        /* Without the command's word a power-off is no success. */
+        /* A power-off without an exit status of the command is a failure. */
         if (f->guest_shutdown)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,
-                                "the guest powered off without a word from the command of --run=: is there "
-                                "a /bin/sh in the initrd?");
+                                "the guest powered off before the --run= command reported an exit status; does the initrd contain /bin/sh?");
         if (!f->running)
                 return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended before the guest started");
         if (f->qemu_status < 0)
                 return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU was killed");
-        return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended although the guest had not");
+        return RESULT(EXIT_SOURCE_QEMU, STATUS_FAILED, "QEMU ended while the guest was still running");
 }

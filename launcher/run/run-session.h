@@ -3,15 +3,22 @@
 
 /* One guest from spawn to end, shared by the files of launcher/run. */
 
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "explain.h"
 #include "process.h"
 #include "qmp-client.h"
 #include "qmp-rip.h"
-#include "run-explain.h"
 #include "run-forward.h"
+#include "run-scan.h"
 #include "run.h"
 
-#define CONSOLE_TAIL (64u * 1024u) /* what of a hidden console is shown after a failure */
-#define LINE_MAX_IN  4096u         /* notify lines from the guest, messages from QEMU */
+#define CONSOLE_TAIL                                                                                        \
+        (64u * 1024u) /* what of a hidden console is kept; the last lines are shown after a failure */
+#define CONSOLE_TAIL_LINES 30u
+#define CONSOLE_QUEUE      (8u * 1024u * 1024u) /* a serial port loses what nobody takes within milliseconds */
+#define LINE_MAX_IN        4096u                /* notify lines from the guest, messages from QEMU */
 
 typedef struct LineReader {
         char line[LINE_MAX_IN];
@@ -28,14 +35,54 @@ typedef struct ConsoleState {
         Forward forward;
         char *tail; /* owned, CONSOLE_TAIL bytes: the last that the guest wrote */
         size_t tail_size;
-        uint64_t seen; /* bytes since cont */
-        int input_fd;  /* the channel again, for what the user types; -EBADF: nothing is typed */
+        uint64_t seen;         /* bytes since cont */
+        uint64_t all;          /* and before */
+        int input_fd;          /* owned: for what the user types; -EBADF: nothing is typed */
+        int log_fd;            /* owned: --console-log=; -EBADF: none */
+        bool drawn;            /* control sequences went to the terminal */
+        int qemu_in, qemu_out; /* owned: QEMU's ends, until it has them */
         LoopSource *input_source;
         bool raw; /* our terminal is in raw mode */
         void *saved_termios;
         unsigned escapes; /* ^] in a row */
         uint64_t escape_usec;
 } ConsoleState;
+
+#define CONSOLE_NONE                                                                                        \
+        ((ConsoleState) {                                                                                   \
+                        .forward = FORWARD_NONE,                                                            \
+                        .input_fd = -EBADF,                                                                 \
+                        .log_fd = -EBADF,                                                                   \
+                        .qemu_in = -EBADF,                                                                  \
+                        .qemu_out = -EBADF,                                                                 \
+        })
+
+/* Messages for our service manager that it has not taken yet. */
+typedef struct Manager {
+        int fd;            /* owned; -EBADF: there is none */
+        char *messages[4]; /* owned: READY=1, EXIT_STATUS=, in order */
+        size_t n_messages;
+        char *status; /* owned: the last STATUS= */
+        bool status_before;
+        uint64_t next_status;
+        LoopSource *timer;
+} Manager;
+
+#define PANIC_CPUS 16u /* of more, the first ones are looked at */
+
+/* The console says that the kernel panicked: did it? */
+typedef struct PanicWatch {
+        LoopSource *timer;
+        QmpDeadloop cpus[PANIC_CPUS];
+        unsigned next;  /* the CPU whose registers are read now */
+        unsigned ticks; /* since the text came */
+        unsigned quiet; /* ticks without a byte from the guest */
+        uint64_t life;  /* bytes from the guest, when we looked last */
+        bool ended;     /* the kernel's last line of a panic came, too */
+} PanicWatch;
+
+/* What a scan that takes so long finds is kept: the digest of the initrd takes no longer. */
+#define LONG_SCAN_USEC 10000u
 
 typedef struct ScanChild {
         Process process;
@@ -45,7 +92,22 @@ typedef struct ScanChild {
         int result; /* 0: PID 1 there can import, else -errno */
         bool has_sh;
         char *sentence; /* owned */
+        ScanFacts facts;
+        uint64_t begun, took; /* microseconds */
+        char *key;            /* owned: of the initrd, once its digest is there */
+        bool for_digest;      /* not begun: the digest may tell what is known already */
 } ScanChild;
+
+/* The copies of the launch, made while QEMU starts. */
+typedef struct FillThread {
+        pthread_t thread;
+        bool started, done;
+        atomic_bool stop;
+        int fd; /* owned: readable once it has ended */
+        LoopSource *source;
+        int result;
+        char *error; /* owned */
+} FillThread;
 
 typedef struct Session {
         const RunRequest *request; /* weak */
@@ -56,9 +118,13 @@ typedef struct Session {
         Process qemu;
         LoopSource *qemu_source;
         bool qemu_gone;
-        bool qmp_lost;    /* the monitor's socket is closed or unusable */
-        bool without_mon; /* this QEMU does not know the option for the monitor */
+        bool qmp_lost;  /* the monitor's socket is closed or unusable */
+        int qmp_error;  /* if qmp_lost: 0, QEMU closed it; or -errno */
+        unsigned lacks; /* RUN_LACKS_*, as this QEMU says */
         QmpClient *qmp;
+        QmpWait version; /* query-version: answered once QEMU has built the machine, or waits for x-exit-preconfig */
+        QmpWait machine; /* x-exit-preconfig; without a command: not asked for */
+        QmpWait cont;
         Forward qemu_stderr;
         LineReader qemu_lines;
         char *qemu_cause; /* owned: what a known message of QEMU means */
@@ -68,19 +134,31 @@ typedef struct Session {
         ConsoleState console;
         Forward out, err, notify;
         LineReader notify_lines;
+        Manager manager;
+        uint64_t heard; /* bytes from the ports */
         bool ready_sent, stopped;
         Process swtpm, relay;
         Forward tpm_stderr;
         LineReader tpm_lines;
+        FillThread fill;
         ScanChild scan;
         ProgramChild measure;
+        LoopSource *measure_source;
         bool measure_ready;
+        int measure_result;
+        MeasureAnswer answer;
+        char *measure_error; /* owned */
+
+        struct ConfineFilter *filter; /* owned: of system calls, for the time when the guest runs */
 
         LoopSource *signals[5];
-        LoopSource *timeout, *patience, *sampler, *panic_timer;
+        LoopSource *timeout, *patience, *leaving, *sampler;
         unsigned n_signals, end_step, presses;
         QmpDeadloop deadloop;
+        PanicWatch panic;
         unsigned samples;
+
+        unsigned n_fdsets; /* descriptors of disks that QEMU has got */
 
         int channel_fds[8]; /* QEMU's ends, until it has them */
         size_t n_channel_fds;
@@ -89,7 +167,7 @@ typedef struct Session {
 /* Remembers the launcher's own failure (the first one counts; takes nothing) and ends the loop. */
 int session_fail(Session *s, int r, const char *sentence);
 
-/* A signal or the time limit came: not a failure of its own. */
+/* A signal or the time limit came: not its own failure. */
 bool session_interrupted(const Session *s);
 
 /* run-channel.c: QEMU's end under its fixed number, ours returned (not blocking). */
@@ -103,16 +181,42 @@ _warn_unused_result_ int session_spawn_qemu(Session *s, char **reterr);
 void session_end_qemu_lines(Session *s);
 
 /* run-console.c */
-_warn_unused_result_ int session_start_console(Session *s);
+_warn_unused_result_ int session_start_console(Session *s, char **reterr);
 void session_restore_terminal(Session *s);
 void session_show_tail(Session *s);
 void session_end_console(Session *s);
 
+/* QEMU has its ends now. */
+void session_close_console_ends(Session *s);
+
 /* run-ports.c */
+/* ForwardSpec.failed: something of the guest's output is lost, which ends the guest. */
+void session_on_loss(Forward *f, const char *what, int error, void *userdata);
 _warn_unused_result_ int session_start_ports(Session *s);
+
+/* run-set-up.c: everything between QEMU's start and the guest's, `cont` included. */
+_warn_unused_result_ int session_set_up(Session *s, char **reterr);
+/* What the confinement needs, while QEMU starts. */
+_warn_unused_result_ int session_prepare_filter(Session *s, char **reterr);
+
+/* run-digest.c: the measure program beside QEMU's start, where the launch has a digest, or what is known of the initrd goes by it. */
+_warn_unused_result_ int session_start_measure(Session *s, char **reterr);
+/* The answer about what QEMU holds by now: printed, compared, recorded before the first instruction. */
+_warn_unused_result_ int session_check_measure(Session *s, char **reterr);
+void session_end_measure(Session *s);
+
+/* run-fill.c: makes the copies of the launch at once; */
+_warn_unused_result_ int run_fill(const RunRequest *request, const atomic_bool *stop, char **reterr);
+/* or begins to copy, and then starts what needs the copies. */
+_warn_unused_result_ int session_start_fill(Session *s, char **reterr);
+/* Until all is copied, and sealed. */
+_warn_unused_result_ int session_wait_fill(Session *s, char **reterr);
+void session_end_fill(Session *s);
 
 /* run-scan.c */
 _warn_unused_result_ int session_start_scan(Session *s);
+/* The measure program's answer, or NULL if it failed. */
+_warn_unused_result_ int session_digest_arrived(Session *s, const Json *answer);
 void session_end_scan(Session *s);
 
 /* run-tpm.c */
@@ -122,14 +226,18 @@ _warn_unused_result_ int session_start_tpm(Session *s, char **reterr);
 _warn_unused_result_ int session_start_relay(Session *s, char **reterr);
 
 /* run-disk.c */
-_warn_unused_result_ int session_add_disk(Session *s, char **reterr);
+_warn_unused_result_ int session_add_disks(Session *s, char **reterr);
 
 /* run-end.c: signals, time limit, and the steps that end QEMU: power button, quit, kill. */
 _warn_unused_result_ int session_watch_signals(Session *s);
 /* Nothing is ended by signals from here on; they only cut the wait for a slow reader short. */
 void session_end_signals(Session *s);
+/* Signals do again what they do by default. */
+void run_release_signals(void);
 _warn_unused_result_ int session_watch_timeout(Session *s);
 void session_end(Session *s, unsigned step);
+/* QEMU has closed its monitor, as it does when it ends: it may not stay. */
+void session_await_exit(Session *s);
 #define END_POWERDOWN 1u
 #define END_QUIT      2u
 #define END_KILL      3u
@@ -139,8 +247,11 @@ int session_on_event(QmpClient *c, const char *name, const Json *data, void *use
 _warn_unused_result_ int session_watch_refusal(Session *s);
 /* A guest may stop in the very moment that it starts, before `cont` has been seen to succeed. */
 _warn_unused_result_ int session_watch_stop(Session *s);
+/* run-panic.c: text alone is not believed. */
 void session_on_panic_text(Session *s);
 void session_on_refusal(Session *s);
 
 /* run-notify.c: to our own service manager. */
+void session_start_notify(Session *s);
+void session_end_notify(Session *s);
 void session_notify_manager(Session *s, const char *line);

@@ -69,7 +69,9 @@ int session_start_tpm(Session *s, char **reterr) {
         r = process_spawn(&spec, &s->swtpm, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--tpm");
-        r = forward_start(&s->tpm_stderr, s->loop, err_read, /* out= */ -EBADF, on_tpm_text, s);
+        r = forward_start(&s->tpm_stderr, s->loop,
+                        &(const ForwardSpec) {
+                                        .in = err_read, .out = -EBADF, .seen = on_tpm_text, .userdata = s });
         if (r >= 0)
                 err_read = -EBADF;
         return r;

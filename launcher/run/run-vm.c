@@ -3,6 +3,7 @@
 /* The phases of one launch, in order: channels, companions, QEMU, set-up by QMP, the verdict on the initrd, cont, wait, tidy up. */
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,36 +12,36 @@
 #include "fd.h"
 #include "log.h"
 #include "qmp-commands.h"
+#include "run-guard.h"
 #include "run-session.h"
 #include "strutil.h"
 
-#define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
-#define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
-#define EXIT_USEC     (2 * UINT64_C(1000000))   /* between a closed QMP socket and the end of the process */
+#define EXIT_USEC  (2 * UINT64_C(1000000)) /* between a closed QMP socket and the end of the process */
+#define DRAIN_USEC (UINT64_C(150000))      /* for readers of what is left, where nobody may be waited for */
 
-int session_fail(Session *s, int r, const char *sentence) {
-        if (!s->facts.failed) {
-                s->facts.failed = true;
-                s->error = strdup(sentence);
-        }
-        if (s->facts.running)
-                session_end(s, END_QUIT);
-        return r;
+/* The guest runs, and nobody hears any more what QEMU says of it. A QEMU that ends is waited for: its exit is what counts. */
+static void end_unheard(Session *s) {
+        if (s->qemu_gone)
+                return;
+        if (s->qmp_error < 0)
+                (void) session_fail(s, s->qmp_error, qmp_client_failure(s->qmp));
+        else
+                session_await_exit(s);
 }
 
+/* Before the guest runs wait_for_exit() distinguishes the end of QEMU from a failure of the protocol. */
 static int on_disconnect(_unused_ QmpClient *c, int error, void *userdata) {
         Session *s = userdata;
 
         s->qmp_lost = true;
-        /* QEMU ends: its exit is what counts. Anything else is a QEMU that lost its mind; before the guest runs wait_for_exit()
-         * tells them apart. */
-        if (error < 0 && s->facts.running && !s->qemu_gone)
-                session_end(s, END_KILL);
+        s->qmp_error = error;
+        if (s->facts.running)
+                end_unheard(s);
         return 0;
 }
 
-static int set_up_channels(Session *s) {
-        int r = session_start_console(s);
+static int set_up_channels(Session *s, char **reterr) {
+        int r = session_start_console(s, reterr);
 
         if (r < 0)
                 return r;
@@ -72,94 +73,14 @@ static void wait_for_exit(Session *s) {
         s->qemu_gone = true;
 }
 
-bool session_interrupted(const Session *s) {
-        return s->facts.signal > 0 || s->facts.timed_out;
-}
-
-/* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try SMBIOS. */
-static int check_initrd(Session *s, char **reterr) {
-        const RunRequest *q = s->request;
-
-        while (!s->scan.done && !session_interrupted(s) && !s->qemu_gone) {
-                int r = loop_once(s->loop, UINT64_MAX);
-
-                if (r < 0)
-                        return r;
-        }
-        if (!s->scan.done)
-                return -ECANCELED;
-        if (s->scan.result == 0) {
-                if (!q->choices->run || !q->inputs->scan || s->scan.has_sh)
-                        return 0;
-                return error_set(reterr, -ENOEXEC, SCAN_NO_SHELL);
-        }
-        if (q->may_fall_back) {
-                log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);
-                return -ESTALE;
-        }
-        return error_set(reterr, s->scan.result, "%s",
-                        s->scan.sentence ?: "the initrd cannot import credentials");
-}
-
-static int on_answer(LoopSource *source, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+/* Our own lines, between those of the guest. */
+static void write_log(const char *text, size_t n, void *userdata) {
         Session *s = userdata;
 
-        s->measure_ready = true;
-        return loop_source_set_io_events(source, 0);
-}
-
-/* The answer about what QEMU holds by now: printed, compared, recorded before the first instruction. */
-static int check_measure(Session *s, char **reterr) {
-        _cleanup_(loop_source_unrefp) LoopSource *source = NULL;
-        _cleanup_(measure_answer_done) MeasureAnswer answer = {};
-        int r;
-
-        if (!s->request->measure)
-                return 0;
-        r = loop_add_io(s->loop, s->measure.out, EPOLLIN, on_answer, s, &source);
-        while (r >= 0 && !s->measure_ready && !session_interrupted(s) && !s->qemu_gone)
-                r = loop_once(s->loop, UINT64_MAX);
-        if (r < 0)
-                return r;
-        if (!s->measure_ready)
-                return -ECANCELED;
-        r = program_child_finish(&s->measure, &answer.json, reterr);
-        if (r < 0)
-                return r;
-        return s->request->measured(&answer, s->request->userdata, reterr);
-}
-
-static int set_up(Session *s, char **reterr) {
-        QmpVersion version;
-        int r = qmp_query_version_wait(s->qmp, GREETING_USEC, &version, reterr);
-
-        if (r < 0)
-                return r;
-        if (version.major < 8)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
-                                version.major, version.minor);
-        r = session_add_disk(s, reterr);
-        if (r < 0)
-                return r;
-        r = check_initrd(s, reterr);
-        if (r < 0)
-                return r;
-        r = check_measure(s, reterr);
-        if (r < 0)
-                return r;
-        /* Nothing is opened or started any more. */
-        r = run_confine_self(s->request->user);
-        if (r < 0 && r != -EOPNOTSUPP)
-                return error_set(reterr, r, "cannot give up what the launcher does not need: %s",
-                                strerror(-r));
-        if (s->request->before_cont) {
-                r = s->request->before_cont(s, s->request->userdata, reterr);
-                if (r < 0)
-                        return r;
-        }
-        s->facts.finishing = true;
-        return qmp_call_wait(s->qmp, "cont", NULL, CONT_USEC, NULL, reterr);
+        forward_break(&s->console.forward);
+        forward_break(&s->out);
+        forward_break(&s->err);
+        output_write(s->request->log, text, n);
 }
 
 static int start(Session *s, char **reterr) {
@@ -168,10 +89,17 @@ static int start(Session *s, char **reterr) {
         r = session_watch_signals(s);
         if (r >= 0)
                 r = session_watch_timeout(s);
-        if (r >= 0 && s->request->before_spawn)
+        if (r < 0)
+                return r;
+        output_attach(s->request->log, s->loop);
+        event_sink_attach(s->request->events, s->loop);
+        run_guard_stop(); /* the loop watches the time now */
+        session_start_notify(s);
+        log_set_writer(write_log, s);
+        if (s->request->before_spawn)
                 r = s->request->before_spawn(s, s->request->userdata, reterr);
         if (r >= 0)
-                r = set_up_channels(s);
+                r = set_up_channels(s, reterr);
         if (r < 0)
                 return r;
         r = session_start_tpm(s, reterr);
@@ -180,6 +108,12 @@ static int start(Session *s, char **reterr) {
         if (r < 0)
                 return r;
 
+        /* A QEMU that does not wait reads its files at once. */
+        if (!s->request->inputs->preconfig) {
+                r = run_fill(s->request, /* stop= */ NULL, reterr);
+                if (r < 0)
+                        return r;
+        }
         fd = session_channel(s, LAUNCH_FD_QMP);
         if (fd < 0)
                 return fd;
@@ -188,25 +122,32 @@ static int start(Session *s, char **reterr) {
                 (void) fd_close(fd);
                 return r;
         }
+        run_timing_mark(s->request->timing, "qemu");
         r = start_qmp(s, fd);
         if (r < 0)
                 return r;
-        r = session_start_scan(s);
+        r = qmp_wait_begin(s->qmp, "query-version", NULL, &s->version, reterr);
+        if (r >= 0)
+                r = session_start_fill(s, reterr);
         if (r < 0)
-                return error_set(reterr, r, "cannot start the scan of the initrd: %s", strerror(-r));
-        if (s->request->measure) {
-                r = measure_child_start(&s->request->inputs->plan, &s->measure, reterr);
-                if (r < 0)
-                        return r;
-        }
-        return set_up(s, reterr);
+                return r;
+        r = session_prepare_filter(s, reterr);
+        return r < 0 ? r : session_set_up(s, reterr);
 }
 
 static int run(Session *s) {
+        Json *timing = NULL;
         int r;
 
         s->facts.running = true;
-        event_emit(s->request->events, "started", NULL);
+        if (s->facts.failed)
+                session_end(s, END_QUIT);
+        /* Also what came together with the answer to `cont` is over by now. */
+        if (s->qmp_lost)
+                end_unheard(s);
+        if (run_timing_json(s->request->timing, &timing) < 0)
+                timing = NULL;
+        event_emit(s->request->events, "started", timing);
         if (!s->request->choices->run) {
                 /* Nobody in the guest need say when it is ready; who does is not repeated. */
                 s->ready_sent = true;
@@ -221,26 +162,46 @@ static int run(Session *s) {
         return loop_run(s->loop);
 }
 
-/* What was said before the end. Whoever reads our output slowly is waited for, until a signal says not to. */
+/* What was said before the end. A slow reader of our output is waited for, until --timeout= is over, or a signal arrives: the
+ * second one at the latest. */
 static void drain(Session *s) {
         Forward *const forwards[] = { &s->qemu_stderr, &s->tpm_stderr, &s->notify, &s->out, &s->err,
                 &s->console.forward };
+        uint64_t *deadline = s->request->deadline;
 
         session_end_signals(s);
-        for (size_t i = 0; i < ELEMENTSOF(forwards); i++)
-                if (forward_drain(forwards[i]) < 0)
-                        break;
+        if (s->facts.timed_out || s->n_signals > 1)
+                *deadline = monotonic_usec() + DRAIN_USEC;
+        for (size_t i = 0; i < ELEMENTSOF(forwards); i++) {
+                int r = forward_drain(forwards[i], *deadline);
+
+                s->facts.unread = s->facts.unread || r < 0;
+                s->facts.timed_out = s->facts.timed_out || (r == -ETIMEDOUT && s->facts.signal == 0);
+                if (r == -EINTR)
+                        *deadline = 1;
+        }
         session_end_qemu_lines(s);
         session_restore_terminal(s);
+        (void) output_drain(
+                        &s->console.forward.out, *deadline > 0 ? *deadline : monotonic_usec() + DRAIN_USEC);
 }
 
 static void session_done(Session *s) {
         session_end_signals(s);
         s->timeout = loop_source_unref(s->timeout);
         s->patience = loop_source_unref(s->patience);
+        s->leaving = loop_source_unref(s->leaving);
         s->sampler = loop_source_unref(s->sampler);
-        s->panic_timer = loop_source_unref(s->panic_timer);
+        s->panic.timer = loop_source_unref(s->panic.timer);
+        log_set_writer(run_log_writer, s->request->log);
+        session_end_notify(s);
+        output_attach(s->request->log, NULL);
+        event_sink_attach(s->request->events, NULL);
+        session_end_fill(s);
         s->qmp = qmp_client_unref(s->qmp);
+        qmp_wait_done(&s->version);
+        qmp_wait_done(&s->machine);
+        qmp_wait_done(&s->cont);
         s->qemu_source = loop_source_unref(s->qemu_source);
         if (s->qemu_gone)
                 process_forget(&s->qemu);
@@ -248,7 +209,7 @@ static void session_done(Session *s) {
         process_done(&s->swtpm);
         process_done(&s->relay);
         session_end_scan(s);
-        program_child_done(&s->measure);
+        session_end_measure(s);
         session_end_console(s);
         forward_done(&s->qemu_stderr);
         forward_done(&s->tpm_stderr);
@@ -257,6 +218,7 @@ static void session_done(Session *s) {
         forward_done(&s->notify);
         session_close_channels(s);
         s->loop = loop_unref(s->loop);
+        free(s->filter);
         free(s->error);
         free(s->qemu_cause);
         free(s->guest_cause);
@@ -264,19 +226,19 @@ static void session_done(Session *s) {
 
 /* Says once why it ended, best explanation first. */
 static void report(Session *s, const RunResult *result) {
-        if (s->facts.guest_status >= 0 || result->source == EXIT_SOURCE_SIGNAL)
+        if (result->status == 0 || result->source == EXIT_SOURCE_SIGNAL ||
+                        (s->facts.guest_status >= 0 && result->source == EXIT_SOURCE_GUEST))
                 return;
+        session_show_tail(s);
         if (s->error)
                 log_error("%s", s->error);
-        /* What QEMU said on its way is no cause where the guest itself came to an end. */
+        /* QEMU's messages are not the cause where the guest ended by itself. */
         if (s->guest_cause && result->source == EXIT_SOURCE_GUEST)
                 log_error("%s", s->guest_cause);
-        else if (s->qemu_cause && result->status != 0 && result->source != EXIT_SOURCE_GUEST)
+        else if (s->qemu_cause && result->source != EXIT_SOURCE_GUEST)
                 log_error("%s", s->qemu_cause);
         else if (result->cause && !s->error)
                 log_error("%s", result->cause);
-        if (result->status != 0)
-                session_show_tail(s);
 }
 
 /* QEMU ended by itself before the guest ran; owned. What it said stands above. */
@@ -288,15 +250,13 @@ static char *early_end(const Session *s) {
         if (s->facts.finishing)
                 k = status < 0 ? asprintf(&sentence, "QEMU was killed by signal %d (%s)", -status,
                                                  strsignal(-status))
-                               : asprintf(&sentence, "QEMU ended with status %d", status);
+                               : asprintf(&sentence, "QEMU exited with status %d", status);
         else if (status < 0)
-                k = asprintf(&sentence, "QEMU was killed by signal %d (%s) while it was set up", -status,
+                k = asprintf(&sentence, "QEMU was killed by signal %d (%s) during set-up", -status,
                                 strsignal(-status));
         else
                 k = asprintf(&sentence,
-                                "QEMU ended with status %d while it was set up; is '%s' a QEMU of version "
-                                "8.0 "
-                                "or later?",
+                                "QEMU exited with status %d during set-up; is '%s' QEMU 8.0 or later?",
                                 status, s->request->config->qemu ?: s->request->caps->qemu);
         return k < 0 ? NULL : sentence;
 }
@@ -313,6 +273,15 @@ static void tell_unfinished(Session *s, const char *cause) {
         s->qemu_cause = NULL;
 }
 
+/* Is it worth another start? */
+static bool lacks(const Session *s) {
+        const RunRequest *q = s->request;
+
+        *q->lacks |= s->lacks;
+        return (s->lacks & RUN_LACKS_MON && !q->caps->monitor_object) ||
+                        (s->lacks & RUN_LACKS_PRECONFIG && q->inputs->preconfig);
+}
+
 int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         _cleanup_(session_done) Session s = {
                 .request = request,
@@ -320,13 +289,15 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .qemu = PROCESS_NONE,
                 .swtpm = PROCESS_NONE,
                 .relay = PROCESS_NONE,
-                .console = { .forward = FORWARD_NONE, .input_fd = -EBADF },
+                .console = CONSOLE_NONE,
+                .manager = { .fd = -EBADF },
                 .out = FORWARD_NONE,
                 .err = FORWARD_NONE,
                 .notify = FORWARD_NONE,
                 .qemu_stderr = FORWARD_NONE,
                 .tpm_stderr = FORWARD_NONE,
                 .measure = PROGRAM_CHILD_NONE,
+                .fill = { .fd = -EBADF },
                 .scan = { .process = PROCESS_NONE, .fd = -EBADF },
         };
         _cleanup_free_ char *error = NULL;
@@ -335,11 +306,14 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
 
         r = loop_new(&s.loop);
         if (r < 0)
-                return error_set(reterr, r, "cannot make an event loop: %s", strerror(-r));
+                return error_set(reterr, r, "cannot create an event loop: %s", strerror(-r));
 
         r = start(&s, &error);
-        if (r == -ESTALE)
+        if (r == -ESTALE && !session_interrupted(&s)) {
+                session_end_signals(&s);
+                run_release_signals();
                 return r;
+        }
         if (r >= 0)
                 r = run(&s);
         else if (!session_interrupted(&s) && s.qmp_lost)
@@ -351,10 +325,12 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 else
                         early = !s.facts.running;
         }
+        if (s.facts.timed_out && !s.qemu_gone)
+                (void) process_signal(&s.qemu, SIGKILL);
         if (s.facts.failed && !s.qemu_gone)
                 process_done(&s.qemu);
         drain(&s);
-        if (early && s.without_mon && !request->caps->monitor_object)
+        if (early && lacks(&s))
                 return -ENOPROTOOPT;
         /* Its last words, when they are understood, are the better explanation. */
         if (early && !s.qemu_cause)
@@ -364,7 +340,8 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         if (ret->source == EXIT_SOURCE_QEMU && run_launch_failed(&s.facts))
                 tell_unfinished(&s, ret->cause);
         report(&s, ret);
-        if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL && s.facts.guest_status < 0)
+        if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL &&
+                        (s.facts.guest_status < 0 || ret->source != EXIT_SOURCE_GUEST))
                 ret->detail = s.error                              ? TAKE_PTR(s.error)
                                 : ret->source == EXIT_SOURCE_GUEST ? TAKE_PTR(s.guest_cause)
                                                                    : TAKE_PTR(s.qemu_cause);

@@ -13,7 +13,6 @@
 
 #define SAMPLE_FIRST_USEC 1000000u
 #define SAMPLE_EVERY_USEC 200000u
-#define PANIC_WAIT_USEC   2000000u /* time for a panic device or panic=N to act by itself */
 
 static int on_status(QmpClient *c, int error, const Json *value, _unused_ const char *description,
                 void *userdata) {
@@ -29,8 +28,7 @@ static int on_status(QmpClient *c, int error, const Json *value, _unused_ const 
                         s->facts.panicked = true;
                 session_end(s, END_QUIT);
         } else if (status.state == QMP_STATE_IO_ERROR) {
-                log_error("the guest's disk cannot be read or written (is the host's disk full?), ending "
-                          "the guest");
+                log_error("the guest's disk cannot be read or written (is the host's disk full?), ending the guest");
                 (void) session_fail(s, -EIO, "input or output error on the guest's disk");
         }
         (void) c;
@@ -76,21 +74,6 @@ int session_watch_stop(Session *s) {
                 return 0;
         /* The guest did not ask for it: why did it stop? */
         return qmp_call(s->qmp, "query-status", NULL, on_status, s) == -ENOMEM ? -ENOMEM : 0;
-}
-
-static int on_panic_time(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
-        Session *s = userdata;
-
-        s->facts.panicked = true;
-        session_end(s, END_QUIT);
-        return 0;
-}
-
-void session_on_panic_text(Session *s) {
-        if (s->panic_timer || s->qemu_gone)
-                return;
-        if (loop_add_timer(s->loop, PANIC_WAIT_USEC, on_panic_time, s, &s->panic_timer) < 0)
-                s->panic_timer = NULL;
 }
 
 void session_on_refusal(Session *s) {

@@ -10,6 +10,7 @@
 
 #include "attest-session.h"
 #include "attestd-service.h"
+#include "attestd-sqlite.h"
 #include "snp-packet.h"
 #include "snp-verify.h"
 
@@ -72,9 +73,11 @@ static void add_launch(Service *s, const char *vm, uint8_t id, size_t keys_size)
         const StoreLimits limits = { .open_max = LAUNCH_OPEN_MAX };
         StoreLaunch l = { .vm = (char *) vm, .created = 1000000, .policy = 3 };
 
+        VaultPlace place;
+
         memset(l.id, id, sizeof(l.id));
-        MUST(vault_seal(s->vault, "launch", l.id, sizeof(l.id), keys, keys_size, counted, NULL, &l.keys,
-                             &l.keys_size) >= 0);
+        place = service_launch_place(&l);
+        MUST(vault_seal(s->vault, &place, keys, keys_size, &l.keys, &l.keys_size) >= 0);
         MUST(s->store->ops->launch_add(s->store, &l, &limits) >= 0);
         free(l.keys);
 }
@@ -93,11 +96,29 @@ static Service *world(void) {
         s = (Service) {
                 .vault = &vault, .anchors = &anchors, .snp_trust = &trust, .random = counted, .now = now
         };
+        vault.random = counted;
         snp_trust_init(&trust);
         MUST(store_sqlite_open(":memory:", &s.store, NULL) >= 0);
         MUST(service_token_hash("owner", 5, hash) >= 0);
         MUST(s.store->ops->owner_add(s.store, "owner", hash) >= 0);
         return &s;
+}
+
+/* The same state for each input. Most inputs are refused before they change anything: then it is still there. */
+static void prepare(Service *s) {
+        static int changes = -1;
+        sqlite3 *db = ((SqliteStore *) s->store)->db;
+
+        if (sqlite3_total_changes(db) == changes)
+                return;
+        (void) ask(s, "DELETE", "/vm/sev", NULL, 0);
+        (void) ask(s, "DELETE", "/vm/snp", NULL, 0);
+        (void) ask(s, "DELETE", "/vm/new", NULL, 0);
+        MUST(ask(s, "POST", "/vm/sev", sev_body, strlen(sev_body)) == 201);
+        MUST(ask(s, "POST", "/vm/snp", snp_body, strlen(snp_body)) == 201);
+        add_launch(s, "sev", 0x11, sizeof(SevKeys));
+        add_launch(s, "snp", 0x22, SNP_PACKET_NONCE_SIZE);
+        changes = sqlite3_total_changes(db);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -114,13 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!space)
                 return 0;
         *space = 0;
-        (void) ask(s, "DELETE", "/vm/sev", NULL, 0);
-        (void) ask(s, "DELETE", "/vm/snp", NULL, 0);
-        (void) ask(s, "DELETE", "/vm/new", NULL, 0);
-        MUST(ask(s, "POST", "/vm/sev", sev_body, strlen(sev_body)) == 201);
-        MUST(ask(s, "POST", "/vm/snp", snp_body, strlen(snp_body)) == 201);
-        add_launch(s, "sev", 0x11, sizeof(SevKeys));
-        add_launch(s, "snp", 0x22, SNP_PACKET_NONCE_SIZE);
+        prepare(s);
         (void) ask(s, line, space + 1, (const char *) newline + 1, size - n - 1);
         return 0;
 }

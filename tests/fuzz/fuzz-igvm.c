@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* IGVM files. Once as they are, once with the checksum made right, so that mutations reach what is behind it. */
+/* IGVM files. Once as they are, once with the checksum made right, so that mutations reach what follows it. */
 
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Any bytes as an initrd. What must hold: parts lie inside of the input in rising order; the quick scan claims nothing that
- * the whole one does not find; the list ends as the scan does, with as many members. */
+/* Any bytes as an initrd. What must hold: parts lie inside of the input in rising order; the list ends as the scan does, with as
+ * many members. */
 
 #include <assert.h>
 #include <errno.h>
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "initrd-padding.h"
 #include "initrd-scan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -35,28 +36,20 @@ static uint64_t check_parts(const InitrdInfo *info, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_free_ char *error = NULL;
         _cleanup_close_ int fd = memfd_new("fuzz");
-        InitrdInfo info = {}, quick = {};
+        InitrdInfo info = {};
         uint64_t members = 0;
         int r, q;
 
         if (fd < 0 || fd_write_all(fd, data, size) < 0)
                 return 0;
 
-        r = initrd_scan(fd, 0, size, 0, &info, &error);
+        r = initrd_scan(fd, 0, size, &info, &error);
         assert(r <= 0 && (r == 0 || r == -ENOMEM || error));
-        q = initrd_scan(fd, 0, size, INITRD_SCAN_QUICK, &quick, NULL);
-        assert(r < 0 || q == 0);
-        if (r == 0) {
-                assert(info.complete && quick.n_parts == info.n_parts);
-                assert(!quick.initrd_release || info.initrd_release);
-                assert(!quick.has_sh || info.has_sh);
-                assert(quick.systemd_version == 0 || info.systemd_version > 0);
-        }
+        (void) initrd_needs_lz4_end(fd, 0, size);
         q = initrd_list(fd, 0, size, count, &members, NULL);
         assert(q == r);
         assert(r < 0 || check_parts(&info, size) == members);
 
         initrd_info_done(&info);
-        initrd_info_done(&quick);
         return 0;
 }

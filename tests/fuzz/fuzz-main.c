@@ -16,11 +16,15 @@
 #define INPUT_MAX       ((size_t) 1024 * 1024)
 #define TRUNCATIONS_MAX 512u
 #define MUTATIONS       512u
-#define SECONDS_MAX     100u
+#ifdef __SANITIZE_ADDRESS__
+#define SECONDS_MAX 400u
+#else
+#define SECONDS_MAX 100u
+#endif
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A copy of exactly the size, so that a sanitizer sees the first byte read behind it. */
+/* A copy of exactly the size, so that a sanitizer sees the first byte read after it. */
 static void run_copy(const char *data, size_t size) {
         _cleanup_free_ uint8_t *copy = malloc(MAX(size, (size_t) 1));
 

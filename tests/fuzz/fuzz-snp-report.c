@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Evidence in any wrapping: what decodes must encode to the same bytes and print. */
+/* Evidence in any wrapping or text form: what decodes must encode to the same bytes and print. */
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -14,14 +14,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         uint8_t again[SNP_REPORT_SIZE];
         char *error = NULL, *text = NULL;
         SnpReport report;
-        SnpEvidence e;
+        SnpEvidence e = {};
         Json *j = NULL;
 
-        if (snp_evidence_read(data, size, &e, &error) < 0 ||
+        if (snp_evidence_open(data, size, &e, &error) < 0 ||
                         snp_report_decode(e.report, e.report_size, &report, &error) < 0) {
                 if (!error)
                         abort(); /* every refusal has a sentence */
                 free(error);
+                snp_evidence_done(&e);
                 return 0;
         }
         snp_report_encode(&report, again);
@@ -36,5 +37,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 if (snp_report_json(&report, (SnpGeneration) g, &j) == 0)
                         js_unref(j);
         }
+        snp_evidence_done(&e);
         return 0;
 }

@@ -39,7 +39,7 @@ def offered(*words):
 
 class Bash(unittest.TestCase):
     def test_options(self):
-        self.assertEqual(offered('--co'), {'--coco=', '--coco-policy=', '--console=', '--console-transport='})
+        self.assertEqual(offered('--co'), {'--coco=', '--coco-policy=', '--console=', '--console-log=', '--console-transport='})
         self.assertEqual(offered('--eph'), {'--ephemeral'})
         self.assertEqual(offered('--no-such'), set())
         self.assertNotIn('--bind=', offered('--'))  # known, but not supported
@@ -56,6 +56,27 @@ class Bash(unittest.TestCase):
             kernel = pathlib.Path(d) / 'vmlinuz'
             kernel.touch()
             self.assertEqual(offered('--linux', '=', f'{d}/vm'), {str(kernel)})
+
+    def test_lists(self):
+        self.assertIn('EPYC-Milan-v3', offered('--cpu', '=', 'EPYC-Mil'))
+        self.assertIn('EPYC-Milan-v3', offered('measure', '--vcpu-type', '=', 'EPYC-Mil'))
+        self.assertIn('EPYC-v4,EPYC-Milan-v3', offered('measure', '--vcpu-type', '=', 'EPYC-v4,EPYC-Mil'))
+        self.assertEqual(offered('--print', '=', 'digest,ar'), {'digest,argv'})
+        self.assertEqual(offered('--coco-policy', '=', 'smt,nosm'), {'smt,nosmt'})
+        self.assertEqual(offered('session', '--policy', '=', 'nosend,ke'), {'nosend,keysharing'})
+
+    def test_subcommands(self):
+        self.assertEqual(offered('report', ''), {'show', 'verify'})
+        self.assertEqual(offered('report', 'show', '--f'), {'--field=', '--format='})
+        self.assertEqual(offered('report', 'verify', '--f'), set())
+        self.assertTrue({'--leaf=', '--help'} <= offered('report', 'verify', '--'))
+        self.assertEqual(offered('owner', 're'), {'register', 'reject'})
+        self.assertEqual(offered('snpguest', 'fe'), {'fetch'})
+        self.assertEqual(offered('snpguest', 'fetch', ''), {'ca', 'vcek', 'crl'})
+        self.assertEqual(offered('snpguest', 'fetch', 'ca', '--end'), {'--endorser='})
+        self.assertEqual(offered('snpguest', 'verify', 'certs', '--end'), set())
+        self.assertEqual(offered('attest-qemu', 'pre'), {'prepare'})
+        self.assertEqual(offered('owner', 'ag'), {'agent'})
 
     def test_verbs(self):
         self.assertEqual(offered('mea'), {'measure'})
@@ -82,36 +103,43 @@ class Zsh(unittest.TestCase):
     def test_syntax(self):
         subprocess.run(['zsh', '-n', DIRECTORY / '_cvmspawn'], check=True)
 
-    def typed(self, keys, expected):
-        """Types into an interactive zsh until the text is echoed; returns what came."""
-        pid, fd = pty.fork()
-        if pid == 0:
+    # compinit reads the head of each file in $fpath, 700 of other programs among them: it sees ours and the basic ones.
+    SETUP = """
+        unix=(${(M)fpath:#*/Completion/Unix})
+        fpath=('%s' ${(M)fpath:#*/Completion(|/Base)})
+        autoload -Uz compinit; compinit -D -u
+        autoload -Uz $unix/{_files,_path_files,_directories,_file_descriptors}(N)
+        print re''ady
+        """
+
+    def read_until(self, what):
+        deadline = time.monotonic() + 20
+        while what not in self.seen and time.monotonic() < deadline:
+            if select.select([self.terminal], [], [], 0.2)[0]:
+                try:
+                    self.seen += os.read(self.terminal, 4096)
+                except OSError:
+                    break
+        return what in self.seen
+
+    def setUp(self):
+        self.seen = b''
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
             os.chdir('/')
             os.environ.update(TERM='dumb', HISTFILE='', PS1='')
             os.execvp('zsh', ['zsh', '-f', '-i'])
-        seen, deadline = b'', time.monotonic() + 60
+        self.addCleanup(os.close, self.terminal)
+        self.addCleanup(os.waitpid, self.pid, 0)
+        self.addCleanup(os.kill, self.pid, 9)
+        os.write(self.terminal, (self.SETUP % DIRECTORY).encode())
+        self.assertTrue(self.read_until(b'ready'), self.seen)
 
-        def read_until(what):
-            nonlocal seen
-            while what not in seen and time.monotonic() < deadline:
-                if select.select([fd], [], [], 0.2)[0]:
-                    try:
-                        seen += os.read(fd, 4096)
-                    except OSError:
-                        break
-            return what in seen
-
-        try:
-            os.write(fd, f"fpath=('{DIRECTORY}' $fpath); autoload -Uz compinit; compinit -D -u; print re''ady\n".encode())
-            self.assertTrue(read_until(b'ready'), seen)
-            seen = b''
-            os.write(fd, keys)
-            found = read_until(expected)
-        finally:
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-            os.close(fd)
-        self.assertTrue(found, seen)
+    def typed(self, keys, expected):
+        """Types into an interactive zsh until the text is echoed."""
+        self.seen = b''
+        os.write(self.terminal, keys)
+        self.assertTrue(self.read_until(expected), self.seen)
 
     def test_option(self):
         self.typed(b'cvmspawn --exact\t', b'--exact-words')
@@ -121,6 +149,15 @@ class Zsh(unittest.TestCase):
 
     def test_verb(self):
         self.typed(b'cvmspawn meas\t', b'ure ')  # a bell may ring between what was typed and the rest
+
+    def test_subcommand(self):
+        self.typed(b'cvmspawn report ver\t', b'ify ')
+
+    def test_subcommands_options(self):
+        self.typed(b'cvmspawn report show --fi\t', b'--field=')
+
+    def test_list(self):
+        self.typed(b'cvmspawn --print=digest,ar\t', b'argv')
 
     def test_verbs_options(self):
         self.typed(b'cvmspawn sevsim --expect-d\t', b'--expect-digest=')

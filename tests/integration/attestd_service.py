@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The attestation service as a process of its own on the loopback, and curl as its client."""
+"""The attestation service as its own process on the loopback, and curl as its client."""
 
 import http.client
 import json
@@ -49,7 +49,7 @@ class Service:
         self.start()
 
     def start(self):
-        argv = [build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={self.folder}/state", "--listen=127.0.0.1:0", *self.options]
+        argv = [build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={self.folder}/state", "--listen=127.0.0.1:0", *self.options]
         self.log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env)
         self.url = json.loads(self.process.stdout.readline())["url"]
@@ -103,7 +103,7 @@ class Service:
         return "-H", f"@{header}"
 
     def connect(self, timeout=30):
-        """A connection of its own that stays open for more requests."""
+        """Its own connection that stays open for more requests."""
         host, port = self.url.split("/")[2].rsplit(":", 1)
         return Client(host, int(port), ssl.create_default_context(cafile=self.folder / "state/ca.pem"), timeout)
 

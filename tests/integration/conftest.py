@@ -25,9 +25,13 @@ PR_SET_CHILD_SUBREAPER = 36
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "full: takes long; runs with CVMSPAWN_FULL=1 only")
+    config.addinivalue_line("markers", "soak: exceeds ./check --full; runs with CVMSPAWN_SOAK=1 only")
 
 
 def pytest_collection_modifyitems(items):
+    for item in items:
+        if "soak" in item.keywords and os.environ.get("CVMSPAWN_SOAK") != "1":
+            item.add_marker(pytest.mark.skip(reason="exceeds ./check --full: CVMSPAWN_SOAK=1, as ./check --soak sets it, runs it"))
     if os.environ.get("CVMSPAWN_FULL") == "1":
         return
     for item in items:
@@ -257,7 +261,7 @@ def adopt_orphans(adopt):
 
 @pytest.fixture
 def cvmspawn(artifacts, tmp_path):
-    program = build_folder() / "cli" / "cvmspawn"
+    program = build_folder() / "programs" / "cvmspawn"
     if not program.exists():
         skip_or_fail(f"{program} is not built")
     tool = Cvmspawn(program, artifacts, tmp_path)
@@ -283,7 +287,7 @@ def sim(tmp_path):
 def platform(tmp_path_factory):
     """The folder of a freshly made-up platform identity."""
     folder = tmp_path_factory.mktemp("platform")
-    tool = sevsim_host.build_folder() / "tests" / "sevsim" / "sevsim-identity"
+    tool = sevsim_host.build_folder() / "sevsim" / "sevsim-identity"
     if not tool.exists():
         sevsim_host.skip_or_fail(f"the identity tool is not built: {tool} is missing")
     subprocess.run([tool, folder], check=True, timeout=120)

@@ -35,8 +35,8 @@ class Machine:
     def event(self, name, **data):
         self.tell({"event": name, "data": data, "timestamp": {"seconds": int(time.time()), "microseconds": 0}})
 
-    def answer_until(self, wanted):
-        """Answers every command with success up to `wanted`, which is answered too."""
+    def answer_until(self, wanted, more=b""):
+        """Answers every command with success up to `wanted`, which is answered too, and more in the same packet."""
         while True:
             line = self.lines.readline()
             if not line:
@@ -47,7 +47,8 @@ class Machine:
             value = self.version if name == "query-version" else {}
             if name == "query-status":
                 value = {"running": True, "status": "running"}
-            self.tell({"return": value, "id": command.get("id")})
+            answer = json.dumps({"return": value, "id": command.get("id")}).encode() + b"\r\n"
+            self.monitor.sendall(answer + (more if name == wanted else b""))
             if name == wanted:
                 return
 
@@ -59,6 +60,10 @@ class Machine:
 
     def write(self, channel, data):
         """To "console", "port-notify", "port-stdout", "port-stderr"; waits for a slow reader, as a guest does."""
+        if channel == "console":
+            while data:
+                data = data[os.write(1, data):]
+            return
         channel = socket.socket(fileno=os.dup(self.fds[channel]))
         channel.setblocking(True)
         channel.sendall(data)

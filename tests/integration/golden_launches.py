@@ -40,7 +40,7 @@ def only_kvm_is_missing(path, folder, qemu, **caps):
                        check=True, capture_output=True)
         words = ["--id-key=key.pem", "--author-key=key.pem",
                  *(word for word in words if not word.startswith(("--id-block=", "--id-auth=")))]
-    argv = [build_folder() / "cli/cvmspawn", "--host-caps=caps.json", "--ram=64M", f"--qemu={qemu}", *words]
+    argv = [build_folder() / "programs/cvmspawn", "--host-caps=caps.json", "--ram=64M", f"--qemu={qemu}", *words]
     if "--" in argv:
         end = argv.index("--")
         argv[end:end] = ["--ram=64M"]

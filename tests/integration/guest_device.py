@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A guest with a simulated secure processor in it: what starts sevsim-guest-device (tests/sevsim) under `cvmspawn --run=`.
+"""A guest with a simulated secure processor in it: what starts sevsim-guest-device (sevsim) under `cvmspawn --run=`.
 
 The program comes in an initrd behind the guest's and is measured with it. The platform (made-up keys and certificates of sevsim-identity)
 and the digest that the reports are to show come on a disk, which no digest covers: so a report can show the digest that was predicted
@@ -68,7 +68,7 @@ def newc(files):
 class GuestDevice:
     def __init__(self, platform, folder, files=()):
         """files: more programs for the guest, {path: bytes}."""
-        program = build_folder() / "tests/sevsim/sevsim-guest-device"
+        program = build_folder() / "sevsim/sevsim-guest-device"
         if not program.exists():
             skip_or_fail(f"the simulated guest device is not built: {program} is missing")
         self.platform = platform
@@ -90,11 +90,11 @@ class GuestDevice:
                 tar.addfile(info, io.BytesIO(data))
 
     def options(self, coco=False):
-        """Of the launcher, behind the guest's own --initrd=."""
+        """Of the launcher, after the guest's own --initrd=."""
         untrusted = ["--allow-untrusted=disk"] if coco else []
         return (f"--initrd={self.initrd}", f"--image={self.disk}", "--image-format=raw", *untrusted, "root=tmpfs")
 
     @staticmethod
     def start(*options):
-        """The words of --run that start it: when they are through, /dev/sev-guest and the TSM tree answer."""
+        """The --run command that starts it: when it has ended, /dev/sev-guest and configfs-tsm answer."""
         return " ".join(["sh", f"/{PLACE}/start", *options, "||", "exit 98"])

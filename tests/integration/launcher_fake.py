@@ -2,6 +2,7 @@
 """cvmspawn with a stand-in for QEMU (fake_qemu.py) that behaves as a test says."""
 
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -67,9 +68,13 @@ def newc(files):
 
 def said(result):
     """The launcher's sentences, without the notices about what this host or the test's directories do not offer."""
-    notices = ("no hardware acceleration", "QEMU keeps this user")
+    notices = ("no hardware acceleration", "QEMU runs as this user")
     return [line for line in result.err.splitlines() if not any(notice in line for notice in notices)]
 
 
 def events(result):
-    return [json.loads(line) for line in result.out.splitlines()]
+    """Without the time, which each of them has."""
+    found = [json.loads(line) for line in result.out.splitlines()]
+    for event in found:
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", event.pop("time"))
+    return found

@@ -104,7 +104,7 @@ class SimHost:
         self.record.mkdir()
         self.processes = []
         self.qemu = find_qemu()
-        self.library = build_folder() / "tests" / "sevsim" / "sevsim.so"
+        self.library = build_folder() / "sevsim" / "sevsim.so"
         # The simulated /dev/sev is root's, as on a host; who runs the tests without being root gets it opened.
         self.environment = {} if os.geteuid() == 0 else {"CVMSPAWN_SEVSIM_NODE": "0666:0:0"}
         if not self.qemu:

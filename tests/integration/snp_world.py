@@ -16,7 +16,7 @@ GOOD = ["--measurement", MEASUREMENT, "--report-data", REPORT_DATA]
 
 
 def run(*words, **options):
-    return subprocess.run([BUILD / "cli/cvmspawn", *map(str, words)], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run([BUILD / "programs/cvmspawn", *map(str, words)], capture_output=True, text=True, timeout=60, **options)
 
 
 def verify(report, *words):
@@ -61,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server = self.server
         server.requests.append(self.path)
         status, headers, body = (*server.mood.pop(0), None)[:3] if server.mood else (200, {}, None)
-        hwid = "02040608" + "00" * 60
+        hwid = "02040608" + "00" * 59 + "40"
         known = {f"/vcek/v1/Milan/{hwid}?blSPL=04&teeSPL=00&snpSPL=24&ucodeSPL=219": "vcek.der",
                  "/vcek/v1/Milan/cert_chain": "chain.pem", "/vcek/v1/Milan/crl": "crl.der"}
         if status == 200 and body is None and self.path not in known:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""cvmspawn attest-qemu with a QEMU of one's own command line on the simulated SEV host: prepare, start with -S, attest."""
+"""cvmspawn attest-qemu with a QEMU started by hand on the simulated SEV host: prepare, start with -S, attest."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class World:
         self.socket = self.folder / "qmp"
 
     def cvmspawn(self, *words, status=0):
-        argv = [str(w) for w in (build_folder() / "cli/cvmspawn", "attest-qemu", *words)]
+        argv = [str(w) for w in (build_folder() / "programs/cvmspawn", "attest-qemu", *words)]
         done = subprocess.run(argv, cwd=self.folder, env=self.sim.env(), capture_output=True, timeout=60)
         assert done.returncode == status, done
         assert SECRET not in done.stdout + done.stderr
@@ -73,7 +73,7 @@ def test_desk(world, mode, policy):
     words = ["--qmp=qmp", "--owner-dir=own", "--inject-secret=luks-key:pw"]
     # another digest first: QEMU is kept, and can be asked again
     done = world.cvmspawn(*words, f"--expect={'0' * 64}", "--on-refusal=keep", status=2)
-    assert "refused: the measurement is not that of" in done.err and "QEMU stays paused" in done.err
+    assert "refused: the measurement does not match" in done.err and "QEMU stays paused" in done.err
     done = world.cvmspawn(*words, f"--expect={'1' * 64}", f"--expect={digest(policy)}", "--json")
     assert json.loads(done.out) == {"verdict": "authentic", "policy": policy, "secrets": True, "running": True, "ended": False}
     assert process.wait(30) == 0
@@ -103,7 +103,7 @@ def test_usage(world):
         ([], "--qmp=SOCKET is missing"),
         (["--qmp=qmp"], "expected either --owner-dir=DIR or --attestation-service=URL"),
         (["--qmp=qmp", "--owner-dir=own"], "--expect=DIGEST is missing"),
-        (["perform"], "the only word is prepare"),
+        (["perform"], "expected prepare, not 'perform'"),
         (["prepare", "--attestation-service=https://example.com/vm/1"], "--session-dir=DIR is missing"),
         (["--qmp=qmp", "--attestation-service=http://example.com/vm/1"], "expected https://HOST"),
         (["--qmp=qmp", "--owner-dir=own", "--expect=12"], "--expect='12'"),
@@ -129,11 +129,11 @@ def test_service(world, tmp_path):
         process = world.start(done.out)
         service.kill()
         done = world.cvmspawn("--qmp=qmp", *who, status=4)
-        assert "was not reached" in done.err and "QEMU stays paused" in done.err
+        assert "cannot reach the attestation service" in done.err and "QEMU stays paused" in done.err
         service.start()
         who[0] = f"--attestation-service={service.url}/vm/web-1"
         done = world.cvmspawn("--qmp=qmp", *who)
-        assert done.out == "the guest runs: measured as its owner expects, and given its secrets\n"
+        assert done.out == "the guest is running: its measurement is as expected, and its secrets were injected\n"
         assert process.wait(30) == 0
         # once an hour: a second guest is ended
         done = world.cvmspawn("prepare", f"--qemu={world.sim.qemu}", *who, *world.certs(root=False))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The attestation service end to end: service, curl and an unmodified QEMU on the simulated SEV host as processes of their own, over TLS on
+"""The attestation service end to end: service, curl and an unmodified QEMU on the simulated SEV host as separate processes, over TLS on
 the loopback; and what hosts and strangers may try."""
 
 import base64
@@ -50,7 +50,7 @@ def digest(folder, mode):
     """What the owner computes from the files that are to be launched."""
     for name, data in {"fw": FIRMWARE, "kernel": KERNEL, "initrd": INITRD}.items():
         (folder / name).write_bytes(data)
-    argv = [build_folder() / "cli/cvmspawn", "measure", "--mode", mode, "--ovmf", "fw", "--kernel", "kernel", "--initrd", "initrd", "--append", WORDS]
+    argv = [build_folder() / "programs/cvmspawn", "measure", "--mode", mode, "--ovmf", "fw", "--kernel", "kernel", "--initrd", "initrd", "--append", WORDS]
     if mode == "seves":
         argv += ["--vcpus", str(VCPUS), "--vcpu-type", "EPYC-v4", "--vmm-type", "QEMU"]
     return subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
@@ -223,7 +223,7 @@ def test_files_by_hand_as_the_manual_says(sim, platform, service, tmp_path, lock
     (tmp_path / "ask_ark_milan.cert").write_bytes((service.folder / "amd").read_bytes())
     (tmp_path / "launch.json").write_text(json.dumps(host.chain()))
     launch, validate = blocks("cvmspawn-attestd.8.scd", "WITHOUT A NETWORK")
-    simulated = f'cvmspawn-attestd() {{ {build_folder()}/cli/cvmspawn-attestd --insecure-root={platform}/ark.cert "$@"; }}\n'
+    simulated = f'cvmspawn-attestd() {{ {build_folder()}/programs/cvmspawn-attestd --insecure-root={platform}/ark.cert "$@"; }}\n'
     shell(tmp_path, simulated + launch)
     process, qmp, said = host.start(json.loads((tmp_path / "session.json").read_text()))
     (tmp_path / "validate.json").write_text(json.dumps(said))
@@ -306,6 +306,15 @@ def test_bad_bodies(service):
     assert service.curl(f"{service.url}/health") == (200, {"status": "ok"})
 
 
+def test_an_id_that_is_not_allowed_is_answered_with_the_rule(service):
+    """404 whatever the body: not 413, which says nothing of the id."""
+    for name in (".a", "a" * 129, "a%2fb", ".."):
+        for body in (b"{}", b"{" * 60000):
+            status, problem = service.post(f"/vm/{name}/launch", body, "-H", "Expect: 100-continue")
+            assert status == 404 and problem["code"] == "not-found", problem
+            assert "the id is not allowed: use 1 to 128 letters, digits" in problem["detail"]
+
+
 def test_crowds_and_slow_clients(service):
     """Connections that say nothing, or drip, do not keep a good client out, and do not cost much."""
     host, port = service.url.removeprefix("https://").split(":")
@@ -335,7 +344,7 @@ def test_crowds_and_slow_clients(service):
 
 def test_the_owners_program(service, tmp_path):
     def owner(*words, status=0, stdin=None):
-        argv = [build_folder() / "cli/cvmspawn", "owner", f"--service={service.url}", f"--ca={service.folder}/state/ca.pem",
+        argv = [build_folder() / "programs/cvmspawn", "owner", f"--service={service.url}", f"--ca={service.folder}/state/ca.pem",
                 f"--token-file={service.folder}/state/token", *words]  # fmt: skip
         done = subprocess.run(argv, capture_output=True, text=True, timeout=60, input=stdin, check=False)
         assert done.returncode == status, done

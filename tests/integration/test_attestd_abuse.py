@@ -231,7 +231,7 @@ BODIES = [
 
 
 def test_bodies(service):
-    """Whatever is sent is answered, by a sentence and a status of the client's fault."""
+    """Any request is answered, with an error message and a 4xx status."""
     c = service.connect()
     assert c.request("POST", "/vm/a", registration(), token=service.token)[0] == 201
     for body in BODIES:
@@ -243,7 +243,7 @@ def test_bodies(service):
             assert c.headers["Content-Type"] == "application/problem+json"
     rng = random.Random(7)
     text = json.dumps(registration()).encode()
-    for _ in range(300):  # one byte of a good registration is another one
+    for _ in range(300):  # one byte of a good registration is replaced
         at = rng.randrange(len(text))
         status = c.request("POST", "/vm/b", text[:at] + rng.randbytes(1) + text[at + 1 :], token=service.token)[0]
         assert status in (201, 400, 422)
@@ -281,7 +281,7 @@ def test_requests_that_are_none(service):
 
 
 def test_a_request_hidden_in_another(service):
-    """Length and chunks at once, as between a proxy and a server that differ: the connection does not go on with what is behind."""
+    """Length and chunks at once, as between a proxy and a server that differ: the connection does not continue with the rest."""
     with contextlib.closing(service.raw(timeout=15)) as s:
         s.sendall(b"POST /vm/a/launch HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /health HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = b""
@@ -289,7 +289,7 @@ def test_a_request_hidden_in_another(service):
         with contextlib.suppress(OSError):
             while part := s.recv(65536):
                 answer += part
-    # either refused, or taken as chunks with the rest as a request of its own by the rule of RFC 9112, 6.3; never as five bytes of body
+    # either refused, or taken as chunks with the rest as its own request by the rule of RFC 9112, 6.3; never as five bytes of body
     assert answer.startswith(b"HTTP/1.1 4")
     assert answer.count(b"HTTP/1.1 ") <= 2 and b"0\\r\\n" not in answer
 
@@ -351,9 +351,13 @@ def test_measurements_of_others(service, psp):
     assert validate(psp.measured(first, "5b" * 32)) == "measurement-mismatch"
     assert validate(psp.measured(first, DIGEST, policy=5)) == "measurement-mismatch"
     assert validate({**said, "policy": 5}) == "policy-mismatch"
-    assert validate(psp.measured(first, DIGEST, api=(1, 54))) == 200
+    given = psp.measured(first, DIGEST, api=(1, 54))
+    assert validate(given) == 200
     assert validate(psp.measured(first, DIGEST, api=(1, 54))) == "measurement-mismatch"  # another nonce: another measurement
-    assert validate(said) == "launch-burned"
+    # released is final: nothing that is sent to it afterwards burns it, takes its packet away or counts for another launch
+    packet = c.request("POST", "/vm/a/validate", given)[1]
+    assert [validate(said) for _ in range(9)] == ["measurement-mismatch"] * 9
+    assert c.request("POST", "/vm/a/validate", given)[1] == packet
     fourth = launch()
     wrong = [psp.measured(fourth, "5b" * 32) for _ in range(3)]
     assert [validate(w) for w in wrong] == ["measurement-mismatch"] * 3
@@ -392,7 +396,7 @@ def test_platforms_that_are_none(service, psp, platform, tmp_path):
     other.mkdir()
     from sevsim_host import build_folder
 
-    subprocess.run([build_folder() / "tests/sevsim/sevsim-identity", other], check=True, timeout=120)
+    subprocess.run([build_folder() / "sevsim/sevsim-identity", other], check=True, timeout=120)
     stranger = Psp(other)
     c.close()  # it was silent for long
     assert code(stranger.launch()) == "platform-not-authentic"

@@ -66,7 +66,7 @@ def ask(s, authority, certificate, method, path, body=None, token=None):
 
 
 def add_owner(s, name, *words, status=0):
-    done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", f"--state={s.folder}/state", f"--add-owner={name}", *words], capture_output=True,
+    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", f"--state={s.folder}/state", f"--add-owner={name}", *words], capture_output=True,
                           text=True, check=False, timeout=60)  # fmt: skip
     assert done.returncode == status, done
     return done.stderr
@@ -77,13 +77,13 @@ def test_owners_by_certificate(tmp_path, authority):
     for name in ("alice", "bob", "old"):
         authority.self_signed(name)
     add_owner(s, "alice", f"--owner-cert={authority.folder}/alice.pem")
-    assert "there is one" in add_owner(s, "alice2", f"--owner-cert={authority.folder}/alice.pem", status=1)
-    assert "no certificate" in add_owner(s, "x", f"--owner-cert={authority.folder}/alice.key", status=1)
-    assert "belong together" in add_owner(s, "x", status=1)
+    assert "exists" in add_owner(s, "alice2", f"--owner-cert={authority.folder}/alice.pem", status=1)
+    assert "does not contain a certificate" in add_owner(s, "x", f"--owner-cert={authority.folder}/alice.key", status=1)
+    assert "requires either --token-file= or --owner-cert=" in add_owner(s, "x", status=1)
     assert ask(s, authority, "alice", "POST", "/vm/a", registration())[0] == 201
     assert ask(s, authority, "bob", "GET", "/vm/a")[0] == 401
     assert ask(s, authority, None, "GET", "/vm/a")[0] == 401
-    argv = [build_folder() / "cli/cvmspawn", "owner", f"--service={s.url}", f"--ca={tmp_path}/state/ca.pem", f"--cert={authority.folder}/alice.pem",
+    argv = [build_folder() / "programs/cvmspawn", "owner", f"--service={s.url}", f"--ca={tmp_path}/state/ca.pem", f"--cert={authority.folder}/alice.pem",
             f"--key={authority.folder}/alice.key", "list", "--json=short"]  # fmt: skip
     if shutil.which("curl"):
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
@@ -91,7 +91,7 @@ def test_owners_by_certificate(tmp_path, authority):
     # a name is nothing: the same one, by another key
     authority.self_signed("alice")
     assert ask(s, authority, "alice", "GET", "/vm/a")[0] == 401
-    # a token still is another owner's; one that shows both is who its certificate says
+    # a token still belongs to a different owner; with both, the certificate decides
     assert ask(s, authority, None, "GET", "/vm/a", token=s.token)[0] == 404
     add_owner(s, "bob", f"--owner-cert={authority.folder}/bob.pem")
     assert ask(s, authority, "bob", "GET", "/vm", token=s.token) == (200, [])
@@ -134,10 +134,10 @@ def test_hosts_that_need_a_certificate(tmp_path, platform, authority):
     said = psp.measured(answer, DIGEST)
     assert ask(s, authority, None, "POST", "/vm/a/validate", said)[0] == 403
     assert ask(s, authority, "host", "POST", "/vm/a/validate", said)[0] == 200
-    assert ask(s, authority, "host", "GET", "/vm/a")[0] == 401  # a host is no owner
+    assert ask(s, authority, "host", "GET", "/vm/a")[0] == 401  # a host is not an owner
     s.stop()
     (tmp_path / "no.pem").write_text("nothing")
-    done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:0",
+    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:0",
                            f"--host-ca={tmp_path}/no.pem"], capture_output=True, text=True, check=False, timeout=60)  # fmt: skip
     assert done.returncode == 1 and "no usable certificate" in done.stderr
 
@@ -153,7 +153,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 def plain(folder, listen, **more):
-    argv = [build_folder() / "cli/cvmspawn-attestd", "--dev", "--plain", f"--state={folder}/state", f"--listen={listen}"]
+    argv = [build_folder() / "programs/cvmspawn-attestd", "--dev", "--plain", f"--state={folder}/state", f"--listen={listen}"]
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
 
 

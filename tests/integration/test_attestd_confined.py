@@ -39,7 +39,7 @@ def module():
     path = build_folder() / "tests/lib/break-out.so"
     if not path.exists():
         skip_or_fail("the build has no tests/lib/break-out.so")
-    if b"libasan" in subprocess.run(["ldd", build_folder() / "cli/cvmspawn-attestd"], capture_output=True, check=False).stdout:
+    if b"libasan" in subprocess.run(["ldd", build_folder() / "programs/cvmspawn-attestd"], capture_output=True, check=False).stdout:
         pytest.skip("a program with the address sanitizer takes no preloaded module before it")
     return path
 
@@ -104,7 +104,7 @@ def socket_activated(tmp_path, count):
 
     env = {**os.environ, "LISTEN_FDS": str(count)}
     script = 'LISTEN_PID=$$ exec "$@"'
-    argv = ["/bin/sh", "-c", script, "sh", build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:1"]
+    argv = ["/bin/sh", "-c", script, "sh", build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:1"]
     process = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=child, close_fds=False)
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
@@ -139,7 +139,7 @@ def test_systemd_socket_activate(tmp_path, curl):
     with socket.create_server(("127.0.0.1", 0)) as s:
         port = s.getsockname()[1]
     log = open(tmp_path / "log", "wb")
-    process = subprocess.Popen([tool, f"--listen=127.0.0.1:{port}", build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state"],
+    process = subprocess.Popen([tool, f"--listen=127.0.0.1:{port}", build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state"],
                                stdout=log, stderr=log)  # fmt: skip
     try:
         wait_for(lambda: b"Listening on" in (tmp_path / "log").read_bytes())
@@ -161,8 +161,8 @@ def test_the_unit(tmp_path, tool):
     """systemd's own checks of the unit as it is installed; its score of exposure is as low as a service on the network gets."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    text = (build_folder() / "units/cvmspawn-attestd.service").read_text()
-    program = build_folder() / "cli/cvmspawn-attestd"
+    text = (build_folder() / "data/units/cvmspawn-attestd.service").read_text()
+    program = build_folder() / "programs/cvmspawn-attestd"
     lines = [f"ExecStart={program} " + line.split(" ", 1)[1] if line.startswith("ExecStart=") else line for line in text.splitlines()]
     unit = tmp_path / "cvmspawn-attestd.service"
     unit.write_text("\n".join(lines) + "\n")

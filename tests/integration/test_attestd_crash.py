@@ -27,7 +27,7 @@ def module():
     path = build_folder() / "tests/lib/die-at.so"
     if not path.exists():
         skip_or_fail("the build has no tests/lib/die-at.so")
-    if b"libasan" in subprocess.run(["ldd", build_folder() / "cli/cvmspawn-attestd"], capture_output=True, check=False).stdout:
+    if b"libasan" in subprocess.run(["ldd", build_folder() / "programs/cvmspawn-attestd"], capture_output=True, check=False).stdout:
         pytest.skip("a program with the address sanitizer takes no preloaded module before it")
     return path
 
@@ -132,17 +132,17 @@ sys.exit(p.wait(30))
 
 
 class SmallDisk(Service):
-    """The state lies on a small disk of its own, in a mount namespace of its own."""
+    """The state lies on its own small disk, in its own mount namespace."""
 
     def start(self):
         state = self.folder / "state"
         argv = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
-        argv += [sys.executable, "-c", ROOM, state, build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={state}",
+        argv += [sys.executable, "-c", ROOM, state, build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={state}",
                  "--listen=127.0.0.1:0", *self.options]  # fmt: skip
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.process.stdout.readline()
         if not line:
-            pytest.skip("no mount namespace with a disk of its own here: " + self.process.stderr.read().strip())
+            pytest.skip("no mount namespace with its own disk here: " + self.process.stderr.read().strip())
         self.url = json.loads(line)["url"]
 
     def tell(self, word):

@@ -8,6 +8,7 @@ import hashlib
 import http.server
 import itertools
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -75,7 +76,7 @@ def test_prefix(start):
         status, problem = s.curl("--data-binary", "{}", root + path)
         assert (status, problem["code"]) == (404, "not-found"), path
     for bad in ("attest", "/attest/"):
-        done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", "--dev", f"--prefix={bad}"], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--prefix={bad}"], capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 1 and "--prefix" in done.stderr
 
 
@@ -155,22 +156,33 @@ def test_fetching_keeps_nobody_waiting(start, tmp_path, amd):
     assert until_settled(s, platform())[0] == 200
     assert Amd.asked == [f"/cek/id/{CHIP.hex()}"]
     assert (store / f"cek-{CHIP.hex()}.cert").read_bytes() == Amd.answers[Amd.asked[0]]
-    # what is not to be had is not asked for again and again; garbage is not kept
+    # what is not available is not asked for again and again; garbage is not kept
     for chip in (OTHER_CHIP, b"\x77" * 64):
         for _ in range(3):
             status, problem = until_settled(s, platform(chip=chip))
             assert (status, problem["code"]) == (424, "cek-unsigned")
     assert len(Amd.asked) == 3
     assert [p.name for p in store.iterdir()] == [f"cek-{CHIP.hex()}.cert"]
+    # a lie in the store is fetched once more, and what AMD did not sign does not enter it
+    lie = bytearray((GOLDEN / "cek-signed.cert").read_bytes())
+    lie[0x41C] ^= 1
+    stored = store / f"cek-{CHIP.hex()}.cert"
+    stored.write_bytes(lie)
+    assert until_settled(s, platform())[0] == 200
+    assert len(Amd.asked) == 4 and stored.read_bytes() == (GOLDEN / "cek-signed.cert").read_bytes()
+    third = bytes(range(2, 66))
+    Amd.answers[f"/cek/id/{third.hex()}"] = bytes(lie)
+    assert until_settled(s, platform(chip=third))[1]["code"] == "cek-unsigned"
+    assert [p.name for p in store.iterdir()] == [stored.name]
     # the certificate is there for good
     s.kill()
     s.start()
     assert s.post("/vm/a/launch", platform())[0] == 200
-    assert len(Amd.asked) == 3
+    assert len(Amd.asked) == 5
 
 
 def test_online_needs_a_store():
-    done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", "--dev", "--online"], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", "--online"], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 1 and "--cek-store" in done.stderr
 
 
@@ -244,7 +256,7 @@ def test_uploads_are_for_owners_and_bounded(start):
     # the limit of other bodies is as it was
     assert s.post("/vm/a", b" " * (64 * 1024 + 1), *s.owner(), "-H", "Expect: 100-continue")[0] == 413
     status = open(f"/proc/{s.process.pid}/status").read()
-    if b"libasan" not in subprocess.run(["ldd", build_folder() / "cli/cvmspawn-attestd"], capture_output=True, check=False).stdout:
+    if b"libasan" not in subprocess.run(["ldd", build_folder() / "programs/cvmspawn-attestd"], capture_output=True, check=False).stdout:
         assert int(status.split("VmHWM:")[1].split()[0]) < 96 * 1024
     # some wait for others
     host, port = s.url.removeprefix("https://").split(":")
@@ -271,7 +283,8 @@ def test_uploads_are_for_owners_and_bounded(start):
 
 def owner_program(s, folder):
     def run(*words, status=0, stdin=None):
-        argv = [build_folder() / "cli/cvmspawn", "owner", f"--service={s.url}", f"--ca={s.folder}/state/ca.pem", f"--token-file={s.folder}/state/token", *words]
+        token = [] if words[0] in ("launch", "validate") else [f"--token-file={s.folder}/state/token"]  # hosts have none
+        argv = [build_folder() / "programs/cvmspawn", "owner", f"--service={s.url}", f"--ca={s.folder}/state/ca.pem", *token, *words]
         done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=60, input=stdin, check=False)
         assert done.returncode == status, done
         return done.stderr if status else json.loads(done.stdout or "null")
@@ -294,6 +307,10 @@ def test_owners_verbs(start, tmp_path):
     (tmp_path / "changed.json").write_text(json.dumps({**body, "max-instances": 3}))
     owner("update", "a", "changed.json")
     assert owner("show", "a")["registration"]["max-instances"] == 3
+    # the CA in DER
+    text = (s.folder / "state/ca.pem").read_text()
+    (tmp_path / "ca.der").write_bytes(base64.b64decode("".join(text.split("-----")[2].split())))
+    assert owner("show", "a", "--ca=ca.der")["id"] == "a"
     # export and import: the same registration elsewhere, with secrets that were never given back
     assert owner("export", "a") == {**body, "max-instances": 3}
     assert owner("export", "a", "moved.json") is None
@@ -324,12 +341,12 @@ def test_owners_verbs(start, tmp_path):
     assert "usage" in owner("confirm", "a", status=1)
     assert "--secrets" in owner("show", "a", "--secrets=secrets.json", status=1)
     assert "secrets.json" in owner("register", "x", "secrets.json", "--secrets=secrets.json", status=1)
-    assert "no id" in owner("confirm", "a", "../b", status=1)
+    assert "is not an id" in owner("confirm", "a", "../b", status=1)
     assert "expected" in owner("frobnicate", status=1)
 
 
 def answer(folder, request, *words, body=None, status=0):
-    argv = [build_folder() / "cli/cvmspawn-attestd", f"--state={folder}/state", f"--certs={folder}/amd", f"--insecure-root={GOLDEN}/ark.cert",
+    argv = [build_folder() / "programs/cvmspawn-attestd", f"--state={folder}/state", f"--certs={folder}/amd", f"--insecure-root={GOLDEN}/ark.cert",
             f"--answer={request}", *words]  # fmt: skip
     done = subprocess.run(argv, input=None if body is None else json.dumps(body), capture_output=True, text=True, timeout=30, check=False,
                           stdin=subprocess.DEVNULL if body is None else None)  # fmt: skip
@@ -338,7 +355,7 @@ def answer(folder, request, *words, body=None, status=0):
 
 
 def test_without_a_network(start, tmp_path):
-    """The same questions and answers, on the state of a service or on one of its own."""
+    """The same questions and answers, on the state of a service or on a separate one."""
     (tmp_path / "amd").write_bytes((GOLDEN / "ask.cert").read_bytes() + (GOLDEN / "ark.cert").read_bytes())
     assert answer(tmp_path, "POST /vm/a", body=registration()) == {"id": "a", "secret-table-size": 64}
     assert "409 exists" in answer(tmp_path, "POST /vm/a", body=registration(), status=3)
@@ -355,7 +372,7 @@ def test_without_a_network(start, tmp_path):
         assert "--answer" in answer(tmp_path, bad, status=1)
     assert "nobody" in answer(tmp_path, "GET /vm", "--as=nobody", status=1)
     for options in (["--as=dev"], ["--answer=GET /vm", "--dev"], ["--answer=GET /vm", "--add-owner=x", "--token-file=x"]):
-        done = subprocess.run([build_folder() / "cli/cvmspawn-attestd", *options], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", *options], capture_output=True, text=True, timeout=20, check=False)
         assert done.returncode == 1, done
     # beside a running service, for one of its owners
     s = start()
@@ -367,3 +384,17 @@ def test_without_a_network(start, tmp_path):
     # the owner of this machine has no token that could be sent
     for token in ("local", "", "0" * 64):
         assert s.curl("-H", f"Authorization: Bearer {token}", f"{s.url}/vm")[0] == 401
+
+
+@pytest.mark.parametrize("what", ["state", "state/file"])
+def test_a_state_directory_of_another_user_is_refused(tmp_path, what):
+    """Who owns it, or a file in it, could read the secrets or replace the registrations."""
+    if os.geteuid() != 0:
+        pytest.skip("to make a file of another user needs root")
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state/file").touch()
+    os.chown(tmp_path / what, 12345, 12345)
+    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:0"],
+                          capture_output=True, text=True, timeout=20, check=False)  # fmt: skip
+    assert done.returncode == 1 and f"'{tmp_path}/{what}' belongs to user 12345" in done.stderr, done.stderr
+    assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["file"]

@@ -23,7 +23,7 @@ from attestd_psp import Psp  # noqa: E402
 
 
 def whole_way(client, psp, token):
-    """Registration, launch and validation by clients made anew for each request, and what must be refused."""
+    """Registration, launch and validation by new clients for each request, and what must be refused."""
 
     def ask(*words, **more):
         c = client()
@@ -142,7 +142,7 @@ def nginx(tmp_path):
 def test_nginx_before_a_unix_socket(tmp_path, platform, nginx):
     (tmp_path / "amd").write_bytes((platform / "ask.cert").read_bytes() + (platform / "ark.cert").read_bytes())
     path = tmp_path / "socket"
-    p = subprocess.Popen([build_folder() / "cli/cvmspawn-attestd", "--dev", "--plain", f"--state={tmp_path}/state", f"--listen=unix:{path}",
+    p = subprocess.Popen([build_folder() / "programs/cvmspawn-attestd", "--dev", "--plain", f"--state={tmp_path}/state", f"--listen=unix:{path}",
                           f"--certs={tmp_path}/amd", f"--insecure-root={platform}/ark.cert"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)  # fmt: skip
     assert json.loads(p.stdout.readline())["url"] == f"http://unix:{path}"
     port = nginx(f"http://unix:{path}:")

@@ -39,11 +39,11 @@ def secrets_do_not(s, psp):
     status, problem = c.request("POST", "/vm/a/validate", psp.measured(answer, DIGEST))
     c.close()
     assert (status, problem["code"]) == (500, "internal") and "key" not in problem["detail"]
-    assert "does not open with this key" in s.text()
+    assert "cannot be decrypted with this secrets key" in s.text()
 
 
 def refused(folder, *words, env=None):
-    argv = [build_folder() / "cli/cvmspawn-attestd", "--dev", f"--state={folder}/other", "--listen=127.0.0.1:0", *words]
+    argv = [build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={folder}/other", "--listen=127.0.0.1:0", *words]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30, env={**os.environ, **(env or {})})
     assert done.returncode == 1
     return done.stderr
@@ -66,10 +66,10 @@ def test_a_key_in_a_file(tmp_path, platform):
     secrets_do_not(s, psp)
     s.stop()
     keys[0].chmod(0o644)
-    assert "accessible to others" in refused(tmp_path, f"--secrets-key={keys[0]}")
+    assert "accessible to other users" in refused(tmp_path, f"--secrets-key={keys[0]}")
     keys[1].chmod(0o600)
     keys[1].write_bytes(bytes(31))
-    assert "does not have 32 bytes" in refused(tmp_path, f"--secrets-key={keys[1]}")
+    assert "must be exactly 32 bytes" in refused(tmp_path, f"--secrets-key={keys[1]}")
     assert "cannot open" in refused(tmp_path, f"--secrets-key={tmp_path}/missing")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sevsim_host import SECONDS, build_folder, skip_or_fail
 
-PROGRAM = build_folder() / "cli/cvmspawn"
+PROGRAM = build_folder() / "programs/cvmspawn"
 MODES = ["sev", "sev-es", "sev-snp"]
 
 
@@ -53,7 +53,7 @@ def test_json_says_the_same_and_composes(artifacts, tmp_path):
     launch = [f"--host-caps={tmp_path / 'caps.json'}", "--coco=sev-snp", f"--firmware={artifacts['FIRMWARE']}",
               f"--linux={artifacts['KERNEL']}", "--print=digest,argv", "--json=short"]
     refused = run(*launch)
-    assert refused.returncode == 125 and "this CPU has no memory encryption" in refused.stderr
+    assert refused.returncode == 125 and "this CPU does not support memory encryption" in refused.stderr
     (tmp_path / "caps.json").write_text(json.dumps({**answer, "kvm": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1}))
     before = sorted(tmp_path.iterdir())
     printed = run(*launch, cwd=tmp_path)
@@ -79,7 +79,7 @@ def test_nobody_is_told_what_can_be_known():
 @pytest.mark.parametrize(("words", "sentence"), [
     (["--coco=tdx"], "known from systemd-vmspawn, not supported yet"),
     (["--coco=snp"], "--coco: "),
-    (["what"], "no arguments are expected"),
+    (["what"], "unexpected argument"),
     (["--ram=much"], "--ram: "),
 ])
 def test_wrong_words(words, sentence):
@@ -99,7 +99,7 @@ def test_explain(tmp_path):
     done = run("explain", tmp_path / "log")
     assert done.returncode == 0
     line, sentence = done.stdout.splitlines()
-    assert line.endswith("'Permission denied'") and sentence.strip().startswith("QEMU may not open /dev/sev: run as root")
+    assert line.endswith("'Permission denied'") and sentence.strip().startswith("QEMU is not allowed to open /dev/sev: run as root")
     assert run("explain", input=LOG).stdout == run("explain", "-", input=LOG).stdout == done.stdout
     # General causes only where there is no better one; the same cause once; bytes that are no text do no harm.
     assert run("explain", input="SNP_LAUNCH_UPDATE ret=-5 fw_error=22 ''\n").stdout.count("\n") == 2

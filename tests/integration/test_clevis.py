@@ -16,7 +16,7 @@ from test_snp_attest import DIGEST, REGISTRATION, Guest, relay, tree  # noqa: F4
 
 pytestmark = pytest.mark.full  # clevis comes with tools/setup full
 
-PINS = Path(__file__).resolve().parents[2] / "clevis"
+PINS = Path(__file__).resolve().parents[2] / "data/clevis"
 CONFIG = '{"credential": "disk-key", "key-file": "disk.key"}'
 
 
@@ -78,7 +78,7 @@ def test_another_key_does_not_open_it(bound):
 def test_a_volume_opens_after_attestation(bound, platform, tree):  # noqa: F811
     """The key is not there: the pin has the guest attested, and then it is. /run is the test's own."""
     if os.geteuid() != 0:
-        skip_or_fail("a /run of its own needs root")
+        skip_or_fail("a separate /run needs root")
     service = Service(bound, f"--insecure-snp-root={platform}/ark.pem")
     try:
         key = base64.b64encode((bound / "disk.key").read_bytes()).decode()
@@ -87,7 +87,7 @@ def test_a_volume_opens_after_attestation(bound, platform, tree):  # noqa: F811
         (bound / "service.key").write_text(service.curl(service.url)[1]["packet-key"])
         (bound / "bin").mkdir()
         program = bound / "bin/cvmspawn-guest-attest"
-        program.write_text(f'#!/bin/sh\nexec {build_folder()}/cli/cvmspawn-guest-attest --service-key={bound}/service.key '
+        program.write_text(f'#!/bin/sh\nexec {build_folder()}/programs/cvmspawn-guest-attest --service-key={bound}/service.key '
                            f'--port={bound}/port --tsm={tree()} --timeout=60s "$@"\n')  # fmt: skip
         program.chmod(0o755)
         guest = Guest(bound, None)
@@ -112,7 +112,7 @@ def test_injected_secret(tmp_path):
     shutil.copy(tmp_path / "k", secrets / guid)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin/cvmspawn-guest"
-    program.write_text(f'#!/bin/sh\nexec {build_folder()}/cli/cvmspawn-guest --secrets={secrets} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {build_folder()}/programs/cvmspawn-guest --secrets={secrets} "$@"\n')
     program.chmod(0o755)
     assert run(tmp_path, "clevis", "decrypt", stdin=jwe, more_path=(tmp_path / "bin",)).stdout == b"plain"
     (secrets / guid).unlink()
@@ -120,11 +120,11 @@ def test_injected_secret(tmp_path):
 
 
 @pytest.mark.parametrize("config, reason", [
-    ("x", "no JSON object"),
-    ("{}", "key-file: missing"),
+    ("x", "not a JSON object"),
+    ("{}", "key-file is missing"),
     ('{"credential": "../x", "key-file": "k"}', "credential: expected"),
     ('{"guid": "x", "key-file": "k"}', "guid: expected"),
-    ('{"guid": "736869e5-84f0-4973-92ec-06879ce3da0b", "credential": "x", "key-file": "k"}', "two ways"),
+    ('{"guid": "736869e5-84f0-4973-92ec-06879ce3da0b", "credential": "x", "key-file": "k"}', "exclude each other"),
     ('{"credential": "x", "key-file": "short"}', "32 bytes"),
     ('{"credential": "x", "key-file": "missing/k"}', "missing/k"),
 ])  # fmt: skip

@@ -5,6 +5,7 @@ change the digest, and files that are swapped behind the launcher's back change 
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ CAPS = {"kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51
         "qemu": "/usr/bin/qemu-system-x86_64"}
 INPUTS = {"firmware.fd": model.make_firmware(seed=61), "kernel": model.make_kernel(seed=62), "initrd": model.make_initrd(seed=63),
           "host.json": json.dumps(CAPS).encode()}
-PROGRAM = build_folder() / "cli/cvmspawn"
+PROGRAM = build_folder() / "programs/cvmspawn"
 
 
 def write_inputs(folder):
@@ -139,31 +140,59 @@ def test_the_same_digest_elsewhere(further):
             shutil.rmtree(place)
 
 
+class Swap:
+    """Inputs that become others while a launch goes on: a stand-in for QEMU overwrites each file, then replaces it, after a time."""
+
+    def __init__(self, folder, mode):
+        self.folder, self.mode = folder, mode
+        self.good = {name: (folder / name).read_bytes() for name in ("firmware.fd", "kernel", "initrd")}
+        self.evil = {"firmware.fd": model.make_firmware(seed=71), "kernel": model.make_kernel(seed=72), "initrd": model.make_initrd(seed=73)}
+        self.qemu = find_qemu()
+        if not self.qemu:
+            skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
+        if os.geteuid() != 0 and mode != "sev-snp":
+            skip_or_fail("SEV and SEV-ES lock guest memory, which needs root")
+
+    def launch(self, seconds):
+        """(status, digest that the processor recorded, digest that the launcher told, what was said)"""
+        for name, content in self.good.items():
+            (self.folder / name).unlink()
+            (self.folder / name).write_bytes(content)
+            (self.folder / f"evil-{name}").write_bytes(self.evil[name])
+        swap = "".join(f"cat {self.folder}/evil-{name} > {self.folder}/{name}; mv {self.folder}/evil-{name} {self.folder}/{name}\n"
+                       for name in self.evil)
+        before = "" if seconds is None else f"(sleep {seconds}\n{swap}) >/dev/null 2>&1 &\n"
+        wrapper = script(self.folder / "qemu", f'{before}exec {self.qemu} "$@"\n')
+        argv = [PROGRAM, "sevsim", "--json", "--sev-node=0666", "--", PROGRAM, f"--qemu={wrapper}", f"--coco={self.mode}",
+                f"--qemu-user={os.getuid()}", *options(self.folder)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+        (record,) = json.loads(done.stdout.splitlines()[-1])["launches"] or [{"digest": None}]
+        told = re.search(r"launch digest: ([0-9a-f]+)", done.stderr)
+        return done.returncode, record["digest"], told and told[1], done.stderr
+
+    def swapped(self):
+        deadline = time.monotonic() + SECONDS
+        while any((self.folder / name).read_bytes() != content for name, content in self.evil.items()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return all((self.folder / name).read_bytes() == content for name, content in self.evil.items())
+
+
 @pytest.mark.parametrize("mode", ["sev", "sev-es", "sev-snp"])
 def test_files_swapped_behind_the_launcher(tmp_path, mode):
-    """Between the launcher's reading and QEMU's, every input becomes another one: QEMU still gets, and the processor still
-    measures, what was read."""
-    qemu = find_qemu()
-    if not qemu:
-        skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
-    if os.geteuid() != 0 and mode != "sev-snp":
-        skip_or_fail("SEV and SEV-ES lock guest memory, which needs root")
+    """Whenever the inputs become others, before, while or after they are copied: what the processor measures is what the launcher measured,
+    or there is no launch."""
     write_inputs(tmp_path)
-    evil = {"firmware.fd": model.make_firmware(seed=71), "kernel": model.make_kernel(seed=72), "initrd": model.make_initrd(seed=73)}
-    for name, content in evil.items():
-        (tmp_path / f"evil-{name}").write_bytes(content)
-    swap = "".join(f"cat {tmp_path}/evil-{name} > {tmp_path}/{name}; mv {tmp_path}/evil-{name} {tmp_path}/{name}\n" for name in evil)
-    wrapper = script(tmp_path / "qemu", swap + f'exec {qemu} "$@"\n')
-
-    def launch(program):
-        argv = [PROGRAM, "sevsim", "--json", "--sev-node=0666", "--", PROGRAM, f"--qemu={program}", f"--coco={mode}",
-                f"--qemu-user={os.getuid()}", *options(tmp_path)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
-        assert done.returncode == 0, done.stderr
-        (record,) = json.loads(done.stdout.splitlines()[-1])["launches"]
-        return record["digest"]
-
-    first = launch(qemu)
-    assert launch(wrapper) == first
-    assert all((tmp_path / name).read_bytes() == content for name, content in evil.items())
-    assert launch(qemu) != first
+    swap = Swap(tmp_path, mode)
+    status, first, told, said = swap.launch(None)
+    assert status == 0 and first == told, said
+    for seconds in 0, 0, 0.002, 0.005, 0.01, 0.02, 0.05:
+        status, recorded, told, said = swap.launch(seconds)
+        assert swap.swapped()
+        if told is None:
+            assert "while it was read" in said or "--firmware:" in said, said
+        else:
+            assert recorded == told, said
+            assert (status == 0) == (recorded == first), said
+    status, recorded, told, said = swap.launch(3)
+    assert status == 0 and recorded == told == first, said
+    assert swap.swapped()

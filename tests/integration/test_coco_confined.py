@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Launcher and QEMU while a guest runs, as the kernel sees them, and what QEMU tries in order to get out: as another user, with memory files
-that it must not change, nodes of its own, and no descriptor but its own. How the launcher itself tries is in
+that it must not change, its own nodes, and no descriptor but its own. How the launcher itself tries is in
 tests/unit/test-run-confine.c."""
 
 import json
@@ -97,7 +97,7 @@ def proc_status(pid):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="to run QEMU as another user needs root")
 def test_qemu_tries_to_get_out(cvmspawn, reachable, firmware, kernel, initrd):
-    """Under --coco= with KVM, so that it gets nodes of its own."""
+    """Under --coco= with KVM, so that it gets its own device nodes."""
     (reachable / "told").touch()
     (reachable / "told").chmod(0o666)
     shutil.copy(FAKES / "fake_qemu.py", reachable)
@@ -113,7 +113,7 @@ def test_qemu_tries_to_get_out(cvmspawn, reachable, firmware, kernel, initrd):
 
     result = cvmspawn.run("--coco=sev-snp", f"--host-caps={reachable / 'caps.json'}", f"--qemu={qemu}", f"--firmware={firmware}",
                           f"--linux={kernel}", f"--initrd={initrd}")
-    if "QEMU keeps this user" in result.err:
+    if "QEMU runs as this user" in result.err:
         skip_or_fail(f"another user is not possible here: {result.err}")
     assert result.status == 0, result.err
     told = json.loads((reachable / "told").read_text())
@@ -188,4 +188,4 @@ def test_what_is_printed_is_what_is_done(cvmspawn, kernel, qemu):
     argv, confinement = printed["argv"], printed["confinement"]
     assert argv[argv.index("-sandbox") + 1] == confinement["qemu"]["sandbox"]
     assert "socket(AF_UNIX)" in confinement["launcher"]["system-calls"] and "openat" not in confinement["launcher"]["system-calls"]
-    assert (SOURCE / "units/cvmspawn.sysusers.conf").exists()
+    assert (SOURCE / "data/units/cvmspawn.sysusers.conf").exists()

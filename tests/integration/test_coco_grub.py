@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""SEV and SEV-ES without --linux=: a firmware with GRUB inside is launched for real on the simulated host, and whoever starts it is told
+"""SEV and SEV-ES without --linux=: a firmware with GRUB inside is launched for real on the simulated host, and the user is told
 that the digest covers this firmware only. The firmware is made up (tests/golden/launcher/world.py): GRUB's file in it is a PE image."""
 
 import json
@@ -16,9 +16,9 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden/launcher"
 sys.path.insert(0, str(GOLDEN))
 import world  # noqa: E402
 
-COVERS = ("cvmspawn: the launch digest covers the firmware only: what it boots is on the disk, whose passphrase it takes from the "
-          "secret table")
-NO_AREA = "' has no area for secrets: its boot loader cannot take a passphrase for the disk"
+COVERS = ("cvmspawn: the launch digest covers the firmware only: what it boots is on the disk, whose passphrase it reads from the "
+          "injected secrets")
+NO_AREA = "' has no secret area: its boot loader cannot receive a passphrase for the disk"
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ def files(tmp_path_factory):
 
 def launch(files, firmware, mode):
     """(what the runner of the simulation answers or None, what the launcher said, its events)"""
-    program, qemu = build_folder() / "cli" / "cvmspawn", find_qemu()
+    program, qemu = build_folder() / "programs" / "cvmspawn", find_qemu()
     if not qemu:
         skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
     if os.geteuid() != 0:

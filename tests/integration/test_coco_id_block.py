@@ -30,13 +30,13 @@ def spawn_argv(files, *options):
     qemu = find_qemu()
     if not qemu:
         skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
-    return [build_folder() / "cli/cvmspawn", f"--qemu={qemu}", f"--firmware={files / 'firmware.fd'}",
+    return [build_folder() / "programs/cvmspawn", f"--qemu={qemu}", f"--firmware={files / 'firmware.fd'}",
             f"--linux={files / 'kernel'}", "--ram=256M", "--coco=sev-snp", *options]
 
 
 def launch(files, *options):
     """A whole launch on the simulated host: (status, what it recorded or None, standard error)."""
-    argv = [build_folder() / "cli/cvmspawn", "sevsim", "--json", "--sev-node=0666", "--", *spawn_argv(files, *options)]
+    argv = [build_folder() / "programs/cvmspawn", "sevsim", "--json", "--sev-node=0666", "--", *spawn_argv(files, *options)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
     lines = done.stdout.splitlines()
     launches = json.loads(lines[-1])["launches"] if lines and lines[-1].startswith("{") else []
@@ -50,7 +50,7 @@ def key_of(files, name):
 def build(files, *options, digest=None, policy="0x30000"):
     """The pair that `cvmspawn id-block` builds, as two options."""
     digest = digest or model.snp_digest(FIRMWARE, 1, "EPYC-v4", kernel=KERNEL, initrd=None, words="console=ttyS0")
-    argv = [build_folder() / "cli/cvmspawn", "id-block", "build", digest, f"--policy={policy}", "--json=short", *options]
+    argv = [build_folder() / "programs/cvmspawn", "id-block", "build", digest, f"--policy={policy}", "--json=short", *options]
     answer = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
     return base64.b64decode(answer["id-block"]), base64.b64decode(answer["id-auth"])
 

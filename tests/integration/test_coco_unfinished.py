@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""SEV finishes its launch at `cont`. What is refused there is told from a guest that ran and then died, in the sentence, the events and
+"""SEV finishes its launch at `cont`. What is refused there is told from a guest that ran and then died, in the error message, the events and
 what `cvmspawn explain` says of the saved log: with a real QEMU on the simulated host, and with a stand-in for ends that no simulation has."""
 
 import json
@@ -12,7 +12,7 @@ import sevsim_model as model
 from launcher_fake import events, said
 from sevsim_host import SECONDS, build_folder, find_qemu, skip_or_fail
 
-NOT_RUN = "the launch failed at its end, the guest has not run an instruction: "
+NOT_RUN = "the launch failed at its end; the guest has not run an instruction: "
 REFUSED = "the secure processor refused: "
 
 # Between the launcher and QEMU: changes the SEV object as a host would that is not honest, or not careful.
@@ -59,7 +59,7 @@ class Ended:
 
 
 def launch(files, *options, guest="poweroff", qemu=None):
-    program, real = build_folder() / "cli" / "cvmspawn", find_qemu()
+    program, real = build_folder() / "programs" / "cvmspawn", find_qemu()
     if not real:
         skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
     node = [] if os.geteuid() == 0 else ["--sev-node=0666"]
@@ -70,7 +70,7 @@ def launch(files, *options, guest="poweroff", qemu=None):
 
 
 def explained(text):
-    done = subprocess.run([build_folder() / "cli/verb-explain"], input=text, capture_output=True, text=True, check=False)
+    done = subprocess.run([build_folder() / "programs/verb-explain"], input=text, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout
 
 
@@ -79,7 +79,7 @@ def explained(text):
 REFUSALS = {
     "digest": ("sev['id-block'] = flip(sev['id-block'], 0)", "(BAD_MEASUREMENT): the ID block is for another launch digest"),
     "policy": ("sev['id-block'] = flip(sev['id-block'], 88)", "(POLICY_FAILURE)"),
-    "signature": ("sev['id-auth'] = flip(sev['id-auth'], 64)", "(BAD_SIGNATURE): ID block and ID key do not belong together"),
+    "signature": ("sev['id-auth'] = flip(sev['id-auth'], 64)", "(BAD_SIGNATURE): ID block and ID key do not match"),
 }
 
 
@@ -98,7 +98,7 @@ def test_refused_at_cont(files, tmp_path, name):
     assert [line for line in ended.lines if NOT_RUN in line and not line.startswith("{")] == [f"cvmspawn: {ended.end['cause']}"]
     (record,) = ended.answer["launches"]
     assert record["finished"] is False
-    # QEMU's own line stands in front, for the log; saved, it says the same.
+    # QEMU's own line stands before it, for the log; saved, it has the same meaning.
     (line,) = [line for line in ended.lines if "LAUNCH_FINISH ret=" in line]
     status, out = explained(f"{line}\n")
     assert status == 0 and sentence in out
@@ -111,7 +111,7 @@ def test_the_same_launch_unchanged(files, tmp_path):
     ended = launch(files, "--coco=sev-snp", f"--id-key={files / 'key.pem'}", qemu=wrapper)
     assert ended.status == 0, ended.text
     assert ended.names == ["plan", "digest", "started", "ready", "exit"]
-    assert ended.end == {"event": "exit", "source": "guest", "status": 0, "cause": None}
+    assert {**ended.end, "time": None} == {"event": "exit", "source": "guest", "status": 0, "cause": None, "time": None}
 
 
 # --- guests that ran, or that KVM cannot run --------------------------------------------------------------------------------
@@ -166,9 +166,9 @@ AFTER = """
     ("qemu-system-x86_64: sev_launch_finish: LAUNCH_FINISH ret=-5 fw_error=2 'Guest state is invalid'\n", "sys.exit(1)",
      f"{REFUSED}the guest is in the wrong state"),
     ("SNP_LAUNCH_UPDATE ret=-5 fw_error=22 'Invalid parameter'\nSEV-SNP: CPUID validation failed for function 0x1, index: 0x0\n"
-     "SEV-SNP: failed update CPUID page\n", "sys.exit(1)", "the processor refuses the CPU model (its CPUID page)"),
-    ("sev_snp_launch_finish: Failed to locate SEV metadata header\n", "sys.exit(1)", "the firmware is no SEV-SNP build"),
-    ("", "sys.exit(1)", "QEMU ended with status 1"),
+     "SEV-SNP: failed update CPUID page\n", "sys.exit(1)", "the secure processor refuses the CPU model (its CPUID page)"),
+    ("sev_snp_launch_finish: Failed to locate SEV metadata header\n", "sys.exit(1)", "the firmware is not built for SEV-SNP"),
+    ("", "sys.exit(1)", "QEMU exited with status 1"),
     ("", "os.abort()", "QEMU was killed by signal 6 (Aborted)"),
 ])
 def test_the_last_command_fails(fake, words, end, cause):
@@ -194,8 +194,8 @@ def test_a_late_refusal_is_no_end_of_a_guest(fake):
 
 
 @pytest.mark.parametrize(("words", "end", "status", "source", "cause"), [
-    ("error: kvm run failed Invalid argument\n", "vm.internal_error()", 125, "qemu", "KVM could not run the guest any further"),
-    ("", "vm.internal_error()", 125, "qemu", "KVM cannot run the guest any further"),
+    ("error: kvm run failed Invalid argument\n", "vm.internal_error()", 125, "qemu", "KVM could not continue to run the guest"),
+    ("", "vm.internal_error()", 125, "qemu", "KVM cannot continue to run the guest"),
     # QEMU said something on its way that would explain a failure; the guest's end has nothing to do with it.
     ("qemu-system-x86_64: Cannot allocate memory\n", "vm.power_off('guest-reset')", 126, "guest",
      "the guest reset (reboot or triple fault)"),
@@ -204,7 +204,7 @@ def test_a_late_refusal_is_no_end_of_a_guest(fake):
      "the guest ended itself (SEV termination 1:4): its CPUID page is not valid"),
     ("", "vm.event('GUEST_PANICKED', action='pause', info={'type': 'sev', 'set': 'x'}); vm.power_off('guest-panic')", 126, "guest",
      "the guest's kernel panicked"),
-    ("", "sys.exit(1)", 125, "qemu", "QEMU ended although the guest had not"),
+    ("", "sys.exit(1)", 125, "qemu", "QEMU ended while the guest was still running"),
     ("", "os.kill(os.getpid(), signal.SIGSEGV)", 125, "qemu", "QEMU was killed"),
 ])
 def test_a_guest_that_ran_and_died(fake, words, end, status, source, cause):
@@ -222,7 +222,7 @@ def test_a_guest_that_ran_and_died(fake, words, end, status, source, cause):
 @pytest.mark.parametrize(("options", "right"), [((), True), (("--coco-policy=nosend",), False)], ids=["its policy", "another policy"])
 def test_a_session_for_another_launch(files, tmp_path, platform, options, right):
     """Refused when QEMU starts its launch: said of the session, not of an ID block, and without a guest."""
-    program, qemu = build_folder() / "cli" / "cvmspawn", find_qemu() or skip_or_fail("no QEMU of version 9.1 or later here")
+    program, qemu = build_folder() / "programs" / "cvmspawn", find_qemu() or skip_or_fail("no QEMU of version 9.1 or later here")
     certs = [f"--certs={platform / name}.cert" for name in ("pek", "oca", "cek-signed", "ask", "ark")]
     subprocess.run([program, "session", *certs, f"--insecure-root={platform / 'ark.cert'}", "--policy=0x3", platform / "pdh.cert"],
                    cwd=tmp_path, check=True, capture_output=True, timeout=SECONDS)

@@ -73,7 +73,7 @@ def spawn(tmp_path):
                                 "reduced-phys-bits": 1, "qemu": "/usr/bin/qemu-system-x86_64"}))
 
     def run(*options, status=0):
-        argv = [build_folder() / "cli/cvmspawn", f"--firmware={tmp_path / 'firmware.fd'}",
+        argv = [build_folder() / "programs/cvmspawn", f"--firmware={tmp_path / 'firmware.fd'}",
                 f"--linux={tmp_path / 'kernel'}", "--coco=sev-snp", f"--host-caps={caps}",
                 "--print=argv,digest", "--json=short", *options]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -101,7 +101,7 @@ def test_root_hash_is_measured(spawn, tmp_path, types, word):
 def test_measure_agrees(spawn, tmp_path):
     image, _ = make_image(tmp_path)
     answer = spawn(f"--image={image}")
-    argv = [build_folder() / "cli/cvmspawn", "measure", "--coco=sev-snp", f"--firmware={tmp_path / 'firmware.fd'}",
+    argv = [build_folder() / "programs/cvmspawn", "measure", "--coco=sev-snp", f"--firmware={tmp_path / 'firmware.fd'}",
             f"--linux={tmp_path / 'kernel'}", f"--image={image}"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert answer["digest"]["digest"] in done.stdout and done.stderr == ""
@@ -111,12 +111,12 @@ def test_measure_names_a_disk_that_is_not_covered(spawn, tmp_path):
     """What a launch refuses is measured, with the same sentence as a warning."""
     image = tmp_path / "plain.img"
     image.write_bytes(bytes(1 << 20))
-    argv = [build_folder() / "cli/cvmspawn", "measure", "--coco=sev-snp", f"--firmware={tmp_path / 'firmware.fd'}",
+    argv = [build_folder() / "programs/cvmspawn", "measure", "--coco=sev-snp", f"--firmware={tmp_path / 'firmware.fd'}",
             f"--linux={tmp_path / 'kernel'}", f"--image={image}"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     refused = spawn(f"--image={image}", status=125)
     sentence = refused.removeprefix("cvmspawn: ").strip()
-    assert "is not covered by the digest" in sentence and sentence in done.stderr
+    assert "the launch digest does not cover" in sentence and sentence in done.stderr
 
 
 def test_another_disk_has_another_digest(spawn, tmp_path):
@@ -154,7 +154,7 @@ def test_the_guest_opens_the_disk(cvmspawn, firmware, tmp_path):
     result = boot(cvmspawn, firmware, image)
     assert result.status == 0, result.err
     assert f"roothash={root_hash}" in result.out and MARKER.decode() in result.out
-    assert "not covered" not in result.err
+    assert "does not cover" not in result.err
 
 
 @pytest.mark.full

@@ -106,7 +106,7 @@ def test_the_same_packages_give_the_same_bytes(artifacts, tmp_path):
 
 @pytest.mark.full
 def test_the_same_program_gives_the_same_bytes(artifacts, tmp_path):
-    """Wherever it is built; and it is what the artifacts' guest has."""
+    """Wherever it is built; the artifacts' guest contains it."""
     guest, sums = artifacts["INITRD"].parent, {}
     for build in (tmp_path / "first", tmp_path / "other/place/second"):
         build.mkdir(parents=True)

@@ -116,7 +116,7 @@ def test_compressors(name, pad, archive, tmp_path):
 
 
 def test_real_initrd(initrd, tmp_path):
-    """The guest, and right behind it our programs."""
+    """The guest, and right after it our programs."""
     data = initrd.read_bytes()
     scan = Scan(data, tmp_path)
     assert scan.error is None

@@ -24,7 +24,7 @@ def images(tmp_path_factory):
 @pytest.fixture
 def inspect(images):
     def inspect(*args):
-        return subprocess.run([BUILD / "cli" / "verb-inspect", *map(str, args)], capture_output=True, text=True, cwd=images)
+        return subprocess.run([BUILD / "programs" / "verb-inspect", *map(str, args)], capture_output=True, text=True, cwd=images)
     return inspect
 
 
@@ -85,8 +85,8 @@ def test_initrd(inspect, initrd):
 
 
 @pytest.mark.parametrize("args, part", [
-    ((), "expected what it is and a file"), (("disk", "kernel"), "'disk' is not known"), (("firmware", "kernel"), "no OVMF table"),
-    (("kernel", "kernel"), "is no bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory")])
+    ((), "expected firmware, kernel, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
+    (("kernel", "kernel"), "is not a bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory")])
 def test_refusals(inspect, args, part):
     r = inspect(*args)
     assert r.returncode == 1 and r.stdout == "" and part in r.stderr and r.stderr.count("\n") == 1

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The guest owner's dance in one command: cvmspawn with an owner's folder or an attestation service, an unmodified QEMU on the simulated
+"""Attestation by the guest owner in one command: cvmspawn with an owner's folder or an attestation service, an unmodified QEMU on the simulated
 SEV host, and what must not be left behind or leak."""
 
+import json
 import os
 import resource
 import shutil
@@ -40,7 +41,7 @@ class World:
         sim.identity(platform)
         for name, data in {"fw": FIRMWARE, "kernel": KERNEL, "initrd": INITRD, "pw": SECRET}.items():
             (tmp_path / name).write_bytes(data)
-        caps = subprocess.run([build_folder() / "cli/cvmspawn", "sevsim", "--print-host-caps"], capture_output=True, check=True).stdout
+        caps = subprocess.run([build_folder() / "programs/cvmspawn", "sevsim", "--print-host-caps"], capture_output=True, check=True).stdout
         (tmp_path / "caps").write_bytes(caps)
         # QEMU keeps our user, so that it can write the record
         user = [f"--qemu-user={os.geteuid()}"] if os.geteuid() == 0 else []
@@ -66,7 +67,7 @@ class World:
         return [f"--certs={self.platform}/{n}.cert" for n in ("cek-signed", "ask", "ark")]
 
     def owner(self, name="own", secret=True):
-        """The options of a desk on this host."""
+        """The options of an owner's folder on this host."""
         words = [f"--owner-dir={self.folder / name}", *self.certs(), f"--insecure-root={self.platform}/ark.cert"]
         return words + ([f"--inject-secret=luks-key:{self.folder}/pw"] if secret else [])
 
@@ -85,13 +86,21 @@ def world(cvmspawn, sim, platform, tmp_path):
     return World(cvmspawn, sim, platform, tmp_path)
 
 
+def attested(result):
+    """The event that tells of the attestation, without its time."""
+    events = [json.loads(line) for line in result.err.splitlines() if line.startswith("{")]
+    (event,) = [e for e in events if e["event"] == "attested"]
+    assert event.pop("time")
+    return event
+
+
 @pytest.mark.parametrize("mode,kind", [pytest.param("sev", "legacy", marks=FULL), ("sev", "new"), ("sev-es", "legacy"), ("sev-es", "new")])
 def test_owner_dir(world, mode, kind):
     other = world.folder / "other"
     other.write_bytes(bytes(range(256)))
     options = [f"--coco={mode}", f"--sev-vm-type={kind}", "--cpus=2", f"--inject-secret={OTHER}:{other}", "--status-fd=2"]
     result = world.run(*options, *world.owner())
-    assert '{"by":"owner-dir","event":"attested","secrets":true}' in result.err
+    assert attested(result) == {"by": "owner-dir", "event": "attested", "secrets": True}
     line = world.sim.last().commands("LAUNCH_SECRET")[0]
     assert (line["secret_0"], line["secret_1"], line["table_complete"]) == (OTHER, LUKS, True)
     assert SECRET in (world.launches()[-1] / "secret.bin").read_bytes()
@@ -113,7 +122,7 @@ def test_keys_serve_one_launch(world):
 @FULL
 def test_without_secrets(world):
     result = world.run("--coco=sev", *world.owner(secret=False))
-    assert "there are no secrets to inject" in result.err
+    assert "no secrets to inject" in result.err
     assert world.sim.last().commands("LAUNCH_SECRET") == []
 
 
@@ -122,7 +131,7 @@ def test_another_guest_than_predicted(world):
     for i, extra in enumerate((["-append", "init=/bin/sh"], ["-cpu", "EPYC-Milan"])):
         words = [f"--qemu-arg={w}" for w in extra]
         result = world.run("--coco=sev-es", "--allow-untrusted=qemu-arg", *words, *world.owner(f"own{i}"), status=REFUSED)
-        assert "the measurement is not that of the launch digest" in result.err
+        assert "the measurement does not match the launch digest" in result.err
     world.never_ran()
 
 
@@ -134,10 +143,10 @@ def liar(world, what):
     return program
 
 
-LIES = [("data", "the measurement is not that of the launch digest"), ("packet-header", "fw_error=11"),
-        pytest.param("build-id", "the measurement is not that of the launch digest", marks=FULL),
-        pytest.param("policy", "another guest than it was told", marks=FULL),
-        pytest.param("secret", "fw_error=11", marks=FULL), pytest.param("api-minor", "the measurement is not that of", marks=FULL)]  # fmt: skip
+LIES = [("data", "the measurement does not match the launch digest"), ("packet-header", "fw_error=11"),
+        pytest.param("build-id", "the measurement does not match the launch digest", marks=FULL),
+        pytest.param("policy", "QEMU launched a guest with policy", marks=FULL),
+        pytest.param("secret", "fw_error=11", marks=FULL), pytest.param("api-minor", "the measurement does not match", marks=FULL)]  # fmt: skip
 
 
 @pytest.mark.parametrize("what,sentence", LIES)
@@ -164,7 +173,7 @@ def test_platform_is_checked(world, tmp_path_factory):
 def test_secrets_must_fit(world):
     (world.folder / "large").write_bytes(bytes(4000))
     result = world.run("--coco=sev", *world.owner(), f"--inject-secret={OTHER}:{world.folder}/large", status=REFUSED)
-    assert "this firmware's area for them has 3072" in result.err
+    assert "but this firmware's secret area is 3072 bytes" in result.err
     result = world.run("--coco=sev", *world.owner(), f"--inject-secret={OTHER}:{world.folder}/nothing", status=REFUSED)
     assert "nothing': No such file" in result.err
     result = world.run("--coco=sev", *world.owner(), "--inject-secret=unheard-of:/dev/null", status=REFUSED)
@@ -175,7 +184,7 @@ def test_secrets_must_fit(world):
 def test_a_host_without_sev(world):
     """Without the simulation there is no secure processor to ask."""
     result = world.run("--coco=sev", *world.owner(), env={"LD_PRELOAD": ""}, status=REFUSED)
-    assert "this host's SEV platform cannot be asked" in result.err
+    assert "cannot query the SEV platform of this host" in result.err
     assert not (world.folder / "own").exists()
 
 
@@ -196,7 +205,7 @@ def service(world):
 
 
 def digest(world, *options):
-    words = [build_folder() / "cli/cvmspawn", *world.options, "--print=digest", f"--qemu={world.qemu}", *options]
+    words = [build_folder() / "programs/cvmspawn", *world.options, "--print=digest", f"--qemu={world.qemu}", *options]
     return subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()[-1]
 
 
@@ -216,7 +225,7 @@ def by_service(world, service, url=None):
 def test_service(world, service, mode):
     register(world, service, mode)
     result = world.run(f"--coco={mode}", "--status-fd=2", *by_service(world, service))
-    assert '{"by":"attestation-service","event":"attested","secrets":true}' in result.err
+    assert attested(result) == {"by": "attestation-service", "event": "attested", "secrets": True}
     assert world.sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
     # once an hour is what a vm gets
     result = world.run(f"--coco={mode}", *by_service(world, service), status=REFUSED)
@@ -260,12 +269,12 @@ def test_refusals(world, service):
     assert "refused (cek-unsigned)" in result.err
     result = world.run("--coco=sev-es", *by_service(world, service), status=REFUSED)
     assert "refused (scheme-mismatch)" in result.err
-    # whoever signs the service's certificate must be known
+    # the CA that signs the service's certificate must be known
     result = world.run("--coco=sev", by_service(world, service)[0], status=REFUSED)
-    assert "was not reached" in result.err
+    assert "cannot reach the attestation service" in result.err
     service.kill()
     result = world.run("--coco=sev", *by_service(world, service), status=REFUSED)
-    assert "was not reached" in result.err
+    assert "cannot reach the attestation service" in result.err
     assert world.launches() == []
 
 
@@ -276,7 +285,7 @@ def test_service_killed_between_launch_and_validate(world, service):
     wrapper.write_text(f'#!/bin/sh\n[ -e {wrapper}.seen ] && kill -9 {service.process.pid}\n: > {wrapper}.seen\nexec {world.qemu} "$@"\n')
     wrapper.chmod(0o755)
     result = world.run("--coco=sev", *by_service(world, service), qemu=wrapper, status=REFUSED)
-    assert "was not reached" in result.err
+    assert "cannot reach the attestation service" in result.err
     assert len(world.launches()) == 1
     world.never_ran()
 
@@ -314,13 +323,26 @@ class BadLine:
             pass
 
 
+def test_a_rate_limit_is_waited_for(world, service):
+    """429 with Retry-After is not a refusal: others ask for the same registration, until this launch came too early once."""
+    service.kill()
+    service.options = (*service.options, "--rate=1")
+    service.start()
+    register(world, service, "sev")
+    run = world.start("--coco=sev", *by_service(world, service))
+    while run.process.poll() is None and b"limits the rate" not in run.output("stderr"):
+        service.post("/vm/web-1/launch", {})
+    result = run.wait(120)
+    assert result.status == 0 and "the attestation service limits the rate of requests, retrying" in result.err, result.err
+
+
 @FULL
 def test_broken_connections_are_tried_again(world, service):
     register(world, service, "sev")
     line = BadLine(int(service.url.rsplit(":", 1)[1]), breaks=2)
     result = world.run("--coco=sev", *by_service(world, service, line.url))
     line.socket.close()
-    assert "does not answer, asking again" in result.err
+    assert "does not answer, retrying" in result.err
 
 
 def held(world, service):
@@ -344,17 +366,17 @@ def test_held_until_confirmed(world, service):
     assert world.sim.last().commands("LAUNCH_SECRET")[0]["secret_0"] == LUKS
 
 
-def attestor_of(run):
-    return next(pid for pid in descendants_of(run.pid) if name_of(pid) == "verb-attestor")
+def owner_of(run):
+    return next(pid for pid in descendants_of(run.pid) if name_of(pid) == "verb-owner-agent"[:15])  # the kernel keeps 15 bytes
 
 
 @FULL
 def test_child_killed(world, service):
     run = held(world, service)
-    os.kill(attestor_of(run), signal.SIGKILL)
+    os.kill(owner_of(run), signal.SIGKILL)
     result = run.wait(30)
     assert (result.status, result.leftovers) == (REFUSED, [])
-    assert "the attestor program was killed by signal 9" in result.err
+    assert "the owner-agent program was killed by signal 9" in result.err
 
 
 @FULL
@@ -362,7 +384,7 @@ def test_patience(world, service):
     register(world, service, "sev", **{"over-limit": "hold"})
     world.run("--coco=sev", *by_service(world, service))
     result = world.run("--coco=sev", "--attestation-wait=2s", *by_service(world, service), status=REFUSED)
-    assert "has not come within 2 s" in result.err
+    assert "did not arrive within 2 s" in result.err
     result = world.run("--coco=sev", "--timeout=3s", *by_service(world, service), status=124)
     run = world.start("--coco=sev", *by_service(world, service))
     run.wait_for_output(b"held for the owner's confirmation", "stderr")
@@ -413,7 +435,7 @@ def test_secrets_are_nowhere(world, service, who):
     for text in everything_of(run.pid):
         world.no_secret_in(text)
     run.signal(signal.SIGTERM)
-    run.wait_for_output(b"a second signal ends it at once", "stderr")
+    run.wait_for_output(b"send the signal again to end it at once", "stderr")
     run.signal(signal.SIGTERM)
     result = run.wait(30)
     assert result.leftovers == []

@@ -64,7 +64,7 @@ def test_the_first_signal_asks_for_a_power_off(fake, number):
     result = run.wait(TOOK_TOO_LONG)
     assert result.status == 0
     assert events(result)[-1]["source"] == "guest"
-    assert said(result) == ["cvmspawn: asking the guest to power off; a second signal ends it at once"]
+    assert said(result) == ["cvmspawn: asking the guest to power off; send the signal again to end it at once"]
 
 
 def test_the_button_is_pressed_again(fake):
@@ -134,7 +134,7 @@ def test_time_runs_out(fake, small_initrd, with_run):
     assert result.status == 124
     assert [event["event"] for event in events(result)][-1] == "exit"
     assert events(result)[-1]["source"] == "timeout"
-    assert said(result) == ["cvmspawn: the guest did not end in the time of --timeout="]
+    assert said(result) == ["cvmspawn: the guest did not end within --timeout="]
     assert 2 <= result.seconds < 10
 
 
@@ -154,7 +154,7 @@ def test_a_launcher_that_is_killed_takes_qemu_along(fake):
 
 
 class Terminal:
-    """cvmspawn on a terminal of its own."""
+    """cvmspawn on its own terminal."""
 
     def __init__(self, fake, scenario, *arguments):
         self.main, other = pty.openpty()
@@ -200,12 +200,10 @@ def terminal(fake):
 
 ECHO = """
     vm.start()
-    console = vm.fds["console"]
-    os.set_blocking(console, True)
-    os.write(console, b"login: ")
+    os.write(1, b"login: ")
     while True:
-        typed = os.read(console, 1)
-        os.write(console, b"<" + typed + b">")
+        typed = os.read(0, 1)
+        os.write(1, b"<" + typed + b">")
         if typed == b"q":
             vm.power_off()
 """
@@ -245,7 +243,7 @@ def test_the_escape_key_ends_the_guest(terminal):
 def test_a_terminal_is_as_it_was_after_a_failure(terminal):
     t = terminal("vm.start(); sys.exit(1)", "-q")
     assert t.process.wait(TOOK_TOO_LONG) == 125
-    t.expect(b"cvmspawn: QEMU ended although the guest had not\r\n")
+    t.expect(b"cvmspawn: QEMU ended while the guest was still running\r\n")
     assert termios.tcgetattr(t.other) == t.settings
 
 

@@ -7,14 +7,13 @@ import hashlib
 import json
 import os
 import pathlib
-import shlex
 import subprocess
 
 import pytest
 
 BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden" / "measure"
-MEASURE = BUILD / "cli" / "verb-measure"
+MEASURE = BUILD / "programs" / "verb-measure"
 CASES = json.loads((GOLDEN / "cases.json").read_text())
 
 
@@ -33,8 +32,14 @@ def run(images):
     return run
 
 
+def complaints(r):
+    """What it said besides the result: the kernels here are made up and some guests have no vCPUs, which is a warning."""
+    known = ("is not a bzImage", "without vCPUs", "no OVMF table at the end", "the credentials are measured, not secret")
+    return [x for x in r.stderr.splitlines() if not (": warning: " in x and any(k in x for k in known))]
+
+
 def ok(r):
-    assert (r.returncode, r.stderr) == (0, "")
+    assert r.returncode == 0 and not complaints(r)
     return r.stdout.strip()
 
 
@@ -64,7 +69,7 @@ def test_igvm(run, images):
     assert r.returncode == 1 and "the ID block in the file expects the digest 000" in r.stderr
     assert ok(run("--igvm", "resigned.igvm", "--ignore-idblock")) == digest
     for args, part in ((("--igvm", "amdsev.fd"), "not an IGVM file"), (("--igvm", "guest.igvm", "--mode", "sev"), "only for sev-snp, sev-es"),
-                       (("--igvm", "guest.igvm", "--kernel", "kernel"), "everything comes from that file")):
+                       (("--igvm", "guest.igvm", "--kernel", "kernel"), "everything is read from the IGVM file")):
         r = run(*args)
         assert r.returncode == 1 and part in r.stderr
 
@@ -175,16 +180,26 @@ def test_pages_are_dumped(run, images):
     assert not (images / "vmsa4.bin").exists()
 
 
+def test_dumped_pages_are_the_measured_ones(run, images):
+    es = ("--mode", "seves", "--vcpus", "1", "--vcpu-type", "EPYC-v4", "--ovmf", "amdsev.fd", "--es-features", "0x20")
+    report = json.loads(ok(run(*es, "--json")))
+    ok(run(*es, "--dump-vmsa"))
+    page = (images / "vmsa0.bin").read_bytes()
+    assert page[0x3B0:0x3B8] == (0x20).to_bytes(8, "little")  # SEV_FEATURES
+    assert hashlib.sha384(page).hexdigest() == report["intermediate"]["vmsa-boot-sha384"]
+    assert hashlib.sha256((images / "amdsev.fd").read_bytes() + page).hexdigest() == report["digest"]
+
+
 @pytest.mark.parametrize("made, answer", [
     (("--guest-features", "0x21"), "guest features 0x21 instead of 0x1"),
     (("--vcpus", "100"), "100 vCPUs instead of 4"),
     (("--vcpu-type", "EPYC-Milan"), "CPU signature 0xa00f11 (EPYC-Milan) instead of 0x800f12 (EPYC)"),
-    (("--vmsa", "qemu-pre-6.10"), "VMSA flavour qemu-pre-6.10 instead of qemu"),
+    (("--vmsa", "qemu-pre-6.10"), "VMM profile qemu-pre-6.10 instead of qemu"),
     (("--append", "quiet\n"), "kernel command line with a newline at its end"),
     (("--append", "console=ttyS0 quiet"), "kernel command line with 'console=ttyS0' in front, as a launcher adds it"),
     (("--initrd", "empty"), "initrd left out"),
     (("--vmsa", "qemu-pre-6.10", "--guest-features", "0x21"),
-     "VMSA flavour qemu-pre-6.10 instead of qemu and guest features 0x21 instead of 0x1"),
+     "VMM profile qemu-pre-6.10 instead of qemu and guest features 0x21 instead of 0x1"),
     (("--vcpus", "1", "--append", "quiet "), "kernel command line with a blank at its end and 1 vCPU instead of 4"),
     (("--ovmf", "shifted.fd"), "firmware shifted.fd"),
     (("--ovmf", "shifted.fd", "--vcpus", "2"), "firmware shifted.fd and 2 vCPUs instead of 4"),
@@ -192,7 +207,7 @@ def test_pages_are_dumped(run, images):
 def test_expectation_is_explained(run, images, made, answer):
     digest = ok(run(*SNP, *BOOT, *made))
     r = run(*SNP, *BOOT, "--expect", digest)
-    assert (r.returncode, r.stderr) == (3, "")
+    assert r.returncode == 3 and not complaints(r)
     assert r.stdout.splitlines()[1] == "that digest has " + answer
     command = r.stdout.splitlines()[-1].removeprefix("next: cvmspawn measure ")
     if "--explain" not in command:
@@ -205,7 +220,7 @@ def test_expectation_equal_and_hopeless(run):
     assert ok(run(*SNP, *BOOT, "--expect", digest)) == "equal: " + digest
     assert run(*SNP, *BOOT, "--expect", base64.b64encode(bytes.fromhex(digest)).decode()).returncode == 0
     r = run(*SNP, *BOOT, "--expect", "00" * 48)
-    assert r.returncode == 3 and "other bytes" in r.stdout and r.stdout.rstrip().endswith("--explain")
+    assert r.returncode == 3 and "different bytes" in r.stdout and r.stdout.rstrip().endswith("--explain")
     for bad in ("00" * 32, "zz", ""):
         r = run(*SNP, *BOOT, "--expect", bad)
         assert r.returncode == 1 and "--expect" in r.stderr and r.stdout == ""
@@ -244,7 +259,7 @@ def plan(images, **changes):
          "initrd": [{"label": "a", "fd": part["initrd"], "offset": 0, "length": 97},
                     {"label": "padding", "fd": None, "offset": 0, "length": 3},
                     {"label": "b", "fd": part["initrd"], "offset": 100, "length": size["initrd"] - 100}],
-         "words": [{"label": "words", "fd": words, "offset": 0, "length": 5}]}
+         "cmdline": [{"label": "cmdline", "fd": words, "offset": 0, "length": 5}]}
     p.update(changes)
     fds = [*part.values(), words]
     ask = os.memfd_create("plan")
@@ -280,7 +295,7 @@ def test_plan_dialect(run, images):
     ({"mode": "tdx"}, "expected no, sev, sev-es or sev-snp"),
     ({"firmware": []}, "firmware: the file is empty"),
     ({"kernel": [{"label": "k", "fd": 999, "offset": 0, "length": 5}]}, "kernel: cannot read 'k': Bad file descriptor"),
-    ({"cpu-model": "i486"}, "CPU model 'i486' is not known"),
+    ({"cpu-model": "i486"}, "unknown CPU model 'i486'"),
 ])
 def test_bad_plans(images, changes, part):
     r = plan(images, **changes)
@@ -289,30 +304,30 @@ def test_bad_plans(images, changes, part):
 
 @pytest.mark.parametrize("args, part", [
     ((), "missing --mode"),
-    (("--mode", "tdx"), "--mode: 'tdx' is not known"),
+    (("--mode", "tdx"), "--mode: unknown mode 'tdx'"),
     (("--mode", "snp"), "missing --ovmf"),
     (("--mode", "snp", "--ovmf", "amdsev.fd"), "missing --vcpus"),
     (("--mode", "snp", "--ovmf", "amdsev.fd", "--vcpus", "1"), "missing --vcpu-type or --vcpu-sig or --vcpu-family"),
     (("--mode", "snp", "--ovmf", "amdsev.fd", "--vcpus", "x", "--vcpu-type", "EPYC"), "--vcpus: expected a number of vCPUs"),
     (("--mode", "snp", "--ovmf", "amdsev.fd", "--vcpus", "4-2", "--vcpu-type", "EPYC"), "--vcpus: expected a number of vCPUs"),
     (("--mode", "snp", "--ovmf", "amdsev.fd", "--vcpus", "65537", "--vcpu-type", "EPYC"), "more than 65536"),
-    (SNP[:4] + ("--ovmf", "amdsev.fd", "--vcpu-family", "25"), "--vcpu-family needs --vcpu-model and --vcpu-stepping"),
-    (SNP + ("--vcpu-type", "EPYC-Foo"), "CPU model 'EPYC-Foo' is not known"),
+    (SNP[:4] + ("--ovmf", "amdsev.fd", "--vcpu-family", "25"), "--vcpu-family requires --vcpu-model and --vcpu-stepping"),
+    (SNP + ("--vcpu-type", "EPYC-Foo"), "unknown CPU model 'EPYC-Foo'"),
     (SNP + ("--vcpu-sig", "0x100000000"), "expected a 32 bit number"),
     (SNP + ("--initrd", "initrd"), "--kernel required when using --initrd"),
     (SNP + ("--append", "x"), "--kernel required when using --append"),
     (SNP + ("--ovmf", "nothing.fd"), "--ovmf: cannot open 'nothing.fd': No such file"),
     (SNP + ("--ovmf", "."), "Is a directory"),
-    (SNP + ("--ovmf", "empty"), "firmware: the file is empty"),
+    (SNP + ("--ovmf", "empty"), "--ovmf: 'empty' is empty, expected a firmware image"),
     (SNP + ("--ovmf", "kernel"), "no OVMF table at the end of the file"),
-    (SNP + ("--ovmf", "plain.fd", "--kernel", "kernel"), "plain OVMF build; install the AmdSev build"),
-    (SNP + ("--vmm-type", "hyperv"), "--vmm-type: 'hyperv' is not known"),
-    (SNP + ("--vmsa", "svsm"), "--vmsa=svsm does not go with --mode=snp"),
+    (SNP + ("--ovmf", "plain.fd", "--kernel", "kernel"), "plain OVMF build; use an OVMF built from OvmfPkg/AmdSev"),
+    (SNP + ("--vmm-type", "hyperv"), "--vmm-type: unknown VMM 'hyperv'; expected QEMU, ec2, gce or krun"),
+    (SNP + ("--vmsa", "svsm"), "--vmsa=svsm cannot be used with --mode=snp"),
     (SNP + ("--guest-features", "0xg"), "--guest-features: expected a number"),
     (SNP + ("--kernel-hash", "abcd"), "--kernel-hash: expected 32 bytes, which are 64 hexadecimal digits, not 4"),
-    (SNP + BOOT + ("--kernel-hash", "00" * 32), "--kernel-hash and --kernel say the same"),
+    (SNP + BOOT + ("--kernel-hash", "00" * 32), "--kernel-hash and --kernel exclude each other"),
     (SNP + ("--snp-ovmf-hash", "00"), "--snp-ovmf-hash: expected 48 bytes, which are 96 hexadecimal digits, not 2"),
-    (("--mode", "sev", "--ovmf", "amdsev.fd", "--snp-ovmf-hash", "00" * 48), "--snp-ovmf-hash goes with --mode=snp only"),
+    (("--mode", "sev", "--ovmf", "amdsev.fd", "--snp-ovmf-hash", "00" * 48), "--snp-ovmf-hash requires --mode=snp"),
     (("--mode", "sev", "--ovmf", "amdsev.fd", "--dump-vmsa"), "--dump-vmsa: mode sev measures no VMSA"),
     (SNP + ("--output-format", "pem"), "--output-format: expected hex or base64"),
     (SNP + ("stray",), "unexpected argument 'stray'"),
@@ -346,7 +361,7 @@ def test_launcher_dialect_measures_what_the_launcher_prints(kernel, initrd, firm
     for coco in ("sev", "sev-es", "sev-snp"):
         args = [f"--coco={coco}", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2",
                 f"--firmware={firmware}", "--set-credential=foo:hello", "quiet", "splash"]
-        spawn = subprocess.run([BUILD / "cli" / "verb-spawn", "--print=digest", "--json=short", *args], env=env,
+        spawn = subprocess.run([BUILD / "programs" / "verb-spawn", "--print=digest", "--json=short", *args], env=env,
                                stdout=subprocess.PIPE, text=True, check=True)
         measured = subprocess.run([MEASURE, *args], env=env, stdout=subprocess.PIPE, text=True, check=True)
         assert json.loads(spawn.stdout)["digest"]["digest"] == measured.stdout.strip()
@@ -461,7 +476,7 @@ def test_corim(run, images):
                        cwd=images)
     if b"built without libcbor" in r.stderr:
         pytest.skip("built without libcbor")
-    assert (r.returncode, r.stderr) == (0, b"")
+    assert r.returncode == 0
     kind, tag, corim = cbor(r.stdout)
     assert (kind, tag, corim[0], corim[3]) == ("tag", 501, "snp_launch_measurement",
                                                ("tag", 32, "tag:amd.com,2025:snp-corim-profile"))
@@ -498,100 +513,10 @@ def test_keys_that_do_not_sign(run, images):
     (images / "generate.key").write_text("no key")
     subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "rsa.pem"], cwd=images,
                    check=True, stderr=subprocess.PIPE)
-    for args, part in ((("--format=json", "--sign-key", "rsa.pem"), "only Ed25519 and P-384 keys sign"),
+    for args, part in ((("--format=json", "--sign-key", "rsa.pem"), "only Ed25519 and P-384 keys are supported"),
                        (("--format=json", "--sign-key", "generate.key"), "not an unencrypted private key"),
                        (("--format=json", "--sign-key", "nothing"), "--sign-key: cannot read 'nothing'"),
-                       (("--sign-key", "rsa.pem"), "--sign-key signs a format"),
+                       (("--sign-key", "rsa.pem"), "--sign-key has no meaning without --format"),
                        (("--format=xml",), "expected text, json, rvps, in-toto or corim")):
         r = run(*SNP, *args)
         assert r.returncode == 1 and part in r.stderr
-
-
-QEMU_SNP = """LC_ALL=C \\
-/usr/bin/qemu-system-x86_64 -nodefaults -machine q35,confidential-guest-support=sev0 \\
- -object '{"qom-type":"sev-snp-guest","id":"sev0","cbitpos":51,"reduced-phys-bits":1,"policy":196608,"kernel-hashes":true}' \\
- -cpu EPYC-Milan-v2,+x2apic -smp 4,maxcpus=8 -bios amdsev.fd -kernel kernel -initrd initrd -append "quiet splash"
-"""
-
-
-@pytest.mark.parametrize("line, args", [
-    (QEMU_SNP, (*SNP, "--vcpu-type=EPYC-Milan", "--kernel=kernel", "--initrd=initrd", "--append=quiet splash")),
-    (QEMU_SNP.replace("true", "false"), (*SNP, "--vcpu-type=EPYC-Milan")),
-    ("qemu-system-x86_64 -M q35,memory-encryption=s -object sev-guest,id=s,policy=0x5,cbitpos=47,reduced-phys-bits=1,kernel-hashes=on "
-     "-drive if=pflash,format=raw,unit=0,readonly=on,file=amdsev.fd -drive if=pflash,unit=1,file=plain.fd "
-     "-smp sockets=1,cores=3,threads=2 -cpu EPYC -kernel kernel",
-     ("--mode=seves", "--vmsa=qemu-pre-6.10", "--vcpus=6", "--vcpu-type=EPYC", "--ovmf=amdsev.fd", "--kernel=kernel")),
-    ("qemu-system-x86_64 -object sev-guest,id=s,policy=7,legacy-vm-type=off -bios amdsev.fd -cpu EPYC-v4",
-     ("--mode=seves", "--vmsa=qemu", "--vcpus=1", "--vcpu-type=EPYC", "--ovmf=amdsev.fd")),
-    ("qemu-system-x86_64 -machine pc,confidential-guest-support=lsec0,pflash0=pf -object sev-guest,id=lsec0,policy=3 "
-     "-blockdev '{\"driver\":\"file\",\"filename\":\"amdsev.fd\",\"node-name\":\"st\"}' "
-     "-blockdev '{\"node-name\":\"pf\",\"driver\":\"raw\",\"file\":\"st\"}'", ("--mode=sev", "--ovmf=amdsev.fd")),
-    ("/usr/libexec/qemu-kvm -object sev-snp-guest,id=s -object igvm-cfg,id=i,file=guest.igvm", ("--igvm=guest.igvm",)),
-])
-def test_from_qemu(run, images, line, args):
-    (images / "line").write_text(line)
-    assert ok(run("--from-qemu=line")) == ok(run(*args))
-    (images / "line").write_bytes(b"".join(w.encode() + b"\0" for w in shlex.split(line) if w != "\n"))
-    assert ok(run("--from-qemu=line")) == ok(run(*args))
-
-
-def test_from_a_running_process(run, images):
-    """Descriptors, the working directory and the arguments of a stand-in for QEMU."""
-    fd = os.open(images / "amdsev.fd", os.O_RDONLY)
-    stand_in = subprocess.Popen(["bash", "-c", "read", "qemu-system-x86_64", "-object", "sev-snp-guest,id=s,kernel-hashes=on", "-cpu",
-                                 "EPYC-v4", "-bios", f"/proc/self/fd/{fd}", "-kernel", "kernel"], stdin=subprocess.PIPE, cwd=images,
-                                pass_fds=[fd])
-    try:
-        assert ok(subprocess.run([MEASURE, f"--from-qemu={stand_in.pid}"], capture_output=True, text=True, cwd="/")) == \
-            ok(run("--mode=snp", "--vcpus=1", "--vcpu-type=EPYC-v4", "--ovmf=amdsev.fd", "--kernel=kernel"))
-    finally:
-        stand_in.communicate()
-        os.close(fd)
-
-
-@pytest.mark.parametrize("line, part", [
-    ("qemu-system-x86_64 -cpu EPYC", "has no sev-guest or sev-snp-guest object"),
-    ("qemu-system-x86_64 -object sev-snp-guest,id=s -append 'x", "a quote (') is not closed"),
-    ("qemu-system-x86_64 -object '{' -cpu x", "QEMU's argument"),
-    ("qemu-system-x86_64 -object sev-snp-guest,id=s", "missing --ovmf"),
-    ("", "there is no command line"),
-])
-def test_bad_qemu_lines(run, images, line, part):
-    (images / "line").write_text(line)
-    r = run("--from-qemu=line")
-    assert r.returncode == 1 and part in r.stderr
-
-
-DOMAIN = """<domain type='kvm'><name>x</name><vcpu placement='static' current='2'>4</vcpu>
-<os><type arch='x86_64' machine='q35'>hvm</type><loader type='rom'>amdsev.fd</loader><kernel>kernel</kernel><initrd>initrd</initrd>
-<cmdline>quiet</cmdline></os><cpu mode='custom'><model>EPYC-Milan</model></cpu>
-<launchSecurity type='sev-snp' kernelHashes='yes'><policy>0x00030000</policy></launchSecurity></domain>"""
-
-
-def test_from_libvirt(run, images):
-    for xml, args in ((DOMAIN, (*SNP, "--vcpus=2", "--vcpu-type=EPYC-Milan", *BOOT)),
-                      (DOMAIN.replace(" current='2'", "").replace("kernelHashes='yes'", ""), (*SNP, "--vcpu-type=EPYC-Milan")),
-                      (DOMAIN.replace("sev-snp", "sev").replace("0x00030000", "0x0007"),
-                       ("--mode=seves", "--vmsa=qemu-pre-6.10", "--vcpus=2", "--vcpu-type=EPYC-Milan", "--ovmf=amdsev.fd", *BOOT))):
-        (images / "domain.xml").write_text(xml)
-        r = run("--from-libvirt=domain.xml")
-        if "libxml2" in r.stderr:
-            pytest.skip("libxml2 is not installed")
-        assert ok(r) == ok(run(*args))
-    (images / "domain.xml").write_text("<domain/>")
-    r = run("--from-libvirt=domain.xml")
-    assert r.returncode == 1 and "no <launchSecurity>" in r.stderr
-
-
-def test_from_vmspawn(run, kernel, initrd, firmware):
-    line = f"systemd-vmspawn --coco=sev-snp --linux={kernel} --initrd={initrd} --cpus=2 --pass-ssh-key=no --vsock=no --tpm=no " \
-        f"--console=headless --set-credential=foo:hello --firmware={firmware} quiet 'a b'"
-    theirs = ok(run("--from-vmspawn", line))
-    ours = ok(run("--coco=sev-snp", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2", "--exact-words", f"--firmware={firmware}",
-                  "--set-credential=foo:hello", "quiet", "a b"))
-    assert theirs == ours
-    r = run("--from-vmspawn", line.replace("--vsock=no", "").replace("--console=headless", ""), env={**os.environ, "TERM": "xterm"})
-    assert r.returncode == 0 and "fresh SSH key" in r.stderr and "'xterm'" in r.stderr
-    assert r.stdout.strip() == ok(run("--coco=sev-snp", f"--linux={kernel}", f"--initrd={initrd}", "--cpus=2", "--exact-words",
-                                      f"--firmware={firmware}", "--set-credential=foo:hello", "TERM=xterm", "systemd.tty.term.hvc0=xterm",
-                                      "console=hvc0", "quiet", "a b"))

@@ -30,7 +30,7 @@ LUKS = "736869e5-84f0-4973-92ec-06879ce3da0b"
 
 def cvmspawn(folder, *words, status=0, **env):
     done = subprocess.run(
-        [BUILD / "cli/cvmspawn", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=60, env=dict(os.environ, **env)
+        [BUILD / "programs/cvmspawn", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=60, env=dict(os.environ, **env)
     )
     assert done.returncode == status, (words, done)
     return done
@@ -101,7 +101,7 @@ def test_session_from_what_virsh_and_qmp_print(tmp_path):
     (tmp_path / "broken").write_text((tmp_path / "virsh").read_text().replace(facts["pdh"], facts["pdh"][:-8]))
     done = cvmspawn(tmp_path, "session", "broken", certs, ROOT, "--name=x", status=1)
     assert "'broken'" in done.stderr and "pdh" in done.stderr
-    # the facts are the host's word: a PDH of another platform is found out
+    # the facts are the host's word: a PDH of another platform is detected
     other = bytearray(base64.b64decode(facts["pdh"]))
     other[0x20] ^= 1
     (tmp_path / "other").write_text((tmp_path / "virsh").read_text().replace(facts["pdh"], base64.b64encode(other).decode()))
@@ -128,7 +128,7 @@ def test_session_for_a_libvirt_domain(tmp_path):
     del host["sev"]["pdh"]
     (tmp_path / "host").write_text(json.dumps(host))
     done = cvmspawn(tmp_path, "session", "--connect=qemu:///system", certs, ROOT, "--name=y", status=1, **env)
-    assert "no PDH" in done.stderr
+    assert "does not report a PDH" in done.stderr
 
 
 def test_session_wants_a_verified_platform(tmp_path):
@@ -187,7 +187,7 @@ def test_chain_damage_is_refused(tmp_path):
         whole[at] ^= 1
         path.write_bytes(whole)
         whole[at] ^= 1
-        done = subprocess.run([BUILD / "cli/cvmspawn", "cert-chain", "verify", path, ROOT], capture_output=True, text=True)
+        done = subprocess.run([BUILD / "programs/cvmspawn", "cert-chain", "verify", path, ROOT], capture_output=True, text=True)
         assert done.returncode == 2, (at, done)
 
 
@@ -232,6 +232,20 @@ def test_missing_certificates_are_fetched_and_kept(tmp_path, amd):
     asked = len(Amd.asked)
     cvmspawn(tmp_path, "cert-chain", "verify", chain, *servers)  # from the cache, without the network
     assert len(Amd.asked) == asked
+    # a lie in the cache, or of the server, does not stay: the signature of another key, found when the roots are there
+    good = Amd.answers[f"/cek/id/{chip.hex()}"]
+    lie = bytearray(good)
+    lie[0x41C] ^= 1
+    kept = tmp_path / "kept" / f"cek-{chip.hex()}.cert"
+    kept.write_bytes(lie)
+    cvmspawn(tmp_path, "cert-chain", "verify", chain, *servers, "--online")
+    assert kept.read_bytes() == good
+    kept.write_bytes(lie)
+    cvmspawn(tmp_path, "cert-chain", "verify", chain, *servers, status=4)
+    assert not kept.exists()
+    Amd.answers[f"/cek/id/{chip.hex()}"] = bytes(lie)
+    cvmspawn(tmp_path, "cert-chain", "verify", chain, *servers, "--online", status=4)
+    assert not kept.exists()
     # the CEK of another chip does not become this one's
     Amd.answers = {f"/cek/id/{chip.hex()}": (GOLDEN / "pek.cert").read_bytes()}
     cvmspawn(tmp_path, "cert-chain", "verify", chain, ROOT, f"--kds={amd}", f"--downloads={amd}", "--cache=", "--online", f"--cek-id={chip.hex()}", status=4)
@@ -275,9 +289,9 @@ def test_secret_limits(launch):
     (folder / "huge").write_bytes(bytes(16385))
     common = ["build", "--tk=tk", f"--measurement={measurement}", "HEADER", "PAYLOAD"]
     for extra, text in (
-        (["-s", "luks-key:large", "-f", "fw"], "area for them has 3072"),
+        (["-s", "luks-key:large", "-f", "fw"], "secret area has 3072"),
         (["-s", "luks-key:huge"], "larger than"),
-        (["-s", "luks-key:pw", "-s", f"{LUKS}:pw"], "given before"),
+        (["-s", "luks-key:pw", "-s", f"{LUKS}:pw"], "duplicate secret"),
         (["-s", "luks:pw"], "neither a GUID"),
         ([], "nothing to inject"),
         (["-s", "luks-key:pw", "--tk=pw"], "expected a key of 32 bytes"),
@@ -320,7 +334,11 @@ SEARCHES = [
     (dict(policy=1), "policy 1 (0x1)"),
     (dict(swapped=True), "swapped"),
     (dict(kernel=False), "kernel hashes off"),
-    (dict(words=b"console=ttyS0\n"), "a newline behind"),
+    (dict(words=b"console=ttyS0\n"), "a newline after"),
+    (dict(build=22), "firmware build id 22"),
+    (dict(build=20, swapped=True), "TIK and TEK swapped, firmware build id 20"),
+    (dict(kernel=False, swapped=True), "kernel hashes off: kernel, initrd and command line were NOT measured, TIK and TEK swapped"),
+    (dict(build=23), "none of the known variations"),
 ]
 
 
@@ -330,7 +348,7 @@ def test_search_names_what_fits(launch, change, text):
     (folder / "kernel").write_bytes(b"kernel")
     table = b"" if change.get("kernel") is False else sev_owner.kernel_table(b"kernel", b"", change.get("words", b"console=ttyS0"))
     key = TEK if change.get("swapped") else TIK
-    measurement = sev_owner.measurement(key, hashlib.sha256(firmware() + table).digest(), change.get("policy", 3))
+    measurement = sev_owner.measurement(key, hashlib.sha256(firmware() + table).digest(), change.get("policy", 3), build=change.get("build", 21))
     words = ["--tk=tk", "--policy=3", "-k", "kernel", "-e", "console=ttyS0", "-m", measurement]
     done = validate(folder, *words, status=1)
     assert "ERROR: Measurement does not match" in done.stderr and text in done.stderr and not done.stdout
@@ -350,14 +368,18 @@ def vmsa(signature, application=False, fpu=False, features=0):
         (dict(signature=0x830F10), 2, "CPU EPYC-Rome"),
         ({}, 7, "7 vCPUs"),
         (dict(fpu=True, signature=0x800F12), 3, "3 vCPUs"),
+        (dict(fpu=True, swapped=True), 2, "KVM_SEV_INIT2 (QEMU legacy-vm-type=off; --sev-vm-type=new), TIK and TEK swapped"),
+        (dict(fpu=True, build=22), 2, "firmware build id 22"),
         (dict(features=0x40), 2, "none of the known variations"),
     ],
 )
 def test_search_names_the_host(launch, change, cpus, text):
     folder, _ = launch
+    change = dict(change)
+    key, build = TEK if change.pop("swapped", False) else TIK, change.pop("build", 21)
     pages = {"signature": 0xA00F11, **change}
     data = firmware() + vmsa(**pages) + vmsa(**pages, application=True) * (cpus - 1)
-    measurement = sev_owner.measurement(TIK, hashlib.sha256(data).digest(), 7)
+    measurement = sev_owner.measurement(key, hashlib.sha256(data).digest(), 7, build=build)
     sku = ["--cpu-family=25", "--cpu-model=1", "--cpu-stepping=1"]
     done = validate(folder, "--tk=tk", "--policy=7", "-n2", *sku, "-m", measurement, status=1)
     assert text in done.stderr
@@ -372,7 +394,7 @@ def test_keys_never_show(launch):
     (folder / "kernel").write_bytes(b"k")
     for words in (["-d"], ["-d", "-s", "luks-key:pw", "--secret-header=h", "--secret-payload=p"], ["-d", "-k", "kernel"], ["-d", "--session=tk"]):
         base = ["-f", "fw", "--tk=tk", "--api-major=1", "--api-minor=55", "--build-id=21", "--policy=3", "-m", measurement]
-        done = subprocess.run([BUILD / "cli/cvmspawn", "validate", *base, *words], cwd=folder, capture_output=True)
+        done = subprocess.run([BUILD / "programs/cvmspawn", "validate", *base, *words], cwd=folder, capture_output=True)
         text = done.stdout + done.stderr
         for secret in (TIK, TEK, b"passphrase"):
             assert secret not in text and secret.hex().encode() not in text and base64.b64encode(secret) not in text

@@ -90,7 +90,7 @@ def test_x509_chain(platform):
 
 
 def test_each_identity_is_another(platform, tmp_path):
-    tool = build_folder() / "tests" / "sevsim" / "sevsim-identity"
+    tool = build_folder() / "sevsim" / "sevsim-identity"
     subprocess.run([tool, "--short", tmp_path / "short"], check=True, timeout=60)
     names = {path.name for path in (tmp_path / "short").iterdir()}
     assert names == {"chip-id.bin", "cek.cert", "oca.cert", "pek.cert", "pdh.cert", "cek.key", "oca.key", "pek.key",
@@ -108,7 +108,7 @@ def test_report(sim, platform, leaf):
                         "author-key-enabled": True, "host-data": text64(host_data)})
     data = hashlib.sha512(b"nonce").digest()
     out = sim.folder / "report.bin"
-    tool = build_folder() / "tests" / "sevsim" / "sevsim-attest"
+    tool = build_folder() / "sevsim" / "sevsim-attest"
     subprocess.run([tool, *(["--vlek"] if leaf == "vlek" else []), "--vmpl=1", platform, launch.folder, data.hex(), out],
                    check=True, timeout=60)
     report = out.read_bytes()

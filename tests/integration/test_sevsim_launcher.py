@@ -2,7 +2,7 @@
 """cvmspawn itself on the simulated host: the digest that it predicts is the one that QEMU's launch has.
 
 Each case is a whole launch: the runner asks `cvmspawn --print=digest` first, then lets cvmspawn start QEMU, and
-compares. Where no credentials are packed the model in Python says the same once more.
+compares. Where no credentials are packed the model in Python agrees, too.
 """
 
 import itertools
@@ -29,7 +29,7 @@ def files(tmp_path_factory):
 
 
 def launch(files, *options, firmware="firmware.fd", kernel="kernel", initrd="initrd", status=0):
-    program, qemu = build_folder() / "cli" / "cvmspawn", find_qemu()
+    program, qemu = build_folder() / "programs" / "cvmspawn", find_qemu()
     if not qemu:
         skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
     for part in ("cvmspawn", "verb-spawn", "verb-measure", "verb-sevsim"):
@@ -85,7 +85,7 @@ def test_legacy_kind(files, mode):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_credentials_change_the_initrd(files, mode):
-    """Credentials are packed behind the initrd: another digest, and still the predicted one. This needs an initrd whose
+    """Credentials are packed after the initrd: another digest, and still the predicted one. This needs an initrd whose
     systemd would find them, so it is the project's guest that starts here."""
     parts = {"kernel": artifact("KERNEL"), "initrd": artifact("INITRD"), "firmware": artifact("FIRMWARE")}
     options = [f"--coco={mode}", "--set-credential=foo:hello"]
@@ -106,8 +106,12 @@ def test_matrix(files, mode, cpus, cpu, ram, words):
 @pytest.mark.full
 @pytest.mark.parametrize("option", ["--network-user-mode", "--console-transport=virtio", "--coco-policy=debug",
                                     "--uuid=01234567-89ab-cdef-0123-456789abcdef", "--ram=6G", "--ram=512M",
-                                    "--kvm=yes"])
+                                    "--kvm=yes", "--network-user-mode --publish=22022:22",
+                                    "--extra-drive=disk.raw --allow-untrusted=disk",
+                                    "--extra-drive=nvme:disk.raw --allow-untrusted=disk"])
 @pytest.mark.parametrize("mode", MODES)
 def test_options(files, mode, option):
     words = "console=hvc0" if option.endswith("virtio") else "console=ttyS0"
-    assert launch(files, f"--coco={mode}", option) == wanted(mode, words=words)
+    (files / "disk.raw").write_bytes(bytes(1 << 20))
+    options = option.replace("disk.raw", str(files / "disk.raw")).split()
+    assert launch(files, f"--coco={mode}", *options) == wanted(mode, words=words)

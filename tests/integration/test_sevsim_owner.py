@@ -23,7 +23,7 @@ LUKS = "736869e5-84f0-4973-92ec-06879ce3da0b"
 
 
 def cvmspawn(folder, *words, status=0):
-    done = subprocess.run([build_folder() / "cli/cvmspawn", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([build_folder() / "programs/cvmspawn", *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == status, (words, done)
     return done
 
@@ -179,7 +179,7 @@ def test_a_changed_packet_is_refused_by_the_platform(sim, platform):
 
 
 def test_another_platform_gets_no_session(sim, platform):
-    """A host that shows another platform's PDH with its own chain, or the right chain under a root of its own."""
+    """A host that shows another platform's PDH with its own chain, or the right chain under its own root."""
     owner = Owner(sim, platform, 3, "new")
     owner.take_chain()
     other = Path(__file__).resolve().parents[1] / "golden/sev-chain"

@@ -7,7 +7,7 @@ from sevsim_host import SECONDS, Launch, build_folder, skip_or_fail
 
 
 def test_rules(sim):
-    program = build_folder() / "tests" / "sevsim" / "sim-rules"
+    program = build_folder() / "sevsim" / "sim-rules"
     if not program.exists():
         skip_or_fail(f"the monitor is not built: {program} is missing")
     result = subprocess.run([program], env=sim.env(), capture_output=True, text=True, timeout=SECONDS, check=False)

@@ -18,7 +18,7 @@ SAYS = "sevsim (simulation): "
 
 
 def runner(*arguments, **options):
-    program = build_folder() / "cli" / "cvmspawn"
+    program = build_folder() / "programs" / "cvmspawn"
     if not program.exists():
         skip_or_fail(f"cvmspawn is not built: {program} is missing")
     return subprocess.run([program, "sevsim", *arguments], capture_output=True, text=True, timeout=SECONDS, check=False,
@@ -48,6 +48,17 @@ def test_different(sim):
 def test_nothing_recorded():
     result = runner(f"--expect-digest={DIGEST}", "--", "true")
     assert result.returncode == 1
+    assert f"{SAYS}no launch was recorded" in result.stdout
+
+
+@pytest.mark.parametrize("after", [None, "-1"])
+def test_a_guest_without_sev(sim, after):
+    """It starts on a SEV host, too; who measures time can do without the single steps."""
+    argv = [sim.qemu, "-nodefaults", "-no-user-config", "-display", "none", "-machine", "q35,accel=kvm,vmport=off,smm=off", "-cpu", "max",
+            "-smp", "2", "-m", "256"]
+    env = {**os.environ, **({"CVMSPAWN_SEVSIM_STEP_AFTER": after} if after else {})}
+    result = runner("--", *argv, env=env)
+    assert result.returncode == 0, result.stderr
     assert f"{SAYS}no launch was recorded" in result.stdout
 
 
@@ -104,7 +115,7 @@ def test_missing_command():
     assert result.returncode == 1 and "cannot start '/nonexistent/program'" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--expect-digest=12", "--", "true"], ["--guest=dance", "--", "true"],
+@pytest.mark.parametrize("arguments", [[], ["--expect-digest=12", "--", "true"], ["--guest=jump", "--", "true"],
                                        ["--json=xml", "--", "true"], ["--sev-node=rw", "--", "true"]])
 def test_usage(arguments):
     result = runner(*arguments)
@@ -119,7 +130,7 @@ def test_descriptors_are_inherited(tmp_path):
 
 
 def test_signal_is_passed_on(sim):
-    program = build_folder() / "cli" / "cvmspawn"
+    program = build_folder() / "programs" / "cvmspawn"
     ready = sim.folder / "ready"
     process = subprocess.Popen([program, "sevsim", "--", "sh", "-c", f"trap 'kill $!; exit 5' TERM; : > {ready}; sleep 60 & wait"],
                                stdout=subprocess.PIPE, text=True)

@@ -128,7 +128,7 @@ def test_libvirt_style(sim):
 
 @pytest.mark.parametrize("changed", ["firmware", "kernel", "initrd", "words", "vcpus", "cpu"])
 def test_one_change_another_digest(sim, changed):
-    """Negative controls: one byte (or one processor) more, and the digest is another one, which again is the right one."""
+    """Negative controls: one byte (or one processor) more, and the digest differs, and again is the right one."""
 
     def flip(data):
         return data[:100] + bytes([data[100] ^ 1]) + data[101:]

@@ -14,6 +14,7 @@ import socket
 import stat
 import subprocess
 import threading
+import time
 
 import pytest
 import sevsim_model as model
@@ -49,7 +50,7 @@ def tree(tmp_path, platform):
     mounted = []
 
     def start(digest=DIGEST, *options):
-        done = subprocess.run([build_folder() / "tests/sevsim/sevsim-guest-device", "--no-device", f"--tsm={place}", f"--measurement={digest}",
+        done = subprocess.run([build_folder() / "sevsim/sevsim-guest-device", "--no-device", f"--tsm={place}", f"--measurement={digest}",
                                *options, platform], capture_output=True, text=True, timeout=60)  # fmt: skip
         if done.returncode != 0:
             skip_or_fail(f"a TSM tree in FUSE needs root and /dev/fuse: {done.stderr.strip()}")
@@ -80,7 +81,7 @@ class Guest:
         self.listener.listen(1)
 
     def start(self, key):
-        argv = [build_folder() / "cli/cvmspawn-guest-attest", f"--service-key={key}", f"--port={self.path}", f"--tsm={self.tree}",
+        argv = [build_folder() / "programs/cvmspawn-guest-attest", f"--service-key={key}", f"--port={self.path}", f"--tsm={self.tree}",
                 f"--credstore={self.folder}/credstore", f"--keys={self.folder}/keys", "--timeout=60s", *self.options]
         self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         return self.listener.accept()[0]
@@ -95,7 +96,7 @@ class Guest:
 
 @contextlib.contextmanager
 def relay(connection, service, url=None):
-    argv = [build_folder() / "cli/cvmspawn", "relay", f"--attestation-service={url or service.url + '/vm/guest-1'}",
+    argv = [build_folder() / "programs/cvmspawn", "relay", f"--attestation-service={url or service.url + '/vm/guest-1'}",
             f"--attestation-ca={service.folder}/state/ca.pem"]
     with subprocess.Popen(argv, stdin=connection, stdout=connection, stderr=subprocess.PIPE, text=True) as process:
         connection.close()
@@ -131,7 +132,7 @@ def test_another_guest_is_refused(service, tree, tmp_path):
     key = register(service)
     guest, status, error = attest(tmp_path, tree("00" * 48), service, key)
     assert (status, guest.dropped()) == (3, {}), error
-    assert "measurement is not one of the registered launches" in error and DIGEST not in error
+    assert "measurement matches none of the registered launches" in error and DIGEST not in error
 
 
 def test_debuggable_guest_is_refused(service, tree, tmp_path):
@@ -152,7 +153,7 @@ def test_amds_own_root_is_not_this_one(tree, tmp_path):
 
 
 def test_another_services_key(service, tree, tmp_path):
-    """The host may run a service of its own, with whatever secrets: the guest believes the one it was measured with."""
+    """The host may run its own service, with whatever secrets: the guest believes the one it was measured with."""
     key = register(service)
     (tmp_path / "other").mkdir()
     other = Service(tmp_path / "other")
@@ -165,9 +166,29 @@ def test_another_services_key(service, tree, tmp_path):
 
 
 def test_without_a_key(tmp_path):
-    done = subprocess.run([build_folder() / "cli/cvmspawn-guest-attest", "--port=/nowhere"], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([build_folder() / "programs/cvmspawn-guest-attest", "--port=/nowhere"], capture_output=True, text=True, timeout=60,
                           env={})  # fmt: skip
     assert done.returncode == 1 and "--service-key" in done.stderr
+
+
+def test_retry_after_is_honoured_as_sent(service, tree, tmp_path):
+    """Not shortened: who asks earlier is refused again. Where it would come too late, that is said at once."""
+    key = register(service)
+    guest = Guest(tmp_path, tree(), "--timeout=90s")
+    guest.listener.settimeout(60)
+    asked = []
+    with guest.start(key) as port, port.makefile("rwb") as lines:
+        for seconds in (2, 100):
+            verb, number, size = lines.readline().split()
+            lines.read(int(size) + 1)
+            asked.append((verb, time.monotonic()))
+            body = json.dumps({"code": "busy", "detail": "later"}).encode()
+            lines.write(b"%s 503 %d %d\n%s\n" % (number, seconds, len(body), body))
+            lines.flush()
+        status, error = guest.end()
+    assert [verb for verb, _ in asked] == [b"launch", b"launch"] and 2 <= asked[1][1] - asked[0][1] < 60
+    assert status != 0 and time.monotonic() - asked[1][1] < 20
+    assert "launch: status 503, and the next attempt, in 100 s, would come after the time of --timeout=: later" in error
 
 
 def test_the_service_comes_late(service, tree, tmp_path):
@@ -177,7 +198,7 @@ def test_the_service_comes_late(service, tree, tmp_path):
     service.kill()
     guest = Guest(tmp_path, tree())
     with relay(guest.start(key), service, url) as process:
-        assert "does not reach" in guest.process.stderr.readline()
+        assert "cannot reach the attestation service" in guest.process.stderr.readline()
         service.options = (*service.options, f"--listen=127.0.0.1:{url.split(':')[2].split('/')[0]}")
         service.start()
         assert guest.end()[0] == 0
@@ -300,7 +321,7 @@ def test_an_answer_to_somebody_else(service, tree, tmp_path):
 
 
 def test_rubbish_between(service, tree, tmp_path):
-    """What is no answer, an answer to an old question, a line without end: passed over."""
+    """Noise, an answer to an old question, a line without end: skipped."""
     key = register(service)
     rubbish = b"\0\xff rubbish\n1 200 0 2\n{}\n" + b"x" * 5000 + b"\n"
     guest, status, error = tricked(tmp_path, tree(), service, key, lambda _, status, text: (rubbish, status, text))
@@ -381,7 +402,7 @@ def test_a_launch_by_an_unmodified_qemu(service, sim, platform, tmp_path):
 
     firmware = tmp_path / "firmware.fd"
     firmware.write_bytes(model.make_firmware(seed=43))
-    digest = subprocess.run([build_folder() / "cli/cvmspawn", "measure", "--mode=snp", "--ovmf", firmware, "--vcpus=2", "--vcpu-type=EPYC-v4"],
+    digest = subprocess.run([build_folder() / "programs/cvmspawn", "measure", "--mode=snp", "--ovmf", firmware, "--vcpus=2", "--vcpu-type=EPYC-v4"],
                             capture_output=True, text=True, timeout=60, check=True).stdout.strip()  # fmt: skip
     register(service, **{"launch-digests": [digest]})
     launch = sim.launch("snp", firmware.read_bytes(), vcpus=2)
@@ -392,7 +413,7 @@ def test_a_launch_by_an_unmodified_qemu(service, sim, platform, tmp_path):
     public = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
     data = hashlib.sha512(b"cvmspawn-attest-v1\0" + base64.b64decode(begun["nonce"]) + bytes.fromhex(begun["launch-id"]) + public).digest()
     report = tmp_path / "report.bin"
-    subprocess.run([build_folder() / "tests/sevsim/sevsim-attest", platform, launch.folder, data.hex(), report], check=True, timeout=60)
+    subprocess.run([build_folder() / "sevsim/sevsim-attest", platform, launch.folder, data.hex(), report], check=True, timeout=60)
     evidence = {"launch-id": begun["launch-id"], "report": base64.b64encode(report.read_bytes()).decode(),
                 "public-key": base64.b64encode(public).decode(),
                 "certs": base64.b64encode((platform / "vcek.der").read_bytes()).decode()}  # fmt: skip

@@ -54,10 +54,10 @@ def service(tmp_path, platform):
 
 
 def words(cvmspawn, artifacts, service, platform, tmp_path, steps=STEPS, **files):
-    """The device in the guest, and the words of the launch. The guest's program is that of this build."""
-    unit = (build_folder() / f"units/{PROGRAM}.service").read_text()
+    """The device in the guest, and the launcher's arguments. The guest's program is that of this build."""
+    unit = (build_folder() / f"data/units/{PROGRAM}.service").read_text()
     device = GuestDevice(platform, tmp_path, {
-        f"usr/bin/{PROGRAM}": (build_folder() / f"cli/{PROGRAM}").read_bytes(),
+        f"usr/bin/{PROGRAM}": (build_folder() / f"programs/{PROGRAM}").read_bytes(),
         f"usr/lib/systemd/system/{PROGRAM}.service": unit.replace(unit.partition("ExecStart=/")[2].split("\n")[0], f"usr/bin/{PROGRAM}").encode(),
         **files,
     }.items())  # fmt: skip
@@ -115,5 +115,7 @@ def test_another_kernel_line_gets_nothing(cvmspawn, artifacts, service, platform
     files = unpack(result)
     assert files["start.status"] != b"0\n" and files["status"] == b"3\n"
     assert "db.password" not in files and "data.key" not in files
-    assert "the attestation service answers 403" in result.err
-    assert [e["event"] for e in service.curl(*service.owner(), service.url + "/vm/guest-1/events")[1]] == ["refused", "registered"]
+    assert "the attestation service answered 403" in result.err
+    # The guest has the unit in initrd.target, and the consumer starts it again once it has failed: each start is its own launch.
+    events = [e["event"] for e in service.curl(*service.owner(), service.url + "/vm/guest-1/events")[1]]
+    assert events in (["refused", "registered"], ["refused", "refused", "registered"])

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the peer suites share. A peer is another program with the same job; it is fetched into the cache, never installed, and
-its version is printed, for it moves on. With MUST_WORK=1 a peer that cannot be had is a failure, else a skip."""
+"""What the peer suites share. A peer is a program of another project with the same job; it is fetched into the cache, never installed, and
+its version is printed, since it changes. With MUST_WORK=1 a peer that is not available is a failure, else a skip."""
 
 import fcntl
 import os
@@ -54,7 +54,7 @@ def private_apt(*arguments):
 @pytest.fixture(scope="session")
 def program():
     def find(verb):
-        path = BUILD / "cli" / f"verb-{verb}"
+        path = BUILD / "programs" / f"verb-{verb}"
         if not path.exists():
             skip_or_fail(f"{path} is not built")
         return path

@@ -24,7 +24,7 @@ LATER = 1790812800  # 2026-10-01, of the others
 # what may be allowed at most: SMT, migration agent, debugging, CXL; bit 17 is always one
 LAX_POLICY = 1 << 16 | 1 << 17 | 1 << 18 | 1 << 19 | 1 << 21
 LAX = {"schema": "cvmspawn-snp-policy-1", "insecure_any_measurement": True, "insecure_any_report_data": True, "vmpl": "any", "allow_debug": True,
-       "policy": LAX_POLICY, "permit_provisional_firmware": True}  # fmt: skip
+       "allow_migration_agent": True, "policy": LAX_POLICY, "permit_provisional_firmware": True}  # fmt: skip
 LAX_TEXT = f"policy: {LAX_POLICY} permit_provisional_firmware: true"
 
 
@@ -67,7 +67,7 @@ def we_say(work, report, leaf, roots, line, now=NOW, policy=LAX, insecure=None):
     name = f"{time.monotonic_ns()}"
     for suffix, data in (("report", report), ("leaf", leaf), ("roots", roots.encode()), ("policy", json.dumps(policy).encode())):
         (work / f"{name}.{suffix}").write_bytes(data)
-    argv = [BUILD / "cli/verb-report", "verify", work / f"{name}.report", "--leaf", work / f"{name}.leaf", "--ca", work / f"{name}.roots", "--offline",
+    argv = [BUILD / "programs/verb-report", "verify", work / f"{name}.report", "--leaf", work / f"{name}.leaf", "--ca", work / f"{name}.roots", "--offline",
             "--cache=", "--crl=off", f"--time=@{now}", "--policy", work / f"{name}.policy"]  # fmt: skip
     argv += ["--insecure-root", insecure] if insecure else []
     argv += [f"--generation={line.lower()}"] if report[:4] == b"\2\0\0\0" else []
@@ -79,11 +79,12 @@ def we_say(work, report, leaf, roots, line, now=NOW, policy=LAX, insecure=None):
 
 # Differences that are meant: (part of the question, our status, part of our words, their status, part of theirs)
 INTENDED = {
-    "a leaf for another TCB or chip vouches for nothing: not authentic; to it that is policy": [
+    "something else than a report has no verdict": [("milan_lit_corrupt.bin", 1, "a report has 1184 bytes", 2, "array size is")],
+    "a leaf for another TCB or chip proves nothing: not authentic; to it that is policy": [
         ("reported TCB", 2, "(tcb)", 3, "does not match the TCB"), ("chip 01", 2, "(chip)", 3, "CHIP_ID")],
     "firmware guarantees reported <= committed and launch <= current, so a report that says otherwise is refused": [
         ("committed TCB", 3, "tcb_order", 0, ""), ("launch TCB", 3, "tcb_order", 0, "")],
-    "reports above version 5 begin as version 5 does: a status of its own, and a policy can take them": [
+    "reports above version 5 begin as version 5 does: its own status, and a policy can take them": [
         ("version", 3, "maximum_report_version", 2, "Expected between 2 and 5")],
     "a guest policy that no firmware takes is found with the other rules": [
         ("policy bit", 3, "bit 17 set, bits 26 to 63 clear", 2, "malformed guest policy")],
@@ -172,7 +173,7 @@ def test_every_byte_of_a_real_report(tmp_path, peer):
 def platform(tmp_path_factory):
     """sevsim-identity's: a Genoa whose keys are ours."""
     where = tmp_path_factory.mktemp("platform")
-    tool = BUILD / "tests/sevsim/sevsim-identity"
+    tool = BUILD / "sevsim/sevsim-identity"
     if not tool.exists():
         skip_or_fail(f"{tool} is not built")
     subprocess.run([tool, where], check=True, timeout=120)
@@ -265,7 +266,7 @@ def guest_policy_questions(platform):
     for has in bits:
         for may in bits:
             words = f"policy: {may | 1 << 17}"
-            ours = {"policy": may | 1 << 17, "allow_debug": bool(may & 1 << 19)}
+            ours = {"policy": may | 1 << 17, "allow_debug": bool(may & 1 << 19), "allow_migration_agent": bool(may & 1 << 18)}
             yield question(platform, f"policy {has:#x} for {may:#x}", words, ours, policy_bits=has | 1 << 17)
     for has, may in ((0x0137, 0x0137), (0x0136, 0x0137), (0x0138, 0x0137), (0x0200, 0x0137), (0x00FF, 0x0137), (0x1F, 0)):
         yield question(platform, f"ABI {has:#x} for {may:#x}", f"policy: {may | LAX_POLICY}", {"policy": may | LAX_POLICY}, policy_bits=has | 1 << 17)
@@ -353,7 +354,7 @@ def certificate_table(**certificates):
 
 
 CHECKS = [
-    # (its words, ours, status: 0 good, 2 not authentic, 5 there and 3 here: policy)
+    # (its arguments, ours, status: 0 good, 2 not authentic, 5 there and 3 here: policy)
     ([], [], 0),
     (["-measurement={measurement}"], ["--measurement={measurement}"], 0),
     (["-measurement={other48}"], ["--measurement={other48}"], 3),
@@ -379,6 +380,6 @@ def test_the_check_tool(tmp_path, folder, change):
         # 2: the signature, 3: certificates, 5: the policy
         assert done.returncode == {0: 0, 2: 2, 3: 5}[status], (theirs, done)
         waived = [w for w in ("--insecure-any-measurement", "--insecure-any-report-data") if not any(o.startswith("--" + w[15:]) for o in ours)]
-        words = [BUILD / "cli/verb-report", "verify", path, "--offline", "--cache=", "--crl=off", f"--time=@{LATER}", "--vmpl=any", "--allow-debug"]
+        words = [BUILD / "programs/verb-report", "verify", path, "--offline", "--cache=", "--crl=off", f"--time=@{LATER}", "--vmpl=any", "--allow-debug"]
         done = subprocess.run([*words, *waived, *(w.format(**names) for w in ours)], capture_output=True, text=True, timeout=60)
         assert done.returncode == status, (ours, done)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every example of virt-qemu-sev-validate(1), through a shell, letter for letter, with prepared files and a program of that name. Where the
-manual itself is at hand (../shared/documents) the command lines are read from it and must be these; the domain's host is the
+manual itself is available ($CVMSPAWN_SHARED/documents) the command lines are read from it and must be these; the domain's host is the
 stand-in for libvirt.so.0. Nobody can make files that fit the measurement printed in the manual, which somebody else's key made: with it the
 answer is the mismatch, and with the prepared files' own in its place it is OK."""
 
@@ -56,14 +56,14 @@ EXAMPLES = [
 
 
 def read_manual(path):
-    """The command lines behind '# virt-qemu-sev-validate', continued lines joined."""
+    """The command lines after '# virt-qemu-sev-validate', continued lines joined."""
     text = re.sub(r"\\\n\s*", "", path.read_text())
     return [shlex.split(m) for m in re.findall(rf"^\s*# {NAME} (.*)$", text, re.M)]
 
 
 @pytest.fixture(scope="session")
 def manual():
-    """The lines as shell text; those of the manual, where it is at hand."""
+    """The lines as shell text; those of the manual, where it is available."""
     folder = Path(os.environ.get("CVMSPAWN_SHARED", "/nowhere")) / "documents"
     pages = [p for p in sorted(folder.glob("*.txt")) if f"# {NAME} \\" in p.read_text(errors="replace")]
     shipped = [shlex.split(line) for _, line, _, _ in EXAMPLES]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import BUILD, SOURCE, skip_or_fail
 
-MEASURE = BUILD.resolve() / "cli" / "verb-measure"
+MEASURE = BUILD.resolve() / "programs" / "verb-measure"
 GENERATOR = SOURCE / "tests" / "golden" / "measure" / "generate.py"
 ROUNDS = 60
 SEED = 20260101

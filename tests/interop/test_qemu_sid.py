@@ -14,7 +14,7 @@ import sevsim_model as model  # noqa: E402
 from golden_launches import CASES, only_kvm_is_missing  # noqa: E402
 
 pytestmark = pytest.mark.full
-CVMSPAWN = BUILD / "cli/cvmspawn"
+CVMSPAWN = BUILD / "programs/cvmspawn"
 SECONDS = 180
 
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.full
 
 # Each launch takes about a second; a loaded machine may take many times that.
 SECONDS = 180
-CVMSPAWN = BUILD / "cli/cvmspawn"
+CVMSPAWN = BUILD / "programs/cvmspawn"
 FIRMWARE = model.make_firmware(seed=71)
 KERNEL = model.make_kernel(seed=72)
 INITRD = model.make_initrd(seed=73)
@@ -34,7 +34,7 @@ NODE = [] if os.geteuid() == 0 else ["--sev-node=0666"]
 @pytest.fixture
 def files(tmp_path):
     """The folder with what is launched."""
-    for path in CVMSPAWN, BUILD / "cli/verb-sevsim", BUILD / "cli/verb-measure", BUILD / "tests/sevsim/sevsim.so":
+    for path in CVMSPAWN, BUILD / "programs/verb-sevsim", BUILD / "programs/verb-measure", BUILD / "sevsim/sevsim.so":
         if not path.exists():
             skip_or_fail(f"{path} is not built")
     for name, data in ("firmware.fd", FIRMWARE), ("kernel", KERNEL), ("initrd", INITRD):
@@ -68,7 +68,7 @@ def measure(*arguments, **options):
 
 # --- systemd-vmspawn -------------------------------------------------------------------------------------------------------
 
-# It asks for the unit that it runs in, which a container or a shell may not have: it sees one of its own.
+# It asks for the unit that it runs in, which a container or a shell may not have: it sees a made-up one.
 IN_A_UNIT = ["unshare", "--mount", "sh", "-c",
              'echo 0::/system.slice/vmspawn.service > cgroup && mount --bind cgroup /proc/$$/cgroup && exec "$@"', "sh"]
 
@@ -80,7 +80,7 @@ IN_A_UNIT = ["unshare", "--mount", "sh", "-c",
     ids=["plain", "credentials"],
 )
 def test_vmspawn(files, peer, options, words):  # noqa: F811
-    """The peer starts the real QEMU; its options and words in our hands say the same digest."""
+    """The peer starts the real QEMU; its options and arguments give us the same digest."""
     if os.geteuid() != 0 or subprocess.run([*IN_A_UNIT, "true"], cwd=files, capture_output=True, check=False).returncode != 0:
         pytest.skip("systemd-vmspawn wants to run in a unit, and this user may not mount one's name over /proc/self/cgroup")
     qemu = sevsim_host.find_qemu() or skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")

@@ -240,7 +240,7 @@ def test_strict_is_the_peer(folder, ours):
         (folder / "host").write_text(json.dumps(data))
         theirs, their_log = peer.run(argv, env), injected(folder)
         mine, my_log = ours(argv, strict=True), injected(folder)
-        # where libvirt refuses, the words are the stand-ins' own
+        # where libvirt refuses, the message is the stand-ins' own
         same = mine.status == theirs.status == 6 and "omain not found" in theirs.err or mine.seen() == theirs.seen()
         if not same or my_log != their_log:
             different.append(f"{name}\n  theirs {theirs.seen()} {their_log}\n  ours   {mine.seen()} {my_log}")
@@ -286,5 +286,5 @@ def test_real_libvirt(folder, program):
     done = run("-o", "nobody", "-i")
     assert done.returncode == 6 and done.stderr == "ERROR: Domain not found\n"
     done = run("-o", "test", "-i", "-g")
-    # the driver's function refuses a flag that libvirt's own front end sets: its words are all there is to get
+    # the driver's function refuses a flag that libvirt's own front end sets: its message is the only information
     assert done.returncode == 6 and "LaunchSecurityInfo" in done.stderr

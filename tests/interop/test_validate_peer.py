@@ -2,7 +2,7 @@
 """`cvmspawn validate` and libvirt's virt-qemu-sev-validate side by side.
 
 With --strict-compat both give the same status, the same OK and ERROR lines, the same usage errors, the same debug lines, and packets
-that open to the same table. What the default does differently is a table of its own, DIFFERENCES, so that nothing else can slip in."""
+that open to the same table. What the default does differently is its own table, DIFFERENCES, so that nothing else can slip in."""
 
 import base64
 import hashlib

@@ -24,7 +24,7 @@ PT_LOAD, PF_X, SHT_DYNSYM, STT_FUNC = 1, 1, 11, 2
 
 
 class NotPossible(Exception):
-    """What is not as expected, in a sentence."""
+    """What is not as expected, as an error message."""
 
 
 def sections(library):
@@ -46,7 +46,7 @@ def code(library):
 def find_function(library):
     """(offset, size) in the file: ELF-64 object file format, "Symbol Table"."""
     if library[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", library, 18)[0] != 62:
-        raise NotPossible("the library is no ELF file for x86-64")
+        raise NotPossible("the library is not an ELF file for x86-64")
     all_sections = list(sections(library))
     for kind, offset, length, link in all_sections:
         if kind != SHT_DYNSYM:

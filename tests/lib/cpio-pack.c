@@ -58,10 +58,10 @@ static int write_result(int memfd, const char *path) {
 
 static int run(const char *initrd, const char *output, char **reterr) {
         _cleanup_(credential_set_done) CredentialSet set = {};
-        _cleanup_free_ InitrdSegment *segments = NULL;
-        _cleanup_close_ int fd = -EBADF, memfd = -EBADF;
+        _cleanup_(initrd_merged_done) InitrdMerged merged = { .memfd = -EBADF };
+        _cleanup_close_ int fd = -EBADF;
         InitrdSource source = { .path = initrd };
-        size_t n = streq(initrd, "-") ? 0 : 1, n_segments;
+        size_t n = streq(initrd, "-") ? 0 : 1;
         int r;
 
         r = read_credentials(&set, reterr);
@@ -72,8 +72,8 @@ static int run(const char *initrd, const char *output, char **reterr) {
                 if (fd < 0)
                         return fd;
         }
-        r = initrd_merge(&source, n, &set, &memfd, &segments, &n_segments, reterr);
-        return r < 0 ? r : write_result(memfd, output);
+        r = initrd_merge(&source, n, &set, &merged, reterr);
+        return r < 0 ? r : write_result(merged.memfd, output);
 }
 
 int main(int argc, char **argv) {

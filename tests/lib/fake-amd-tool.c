@@ -11,6 +11,7 @@
 #include "crypto-pem.h"
 #include "fake-amd.h"
 #include "fd.h"
+#include "guest-policy.h"
 #include "snp-cert-table.h"
 #include "strutil.h"
 
@@ -81,6 +82,7 @@ int main(int argc, char **argv) {
                 return 1;
         }
         folder = argv[1];
+        chip[63] = 64; /* before Turin all bytes count */
         if (snp_generation_has_tcb_part(g, SNP_TCB_FMC))
                 tcb.part[SNP_TCB_FMC] = 1;
         fake_amd_init(&amd, g, 2048);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* initrd-dump [--quick] FILE [OFFSET [LENGTH]]: what initrd_scan() and initrd_list() say, as text for the tests. */
+/* initrd-dump FILE [OFFSET [LENGTH]]: what initrd_scan() and initrd_list() say, as text for the tests. */
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -16,32 +16,29 @@ static int print_member(const InitrdMember *m, _unused_ void *userdata) {
         return 0;
 }
 
-static int dump(int fd, uint64_t offset, uint64_t length, bool quick, char **reterr) {
+static int dump(int fd, uint64_t offset, uint64_t length, char **reterr) {
         InitrdInfo info = {};
         int r;
 
-        r = initrd_scan(fd, offset, length, quick ? INITRD_SCAN_QUICK : 0, &info, reterr);
+        r = initrd_scan(fd, offset, length, &info, reterr);
         if (r < 0)
                 return r;
         FOREACH_ARRAY(p, info.parts, info.n_parts)
                 (void) printf("part %" PRIu64 " %" PRIu64 " %s content=%" PRIu64 " members=%" PRIu64 "\n",
                                 p->offset, p->length, initrd_compression_to_string(p->compression),
                                 p->content, p->members);
-        (void) printf("complete=%d release=%d version=%u sh=%d init=%d\n", info.complete,
-                        info.initrd_release, info.systemd_version, info.has_sh, info.has_init);
+        (void) printf("release=%d version=%u sh=%d init=%d\n", info.initrd_release, info.systemd_version,
+                        info.has_sh, info.has_init);
         initrd_info_done(&info);
-        return quick ? 0 : initrd_list(fd, offset, length, print_member, NULL, reterr);
+        return initrd_list(fd, offset, length, print_member, NULL, reterr);
 }
 
 int main(int argc, char **argv) {
         _cleanup_free_ char *error = NULL;
         _cleanup_close_ int fd = -EBADF;
         uint64_t size, offset = 0, length;
-        bool quick = argc > 1 && streq(argv[1], "--quick");
         int r;
 
-        argv += quick;
-        argc -= quick;
         if (argc < 2)
                 return 2;
         fd = fd_open_regular(argv[1], &size);
@@ -52,7 +49,7 @@ int main(int argc, char **argv) {
         length = size - offset;
         if (argc > 3 && parse_u64(argv[3], &length) < 0)
                 return 2;
-        r = dump(fd, offset, length, quick, &error);
+        r = dump(fd, offset, length, &error);
         if (r < 0) {
                 (void) fprintf(stderr, "%s: %s\n", strerror(-r), error ?: "no sentence");
                 return 1;

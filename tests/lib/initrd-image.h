@@ -2,7 +2,7 @@
 #pragma once
 
 /* Initrds built in memory for the tests: newc members, padding, and compressed parts as libarchive writes them. Include
- * behind test.h; the test links libarchive itself. */
+ * after test.h; the test links libarchive itself. */
 
 #include <archive.h>
 #include <archive_entry.h>

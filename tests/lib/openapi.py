@@ -60,7 +60,7 @@ class Document:
         kind = schema.get("type")
         if kind == "integer":
             if not isinstance(value, int) or isinstance(value, bool):
-                raise Mismatch(f"{where}: {value!r} is no integer")
+                raise Mismatch(f"{where}: {value!r} is not an integer")
             if not schema.get("minimum", value) <= value <= schema.get("maximum", value):
                 raise Mismatch(f"{where}: {value} is out of range")
         elif kind and not isinstance(value, TYPES[kind]):

@@ -268,7 +268,7 @@ EXPORT int virDomainDestroy(_unused_ void *d) {
         return 0;
 }
 
-/* Starts what the XML says, and reads the host anew: the domain is the one with this name. */
+/* Starts what the XML says, and rereads the host: the domain is the one with this name. */
 EXPORT const void *virDomainCreateXML(void *c, const char *xml, unsigned flags);
 EXPORT const void *virDomainCreateXML(_unused_ void *c, const char *xml, unsigned flags) {
         const char *program = getenv("STANDIN_START"), *name = strstr(xml, "<name>"),

@@ -95,7 +95,7 @@ class BelieveCvm(unittest.TestCase):
         self.refuses("it is not the one that is known here", initrd(self.library(leaf="1")))
         self.refuses("there may be a copy", initrd(self.library(other="(int) 0x8000001fu")))
         self.refuses("defines no function", initrd(library.replace(b"detect_confidential", b"detect_confidentiel")))
-        self.refuses("no ELF file", initrd(b"#!" + bytes(100)))
+        self.refuses("not an ELF file", initrd(b"#!" + bytes(100)))
         self.refuses("has 0 libraries", newc([("init", 0o100755, b"#!")]))
         self.refuses("has 2 libraries", newc([(NAME, 0o100644, library), (NAME.replace("262", "261"), 0o100644, library)]))
         image = initrd(library)

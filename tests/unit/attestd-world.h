@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A service without a network for tests: store in a folder of its own, the made-up platform of tests/golden/sev-chain. The random
+/* A service without a network for tests: store in its own folder, the made-up platform of tests/golden/sev-chain. The random
  * numbers are recorded, so that a test can play the secure processor with the launch's real keys. */
 
 #include <errno.h>
@@ -33,6 +33,7 @@ typedef struct World {
         uint8_t draws[64][16]; /* the first 16 bytes of each draw */
         size_t n_draws;
         char *pdh, *chain, *signed_cek_chain;
+        const char *peer; /* who asks: an address, or NULL */
         Reply reply;
         int status;
 } World;
@@ -172,10 +173,18 @@ static inline int teardown(void **state) {
 }
 
 /* The service's answer to a request. */
+static inline size_t body_max(const char *method, const char *path) {
+        size_t n;
+
+        assert_int_equal(service_body_max(method, path, &n), 0);
+        return n;
+}
+
 static inline unsigned answer(World *w, Request *q) {
         Json *j = NULL, *body = NULL;
 
         reply_done(&w->reply);
+        q->peer = q->peer ?: w->peer;
         service_handle(&w->s, q, &w->reply);
         if (!getenv("ATTESTD_ANSWERS"))
                 return w->reply.status;

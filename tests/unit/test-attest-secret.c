@@ -161,12 +161,12 @@ static void parse_is_strict(_unused_ void **state) {
         } rows[] = {
                 { 0, 0, "begin with" },
                 { 16, 49, "impossible length" }, /* cuts the entry */
-                { 16, 60, "cut off" },           /* a second entry of ten bytes */
+                { 16, 60, "truncated" },         /* a second entry of ten bytes */
                 { 16, 65, "impossible length" },
                 { 16, 19, "impossible length" },
                 { 36, 19, "impossible length" },
                 { 36, 31, "impossible length" },
-                { 36, 29, "cut off" },
+                { 36, 29, "truncated" },
                 { 63, 1, "not zero" },
         };
         _cleanup_(secret_buf_done) SecretBuf table = {};

@@ -141,7 +141,7 @@ static void session_opens_on_its_platform_only(_unused_ void **state) {
         next = 1;
         assert_ok(sev_session_new(&cert, 5, counting, &next, &again, NULL));
         assert_memory_equal(&s, &again, sizeof(s)); /* nothing random but the source */
-        assert_int_equal(s.blob[0], 1 + 48);        /* behind the private key */
+        assert_int_equal(s.blob[0], 1 + 48);        /* after the private key */
 
         platform_shared(pdh, s.godh, &shared);
         assert_ok(sev_session_unwrap(shared.data, shared.size, s.blob, 5, &keys, NULL));

@@ -63,7 +63,7 @@ static void expect_digest(const ImageSpec *image_spec, LaunchSpec *spec, uint8_t
         assert_ok(firmware_image_load(&in, launch_firmware_work(spec->mode), &f, NULL));
         memset(spec->hashes.kernel, 0x22, 32);
         memset(spec->hashes.initrd, 0x33, 32);
-        memset(spec->hashes.words, 0x44, 32);
+        memset(spec->hashes.cmdline, 0x44, 32);
         assert_ok(launch_digest(&f, spec, NULL, NULL, &d, NULL));
         memcpy(ret, d.bytes, d.size);
         (void) fd_close(fd);
@@ -116,7 +116,7 @@ static void files(void **state) {
         assert_int_equal(upload(w, OWNER, "more", 4), 409);
         assert_int_equal(upload(w, OTHER, "more", 4), 201);
         /* only owners may send much, and only here */
-        assert_int_equal(service_body_max("POST", "/firmware"), FIRMWARE_BODY_MAX);
+        assert_int_equal(body_max("POST", "/firmware"), FIRMWARE_BODY_MAX);
         assert_int_equal(service_takes_upload(&w->s, &(Request) { .method = "POST", .path = "/firmware" }),
                         0);
         assert_int_equal(service_takes_upload(&w->s,
@@ -132,7 +132,7 @@ static void files(void **state) {
 }
 
 static void plain_sev(void **state) {
-        LaunchSpec spec = { .mode = SEV_MODE_SEV };
+        LaunchSpec spec = { .mode = COCO_SEV };
         World *w = *state;
         uint8_t digest[32];
         char sha[65];
@@ -160,7 +160,7 @@ static void plain_sev(void **state) {
 static void sev_es(void **state) {
         static const char *const types[] = { "", ",\"vm-type\":\"any\"", ",\"vm-type\":\"new\"",
                 ",\"vm-type\":\"legacy\"" };
-        LaunchSpec spec = { .mode = SEV_MODE_SEV_ES, .kernel_hashes = true };
+        LaunchSpec spec = { .mode = COCO_SEV_ES, .kernel_hashes = true };
         World *w = *state;
         uint8_t digest[32];
         char sha[65];
@@ -178,10 +178,10 @@ static void sev_es(void **state) {
                 for (unsigned i = 1; i <= 6; i++) {
                         spec.vcpus = i;
                         assert_ok(sev_cpu_resolve("EPYC-v4", &spec.signature, NULL));
-                        spec.flavour = VMSA_QEMU;
+                        spec.profile = VMM_QEMU;
                         expect_digest(&image_amdsev, &spec, digest);
                         assert_accepted(w, digest, 7, new &&i <= 5);
-                        spec.flavour = VMSA_QEMU_PRE_6_10;
+                        spec.profile = VMM_QEMU_PRE_6_10;
                         expect_digest(&image_amdsev, &spec, digest);
                         assert_accepted(w, digest, 7, legacy && i <= 5);
                 }
@@ -192,7 +192,7 @@ static void sev_es(void **state) {
                                                        "\"EPYC-Milan\",\"EPYC-Genoa\"]"),
                         201);
         assert_int_equal(n_computed(w), 2);
-        spec.flavour = VMSA_QEMU;
+        spec.profile = VMM_QEMU;
         for (unsigned i = 2; i <= 4; i++) {
                 spec.vcpus = i;
                 assert_ok(sev_cpu_resolve("EPYC-Milan", &spec.signature, NULL));
@@ -216,7 +216,7 @@ static void sev_es(void **state) {
 static void sev_snp(void **state) {
         static const char *const models[] = { "EPYC-Milan", "EPYC-Genoa" };
         LaunchSpec spec = {
-                .mode = SEV_MODE_SEV_SNP, .flavour = VMSA_QEMU, .features = 1, .kernel_hashes = true
+                .mode = COCO_SEV_SNP, .profile = VMM_QEMU, .features = 1, .kernel_hashes = true
         };
         const char report_policy[] = ",\"report-policy\":{\"minimum_tcb\":\"any\"}";
         _cleanup_free_ char *body = NULL;
@@ -285,7 +285,7 @@ static void what_cannot_be_computed(void **state) {
         (void) snprintf(sha, sizeof(sha), "%s", text(w, "sha256"));
         assert_int_equal(register_firmware(w, "amd-sev", 3, sha, ""), 201);
         assert_int_equal(register_firmware(w, "amd-sev", 3, sha, KERNEL_HASHES), 422);
-        /* another owner's file is no file */
+        /* a different owner's file does not exist */
         {
                 _cleanup_free_ char *body = NULL;
 

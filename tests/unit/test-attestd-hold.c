@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What owners decide while hosts ask: launches beyond the limit that wait for them, registrations said anew; and a database of an
+/* What owners decide while hosts ask: launches beyond the limit that wait for them, replaced registrations; and a database of an
  * older version. */
 
 #include "attestd-world.h"
@@ -51,7 +51,7 @@ static void confirmed(void **state) {
         assert_int_equal(ask(w, "GET", "/vm/a/events", OWNER, NULL), 200);
         assert_int_equal(js_length(w->reply.body), 3);
 
-        /* whoever is not the owner decides nothing */
+        /* only the owner decides */
         assert_int_equal(decide(w, "POST", &second, "/confirm", NULL), 401);
         assert_int_equal(decide(w, "POST", &second, "/confirm", OTHER), 404);
         assert_int_equal(decide(w, "DELETE", &second, "", OTHER), 404);
@@ -263,13 +263,28 @@ static void older_database(void **state) {
         m = start(w);
         assert_int_equal(validate(w, &m, true), 200);
         assert_ok(sqlite_error(sqlite3_exec(((SqliteStore *) w->s.store)->db,
-                        "ALTER TABLE launch DROP COLUMN held; DROP TABLE firmware; PRAGMA user_version = 1",
+                        "ALTER TABLE launch DROP COLUMN held; DROP TABLE firmware; DROP INDEX launch_by_age; DROP INDEX event_refused;"
+                        "ALTER TABLE launch DROP COLUMN peer; ALTER TABLE vm DROP COLUMN released;"
+                        "PRAGMA user_version = 1",
                         NULL, NULL, NULL)));
         store_free(w->s.store);
         w->s.store = NULL;
         assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
         assert_int_equal(validate(w, &m, true), 200);
         assert_int_equal(register_with(w, "PUT", "\"over-limit\":\"hold\""), 200);
+        m = start(w);
+        assert_int_equal(validate(w, &m, true), 202);
+
+        /* version 4 burned released launches: they count for the limit all the same */
+        assert_ok(sqlite_error(sqlite3_exec(((SqliteStore *) w->s.store)->db,
+                        "UPDATE launch SET state = 2, header = NULL, payload = NULL WHERE state = 1;"
+                        "DROP INDEX launch_by_age; DROP INDEX event_refused; ALTER TABLE launch DROP COLUMN peer;"
+                        "ALTER TABLE vm DROP COLUMN released; PRAGMA user_version = 4",
+                        NULL, NULL, NULL)));
+        store_free(w->s.store);
+        w->s.store = NULL;
+        assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
+        w->now += LAUNCH_TTL_SECONDS + 1;
         m = start(w);
         assert_int_equal(validate(w, &m, true), 202);
 

@@ -5,6 +5,7 @@
 
 #include "attestd-world.h"
 #include "fake-amd.h"
+#include "guest-policy.h"
 #include "snp-packet.h"
 #include "strutil.h"
 
@@ -123,6 +124,7 @@ static unsigned snp_validate(World *w, Guest *g, bool with_certs) {
 
 static int open_answer(World *w, Guest *g, SecretBuf *ret) {
         _cleanup_free_ uint8_t *header = NULL, *payload = NULL, *signature = NULL;
+        _cleanup_(snp_packet_done) SnpPacket packet = {};
         _cleanup_ec_key_ EcKey *signer = NULL;
         size_t n, size, k;
 
@@ -133,8 +135,11 @@ static int open_answer(World *w, Guest *g, SecretBuf *ret) {
                         text(w, "secret-payload"), strlen(text(w, "secret-payload")), &payload, &size));
         assert_ok(base64_decode(text(w, "signature"), strlen(text(w, "signature")), &signature, &k));
         assert_int_equal(k, SNP_PACKET_SIGNATURE_SIZE);
-        return snp_packet_open(
-                        &g->binding, signer, g->key.data, header, payload, size, signature, ret, NULL);
+        memcpy(packet.header, header, n);
+        memcpy(packet.signature, signature, k);
+        packet.payload = TAKE_PTR(payload);
+        packet.size = size;
+        return snp_packet_open(&g->binding, signer, g->key.data, &packet, ret, NULL);
 }
 
 static void released_once_and_repeated(void **state) {
@@ -155,7 +160,7 @@ static void released_once_and_repeated(void **state) {
         assert_ok(js_parse((const char *) secrets.data, secrets.size, &j, NULL));
         assert_string_equal(js_string_value(js_get(js_at(js_get(j, "secrets"), 0), "data")), "c2VzYW1l");
 
-        /* the same report byte for byte; signed anew it would be other evidence */
+        /* the same report byte for byte; signed again it would be different evidence */
         {
                 _cleanup_free_ char *body = NULL, *report = base64_encode(raw, sizeof(raw)),
                                     *key = base64_encode(g.binding.key, HPKE_KEY_SIZE);
@@ -204,7 +209,9 @@ static struct {
         int answer;
 } fetched;
 
-static int fetch(_unused_ void *userdata, const char *what) {
+static int fetch(_unused_ void *userdata, const char *what, _unused_ const char *peer,
+                unsigned *ret_seconds) {
+        *ret_seconds = 9;
         if (fetched.n < ELEMENTSOF(fetched.what))
                 (void) snprintf(fetched.what[fetched.n], sizeof(fetched.what[0]), "%s", what);
         fetched.n++;
@@ -225,21 +232,21 @@ static void certificates_are_fetched_elsewhere(void **state) {
         assert_int_equal(ask(w, "POST", "/vm/a", OWNER, snp_good), 201);
         assert_int_equal(snp_launch(w, &g), 200);
         w->s.kds_cache = w->folder;
-        w->s.kds_fetch = fetch;
+        w->s.fetch = fetch;
         fetched.answer = 1;
         for (unsigned i = 0; i < 5; i++) {
                 fetched.n = 0;
                 assert_int_equal(snp_validate(w, &g, false), 503);
                 assert_problem(w, 503, "vcek-pending");
-                assert_true(w->reply.retry_after > 0);
+                assert_int_equal(w->reply.retry_after, 9);
         }
         assert_int_equal(fetched.n, 2);
         assert_true(asprintf(&leaf,
                                     "milan-vcek-%s-04010000000018db.der "
                                     "/vcek/v1/Milan/%s?blSPL=04&teeSPL=01&snpSPL=24&ucodeSPL=219",
                                     chip, chip) > 0);
-        assert_string_equal(fetched.what[0], leaf);
-        assert_string_equal(fetched.what[1], "milan-vcek-chain.pem /vcek/v1/Milan/cert_chain");
+        assert_string_equal(fetched.what[1], leaf);
+        assert_string_equal(fetched.what[0], "milan-vcek-chain.pem /vcek/v1/Milan/cert_chain");
 
         before = g.tcb;
         before.part[SNP_TCB_MICROCODE] = 200;
@@ -248,7 +255,7 @@ static void certificates_are_fetched_elsewhere(void **state) {
         g.vcek = fake_certificate_make(&old);
         fake_certificate_done(&old);
         assert_int_equal(snp_validate(w, &g, true), 503);
-        fetched.answer = 0; /* not to be had */
+        fetched.answer = 0; /* not available */
         assert_int_equal(snp_validate(w, &g, false), 424);
         assert_int_equal(snp_validate(w, &g, true), 403);
         assert_problem(w, 403, "report-not-authentic");
@@ -374,6 +381,44 @@ static void too_many(void **state) {
         assert_true(w->reply.retry_after > 0);
 }
 
+/* The report as it was sent before, byte for byte, with this key. */
+static unsigned send_again(World *w, const Guest *g, const uint8_t public_key[static HPKE_KEY_SIZE]) {
+        _cleanup_free_ char *body = NULL, *report = base64_encode(g->raw, sizeof(g->raw)),
+                            *key = base64_encode(public_key, HPKE_KEY_SIZE);
+
+        assert_true(asprintf(&body, "{\"launch-id\":\"%s\",\"public-key\":\"%s\",\"report\":\"%s\"}", g->id,
+                                    key, report) > 0);
+        return ask(w, "POST", "/vm/a/validate", NULL, body);
+}
+
+/* Other evidence sent to a launch that has its secrets changes nothing. */
+static void released_is_final(void **state) {
+        _cleanup_free_ char *packet = NULL, *again = NULL;
+        _cleanup_(guest_done) Guest first;
+        World *w = *state;
+
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, snp_good), 201);
+        guest_init(&first, &milan);
+        assert_int_equal(snp_launch(w, &first), 200);
+        assert_int_equal(snp_validate(w, &first, true), 200);
+        packet = js_text(w->reply.body, JS_SHORT);
+        for (unsigned i = 0; i < 3; i++) { /* within the hour that the limit looks back */
+                _cleanup_(guest_done) Guest next;
+
+                for (unsigned k = 0; k < LAUNCH_FAILURES + 1; k++) {
+                        assert_int_equal(send_again(w, &first, first.binding.nonce), 403);
+                        assert_problem(w, 403, "measurement-mismatch");
+                }
+                w->now += LAUNCH_TTL_SECONDS + 1;
+                guest_init(&next, &milan);
+                assert_int_equal(snp_launch(w, &next), 200);
+                assert_int_equal(snp_validate(w, &next, true), i == 0 ? 200 : 429);
+        }
+        assert_int_equal(send_again(w, &first, first.binding.key), 200);
+        again = js_text(w->reply.body, JS_SHORT);
+        assert_string_equal(again, packet);
+}
+
 static void malformed(void **state) {
         static const char *const bodies[] = {
                 "{}",
@@ -446,15 +491,13 @@ static void scheme_stays(void **state) {
 
 /* What the host could do to the answer. */
 static void packets(_unused_ void **state) {
-        uint8_t header[SNP_PACKET_HEADER_SIZE], signature[SNP_PACKET_SIGNATURE_SIZE];
+        _cleanup_(snp_packet_done) SnpPacket packet = {}, forged = {};
         _cleanup_ec_key_ EcKey *signer = NULL, *host = NULL;
         _cleanup_(secret_buf_done) SecretBuf key = {}, plain = {}, opened = {};
-        _cleanup_free_ uint8_t *payload = NULL, *forged = NULL;
         _cleanup_free_ char *error = NULL, *signer_text = NULL;
         SnpBinding b = { .nonce = { 1 }, .launch_id = { 2 } }, c;
         uint8_t data[SNP_PACKET_DATA_SIZE];
         _cleanup_free_ char *hex = NULL;
-        size_t n, k;
 
         /* The binding, computed with python3's hashlib over the same bytes. */
         memset(b.key, 3, sizeof(b.key));
@@ -468,22 +511,19 @@ static void packets(_unused_ void **state) {
         assert_ok(ec_key_generate(crypto_random, NULL, &signer));
         assert_ok(ec_key_generate(crypto_random, NULL, &host));
         assert_ok(secret_buf_copy(&plain, "secret", 6));
-        assert_ok(snp_packet_seal(&b, signer, &plain, crypto_random, NULL, header, &payload, &n, signature));
-        assert_ok(snp_packet_open(&b, signer, key.data, header, payload, n, signature, &opened, NULL));
+        assert_ok(snp_packet_seal(&b, signer, &plain, crypto_random, NULL, &packet));
+        assert_ok(snp_packet_open(&b, signer, key.data, &packet, &opened, NULL));
         assert_memory_equal(opened.data, "secret", 6);
         secret_buf_done(&opened);
         c = b;
         c.nonce[0] ^= 1; /* an answer to another question */
-        assert_error(snp_packet_open(&c, signer, key.data, header, payload, n, signature, &opened, &error),
-                        EKEYREJECTED);
+        assert_error(snp_packet_open(&c, signer, key.data, &packet, &opened, &error), EKEYREJECTED);
         assert_non_null(strstr(error, "not signed"));
-        payload[0] ^= 1;
-        assert_error(snp_packet_open(&b, signer, key.data, header, payload, n, signature, &opened, NULL),
-                        EKEYREJECTED);
-        /* the host seals something of its own to the guest's key */
-        assert_ok(snp_packet_seal(&b, host, &plain, crypto_random, NULL, header, &forged, &k, signature));
-        assert_error(snp_packet_open(&b, signer, key.data, header, forged, k, signature, &opened, NULL),
-                        EKEYREJECTED);
+        packet.payload[0] ^= 1;
+        assert_error(snp_packet_open(&b, signer, key.data, &packet, &opened, NULL), EKEYREJECTED);
+        /* the host seals something else to the guest's key */
+        assert_ok(snp_packet_seal(&b, host, &plain, crypto_random, NULL, &forged));
+        assert_error(snp_packet_open(&b, signer, key.data, &forged, &opened, NULL), EKEYREJECTED);
         assert_error(snp_packet_signer_parse("04", &host), EBADMSG);
         assert_ok(snp_packet_signer_text(signer, &signer_text));
         assert_int_equal(strlen(signer_text), 2 * SNP_PACKET_SIGNER_SIZE);
@@ -522,6 +562,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(certificates_are_fetched_elsewhere, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(replays, snp_setup, teardown),
+                cmocka_unit_test_setup_teardown(released_is_final, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(too_many, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(scheme_stays, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(malformed, snp_setup, teardown),

@@ -39,8 +39,7 @@ FORWARD(vm_delete, (Store * store, int64_t owner, const char *id, int64_t t), (b
 FORWARD(launch_add, (Store * store, const StoreLaunch *l, const StoreLimits *limits), (below, l, limits))
 FORWARD(launch_get, (Store * store, const char *vm, const uint8_t *id, StoreLaunch *ret),
                 (below, vm, id, ret))
-FORWARD(launch_each, (Store * store, const char *vm, LaunchState state, StoreLaunchFunction f, void *p),
-                (below, vm, state, f, p))
+FORWARD(launch_each, (Store * store, const StoreQuery *q, StoreLaunchFunction f, void *p), (below, q, f, p))
 FORWARD(launch_fail, (Store * store, const StoreLaunch *l, uint64_t max, int64_t t, uint64_t *ret),
                 (below, l, max, t, ret))
 FORWARD(launch_release, (Store * store, const StoreLaunch *l, const StoreLimits *limits, int64_t t),

@@ -12,6 +12,8 @@
 #include "attestd-vault.h"
 
 static void vault(_unused_ void **state) {
+        static const VaultPlace secrets_a = { "secrets", "a", 1 }, secrets_b = { "secrets", "b", 1 },
+                                launch_a = { "launch", "a", 1 };
         char folder[] = "/tmp/test-attestd-vault.XXXXXX";
         _cleanup_(secret_buf_done) SecretBuf plain = {};
         _cleanup_(vault_done) Vault v = {}, again = {};
@@ -29,18 +31,18 @@ static void vault(_unused_ void **state) {
         assert_int_equal(chmod(path, 0644), 0);
         assert_error(vault_open(path, true, &again, NULL), EPERM);
 
-        assert_ok(vault_seal(&v, "secrets", "a", 1, "data", 4, crypto_random, NULL, &record_bytes, &n));
+        assert_ok(vault_seal(&v, &secrets_a, "data", 4, &record_bytes, &n));
         assert_int_equal(n, 4 + VAULT_OVERHEAD);
-        assert_ok(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain));
+        assert_ok(vault_unseal(&v, &secrets_a, record_bytes, n, &plain));
         assert_memory_equal(plain.data, "data", 4);
         secret_buf_done(&plain);
-        assert_error(vault_unseal(&v, "secrets", "b", 1, record_bytes, n, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "launch", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n - 1, &plain), EKEYREJECTED);
-        assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, 3, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, &secrets_b, record_bytes, n, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, &launch_a, record_bytes, n, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, &secrets_a, record_bytes, n - 1, &plain), EKEYREJECTED);
+        assert_error(vault_unseal(&v, &secrets_a, record_bytes, 3, &plain), EKEYREJECTED);
         for (size_t at = 0; at < n; at++) {
                 record_bytes[at] ^= 1;
-                assert_error(vault_unseal(&v, "secrets", "a", 1, record_bytes, n, &plain), EKEYREJECTED);
+                assert_error(vault_unseal(&v, &secrets_a, record_bytes, n, &plain), EKEYREJECTED);
                 record_bytes[at] ^= 1;
         }
         assert_int_equal(unlink(path), 0);

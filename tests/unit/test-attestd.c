@@ -41,9 +41,9 @@ static void paths(void **state) {
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases))
                 if (ask(*state, c->method, c->path, NULL, NULL) != c->status)
                         fail_msg("%s %s gave %u", c->method, c->path, ((World *) *state)->reply.status);
-        assert_int_equal(service_body_max("POST", "/vm/a/launch"), BODY_SIZE_MAX);
-        assert_int_equal(service_body_max("GET", "/vm/a"), 0);
-        assert_int_equal(service_body_max("POST", "/elsewhere"), 0);
+        assert_int_equal(body_max("POST", "/vm/a/launch"), BODY_SIZE_MAX);
+        assert_int_equal(body_max("GET", "/vm/a"), 0);
+        assert_int_equal(body_max("POST", "/elsewhere"), 0);
 }
 
 /* Each route of owners wants a token, and each body has its limit. */
@@ -68,7 +68,7 @@ static void every_route(void **state) {
                         path[k++] = *p == '*' ? 'a' : *p;
                 q.path = path;
                 assert_int_equal(answer(w, &q), 413);
-                assert_int_equal(service_body_max(route->method, path), route->max_body);
+                assert_int_equal(body_max(route->method, path), route->max_body);
                 if (route->for_owner)
                         assert_int_equal(ask(w, route->method, path, NULL, NULL), 401);
         }
@@ -123,11 +123,11 @@ static void registrations(void **state) {
                 { "\"launch-digests\":[\"" DIGEST "\"]", "\"kernel-hash\":\"" DIGEST "\"",
                                 "firmware-hashes" },
                 { "\"launch-digests\"", "\"kernel-hash\"", "64 hexadecimal" },
-                { "\"policy\":3", "\"policy\":3,\"kernel-hash\":\"" DIGEST "\"", "without the firmware" },
+                { "\"policy\":3", "\"policy\":3,\"kernel-hash\":\"" DIGEST "\"", "firmware enforces it" },
                 { "\"policy\":3", "\"policy\":3,\"cmdline-hash\":\"" DIGEST "\"", "kernel-hash" },
                 { "\"policy\":3", "\"policy\":3,\"computed-digests\":[\"" DIGEST "\"]",
-                                "computes these itself" },
-                { "\"policy\":3", "\"policy\":3,\"cpu-count\":1,\"cpu-count-max\":2", "one of the two" },
+                                "computed by the service" },
+                { "\"policy\":3", "\"policy\":3,\"cpu-count\":1,\"cpu-count-max\":2", "only one of them" },
                 { "\"policy\":3", "\"policy\":3,\"cpu-count-max\":513", "512" },
                 { "\"policy\":3", "\"policy\":3,\"vm-type\":\"other\"", "vm-type" },
                 { "\"launch-digests\"", "\"other\"", "other" },
@@ -144,7 +144,7 @@ static void registrations(void **state) {
                 { "{\"type\":\"luks-passphrase\",\"passphrase\":\"sesame\"}", "", "not empty" },
                 { "{\"type\":\"luks-passphrase\",\"passphrase\":\"sesame\"}",
                                 "{\"guid\":\"" LUKS "\",\"data\":\"!\"}", "base64" },
-                { "\"sesame\"}", "\"sesame\"},{\"guid\":\"" LUKS "\",\"data\":\"AA==\"}", "given before" },
+                { "\"sesame\"}", "\"sesame\"},{\"guid\":\"" LUKS "\",\"data\":\"AA==\"}", "duplicate GUID" },
         };
         World *w = *state;
 
@@ -200,17 +200,59 @@ static void whole_way(void **state) {
         assert_memory_not_equal(m.keys.tek, n.keys.tek, 16);
         assert_string_not_equal(m.id, n.id);
 
-        /* another measurement for a launch that had its secrets; in the end even the packet is gone */
-        m.blob[0] ^= 1;
-        for (unsigned i = 0; i < LAUNCH_FAILURES; i++) {
-                validate(w, &m, true);
-                assert_problem(w, 403, "measurement-mismatch");
-        }
-        m.blob[0] ^= 1;
+        /* no limit counts the first one any more: it is deleted, and counted all the same */
         validate(w, &m, true);
-        assert_problem(w, 410, "launch-burned");
+        assert_problem(w, 404, "unknown-launch");
+        assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
+        {
+                uint64_t released;
+
+                assert_ok(js_u64_value(js_get(w->reply.body, "launches-released"), &released));
+                assert_int_equal(released, 2);
+        }
         assert_int_equal(ask(w, "GET", "/vm/a/events", OWNER, NULL), 200);
-        assert_int_equal(js_length(w->reply.body), 6); /* registered, 2 released, 2 refused, burned */
+        assert_int_equal(js_length(w->reply.body), 3); /* registered, 2 released */
+}
+
+/* Wrong measurements sent to a launch that has its secrets change nothing: it is not burned, not deleted, and counts as long as the
+ * limit looks back. With and without `hold`, whatever the order of requests. */
+static void released_is_final(void **state) {
+        static const char *const limits[] = { "\"max-instances\":1,\"instance-window\":86400,",
+                "\"max-instances\":1,\"instance-window\":86400,\"over-limit\":\"hold\"," };
+        World *w = *state;
+
+        FOREACH_ARRAY(limit, limits, ELEMENTSOF(limits)) {
+                _cleanup_free_ char *body = NULL, *packet = NULL;
+                unsigned beyond = strstr(*limit, "hold") ? 202 : 429;
+                Measured first, wrong, next;
+
+                assert_true(asprintf(&body, "{%s%s", *limit, good + 1) > 0);
+                assert_int_equal(ask(w, "POST", "/vm/a", OWNER, body), 201);
+                assert_int_equal(launch(w), 200);
+                first = measured(w, 0x11, 3);
+                assert_int_equal(validate(w, &first, true), 200);
+                packet = js_text(w->reply.body, JS_SHORT);
+                wrong = first;
+                wrong.blob[0] ^= 1;
+                for (unsigned i = 0; i < 12; i++) {
+                        _cleanup_free_ char *again = NULL;
+
+                        for (unsigned k = 0; k < LAUNCH_FAILURES + 1; k++) {
+                                validate(w, &wrong, true);
+                                assert_problem(w, 403, "measurement-mismatch");
+                                assert_non_null(strstr(text(w, "detail"), "already received its secrets"));
+                        }
+                        assert_int_equal(validate(w, &first, true), 200);
+                        again = js_text(w->reply.body, JS_SHORT);
+                        assert_string_equal(again, packet);
+                        w->now += LAUNCH_TTL_SECONDS + 1;
+                        assert_int_equal(launch(w), 200); /* cleans up */
+                        next = measured(w, 0x11, 3);
+                        assert_int_equal(validate(w, &next, true), beyond);
+                        assert_null(js_get(w->reply.body, "secret-payload"));
+                }
+                assert_int_equal(ask(w, "DELETE", "/vm/a", OWNER, NULL), 204);
+        }
 }
 
 static void refusals(void **state) {
@@ -301,24 +343,18 @@ static void launches(void **state) {
                 assert_problem(w, 409, "policy-mismatch");
         }
 
-        /* each open launch keeps its keys, up to the limit; then the oldest goes */
+        /* each open launch keeps its keys, whatever others begin from elsewhere (test-attestd-machine.c has the limit) */
         assert_int_equal(launch(w), 200);
         first = measured(w, 0x11, 3);
-        for (unsigned i = 1; i < LAUNCH_OPEN_MAX; i++)
+        for (unsigned i = 0; i < 5; i++)
                 assert_int_equal(launch(w), 200);
         assert_int_equal(validate(w, &first, true), 200);
-        assert_int_equal(launch(w), 200);
-        first = measured(w, 0x11, 3);
-        for (unsigned i = 0; i < LAUNCH_OPEN_MAX; i++)
-                assert_int_equal(launch(w), 200);
-        validate(w, &first, true);
-        assert_problem(w, 404, "unknown-launch");
         assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
         {
                 uint64_t n;
 
                 assert_ok(js_u64_value(js_get(w->reply.body, "launches-open"), &n));
-                assert_int_equal(n, LAUNCH_OPEN_MAX);
+                assert_int_equal(n, 5);
         }
 }
 
@@ -362,9 +398,11 @@ typedef struct Fetcher {
         char id[129];
 } Fetcher;
 
-static int fetcher(void *userdata, const char *id) {
+static int fetcher(void *userdata, const char *id, const char *peer, unsigned *ret_seconds) {
         Fetcher *f = userdata;
 
+        assert_null(peer);
+        *ret_seconds = 7;
         f->asked++;
         (void) snprintf(f->id, sizeof(f->id), "%s", id);
         return f->answer;
@@ -389,11 +427,11 @@ static void unsigned_ceks(void **state) {
         launch_on_chip(w, w->chain, "qrs=");
         assert_problem(w, 424, "cek-unsigned");
         w->s.cek_store = w->folder;
-        w->s.cek_fetch = fetcher;
-        w->s.cek_fetch_data = &f;
+        w->s.fetch = fetcher;
+        w->s.fetch_data = &f;
         launch_on_chip(w, w->chain, "qrs=");
         assert_problem(w, 503, "cek-pending");
-        assert_true(w->reply.retry_after > 0);
+        assert_int_equal(w->reply.retry_after, 7);
         assert_int_equal(w->reply.error, 0);
         assert_string_equal(f.id, "aabb");
         f.answer = 0;
@@ -475,6 +513,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(owners, setup, teardown),
                 cmocka_unit_test_setup_teardown(registrations, setup, teardown),
                 cmocka_unit_test_setup_teardown(whole_way, setup, teardown),
+                cmocka_unit_test_setup_teardown(released_is_final, setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals, setup, teardown),
                 cmocka_unit_test_setup_teardown(launches, setup, teardown),
                 cmocka_unit_test_setup_teardown(platforms, setup, teardown),

@@ -6,7 +6,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fd.h"
@@ -106,6 +108,45 @@ static void named_files_say_why_not(_unused_ void **state) {
         }
 }
 
+/* In a child: opens a pipe for writing after a while, and writes what is given. */
+static void write_later(const char *path, unsigned usec, const char *text) {
+        pid_t pid = fork();
+        int fd;
+
+        assert_true(pid >= 0);
+        if (pid > 0)
+                return;
+        (void) usleep(usec);
+        fd = fd_open(path, O_WRONLY, 0);
+        (void) usleep(usec);
+        _exit(fd < 0 || fd_write_all(fd, text, strlen(text)) < 0);
+}
+
+static void named_pipes_need_a_writer(_unused_ void **state) {
+        static const char *const texts[] = { "late", "" };
+        char template[] = "/tmp/cvmspawn-test-XXXXXX", path[64], *text;
+        size_t n;
+        int status;
+
+        assert_non_null(mkdtemp(template));
+        (void) snprintf(path, sizeof(path), "%s/fifo", template);
+        assert_ok(mkfifo(path, 0600));
+        assert_error(fd_open_read(path, 50000), ETIMEDOUT);
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++) {
+                write_later(path, 200000, texts[i]);
+                assert_ok(file_read_all(path, 100, &text, &n));
+                assert_string_equal(text, texts[i]);
+                free(text);
+                assert_true(wait(&status) > 0);
+                assert_int_equal(status, 0);
+        }
+        assert_ok(unlink(path));
+        assert_ok(rmdir(template));
+        assert_ok(file_read_all("/dev/null", 100, &text, &n));
+        free(text);
+        assert_error(fd_open_read(path, 0), ENOENT);
+}
+
 static void folders_are_made_whole(_unused_ void **state) {
         char base[] = "/tmp/test-base-fd-XXXXXX", path[128];
         struct stat st;
@@ -147,6 +188,7 @@ int main(void) {
                 cmocka_unit_test(exact_reads),
                 cmocka_unit_test(whole_files),
                 cmocka_unit_test(named_files_say_why_not),
+                cmocka_unit_test(named_pipes_need_a_writer),
                 cmocka_unit_test(folders_are_made_whole),
                 cmocka_unit_test(sealed_is_final),
         };

@@ -105,6 +105,26 @@ static void child_is_watched_and_reaped(_unused_ void **state) {
         assert_int_equal(errno, ECHILD);
 }
 
+/* epoll_ctl(2) fails: an error, and no assertion in sd-event. */
+static void child_that_cannot_be_watched(_unused_ void **state) {
+        _cleanup_(loop_unrefp) Loop *loop = NULL;
+        _cleanup_(loop_source_unrefp) LoopSource *first = NULL, *s = NULL;
+        ChildSeen seen = {};
+        Process p = PROCESS_NONE;
+
+        assert_ok(loop_new(&loop));
+        seen.loop = loop;
+        assert_ok(process_fork(child_main, NULL, &p));
+        assert_ok(loop_add_io(loop, p.pidfd, EPOLLIN, io_fails, NULL, &first));
+        assert_error(loop_add_child(loop, p.pidfd, child_seen, &seen, &s), EEXIST);
+        assert_null(s);
+        first = loop_source_unref(first);
+        assert_ok(loop_add_child(loop, p.pidfd, child_seen, &seen, &s));
+        assert_int_equal(loop_run(loop), 0);
+        assert_int_equal(seen.status, 42);
+        process_forget(&p);
+}
+
 static int signal_seen(_unused_ LoopSource *s, const struct signalfd_siginfo *si, void *userdata) {
         ChildSeen *seen = userdata;
 
@@ -129,6 +149,7 @@ int main(void) {
                 cmocka_unit_test(io_error_seen_by_exit_code),
                 cmocka_unit_test(timer_and_exit),
                 cmocka_unit_test(child_is_watched_and_reaped),
+                cmocka_unit_test(child_that_cannot_be_watched),
                 cmocka_unit_test(signal_is_handled),
         };
 

@@ -15,71 +15,22 @@ typedef struct Target {
         uint64_t big, usec, size;
 } Target;
 
+#define AT(member) offsetof(Target, member)
+
 static const OptionRow rows[] = {
-        { .name = "verbose",
-                        .letter = 'v',
-                        .group = "General",
-                        .help = "Say more",
-                        .handler = option_set_true,
-                        .offset = offsetof(Target, yes) },
-        { .name = "no",
-                        .letter = 'n',
-                        .help = "Say no",
-                        .handler = option_set_false,
-                        .offset = offsetof(Target, no) },
-        { .name = "bool",
-                        .arg = OPTION_OPTIONAL,
-                        .metavar = "BOOL",
-                        .help = "yes or no",
-                        .handler = option_set_bool,
-                        .offset = offsetof(Target, boolean) },
-        { .name = "string",
-                        .letter = 's',
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "TEXT",
-                        .group = "Values",
-                        .help = "A text\nof two lines",
-                        .values = "alpha beta",
-                        .handler = option_set_string,
-                        .offset = offsetof(Target, string) },
-        { .name = "list",
-                        .letter = 'l',
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "ITEM",
-                        .help = "Repeatable: it's [a] list",
-                        .values = "@file",
-                        .handler = option_append,
-                        .offset = offsetof(Target, list) },
-        { .name = "number",
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "N",
-                        .help = "A number",
-                        .handler = option_set_unsigned,
-                        .offset = offsetof(Target, number) },
-        { .name = "number-big",
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "N",
-                        .help = "A big number",
-                        .handler = option_set_u64,
-                        .offset = offsetof(Target, big) },
-        { .name = "usec",
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "TIME",
-                        .help = "A time",
-                        .handler = option_set_usec,
-                        .offset = offsetof(Target, usec) },
-        { .name = "size",
-                        .arg = OPTION_REQUIRED,
-                        .metavar = "BYTES",
-                        .help = "A size",
-                        .handler = option_set_size,
-                        .offset = offsetof(Target, size) },
-        { .name = "alias",
-                        .help = "Hidden",
-                        .flags = OPTION_HIDDEN,
-                        .handler = option_set_true,
-                        .offset = offsetof(Target, yes) },
-        { .name = "graphics", .help = "there is no screen", .flags = OPTION_UNSUPPORTED },
+        { "verbose", 'v', OPTION_NONE, NULL, "General", "Say more", NULL, option_set_true, AT(yes), 0 },
+        { "no", 'n', OPTION_NONE, NULL, NULL, "Say no", NULL, option_set_false, AT(no), 0 },
+        { "bool", 0, OPTION_OPTIONAL, "BOOL", NULL, "yes or no", NULL, option_set_bool, AT(boolean), 0 },
+        { "string", 's', OPTION_REQUIRED, "TEXT", "Values", "A text\nof two lines", "alpha beta",
+                        option_set_string, AT(string), 0 },
+        { "list", 'l', OPTION_REQUIRED, "ITEM", NULL, "Repeatable: it's [a] list", "@file", option_append,
+                        AT(list), 0 },
+        { "number", 0, OPTION_REQUIRED, "N", NULL, "A number", NULL, option_set_unsigned, AT(number), 0 },
+        { "number-big", 0, OPTION_REQUIRED, "N", NULL, "A big number", NULL, option_set_u64, AT(big), 0 },
+        { "usec", 0, OPTION_REQUIRED, "TIME", NULL, "A time", NULL, option_set_usec, AT(usec), 0 },
+        { "size", 0, OPTION_REQUIRED, "BYTES", NULL, "A size", NULL, option_set_size, AT(size), 0 },
+        { "alias", 0, OPTION_NONE, NULL, NULL, "Hidden", NULL, option_set_true, AT(yes), OPTION_HIDDEN },
+        { "graphics", 0, OPTION_NONE, NULL, NULL, "there is no screen", NULL, NULL, 0, OPTION_UNSUPPORTED },
 };
 
 static const OptionTable table = {
@@ -114,28 +65,87 @@ static int parse(const OptionTable *t, const char *line, Target *ret, char ***re
         return options_parse(t, (int) strv_length(argv), argv, ret, ret_arguments, reterr);
 }
 
-static void scopes(_unused_ void **state) {
-        static const OptionScope list[] = { { "string bool", "show" }, { "number", "show verify" } };
+static const OptionCommand commands[] = {
+        { "show", "FILE", "Show it", "string bool number" },
+        { "verify", NULL, "Verify it", "number" },
+        { "wipe", NULL, "Wipe it", NULL },
+};
+
+static void subcommands(_unused_ void **state) {
         OptionTable scoped = table;
         static const struct {
                 const char *line, *error;
         } cases[] = {
-                { "prog show --string=x --number=1 -v", NULL },
+                { "prog show --string=x --number=1 --bool", NULL },
                 { "prog verify --number=1", NULL },
-                { "prog --string=x", NULL }, /* no word to judge by */
-                { "prog verify --string=x", "--string has no meaning for 'verify', see --help" },
-                { "prog -s x verify", "--string has no meaning for 'verify', see --help" },
-                { "prog sho --number=1", "--number has no meaning for 'sho', see --help" },
-                { "prog showy --bool", "--bool has no meaning for 'showy', see --help" },
+                { "prog --string=x", "expected show, verify or wipe, see --help" },
+                { "prog verify --string=x", "--string has no meaning for 'verify'; use it with 'show'" },
+                { "prog -s x verify", "--string has no meaning for 'verify'; use it with 'show'" },
+                { "prog wipe --number=1",
+                                "--number has no meaning for 'wipe'; use it with 'show' or 'verify'" },
+                { "prog show --usec=1", "--usec has no meaning for 'show'; remove it, see --help" },
+                { "prog sho --number=1", "expected show, verify or wipe, not 'sho'; did you mean 'show'?" },
+                { "prog xyz", "expected show, verify or wipe, not 'xyz'" },
         };
 
-        scoped.scopes = list;
-        scoped.n_scopes = ELEMENTSOF(list);
+        scoped.commands = commands;
+        scoped.n_commands = ELEMENTSOF(commands);
         FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
                 _cleanup_(target_done) Target t = {};
                 _cleanup_strv_free_ char **args = NULL;
                 _cleanup_free_ char *error = NULL;
                 int r = parse(&scoped, c->line, &t, &args, &error);
+
+                if (c->error)
+                        assert_string_equal(error, c->error);
+                assert_int_equal(r, c->error ? -EINVAL : 0);
+        }
+}
+
+/* Without a subcommand: allowed by a row without a name, whose list counts like any other. */
+static void no_subcommand(_unused_ void **state) {
+        static const OptionCommand list[] = { { NULL, NULL, NULL, "bool" },
+                { "show", NULL, "Show it", "string" } };
+        OptionTable scoped = table;
+        _cleanup_(target_done) Target t = {};
+        _cleanup_strv_free_ char **args = NULL;
+        _cleanup_free_ char *error = NULL;
+
+        scoped.commands = list;
+        scoped.n_commands = ELEMENTSOF(list);
+        assert_int_equal(parse(&scoped, "prog --bool", &t, &args, &error), 0);
+        assert_int_equal(parse(&scoped, "prog --string=x", &t, &args, &error), -EINVAL);
+        assert_string_equal(error, "--string has no meaning without a subcommand; use it with 'show'");
+}
+
+static void rules(_unused_ void **state) {
+        static const OptionRule list[] = {
+                { "string", NULL, "number bool", "text is not a number" },
+                { "usec size", "list number", NULL, NULL },
+        };
+        OptionTable ruled = table;
+        static const struct {
+                const char *line, *error;
+        } cases[] = {
+                { "prog --string=x -v", NULL },
+                { "prog --number=1 --bool", NULL },
+                { "prog --string=x --bool",
+                                "--bool has no meaning together with --string: text is not a number; remove one of them" },
+                { "prog --number=1 -s x",
+                                "--number has no meaning together with --string: text is not a number; remove one of them" },
+                { "prog --usec=1", "--usec has no meaning without --list" },
+                { "prog --usec=1 --number=1", NULL },
+                { "prog --size=1 --list=a", NULL },
+                { "prog word --size=1", "--size has no meaning without --list" },
+        };
+
+        ruled.rules = list;
+        ruled.n_rules = ELEMENTSOF(list);
+        FOREACH_ARRAY(c, cases, ELEMENTSOF(cases)) {
+                _cleanup_(target_done) Target t = {};
+                _cleanup_strv_free_ char **args = NULL;
+                _cleanup_free_ char *error = NULL;
+                int r = parse(&ruled, c->line, &t, &args, &error);
 
                 assert_int_equal(r, c->error ? -EINVAL : 0);
                 if (c->error)
@@ -185,28 +195,43 @@ static void refusals(_unused_ void **state) {
                 const char *sentence;
         } cases[] = {
                 { "p --nothing", EINVAL, "unknown option '--nothing', see --help" },
-                { "p --verb", EINVAL, "unknown option '--verb', see --help" }, /* no abbreviations here */
+                { "p --verb", EINVAL,
+                                "unknown option '--verb'; did you mean --verbose? See "
+                                "--help" }, /* no abbreviations here */
+                { "p --stirng=a", EINVAL,
+                                "unknown option '--stirng'; did you mean --string? See "
+                                "--help" },
                 { "p -vx", EINVAL, "unknown option '-x', see --help" },
                 { "p --verbose=1", EINVAL, "option '--verbose' takes no value" },
                 { "p --string", EINVAL, "option '--string' needs a value: --string=TEXT" },
                 { "p -vs", EINVAL, "option '-s' needs a value: -s TEXT" },
-                { "p --number=ten", EINVAL, "--number: expected a number from 0 to 4294967295, not 'ten'" },
-                { "p --number=-1", EINVAL, "--number: expected a number from 0 to 4294967295, not '-1'" },
+                { "p --number=ten", EINVAL,
+                                "--number: expected a number from 0 to 4294967295, not "
+                                "'ten'" },
+                { "p --number=-1", EINVAL,
+                                "--number: expected a number from 0 to 4294967295, not "
+                                "'-1'" },
                 { "p --number=4294967296", ERANGE,
-                                "--number: expected a number from 0 to 4294967295, not '4294967296'" },
+                                "--number: expected a number from 0 to 4294967295, not "
+                                "'4294967296'" },
                 { "p --number-big=1x", EINVAL,
-                                "--number-big: expected a number (decimal, or hexadecimal after 0x), not "
+                                "--number-big: expected a number (decimal, or hexadecimal "
+                                "after 0x), not "
                                 "'1x'" },
                 { "p --bool=maybe", EINVAL, "--bool: expected yes or no, not 'maybe'" },
                 { "p --usec=soon", EINVAL,
-                                "--usec: expected a time such as 90, 500ms or '2min 30s', not 'soon'" },
+                                "--usec: expected a time such as 90, 500ms or '2min 30s', "
+                                "not 'soon'" },
                 { "p --size=4Q", EINVAL,
-                                "--size: expected bytes with an optional suffix K, M, G or T, not '4Q'" },
+                                "--size: expected bytes with an optional suffix K, M, G or "
+                                "T, not '4Q'" },
                 { "p --graphics", EOPNOTSUPP,
-                                "--graphics is known from systemd-vmspawn, not supported yet: there is no "
+                                "--graphics is known from systemd-vmspawn, not supported "
+                                "yet: there is no "
                                 "screen" },
                 { "p --graphics=yes", EOPNOTSUPP,
-                                "--graphics is known from systemd-vmspawn, not supported yet: there is no "
+                                "--graphics is known from systemd-vmspawn, not supported "
+                                "yet: there is no "
                                 "screen" },
         };
 
@@ -292,23 +317,25 @@ static void completion(_unused_ void **state) {
         assert_null(strstr(zsh, "graphics"));
 }
 
-/* First words are offered, files behind them; a value that may be missing is offered behind "=" only. */
+/* First words are offered, files after them; a value that may be missing is offered after "=" only. */
 static void completion_of_words(_unused_ void **state) {
         OptionTable with_words = table;
         char *bash = NULL, *zsh = NULL;
         size_t n;
         FILE *f;
 
-        with_words.words = "show verify";
+        with_words.commands = commands;
+        with_words.n_commands = ELEMENTSOF(commands);
         f = open_memstream(&bash, &n);
         options_bash(&with_words, f);
         assert_int_equal(fclose(f), 0);
         f = open_memstream(&zsh, &n);
         options_zsh(&with_words, f);
         assert_int_equal(fclose(f), 0);
-        assert_non_null(strstr(bash, "(( COMP_CWORD == 2 )) && COMPREPLY=($(compgen -W 'show verify'"));
+        assert_non_null(strstr(
+                        bash, "(( COMP_CWORD == 2 )) && COMPREPLY=($(compgen -W 'show verify wipe '"));
         assert_non_null(strstr(bash, "--bool) [[ $given ]] && "));
-        assert_non_null(strstr(zsh, "'1:command:(show verify)'"));
+        assert_non_null(strstr(zsh, "'1:command:(show verify wipe )'"));
         assert_non_null(strstr(zsh, "'*--bool=-[yes or no]::BOOL:"));
         free(bash);
         free(zsh);
@@ -328,7 +355,9 @@ static void dump_requests(_unused_ void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(scopes),
+                cmocka_unit_test(subcommands),
+                cmocka_unit_test(no_subcommand),
+                cmocka_unit_test(rules),
                 cmocka_unit_test(all_forms),
                 cmocka_unit_test(last_wins_and_empty),
                 cmocka_unit_test(refusals),

@@ -123,7 +123,7 @@ static void exec_errors(_unused_ void **state) {
 
 static int write_end = -EBADF;
 
-/* Starts a child that holds the pipe open, tells that it runs, and waits to be killed. */
+/* Starts a child that holds the pipe open, says that it runs, and waits to be killed. */
 static int parent_main(_unused_ void *userdata) {
         const char *argv[] = { "sleep", "1000", NULL };
         const ProcessSpec spec = {
@@ -208,6 +208,19 @@ static void status_is_told(_unused_ void **state) {
         assert_int_equal(si.si_status, 42);
 }
 
+static void programs_are_found(_unused_ void **state) {
+        _cleanup_free_ char *found = NULL, *before = strdup(getenv("PATH") ?: "/usr/bin:/bin");
+
+        /* Relative directories do not count: they would be looked up in whatever directory this is. */
+        assert_ok(setenv("PATH", ".:/nonexistent:/bin", 1));
+        assert_ok(process_find_program("sh", &found));
+        assert_string_equal(found, "/bin/sh");
+        free(TAKE_PTR(found));
+        assert_ok(process_find_program("no-such-program", &found));
+        assert_null(found);
+        assert_ok(setenv("PATH", before, 1));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(no_descriptor_leaks),
@@ -217,6 +230,7 @@ int main(void) {
                 cmocka_unit_test(dies_with_parent),
                 cmocka_unit_test(done_kills_the_stubborn),
                 cmocka_unit_test(status_is_told),
+                cmocka_unit_test(programs_are_found),
         };
 
         (void) alarm(120);

@@ -25,6 +25,16 @@ static void sizes_and_times(_unused_ void **state) {
         assert_true(v == 2147483648);
         assert_ok(parse_size("512", &v));
         assert_int_equal(v, 512);
+        assert_ok(parse_size("3.5G", &v));
+        assert_true(v == 3758096384);
+        assert_ok(parse_size("0.25m", &v));
+        assert_int_equal(v, 262144);
+        assert_ok(parse_size("1.000001T", &v));
+        assert_true(v == 1099511627776 + 1099511);
+        for (const char *const *bad = (const char *const[]) { "3.5", "3.5B", "3.G", ".5G", "3.5.1G", "3,5G",
+                             "1.0000001T", "3.5 G", "-1G", "2G2", NULL };
+                        *bad; bad++)
+                assert_error(parse_size(*bad, &v), EINVAL);
         assert_error(parse_size("2GB", &v), EINVAL);
         assert_error(parse_size("99999999T", &v), ERANGE);
         assert_ok(parse_usec("2min 30s", &v));

@@ -15,11 +15,8 @@
 static HostFacts good_host(void) {
         return (HostFacts) {
                 .caps = { .kvm = true,
-                                .sev = true,
-                                .sev_es = true,
-                                .sev_snp = true,
-                                .cbitpos = 51,
-                                .reduced_phys_bits = 1 },
+                                .has = { false, true, true, true },
+                                .sev = { .cbitpos = 51, .reduced_phys_bits = 1 } },
                 .amd = true,
                 .cpu_name = (char *) "AMD EPYC 7543 32-Core Processor",
                 .svm = true,
@@ -30,10 +27,8 @@ static HostFacts good_host(void) {
                 .min_sev_asid = 100,
                 .kvm_types_known = true,
                 .kvm_types = 1u << 2 | 1u << 3 | 1u << 4,
-                .module = KNOWN_YES,
-                .param_sev = KNOWN_YES,
-                .param_sev_es = KNOWN_YES,
-                .param_sev_snp = KNOWN_YES,
+                .module = { KNOWN_NO, KNOWN_YES, KNOWN_YES, KNOWN_YES },
+                .parameter = { KNOWN_UNKNOWN, KNOWN_YES, KNOWN_YES, KNOWN_YES },
                 .platform_known = true,
                 .api_major = 1,
                 .api_minor = 55,
@@ -49,13 +44,11 @@ static HostFacts good_host(void) {
                 .reported_tcb = 0x541700000000000a,
                 .iommu = KNOWN_YES,
                 .asids_known = true,
-                .sev_asids = 410,
-                .sev_es_asids = 99,
+                .asids = { 0, 410, 99, 99 },
                 .memlock = UINT64_MAX,
                 .qemu_version = (char *) "10.0.2",
                 .qemu_major = 10,
-                .qemu_snp = KNOWN_YES,
-                .qemu_sev = KNOWN_YES,
+                .qemu_object = { KNOWN_UNKNOWN, KNOWN_YES, KNOWN_YES, KNOWN_YES },
                 .firmware = { NULL, (char *) "/fw", (char *) "/fw", (char *) "/fw" },
         };
 }
@@ -64,10 +57,10 @@ static void no_amd(HostFacts *f) {
         f->amd = false;
 }
 static void no_snp_in_cpu(HostFacts *f) {
-        f->caps.sev_snp = false;
+        f->caps.has[COCO_SEV_SNP] = false;
 }
 static void no_es_in_cpu(HostFacts *f) {
-        f->caps.sev_es = false;
+        f->caps.has[COCO_SEV_ES] = false;
 }
 static void no_asids_for_es(HostFacts *f) {
         f->min_sev_asid = 1;
@@ -79,13 +72,13 @@ static void kernel_6_10(HostFacts *f) {
         f->kernel_minor = 10;
 }
 static void no_module(HostFacts *f) {
-        f->module = KNOWN_NO;
+        memset(f->module, 0, sizeof(f->module));
 }
 static void snp_off(HostFacts *f) {
-        f->param_sev_snp = KNOWN_NO;
+        f->parameter[COCO_SEV_SNP] = KNOWN_NO;
 }
 static void sev_off(HostFacts *f) {
-        f->param_sev = KNOWN_NO;
+        f->parameter[COCO_SEV] = KNOWN_NO;
 }
 static void kvm_denied(HostFacts *f) {
         f->kvm_errno = EACCES;
@@ -131,7 +124,7 @@ static void iommu_passthrough(HostFacts *f) {
         f->iommu_passthrough = true;
 }
 static void no_asid_free(HostFacts *f) {
-        f->sev_es_asids_used = 99;
+        f->asids_used[COCO_SEV_ES] = f->asids_used[COCO_SEV_SNP] = 99;
 }
 static void little_to_lock(HostFacts *f) {
         f->memlock = 8 << 20;
@@ -146,60 +139,60 @@ static void no_qemu(HostFacts *f) {
 static void old_qemu(HostFacts *f) {
         f->qemu_version = (char *) "7.2.9";
         f->qemu_major = 7;
-        f->qemu_snp = KNOWN_NO;
+        f->qemu_object[COCO_SEV_SNP] = KNOWN_NO;
 }
 static void no_firmware(HostFacts *f) {
-        f->firmware[SEV_MODE_SEV_SNP] = NULL;
+        f->firmware[COCO_SEV_SNP] = NULL;
 }
 
 static const struct {
         void (*change)(HostFacts *f);
-        SevMode mode;
+        CocoMode mode;
         int status;
         const char *subject; /* the line that is not ok */
         CheckState state;
         const char *part; /* of its text or remedy */
 } hosts[] = {
-        { no_amd, SEV_MODE_SEV_SNP, 3, "CPU", CHECK_MISSING, "is no AMD CPU" },
-        { no_snp_in_cpu, SEV_MODE_SEV_SNP, 3, "CPU", CHECK_MISSING, "Milan or later" },
-        { no_es_in_cpu, SEV_MODE_SEV_ES, 3, "CPU", CHECK_MISSING, "SMEE" },
-        { no_es_in_cpu, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { no_asids_for_es, SEV_MODE_SEV_SNP, 3, "BIOS", CHECK_MISSING, "ASID space limit" },
-        { no_asids_for_es, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { old_kernel, SEV_MODE_SEV, 3, "kernel", CHECK_MISSING, "--sev-vm-type=legacy" },
-        { kernel_6_10, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
-        { kernel_6_10, SEV_MODE_SEV_SNP, 3, "kernel", CHECK_MISSING, "6.11" },
-        { no_module, SEV_MODE_SEV, 3, "kvm_amd", CHECK_MISSING, "modprobe" },
-        { snp_off, SEV_MODE_SEV_SNP, 3, "kvm_amd", CHECK_MISSING, "sev_snp=1" },
-        { snp_off, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
-        { sev_off, SEV_MODE_SEV, 3, "kvm_amd", CHECK_MISSING, "sev=1" },
-        { kvm_denied, SEV_MODE_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "group kvm" },
-        { kvm_absent, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "load kvm_amd" },
-        { no_svm, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "enable SVM in the BIOS" },
-        { types_not_told, SEV_MODE_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "6.8" },
-        { only_sev_type, SEV_MODE_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "makes no SEV-SNP machines" },
-        { only_sev_type, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { sev_denied, SEV_MODE_SEV_SNP, 4, "/dev/sev", CHECK_UNKNOWN, "udev" },
-        { sev_absent, SEV_MODE_SEV_SNP, 3, "/dev/sev", CHECK_MISSING, "ccp" },
-        { platform_silent, SEV_MODE_SEV, 4, "firmware", CHECK_UNKNOWN, "PLATFORM_STATUS" },
-        { es_not_configured, SEV_MODE_SEV_ES, 3, "SEV-ES", CHECK_MISSING, "AMD-SB-3023" },
-        { nobody_initialised, SEV_MODE_SEV_ES, 0, "SEV-ES", CHECK_NOTE, "first guest" },
-        { es_not_configured, SEV_MODE_SEV_SNP, 0, NULL, CHECK_OK, NULL },
-        { snp_silent, SEV_MODE_SEV_SNP, 4, "SNP", CHECK_UNKNOWN, "6.11" },
-        { no_rmp, SEV_MODE_SEV_SNP, 3, "SNP", CHECK_MISSING, "reserve the RMP" },
-        { no_rmp, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { no_iommu, SEV_MODE_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "enable the IOMMU" },
-        { iommu_passthrough, SEV_MODE_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "iommu=pt" },
-        { iommu_passthrough, SEV_MODE_SEV_ES, 0, NULL, CHECK_OK, NULL },
-        { no_asid_free, SEV_MODE_SEV_SNP, 3, "ASIDs", CHECK_MISSING, "99 of 99" },
-        { no_asid_free, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { little_to_lock, SEV_MODE_SEV, 3, "memlock", CHECK_MISSING, "2304 MiB are needed" },
-        { little_to_lock_but_may, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
-        { little_to_lock, SEV_MODE_SEV_SNP, 0, NULL, CHECK_OK, NULL },
-        { no_qemu, SEV_MODE_SEV_SNP, 3, "QEMU", CHECK_MISSING, "--qemu=PATH" },
-        { old_qemu, SEV_MODE_SEV_SNP, 3, "QEMU", CHECK_MISSING, "7.2.9 without sev-snp-guest" },
-        { no_firmware, SEV_MODE_SEV_SNP, 3, "OVMF", CHECK_MISSING, "ovmf-amdsev" },
-        { no_firmware, SEV_MODE_SEV, 0, NULL, CHECK_OK, NULL },
+        { no_amd, COCO_SEV_SNP, 3, "CPU", CHECK_MISSING, "is not an AMD CPU" },
+        { no_snp_in_cpu, COCO_SEV_SNP, 3, "CPU", CHECK_MISSING, "Milan or later" },
+        { no_es_in_cpu, COCO_SEV_ES, 3, "CPU", CHECK_MISSING, "SMEE" },
+        { no_es_in_cpu, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { no_asids_for_es, COCO_SEV_SNP, 3, "BIOS", CHECK_MISSING, "ASID space limit" },
+        { no_asids_for_es, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { old_kernel, COCO_SEV, 3, "kernel", CHECK_MISSING, "--sev-vm-type=legacy" },
+        { kernel_6_10, COCO_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { kernel_6_10, COCO_SEV_SNP, 3, "kernel", CHECK_MISSING, "6.11" },
+        { no_module, COCO_SEV, 3, "kvm_amd", CHECK_MISSING, "modprobe" },
+        { snp_off, COCO_SEV_SNP, 3, "kvm_amd", CHECK_MISSING, "sev_snp=1" },
+        { snp_off, COCO_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { sev_off, COCO_SEV, 3, "kvm_amd", CHECK_MISSING, "sev=1" },
+        { kvm_denied, COCO_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "group kvm" },
+        { kvm_absent, COCO_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "load kvm_amd" },
+        { no_svm, COCO_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "enable SVM in the BIOS" },
+        { types_not_told, COCO_SEV_SNP, 4, "/dev/kvm", CHECK_UNKNOWN, "6.8" },
+        { only_sev_type, COCO_SEV_SNP, 3, "/dev/kvm", CHECK_MISSING, "does not support SEV-SNP guests" },
+        { only_sev_type, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { sev_denied, COCO_SEV_SNP, 4, "/dev/sev", CHECK_UNKNOWN, "udev" },
+        { sev_absent, COCO_SEV_SNP, 3, "/dev/sev", CHECK_MISSING, "ccp" },
+        { platform_silent, COCO_SEV, 4, "firmware", CHECK_UNKNOWN, "PLATFORM_STATUS" },
+        { es_not_configured, COCO_SEV_ES, 3, "SEV-ES", CHECK_MISSING, "AMD-SB-3023" },
+        { nobody_initialised, COCO_SEV_ES, 0, "SEV-ES", CHECK_NOTE, "first guest" },
+        { es_not_configured, COCO_SEV_SNP, 0, NULL, CHECK_OK, NULL },
+        { snp_silent, COCO_SEV_SNP, 4, "SNP", CHECK_UNKNOWN, "6.11" },
+        { no_rmp, COCO_SEV_SNP, 3, "SNP", CHECK_MISSING, "reserve the RMP" },
+        { no_rmp, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { no_iommu, COCO_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "enable the IOMMU" },
+        { iommu_passthrough, COCO_SEV_SNP, 3, "IOMMU", CHECK_MISSING, "iommu=pt" },
+        { iommu_passthrough, COCO_SEV_ES, 0, NULL, CHECK_OK, NULL },
+        { no_asid_free, COCO_SEV_SNP, 3, "ASIDs", CHECK_MISSING, "99 of 99" },
+        { no_asid_free, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { little_to_lock, COCO_SEV, 3, "memlock", CHECK_MISSING, "2304 MiB are needed" },
+        { little_to_lock_but_may, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { little_to_lock, COCO_SEV_SNP, 0, NULL, CHECK_OK, NULL },
+        { no_qemu, COCO_SEV_SNP, 3, "QEMU", CHECK_MISSING, "--qemu=PATH" },
+        { old_qemu, COCO_SEV_SNP, 3, "QEMU", CHECK_MISSING, "7.2.9 without sev-snp-guest" },
+        { no_firmware, COCO_SEV_SNP, 3, "OVMF", CHECK_MISSING, "ovmf-amdsev" },
+        { no_firmware, COCO_SEV, 0, NULL, CHECK_OK, NULL },
 };
 
 static const CheckLine *find(const CheckList *list, const char *subject) {
@@ -210,11 +203,11 @@ static const CheckLine *find(const CheckList *list, const char *subject) {
 }
 
 static void a_good_host_can_launch(_unused_ void **state) {
-        for (int m = SEV_MODE_SEV; m <= SEV_MODE_SEV_SNP; m++) {
+        for (int m = COCO_SEV; m <= COCO_SEV_SNP; m++) {
                 HostFacts facts = good_host();
                 CheckList list;
 
-                assert_ok(check_judge(&facts, (SevMode) m, 2 * GIB, &list));
+                assert_ok(check_judge(&facts, (CocoMode) m, 2 * GIB, &list));
                 assert_int_equal(check_list_status(&list), 0);
                 FOREACH_ARRAY(line, list.lines, list.n_lines) {
                         assert_true(line->state == CHECK_OK || line->state == CHECK_NOTE);
@@ -261,17 +254,34 @@ static void missing_outweighs_unknown(_unused_ void **state) {
         CheckList list;
 
         sev_denied(&facts);
-        assert_ok(check_judge(&facts, SEV_MODE_SEV_SNP, 2 * GIB, &list));
+        assert_ok(check_judge(&facts, COCO_SEV_SNP, 2 * GIB, &list));
         assert_int_equal(check_list_status(&list), 4);
         check_list_done(&list);
         no_qemu(&facts);
-        assert_ok(check_judge(&facts, SEV_MODE_SEV_SNP, 2 * GIB, &list));
+        assert_ok(check_judge(&facts, COCO_SEV_SNP, 2 * GIB, &list));
         assert_int_equal(check_list_status(&list), 3);
         check_list_done(&list);
 }
 
+/* What a good host cannot promise is said in every mode. */
+static void acpi_tables_are_noted(_unused_ void **state) {
+        for (CocoMode m = COCO_SEV; m < _COCO_MODE_MAX; m++) {
+                _cleanup_(check_list_done) CheckList list = {};
+                HostFacts f = good_host();
+                bool found = false;
+
+                assert_ok(check_judge(&f, m, 2 * GIB, &list));
+                FOREACH_ARRAY(line, list.lines, list.n_lines)
+                        found = found ||
+                                        (streq(line->subject, "ACPI") && line->state == CHECK_NOTE &&
+                                                        strstr(line->text, "no digest covers"));
+                assert_true(found);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(acpi_tables_are_noted),
                 cmocka_unit_test(a_good_host_can_launch),
                 cmocka_unit_test(each_fault_has_its_line),
                 cmocka_unit_test(missing_outweighs_unknown),

@@ -5,16 +5,18 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <sys/stat.h>
+
 #include "test.h"
 
 #include "bytes.h"
-#include "cpio-library.h"
 #include "cpio-merge.h"
 #include "cpio-pack.h"
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
+#include "initrd-image.h"
 
 static InitrdSource source_new(const char *bytes, size_t n) {
         int fd = memfd_new("source");
@@ -58,11 +60,12 @@ static void merged_done(Merged *m) {
 
 static void merge(const InitrdSource *sources, size_t n, const CredentialSet *set, Merged *ret) {
         const int seals = F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL;
+        InitrdMerged merged;
         char *error = NULL;
 
-        *ret = (Merged) { .fd = -EBADF };
-        if (initrd_merge(sources, n, set, &ret->fd, &ret->segments, &ret->n_segments, &error) < 0)
+        if (initrd_merge(sources, n, set, &merged, &error) < 0)
                 fail_msg("%s", error);
+        *ret = (Merged) { .fd = merged.memfd, .segments = merged.segments, .n_segments = merged.n_segments };
         assert_int_equal(fcntl(ret->fd, F_GET_SEALS) & seals, seals);
         ret->size = (size_t) lseek(ret->fd, 0, SEEK_END);
         if (ret->size > 0) {
@@ -126,7 +129,7 @@ static void test_plain(_unused_ void **state) {
                 source_new("12", 2) };
 
         merge(sources, ELEMENTSOF(sources), NULL, &m);
-        assert_int_equal(m.size, 14); /* nothing behind the last one */
+        assert_int_equal(m.size, 14); /* nothing after the last one */
         assert_memory_equal(m.data, "abcde\0\0\0wxyz12", 14);
         assert_int_equal(m.n_segments, 4);
         assert_int_equal(m.segments[1].offset, 8);
@@ -149,6 +152,30 @@ static void test_lz4_legacy_gap(_unused_ void **state) {
         assert_true(bytes_are_zero(m.data + 8, 4));
         assert_true(bytes_are_zero(m.data + 19, 5));
         sources_done(sources, ELEMENTSOF(sources));
+}
+
+/* An early cpio and lz4 in one file, as Ubuntu and dracut write it; nothing is added where the file ends lz4 itself. */
+static void test_early_lz4_gap(_unused_ void **state) {
+        static const char *const last[] = { "\x02\x21\x4c\x18\4\0\0\0wxyz", "\x02\x21\x4c\x18\3\0\0\0xyz",
+                "\x02\x21\x4c\x18\4\0\0\0wxyz\0\0\0\0", "\x02\x21\x4c\x18\1\0\0\0z\0" };
+        static const size_t sizes[] = { 12, 11, 16, 10 }, gaps[] = { 4, 5, 0, 6 };
+
+        for (size_t k = 0; k < ELEMENTSOF(sizes); k++) {
+                _cleanup_image_ Image early = {};
+                _cleanup_(merged_done) Merged m = {};
+                InitrdSource sources[2];
+
+                image_member(&early, "early", S_IFREG | 0644, "data", 4);
+                image_trailer(&early);
+                image_pad(&early, 512);
+                image_put(&early, last[k], sizes[k]);
+                sources[0] = source_new((const char *) early.data, early.size);
+                sources[1] = source_new("0707", 4);
+                merge(sources, 2, NULL, &m);
+                assert_int_equal(m.segments[1].offset, early.size + gaps[k]);
+                assert_true(bytes_are_zero(m.data + early.size, gaps[k]));
+                sources_done(sources, 2);
+        }
 }
 
 static void test_large(_unused_ void **state) {
@@ -186,17 +213,15 @@ static void test_position(_unused_ void **state) {
 }
 
 static void assert_refused(const InitrdSource *source, const CredentialSet *set, const char *word) {
-        InitrdSegment *segments = NULL;
+        InitrdMerged merged = { .memfd = -EBADF, .n_segments = 17 };
         char *error = NULL;
-        size_t n = 17;
-        int fd = -EBADF;
 
-        assert_true(initrd_merge(source, source ? 1 : 0, set, &fd, &segments, &n, &error) < 0);
+        assert_true(initrd_merge(source, source ? 1 : 0, set, &merged, &error) < 0);
         assert_non_null(error);
         assert_non_null(strstr(error, word));
-        assert_int_equal(fd, -EBADF);
-        assert_null(segments);
-        assert_int_equal(n, 17);
+        assert_int_equal(merged.memfd, -EBADF);
+        assert_null(merged.segments);
+        assert_int_equal(merged.n_segments, 17);
         free(error);
 }
 
@@ -267,11 +292,9 @@ static void test_no_residue(_unused_ void **state) {
         enum { SIZE = 24 };
         _cleanup_(credential_set_done) CredentialSet set = {};
         InitrdSource source = source_new("abcdefgh", 8);
-        InitrdSegment *segments;
+        InitrdMerged merged;
         uint8_t masked[SIZE];
         SecretBuf value = {};
-        size_t n;
-        int fd;
 
 #ifdef __SANITIZE_ADDRESS__
         /* AddressSanitizer keeps what is freed, and its own memory is too large to search. */
@@ -286,31 +309,26 @@ static void test_no_residue(_unused_ void **state) {
         assert_ok(credential_set_add(&set, "secret", &value, NULL));
         assert_int_equal(count_in_memory(masked, SIZE), 1); /* the set's: the search does find it */
 
-        assert_ok(initrd_merge(&source, 1, &set, &fd, &segments, &n, NULL));
+        assert_ok(initrd_merge(&source, 1, &set, &merged, NULL));
         assert_int_equal(count_in_memory(masked, SIZE), 1);
         credential_set_done(&set);
         assert_int_equal(count_in_memory(masked, SIZE), 0);
-        free(segments);
-        (void) fd_close(fd);
+        initrd_merged_done(&merged);
         sources_done(&source, 1);
-}
-
-static int unload(_unused_ void **state) {
-        cpio_library_unload();
-        return 0;
 }
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test_teardown(test_with_credentials, unload),
-                cmocka_unit_test_teardown(test_credentials_only, unload),
+                cmocka_unit_test(test_with_credentials),
+                cmocka_unit_test(test_credentials_only),
                 cmocka_unit_test(test_plain),
                 cmocka_unit_test(test_lz4_legacy_gap),
-                cmocka_unit_test_teardown(test_large, unload),
+                cmocka_unit_test(test_early_lz4_gap),
+                cmocka_unit_test(test_large),
                 cmocka_unit_test(test_position),
                 cmocka_unit_test(test_changing_source),
                 cmocka_unit_test(test_without_sendfile),
-                cmocka_unit_test_teardown(test_no_residue, unload),
+                cmocka_unit_test(test_no_residue),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

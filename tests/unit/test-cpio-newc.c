@@ -176,7 +176,7 @@ static void test_damage(_unused_ void **state) {
         assert_bad(&magic, "no cpio header");
         image_head(&name, (ImageHead) { .mode = S_IFREG, .name_size = 2 });
         image_put(&name, "xy", 2);
-        assert_bad(&name, "has no end");
+        assert_bad(&name, "is not terminated");
 }
 
 static void test_headers(_unused_ void **state) {
@@ -205,14 +205,116 @@ static void test_headers(_unused_ void **state) {
         assert_int_equal(used, i.size - 6);
 }
 
+/* 070702: the sum of a file's bytes has to be right, in whatever pieces they come; other kinds of members have none. */
+static void test_sums(_unused_ void **state) {
+        static const struct {
+                const char *sum, *data;
+                uint32_t mode;
+                bool right;
+        } rows[] = {
+                { "0000014f", "\x7f\x61\x6f", S_IFREG, true },
+                { "000001fd", "\xff\xfe", S_IFREG, true },
+                { "000001fe", "\xff\xfe", S_IFREG, false },
+                { "00000000", "", S_IFREG, true },
+                { "00000001", "", S_IFREG, false },
+                { "00000001", "", S_IFDIR, true },
+                { "00000001", "f", S_IFLNK, true },
+        };
+
+        for (size_t k = 0; k < ELEMENTSOF(rows); k++)
+                for (size_t step = 1; step < 200; step += 13) {
+                        _cleanup_image_ Image i = {};
+                        size_t n = strlen(rows[k].data), used;
+                        char *error = NULL;
+                        NewcParser p;
+                        Seen seen = {};
+                        int r;
+
+                        image_head(&i,
+                                        (ImageHead) { .magic = "070702",
+                                                        .mode = rows[k].mode,
+                                                        .size = (uint32_t) n,
+                                                        .name_size = 3 });
+                        memcpy(i.data + 102, rows[k].sum, 8);
+                        image_put(&i, "ab", 3);
+                        image_pad(&i, 4);
+                        image_put(&i, rows[k].data, n);
+                        image_pad(&i, 4);
+                        image_trailer(&i);
+                        p = parser(&seen, false);
+                        r = feed(&p, &i, step, &used, &error);
+                        assert_int_equal(r, rows[k].right ? NEWC_MORE : -EBADMSG);
+                        assert_int_equal(!error, rows[k].right);
+                        assert_true(!rows[k].right || newc_parser_finish(&p, false, NULL) == 0);
+                        free(error);
+                }
+}
+
+typedef struct Written {
+        NewcMember wanted;
+        unsigned calls;
+} Written;
+
+static int compare_member(const NewcMember *m, void *userdata) {
+        Written *w = userdata;
+        const NewcMember *x = &w->wanted;
+
+        w->calls++;
+        assert_string_equal(m->path, x->path);
+        assert_true(m->ino == x->ino && m->mode == x->mode && m->uid == x->uid && m->gid == x->gid);
+        assert_true(m->nlink == x->nlink && m->mtime == x->mtime && m->size == x->size && m->offset == 0);
+        return 0;
+}
+
+/* What is written is read back, whatever its lengths; a buffer that is too small is an error, and untouched behind its end. */
+static void test_write(_unused_ void **state) {
+        static const char names[] = "directory/name";
+        uint8_t buf[256];
+
+        for (size_t name = 1; name < sizeof(names); name++)
+                for (uint32_t size = 0; size < 9; size++) {
+                        Written seen = { .wanted = { .path = names + sizeof(names) - 1 - name,
+                                                         .ino = 7,
+                                                         .mode = S_IFREG | 0640,
+                                                         .uid = 0xabcdef01,
+                                                         .gid = 2,
+                                                         .nlink = 3,
+                                                         .mtime = UINT32_MAX,
+                                                         .size = size } };
+                        NewcParser p = { .callback = compare_member, .userdata = &seen };
+                        uint64_t whole = newc_member_size(name, size);
+                        ByteWriter w = byte_writer(buf, sizeof(buf));
+                        size_t used;
+
+                        newc_write(&w, &seen.wanted, "123456789");
+                        assert_ok(byte_writer_finish(&w, whole));
+                        assert_int_equal(newc_parser_feed(&p, buf, whole, &used, NULL), NEWC_MORE);
+                        assert_ok(newc_parser_finish(&p, /* lenient= */ false, NULL));
+                        assert_int_equal(seen.calls, 1);
+
+                        memset(buf, 0xee, sizeof(buf));
+                        w = byte_writer(buf, whole - 1);
+                        newc_write(&w, &seen.wanted, "123456789");
+                        assert_true(byte_writer_finish(&w, whole) < 0);
+                        assert_int_equal(buf[whole - 1], 0xee);
+                }
+
+        assert_int_equal(newc_member_size(NEWC_NAME_MAX - 1, 0), 4208);
+        assert_int_equal(newc_member_size(NEWC_NAME_MAX, 0), 0);
+        assert_int_equal(newc_member_size(1, UINT32_MAX), 112 + (UINT64_C(1) << 32));
+        assert_int_equal(newc_member_size(1, UINT64_C(1) << 32), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_members),
+                cmocka_unit_test(test_sums),
                 cmocka_unit_test(test_skip),
                 cmocka_unit_test(test_stop),
                 cmocka_unit_test(test_ignored_members),
                 cmocka_unit_test(test_damage),
                 cmocka_unit_test(test_headers),
+                cmocka_unit_test(test_write),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,6 @@
 
 #include "test.h"
 
-#include "cpio-library.h"
 #include "cpio-pack.h"
 #include "crypto-hash.h"
 #include "encode.h"
@@ -130,16 +129,6 @@ static void test_limits(_unused_ void **state) {
         assert_memory_equal(buf + 120 + 136 + 392, set.items[0].value.data, CREDENTIAL_SIZE_MAX);
 }
 
-static void test_reload(_unused_ void **state) {
-        for (int i = 0; i < 3; i++) {
-                assert_ok(cpio_library_load(NULL));
-                assert_ok(cpio_library_load(NULL));
-                cpio_library_unload();
-                cpio_library_unload();
-                test_golden(NULL);
-        }
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_golden),
@@ -147,7 +136,6 @@ int main(void) {
                 cmocka_unit_test(test_sizes),
                 cmocka_unit_test(test_bad_name),
                 cmocka_unit_test(test_limits),
-                cmocka_unit_test(test_reload),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -189,7 +189,7 @@ static void openssl_agrees(_unused_ void **state) {
         EVP_PKEY *pkey;
 
         if (!OSSL_HPKE_CTX_new) {
-                print_message("skipped: this OpenSSL has no HPKE of its own, 3.2 and later do\n");
+                print_message("skipped: this OpenSSL has no HPKE, 3.2 and later have it\n");
                 skip();
         }
         assert_ok(hpke_key_new(crypto_random, NULL, &key, pk));

@@ -217,12 +217,34 @@ static void directories_follow_xdg(_unused_ void **state) {
         strv_free(l);
 }
 
+static char *lookup_cache(const char *name) {
+        return streq(name, "CVMSPAWN_CACHE") ? root : NULL;
+}
+
+/* Where tools/fetch-artifacts puts it. */
+static void a_fetched_image_is_found(_unused_ void **state) {
+        _cleanup_free_ char *folder = NULL, *image = NULL, *found = NULL;
+        int fd;
+
+        assert_true(asprintf(&folder, "%s/firmware", root) > 0);
+        assert_true(asprintf(&image, "%s/OVMF.amdsev.fd", folder) > 0);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        fd = open(image, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        (void) close(fd);
+        assert_ok(firmware_fetched(lookup_cache, &found));
+        assert_string_equal(found, image);
+        assert_int_equal(unlink(image), 0);
+        assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lists_are_ordered_and_masked),
                 cmocka_unit_test(the_first_match_is_chosen),
                 cmocka_unit_test(bad_descriptors_are_named),
                 cmocka_unit_test(directories_follow_xdg),
+                cmocka_unit_test(a_fetched_image_is_found),
         };
 
         return cmocka_run_group_tests(tests, setup, teardown);

@@ -108,7 +108,7 @@ static void doubled_entries_are_refused(_unused_ void **state) {
         image_build(&image_amdsev, image);
         /* The TDX entry, of the same size, becomes a second reset block. */
         memcpy(image + FOOTER_AT - 22 - 26 - 26 - 22 - 16, reset.bytes, 16);
-        assert_refused(image, sizeof(image), "twice");
+        assert_refused(image, sizeof(image), "duplicate");
 }
 
 static void other_files_are_told_apart(_unused_ void **state) {
@@ -119,8 +119,25 @@ static void other_files_are_told_apart(_unused_ void **state) {
         assert_refused(image, 3, "not an OVMF image");
         assert_refused(image, sizeof(image), "not an OVMF image");
         memcpy(image + 16, nv_data.bytes, 16);
+        assert_refused(image, sizeof(image), "the image is truncated");
+        le64_write(image + 32, sizeof(image));
         assert_refused(image, sizeof(image), "variable store (VARS)");
         assert_false(ovmf_has_table(image, sizeof(image)));
+        memcpy(image, "\x1f\x8b", 2);
+        memset(image + 16, 0, 16);
+        assert_refused(image, sizeof(image), "this is a gzip file, not a raw firmware image: unpack it");
+        memcpy(image, "QFI\xfb", 4);
+        assert_refused(image, sizeof(image), "qemu-img convert");
+}
+
+static void a_newline_behind_is_named(_unused_ void **state) {
+        uint8_t image[IMAGE_SIZE + 1];
+
+        image_build(&image_amdsev, image);
+        image[IMAGE_SIZE] = '\n';
+        assert_refused(image, sizeof(image), "newline follows the firmware image");
+        image[IMAGE_SIZE] = 0;
+        assert_refused(image, sizeof(image), "not an OVMF image");
 }
 
 static void what_is_missing_is_named(_unused_ void **state) {
@@ -204,6 +221,7 @@ int main(void) {
                 cmocka_unit_test(bad_tables_are_named),
                 cmocka_unit_test(doubled_entries_are_refused),
                 cmocka_unit_test(other_files_are_told_apart),
+                cmocka_unit_test(a_newline_behind_is_named),
                 cmocka_unit_test(what_is_missing_is_named),
                 cmocka_unit_test(every_truncation_is_survived),
                 cmocka_unit_test(every_byte_may_be_wrong),

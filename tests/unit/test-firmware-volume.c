@@ -48,7 +48,7 @@ static void file_seal(uint8_t *p) {
         p[16] = (uint8_t) -sum;
 }
 
-/* The offset behind the file and its padding. */
+/* The offset after the file and its padding. */
 static size_t file_put(
                 uint8_t *p, size_t at, const Guid *name, uint8_t type, const void *content, size_t n) {
         memcpy(p + at, name->bytes, 16);

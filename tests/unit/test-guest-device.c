@@ -246,10 +246,10 @@ static void refusals_are_explained(_unused_ void **state) {
         kernel.report_size = 5000; /* more than the answer holds */
         expect_refusal("5000 bytes");
         kernel.report_size = 1000;
-        expect_refusal("has 1000 bytes, an SNP report has 1184");
+        expect_refusal("has 1000 bytes, but an SNP report has 1184");
         kernel.report_size = 1184;
         kernel.change = 1;
-        expect_refusal("other data than was asked for");
+        expect_refusal("differs from the requested data");
 }
 
 /* The certificates can be had elsewhere: a report without them is still one. */
@@ -259,9 +259,9 @@ static void certificates_out_of_reach_cost_no_report(_unused_ void **state) {
                 bool growing;
                 const char *note;
         } rows[] = {
-                { 10u * 1024 * 1024, false, "room for 10485760 bytes" },
-                { 20000, false, "has 20480 bytes of certificates, more than this kernel takes" },
-                { 1, true, "more room for its certificates each time" },
+                { 10u * 1024 * 1024, false, "declares 10485760 bytes" },
+                { 20000, false, "has 20480 bytes of certificates, which is more than this kernel accepts" },
+                { 1, true, "more certificates with each request" },
         };
 
         for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
@@ -400,7 +400,7 @@ static void trees_of_others_are_refused(_unused_ void **state) {
                 (void) snprintf(name, sizeof(name), "%s/cvmspawn-%d-%u", tree, getpid(), i);
                 assert_int_equal(__real_mkdir(name, 0700), 0);
         }
-        refused_by_tree(GUEST_VMPL_ANY, EEXIST, "full of entries");
+        refused_by_tree(GUEST_VMPL_ANY, EEXIST, "too many entries");
         for (unsigned i = 0; i < 8; i++) {
                 (void) snprintf(name, sizeof(name), "%s/cvmspawn-%d-%u", tree, getpid(), i);
                 assert_int_equal(__real_rmdir(name), 0);

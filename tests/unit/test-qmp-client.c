@@ -53,7 +53,7 @@ static void replies_in_any_order(void **state) {
         peer_send(f, "{\"return\": 5, \"id\": 3}\r\n{\"return\": [], \"id\": 4}\r\n");
         seen(f, "reply ");
         assert_null(other.seen.data);
-        /* The list's tail was taken out: a new call must be found behind the rest. */
+        /* The list's tail was taken out: a new call must be found after the rest. */
         assert_ok(qmp_call(f->client, "d", NULL, on_reply, f));
         peer_send(f, "{\"id\": 5, \"return\": null}\r\n{\"return\": {}, \"id\": 2}\r\n");
         seen(f, "reply ");
@@ -133,11 +133,11 @@ static void foreign_messages(void **state) {
                 { "{\"return\": {}, \"error\": {\"class\": \"a\", \"desc\": \"b\"}, \"id\": 2}\r\n",
                                 "neither" },
                 { "{\"return\": {}}\r\n", "without an id" },
-                { "{\"return\": {}, \"id\": 3}\r\n", "not asked, id 3" },
-                { "{\"return\": {}, \"id\": 1}\r\n", "not asked, id 1" },
-                { "{\"return\": {}, \"id\": \"2\"}\r\n", "id that we never use" },
-                { "{\"return\": {}, \"id\": -2}\r\n", "id that we never use" },
-                { "{\"return\": {}, \"id\": 2.0}\r\n", "id that we never use" },
+                { "{\"return\": {}, \"id\": 3}\r\n", "not sent, id 3" },
+                { "{\"return\": {}, \"id\": 1}\r\n", "not sent, id 1" },
+                { "{\"return\": {}, \"id\": \"2\"}\r\n", "unknown id" },
+                { "{\"return\": {}, \"id\": -2}\r\n", "unknown id" },
+                { "{\"return\": {}, \"id\": 2.0}\r\n", "unknown id" },
                 { "{\"error\": {\"class\": \"GenericError\", \"desc\": \"JSON parse error\"}}\r\n",
                                 "did not understand a command: JSON parse error" },
                 { "{\"error\": {\"class\": \"GenericError\"}, \"id\": 2}\r\n", "without class or desc" },

@@ -148,7 +148,7 @@ static void loops_by_bytes(_unused_ void **state) {
                 assert_false(deadloop_bytes(0x1000, 0x1000, cases[0].bytes, n));
 }
 
-/* A loop longer than 16 bytes whose pause is far from the instruction pointer is another loop. */
+/* A loop longer than 16 bytes whose pause is far from the instruction pointer is a different loop. */
 static void far_from_pause(_unused_ void **state) {
         uint8_t bytes[64] = { [40] = 0xf3, 0x90, 0xeb, 0xd4 /* back to 0 */ };
 
@@ -233,7 +233,7 @@ static void eight_of_ten(_unused_ void **state) {
         assert_false(qmp_deadloop_reached(&d)); /* 7 of the last 10 */
         for (unsigned i = 0; i < 7; i++)
                 qmp_deadloop_add(&d, &hit);
-        assert_false(qmp_deadloop_reached(&d)); /* 7 hits behind 3 misses */
+        assert_false(qmp_deadloop_reached(&d)); /* 7 hits after 3 misses */
         qmp_deadloop_add(&d, &hit);
         assert_true(qmp_deadloop_reached(&d));
 }

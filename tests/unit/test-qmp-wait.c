@@ -36,7 +36,7 @@ static void wait_times_out(void **state) {
 
         assert_error(qmp_call_wait(f->client, "x", NULL, 1000, NULL, &why), ETIMEDOUT);
         assert_string_equal(why, "QEMU did not answer x in time");
-        /* The late answer finds nobody, and is no protocol error either. */
+        /* The late answer finds no caller, and is not a protocol error either. */
         peer_send(f, "{\"return\": {}, \"id\": 2}\r\n{\"return\": {}, \"id\": 3}\r\n");
         assert_ok(qmp_call_wait(f->client, "y", NULL, SECOND, NULL, &why2));
         seen(f, "");
@@ -48,6 +48,62 @@ static void wait_without_greeting(void **state) {
 
         assert_error(qmp_call_wait(f->client, "x", NULL, 1000, NULL, &why), ETIMEDOUT);
         assert_string_equal(why, "QEMU did not answer x in time, not even with the QMP greeting");
+}
+
+/* A command that is begun, with other things before its end. */
+static void wait_in_two_steps(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *why = NULL;
+        QmpWait first, second;
+
+        assert_ok(qmp_wait_begin(f->client, "x", NULL, &first, NULL));
+        assert_ok(qmp_wait_begin(f->client, "y", NULL, &second, NULL));
+        peer_send(f, "{\"return\": {}, \"id\": 2}\r\n{\"id\": 3, \"error\": {\"class\": \"GenericError\", \"desc\": \"no\"}}\r\n");
+        assert_error(qmp_call_wait(f->client, "query-status", NULL, 1000, NULL, &why), ETIMEDOUT);
+        assert_true(first.done && second.done);
+        assert_ok(qmp_wait_end(f->client, &first, 0, NULL, NULL));
+        free(why);
+        why = NULL;
+        assert_error(qmp_wait_end(f->client, &second, 0, NULL, &why), EREMOTEIO);
+        assert_string_equal(why, "QEMU refused 'y': no");
+
+        /* What nobody waits for to its end is freed with the client. */
+        assert_ok(qmp_wait_begin(f->client, "z", NULL, &first, NULL));
+        f->client = qmp_client_unref(f->client);
+        assert_true(first.done);
+        assert_int_equal(first.error, -ECANCELED);
+        qmp_wait_done(&first);
+}
+
+static void wait_for_the_greeting(void **state) {
+        Fixture *f = *state;
+        _cleanup_free_ char *why = NULL, *why2 = NULL;
+        QmpVersion version;
+        QmpWait wait;
+
+        assert_ok(qmp_wait_begin(f->client, "query-version", NULL, &wait, NULL));
+        assert_error(qmp_wait_greeting(f->client, &wait, 1000, &why), ETIMEDOUT);
+        assert_string_equal(
+                        why, "QEMU did not answer query-version in time, not even with the QMP greeting");
+        peer_send(f, GREETING);
+        assert_ok(qmp_wait_greeting(f->client, &wait, SECOND, NULL));
+        assert_false(wait.done);
+        assert_ok(qmp_client_version(f->client, &version));
+
+        f->peer = fd_close(f->peer);
+        assert_error(qmp_wait_end(f->client, &wait, SECOND, NULL, &why2), ECONNRESET);
+}
+
+static void wait_for_no_greeting(void **state) {
+        Fixture *f = *state;
+        QmpWait wait;
+
+        assert_ok(qmp_wait_begin(f->client, "query-version", NULL, &wait, NULL));
+        f->peer = fd_close(f->peer);
+        assert_ok(qmp_wait_greeting(f->client, &wait, SECOND, NULL));
+        assert_true(wait.done);
+        assert_int_equal(wait.error, -ECONNRESET);
+        qmp_wait_done(&wait);
 }
 
 static void wait_disconnected(void **state) {
@@ -207,6 +263,9 @@ int main(void) {
                 T(wait_answers),
                 T(wait_times_out),
                 T_RAW(wait_without_greeting),
+                T(wait_in_two_steps),
+                T_RAW(wait_for_the_greeting),
+                T_RAW(wait_for_no_greeting),
                 T(wait_disconnected),
                 T(wait_given_up),
                 T(wait_ended_by_loop),

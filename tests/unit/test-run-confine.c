@@ -26,6 +26,13 @@
 #define FINE    0
 #define SKIPPED 77
 
+static int confine_self(const QemuUser *user) {
+        ConfineFilter *filter = NULL;
+        int r = run_confine_prepare(&filter);
+
+        return r < 0 ? r : run_confine_self(user, filter);
+}
+
 static int in_child(int (*f)(void)) {
         pid_t pid = fork();
         int status;
@@ -58,7 +65,7 @@ static int still_works(int pair[static 2]) {
 
 static int files_and_programs(void) {
         const QemuUser user = {};
-        int pair[2], r = run_confine_self(&user);
+        int pair[2], r = confine_self(&user);
 
         if (r == -EOPNOTSUPP)
                 return SKIPPED;
@@ -80,7 +87,7 @@ static int network_and_kernel(void) {
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
                 return 1;
-        r = run_confine_self(&user);
+        r = confine_self(&user);
         if (r < 0 && r != -EOPNOTSUPP)
                 return 2;
         if (!denied(socket(AF_INET, SOCK_STREAM, 0)) || !denied(socket(AF_INET6, SOCK_DGRAM, 0)) ||
@@ -109,7 +116,7 @@ static int memory(void) {
         void *p;
         int r;
 
-        r = run_confine_self(&user);
+        r = confine_self(&user);
         if (r < 0 && r != -EOPNOTSUPP)
                 return 1;
         if (!denied(process_vm_readv(parent, &mine, 1, &theirs, 1, 0)))
@@ -125,7 +132,7 @@ static int memory(void) {
 /* With QEMU as another user one capability stays, and is good for signals only. */
 static int one_capability(void) {
         const QemuUser user = { .change = true, .uid = 61184, .gid = 61184 };
-        int r = run_confine_self(&user);
+        int r = confine_self(&user);
 
         if (r < 0 && r != -EOPNOTSUPP)
                 return 1;
@@ -140,7 +147,7 @@ static int no_capability(void) {
 
         if (r < 0)
                 return 1;
-        r = run_confine_self(&user);
+        r = confine_self(&user);
         if (r < 0 && r != -EOPNOTSUPP)
                 return 2;
         return denied(kill(1, 0)) ? FINE : 3;

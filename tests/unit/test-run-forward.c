@@ -14,7 +14,7 @@
 #include "run-forward.h"
 #include "run-session.h"
 
-#define MUCH (1024u * 1024u) /* far more than a pipe or a socket holds */
+#define MUCH (4u * 1024u * 1024u) /* far more than a pipe or a socket holds */
 
 /* --- lines ---------------------------------------------------------------------------------------------------------- */
 
@@ -83,6 +83,8 @@ typedef struct Line {
         int feed; /* the guest's side */
         uint8_t *data;
         size_t fed, seen;
+        const char *lost;
+        int error;
 } Line;
 
 static void count(const char *data, size_t size, void *userdata) {
@@ -90,6 +92,13 @@ static void count(const char *data, size_t size, void *userdata) {
 
         assert_memory_equal(data, l->data + l->seen, size);
         l->seen += size;
+}
+
+static void remember(_unused_ Forward *f, const char *what, int error, void *userdata) {
+        Line *l = userdata;
+
+        l->lost = what;
+        l->error = error;
 }
 
 static void line_open(Line *l, int out) {
@@ -102,7 +111,14 @@ static void line_open(Line *l, int out) {
         assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
         l->feed = pair[0];
         assert_ok(loop_new(&l->loop));
-        assert_ok(forward_start(&l->forward, l->loop, pair[1], out, count, l));
+        assert_ok(forward_start(&l->forward, l->loop,
+                        &(const ForwardSpec) {
+                                        .in = pair[1],
+                                        .out = out,
+                                        .seen = count,
+                                        .failed = remember,
+                                        .userdata = l,
+                        }));
 }
 
 static void line_close(Line *l) {
@@ -200,7 +216,7 @@ static void regular_file_gets_everything(_unused_ void **state) {
         while (feed(&l))
                 turn(&l);
         turn(&l);
-        assert_ok(forward_drain(&l.forward));
+        assert_ok(forward_drain(&l.forward, 0));
         assert_ok(fd_pread_exact(fd, copy, MUCH, 0));
         assert_memory_equal(copy, l.data, MUCH);
         line_close(&l);
@@ -228,7 +244,7 @@ static void drain_takes_the_rest(_unused_ void **state) {
         assert_true(child >= 0);
         if (child == 0) {
                 (void) close(p[0]);
-                _exit(forward_drain(&l.forward) == 0 ? 0 : 1);
+                _exit(forward_drain(&l.forward, 0) == 0 ? 0 : 1);
         }
         (void) close(p[1]);
         forward_done(&l.forward);
@@ -268,9 +284,102 @@ static void drain_ends_by_a_signal(_unused_ void **state) {
         assert_ok(sigprocmask(SIG_BLOCK, &set, NULL));
         assert_ok(sigaction(SIGALRM, &action, NULL));
         assert_ok(setitimer(ITIMER_REAL, &soon, NULL));
-        assert_error(forward_drain(&l.forward), EINTR);
+        assert_error(forward_drain(&l.forward, 0), EINTR);
         assert_ok(setitimer(ITIMER_REAL, &never, NULL));
         line_close(&l);
+        (void) close(p[0]);
+        (void) close(p[1]);
+}
+
+/* Only a reader that has gone away is nobody's fault. */
+static void full_disks_are_told(_unused_ void **state) {
+        Line l;
+        int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+
+        assert_true(fd >= 0);
+        line_open(&l, fd);
+        while (feed(&l))
+                turn(&l);
+        turn(&l);
+        assert_string_equal(l.lost, "written");
+        assert_error(l.error, ENOSPC);
+        assert_int_equal(l.seen, MUCH); /* the guest is not held up */
+        line_close(&l);
+        (void) close(fd);
+}
+
+static void read_errors_are_told(_unused_ void **state) {
+        int in = open("/proc/self/mem", O_RDONLY | O_CLOEXEC); /* address 0: EIO */
+        Line l = {};
+        Forward f;
+
+        assert_true(in >= 0);
+        assert_ok(loop_new(&l.loop));
+        f = FORWARD_NONE;
+        f.in = in;
+        f.loop = l.loop;
+        f.buffer = malloc(FORWARD_BUFFER);
+        f.failed = remember;
+        f.userdata = &l;
+        assert_ok(forward_drain(&f, 0));
+        assert_string_equal(l.lost, "read");
+        assert_error(l.error, EIO);
+        forward_done(&f);
+        assert_null(loop_unref(l.loop));
+}
+
+/* A deadline ends the wait for a reader that never comes back. */
+static void drain_ends_in_time(_unused_ void **state) {
+        uint64_t begin = monotonic_usec();
+        Line l;
+        int p[2];
+
+        assert_ok(pipe2(p, O_CLOEXEC));
+        line_open(&l, p[1]);
+        assert_true(feed(&l));
+        turn(&l);
+        l.feed = fd_close(l.feed);
+        assert_error(forward_drain(&l.forward, begin + 50000), ETIMEDOUT);
+        assert_in_range(monotonic_usec() - begin, 50000, 5000000);
+        line_close(&l);
+        (void) close(p[0]);
+        (void) close(p[1]);
+}
+
+/* Two writers of one pipe: poll(2) said that there is room, and then there is none. */
+static void a_full_pipe_of_others_does_not_block(_unused_ void **state) {
+        Output o;
+        int p[2];
+
+        assert_ok(pipe2(p, O_CLOEXEC));
+        assert_ok(output_open(&o, p[1]));
+        assert_int_equal(fcntl(p[1], F_GETFL) & O_NONBLOCK, 0); /* the others' description stays as it is */
+        o.limit = 4 * MUCH;
+        for (size_t i = 0; i < 64; i++) {
+                static const char block[65536] = { 1 };
+
+                output_write(&o, block, sizeof(block));
+        }
+        assert_int_equal(o.dropped, 0);
+        assert_true(output_pending(&o) >= 63 * 65536);
+        output_done(&o);
+        (void) close(p[0]);
+        (void) close(p[1]);
+}
+
+static void what_does_not_fit_is_counted(_unused_ void **state) {
+        static const char block[65536] = { 1 };
+        Output o;
+        int p[2];
+
+        assert_ok(pipe2(p, O_CLOEXEC));
+        assert_ok(output_open(&o, p[1]));
+        o.limit = 1000;
+        output_write(&o, block, sizeof(block));
+        output_write(&o, block, 1500);
+        assert_int_equal(output_pending(&o), 1000);
+        assert_int_equal(o.dropped, 500);
+        output_done(&o);
         (void) close(p[0]);
         (void) close(p[1]);
 }
@@ -284,6 +393,11 @@ int main(void) {
                 cmocka_unit_test(regular_file_gets_everything),
                 cmocka_unit_test(drain_takes_the_rest),
                 cmocka_unit_test(drain_ends_by_a_signal),
+                cmocka_unit_test(drain_ends_in_time),
+                cmocka_unit_test(full_disks_are_told),
+                cmocka_unit_test(read_errors_are_told),
+                cmocka_unit_test(a_full_pipe_of_others_does_not_block),
+                cmocka_unit_test(what_does_not_fit_is_counted),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

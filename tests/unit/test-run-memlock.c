@@ -21,9 +21,9 @@ static void set_soft(rlim_t bytes) {
 /* SNP, plain and simulated guests pin nothing. */
 static void only_sev_and_sev_es(_unused_ void **state) {
         static const VmConfig configs[] = {
-                { .coco = SEV_MODE_NONE, .ram = 2048 * MIB },
-                { .coco = SEV_MODE_SEV_SNP, .ram = 2048 * MIB },
-                { .coco = SEV_MODE_SEV, .simulate = true, .ram = 2048 * MIB },
+                { .coco = COCO_NONE, .ram = 2048 * MIB },
+                { .coco = COCO_SEV_SNP, .ram = 2048 * MIB },
+                { .coco = COCO_SEV, .simulate = true, .ram = 2048 * MIB },
         };
 
         set_soft(0);
@@ -38,9 +38,9 @@ static void only_sev_and_sev_es(_unused_ void **state) {
         }
 }
 
-/* Whoever runs this: the limit suffices, is raised, does not bind us, or there is a sentence with the numbers. */
+/* For any user: the limit suffices, is raised, does not bind us, or there is an error message with the numbers. */
 static void one_of_four(_unused_ void **state) {
-        const VmConfig config = { .coco = SEV_MODE_SEV_ES, .ram = 1024 * MIB };
+        const VmConfig config = { .coco = COCO_SEV_ES, .ram = 1024 * MIB };
         QemuUser user = { .change = true };
         char *notice = NULL, *error = NULL;
         int r;
@@ -63,7 +63,7 @@ static void one_of_four(_unused_ void **state) {
 }
 
 static void another_user_who_was_named_is_not_dropped(_unused_ void **state) {
-        const VmConfig config = { .coco = SEV_MODE_SEV, .ram = 1024 * MIB, .qemu_user = (char *) "nobody" };
+        const VmConfig config = { .coco = COCO_SEV, .ram = 1024 * MIB, .qemu_user = (char *) "nobody" };
         QemuUser user = { .change = true };
         char *notice = NULL, *error = NULL;
         int r;

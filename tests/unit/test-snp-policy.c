@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "guest-policy.h"
+#include "snp-result.h"
 #include "snp-world.h"
 
 static void judge_expecting(World *w, const SnpPolicy *p, const char *rule, size_t n) {
@@ -84,6 +86,52 @@ static void policy_is_judged_whole(_unused_ void **state) {
         }
 }
 
+/* The host chooses the agent, and no digest covers it: refused unless allowed by name or by its id. */
+static void migration_agents_are_refused(_unused_ void **state) {
+        for (unsigned i = 0; i < 2; i++)
+                WITH_WORLD(w, &shared_milan) {
+                        SnpPolicy p;
+
+                        if (i == 0)
+                                w.report.policy |= SNP_POLICY_MIGRATE_MA;
+                        else
+                                w.report.report_id_ma[5] = 0;
+                        verify(&w);
+                        good_policy(&w, &p);
+                        judge_expecting(&w, &p, "migration_agent", 1);
+                        snp_policy_done(&p);
+                        good_policy(&w, &p);
+                        p.allow_migration_agent = true;
+                        judge_expecting(&w, &p, NULL, 0);
+                        snp_policy_done(&p);
+                        good_policy(&w, &p);
+                        assert_ok(snp_policy_accept(
+                                        &p, SNP_FIELD_REPORT_ID_MA, w.report.report_id_ma, NULL));
+                        judge_expecting(&w, &p, NULL, 0);
+                        snp_policy_done(&p);
+                }
+}
+
+/* A masked CHIP_ID verifies, and the text says that the leaf is bound to no chip. */
+static void masked_chips_are_named(_unused_ void **state) {
+        WITH_WORLD(w, &shared_milan) {
+                SnpViolations v = {};
+                char *text = NULL;
+                SnpPolicy p;
+
+                memset(w.report.chip_id, 0, sizeof(w.report.chip_id));
+                verify(&w);
+                assert_true(w.result.authentic);
+                good_policy(&w, &p);
+                assert_ok(snp_result_text(&w.result, &p, &v, &text));
+                assert_non_null(strstr(text, "not bound to a chip: the host masks CHIP_ID"));
+                free(text);
+                p.require_chip_id = true;
+                judge_expecting(&w, &p, "require_chip_id", 1);
+                snp_policy_done(&p);
+        }
+}
+
 static void undecided_policies_do_not_judge(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
                 SnpViolations v = {};
@@ -108,7 +156,7 @@ static void undecided_policies_do_not_judge(_unused_ void **state) {
                 verify(&w);
                 good_policy(&w, &p);
                 assert_error(snp_policy_judge(&p, &w.result, &v, NULL), EINVAL);
-                assert_int_equal(w.result.verdict, VERDICT_NOT_AUTHENTIC);
+                assert_int_equal(w.result.verdict, VERDICT_COLLATERAL_UNAVAILABLE);
                 snp_policy_done(&p);
         }
 }
@@ -161,11 +209,11 @@ static void bad_files_are_named(_unused_ void **state) {
                 { "{}", "member 'schema' is missing; expected \"cvmspawn-snp-policy-1\"" },
                 { S "\"mesurement\": \"00\"}", "member 'mesurement': unknown member" },
                 { S "\"measurement\": \"any\"}",
-                                "member 'measurement': 'any' needs \"insecure_any_measurement\": true "
+                                "member 'measurement': 'any' is not allowed; use \"insecure_any_measurement\": true "
                                 "instead" },
                 { S "\"measurement\": []}",
-                                "member 'measurement': an empty list would accept nothing; leave the "
-                                "member out, or say \"any\"" },
+                                "member 'measurement': an empty list would accept nothing; omit the "
+                                "member, or use \"any\"" },
                 { S "\"report_data\": \"0011\"}",
                                 "member 'report_data': expected 64 bytes in hex (128 digits), or a "
                                 "list of such" },
@@ -174,7 +222,7 @@ static void bad_files_are_named(_unused_ void **state) {
                 { S "\"minimum_tcb\": {\"milan\": {\"fmc\": 1}}}",
                                 "member 'minimum_tcb': Milan has no TCB part 'fmc'" },
                 { S "\"minimum_tcb\": {\"milano\": {}}}",
-                                "member 'minimum_tcb': 'milano' is no processor generation" },
+                                "member 'minimum_tcb': 'milano' is not a processor generation" },
                 { S "\"platform_info\": {\"mask\": 1, \"value\": 2}}",
                                 "member 'platform_info': the value has bits that the mask leaves out" },
                 { S "\"product\": []}", "member 'product': an empty list would accept nothing" },
@@ -194,6 +242,8 @@ static void bad_files_are_named(_unused_ void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(policy_is_judged_whole),
+                cmocka_unit_test(migration_agents_are_refused),
+                cmocka_unit_test(masked_chips_are_named),
                 cmocka_unit_test(undecided_policies_do_not_judge),
                 cmocka_unit_test(files_are_read),
                 cmocka_unit_test(bad_files_are_named),

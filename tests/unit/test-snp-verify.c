@@ -20,7 +20,7 @@ static void genuine_chains_are_authentic(_unused_ void **state) {
                                 /* Authentic is not verified. */
                                 assert_int_equal(w.result.verdict, VERDICT_UNVERIFIED);
                                 assert_true(w.result.insecure_root);
-                                /* A second look uses what was verified before, and says the same. */
+                                /* A second look uses what was verified before, and gives the same result. */
                                 verify_again(&w);
                                 assert_true(w.result.authentic);
                         }
@@ -33,12 +33,12 @@ static void made_up_root_is_not_amds(_unused_ void **state) {
                 add(&w, &w.leaf);
                 encode_and_sign(&w);
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_ROOT, "its key is not AMD's");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT, "does not have AMD's key");
         }
 }
 
 static void forged_root_with_amds_names(_unused_ void **state) {
-        /* The whole chain is another one with the same names; the anchor is ours. */
+        /* The whole chain is a different one with the same names; the anchor is ours. */
         WITH_WORLD(w, &shared_milan) {
                 FakeCertificate forged;
 
@@ -51,11 +51,12 @@ static void forged_root_with_amds_names(_unused_ void **state) {
                 add(&w, &w.leaf);
                 encode_and_sign(&w);
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_ROOT, "its key is not AMD's");
-                /* With the genuine root at hand the forged intermediate is what does not fit. */
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT, "does not have AMD's key");
+                /* With the genuine root available the forged intermediate does not fit. */
                 add(&w, &w.ark);
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_INTERMEDIATE, "not signed by AMD's root");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_INTERMEDIATE,
+                                "not an issuer signed by AMD's root");
         }
 }
 
@@ -68,7 +69,7 @@ static void root_with_the_right_key_but_another_signature(_unused_ void **state)
                 add(&w, &w.leaf);
                 encode_and_sign(&w);
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_ROOT, "not signed by it");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_ROOT, "not a proper self-signed root");
         }
 }
 
@@ -77,7 +78,8 @@ static void swapped_intermediates(_unused_ void **state) {
                 /* A VCEK signed by the VLEK intermediate's key. */
                 w.leaf.issuer_key = w.amd.asvk;
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LEAF, "not signed by AMD's intermediate");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_LEAF,
+                                "not signed by AMD's intermediate");
         }
         WITH_WORLD(w, &shared_milan) {
                 /* The same with the name that goes with the key: not a name that signs a VCEK. */
@@ -90,7 +92,26 @@ static void swapped_intermediates(_unused_ void **state) {
                 /* An intermediate that may not sign certificates. */
                 assert_true(fake_remove_extension(&w.ask, "2.5.29.19"));
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LEAF, "not signed");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_INTERMEDIATE, "not an issuer");
+        }
+}
+
+/* A whole forged chain under AMD's names, put into the pool first, is not in the way of the genuine one. */
+static void forged_certificates_in_the_pool_do_no_harm(_unused_ void **state) {
+        WITH_WORLD(w, &shared_milan) {
+                FakeCertificate ark, ask, leaf;
+
+                fake_ark(&w.other, &ark);
+                fake_ask(&w.other, &ask);
+                fake_vcek(&w.other, &w.tcb, w.chip, &leaf);
+                add(&w, &leaf);
+                add(&w, &ask);
+                add(&w, &ark);
+                fake_certificate_done(&ark);
+                fake_certificate_done(&ask);
+                fake_certificate_done(&leaf);
+                verify(&w);
+                assert_true(w.result.authentic);
         }
 }
 
@@ -121,7 +142,7 @@ static void wrong_chip_with_equal_key(_unused_ void **state) {
                 expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_CHIP, "another chip");
         }
         WITH_WORLD(w, &shared_turin) {
-                /* Bytes behind the eight of a Turin id. */
+                /* Bytes after the eight of a Turin id. */
                 w.report.chip_id[8] = 1;
                 verify(&w);
                 expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_CHIP, "another chip");
@@ -167,12 +188,12 @@ static void extensions_must_be_complete_and_single(_unused_ void **state) {
                 WITH_WORLD(w, &shared_milan) {
                         assert_true(fake_remove_extension(&w.leaf, oids[i]));
                         verify(&w);
-                        expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "is missing");
+                        expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "is missing");
                 }
         WITH_WORLD(w, &shared_turin) {
                 assert_true(fake_remove_extension(&w.leaf, "1.3.6.1.4.1.3704.1.3.9"));
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "fmc is missing");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "fmc is missing");
         }
         WITH_WORLD(w, &shared_milan) {
                 FakeBytes der;
@@ -185,29 +206,29 @@ static void extensions_must_be_complete_and_single(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
                 fake_add_number(&w.leaf, "1.3.6.1.4.1.3704.1.3.9", 1); /* a Milan has no FMC */
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "no place");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "is not allowed in");
         }
         WITH_WORLD(w, &shared_milan) {
                 fake_add_text(&w.leaf, "1.3.6.1.4.1.3704.1.5", "CN=cloud.example"); /* of a VLEK */
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "cspID has no place");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "cspID is not allowed in");
         }
         WITH_WORLD(w, &shared_milan) {
                 fake_add_number(&w.leaf, "1.3.6.1.4.1.3704.1.7", 1);
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "not known");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "unknown AMD extension");
         }
         WITH_WORLD(w, &shared_milan) {
                 assert_true(fake_remove_extension(&w.leaf, "1.3.6.1.4.1.3704.1.3.8"));
                 fake_add_number(&w.leaf, "1.3.6.1.4.1.3704.1.3.8", 219 + 256); /* the last byte would fit */
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "0 to 255");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "0 to 255");
         }
         WITH_WORLD(w, &shared_milan) {
                 assert_true(fake_remove_extension(&w.leaf, "1.3.6.1.4.1.3704.1.2"));
                 fake_add_text(&w.leaf, "1.3.6.1.4.1.3704.1.2", "Genoa");
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_EXTENSIONS, "does not fit the issuer");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_EXTENSIONS, "does not fit the issuer");
         }
 }
 
@@ -245,12 +266,12 @@ static void validity_and_salt(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
                 w.leaf.salt = 32;
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LEAF, "not signed");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_LEAF, "not signed");
         }
         WITH_WORLD(w, &shared_milan) {
                 w.ask.salt = 47;
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_INTERMEDIATE, "not signed");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_INTERMEDIATE, "not an issuer signed");
         }
 }
 
@@ -281,7 +302,7 @@ static void revocation(_unused_ void **state) {
                 assert_non_null(w.result.crl_note);
                 w.crl = SNP_CRL_REQUIRED;
                 verify_again(&w);
-                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_REVOCATION, "none at hand");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_REVOCATION, "no list is available");
         }
         WITH_WORLD(w, &shared_milan) {
                 add_list(&w, w.amd.ark, "260701000000Z", "260801000000Z", 0x10002);
@@ -292,6 +313,22 @@ static void revocation(_unused_ void **state) {
                 verify_again(&w);
                 assert_true(w.result.authentic);
         }
+}
+
+/* What AMD once revoked stays revoked, whether the list is outdated, from the future, or older than one that lacks it. */
+static void outdated_lists_revoke(_unused_ void **state) {
+        static const char *const times[][2] = {
+                { "260701000000Z", "260801000000Z" },
+                { "270701000000Z", "270801000000Z" },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(times); i++)
+                WITH_WORLD(w, &shared_milan) {
+                        add_list(&w, w.amd.ark, times[i][0], times[i][1], 0x10001);
+                        add_list(&w, w.amd.ark, "260901000000Z", "261001000000Z", 0x10002);
+                        verify(&w);
+                        expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_REVOCATION, "has revoked");
+                }
 }
 
 static void every_signed_bit_counts(_unused_ void **state) {
@@ -330,10 +367,10 @@ static void reserved_bytes_and_lengths(_unused_ void **state) {
                 encode_and_sign(&w);
                 w.raw_size = SNP_REPORT_SIZE + 1;
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LAYOUT, "1184 bytes, this has 1185");
+                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LAYOUT, "1184 bytes, but the input has 1185");
                 w.raw_size = SNP_REPORT_SIZE - 1;
                 verify_again(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LAYOUT, "1184 bytes, this has 1183");
+                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_LAYOUT, "1184 bytes, but the input has 1183");
         }
 }
 
@@ -343,7 +380,7 @@ static void key_information(_unused_ void **state) {
                 bool mask;
                 const char *sentence;
         } cases[] = {
-                { SNP_SIGNING_KEY_NONE, false, "no key signed it" },
+                { SNP_SIGNING_KEY_NONE, false, "is not signed" },
                 { 3, false, "signing key 3" },
                 { SNP_SIGNING_KEY_VCEK, true, "MASK_CHIP_KEY" },
         };
@@ -375,7 +412,8 @@ static void versions_and_generations(_unused_ void **state) {
         WITH_WORLD(w, &shared_turin) {
                 w.report.version = 2;
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_GENERATION, "--generation");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_GENERATION,
+                                "pass --generation (snpguest: -p turin)");
                 w.stated = SNP_TURIN;
                 verify_again(&w);
                 assert_true(w.result.authentic);
@@ -393,7 +431,8 @@ static void versions_and_generations(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
                 w.report.cpuid_model = 0x70;
                 verify(&w);
-                expect(&w, VERDICT_NOT_AUTHENTIC, SNP_STEP_GENERATION, "no processor generation known");
+                expect(&w, VERDICT_COLLATERAL_UNAVAILABLE, SNP_STEP_GENERATION,
+                                "no known processor generation");
         }
         WITH_WORLD(w, &shared_milan) {
                 w.report.cpuid_model = 0x11; /* says Genoa, signed by a Milan chip */
@@ -421,6 +460,7 @@ int main(void) {
                 cmocka_unit_test(forged_root_with_amds_names),
                 cmocka_unit_test(root_with_the_right_key_but_another_signature),
                 cmocka_unit_test(swapped_intermediates),
+                cmocka_unit_test(forged_certificates_in_the_pool_do_no_harm),
                 cmocka_unit_test(missing_certificates_are_not_a_verdict),
                 cmocka_unit_test(wrong_chip_with_equal_key),
                 cmocka_unit_test(each_tcb_part_counts),
@@ -428,6 +468,7 @@ int main(void) {
                 cmocka_unit_test(hardware_id_may_be_wrapped),
                 cmocka_unit_test(validity_and_salt),
                 cmocka_unit_test(revocation),
+                cmocka_unit_test(outdated_lists_revoke),
                 cmocka_unit_test(every_signed_bit_counts),
                 cmocka_unit_test(reserved_bytes_and_lengths),
                 cmocka_unit_test(key_information),

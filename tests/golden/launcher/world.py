@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The files that the golden command lines name, made anew for each test in its own directory: small, and no more real
+"""The files that the golden command lines name, made for each test in its own directory: small, and no more real
 than the launcher looks at."""
 
 import json
@@ -13,6 +13,20 @@ USR = uuid.UUID("8484680c-9521-48c6-9c11-b0720656f69e")  # and x86-64 /usr
 ROOT_VERITY = uuid.UUID("2c7357ed-ebd2-46d9-aec1-23d437ec2bf5")  # and the hash trees of the two
 USR_VERITY = uuid.UUID("77ff5f63-e7b6-4633-acf4-1565b864c0e6")
 SWAP = uuid.UUID("0657fd6d-a4ab-43c4-84e5-0933c84b4f4f")
+
+
+def qcow2_header(backing=None, backing_format=None, data=None, crypt=0, incompatible=0):
+    """Version 3 (QEMU docs/interop/qcow2.txt): magic, version, backing file's offset and size, cluster bits, size, encryption ...
+    incompatible features ... header length, extensions, names."""
+    extensions = b""
+    for kind, text in (0xE2792ACA, backing_format), (0x44415441, data):
+        if text is not None:
+            extensions += struct.pack(">II", kind, len(text)) + text.encode().ljust(-(-len(text) // 8) * 8, b"\0")
+    extensions += bytes(8)
+    name = (backing or "").encode()
+    head = struct.pack(">4sIQIIQI", b"QFI\xfb", 3, 104 + len(extensions) if backing else 0, len(name), 16, 1 << 20, crypt)
+    head = head.ljust(72, b"\0") + struct.pack(">Q", incompatible | (4 if data is not None else 0))
+    return (head.ljust(100, b"\0") + struct.pack(">I", 104) + extensions + name).ljust(64 * KIB, b"\0")
 
 
 def bzimage():
@@ -193,7 +207,17 @@ def files(directory):
         "no-root.img": gpt(SWAP),
         "huge-table.img": gpt(ROOT, entries=2048),
         "no-table.img": bytes(64 * KIB),
-        "disk.qcow2": b"QFI\xfb\x00\x00\x00\x03".ljust(64 * KIB, b"\0"),
+        "disk.qcow2": qcow2_header(),
+        "backed.qcow2": qcow2_header(backing="root.img"),
+        "backed-qcow2.qcow2": qcow2_header(backing="disk.qcow2", backing_format="qcow2"),
+        "backed-url.qcow2": qcow2_header(backing="nbd://evil.example/disk"),
+        "backed-json.qcow2": qcow2_header(backing='json:{"driver":"file","filename":"secret"}'),
+        "backed-loop.qcow2": qcow2_header(backing="backed-loop.qcow2", backing_format="qcow2"),
+        "backed-broken.qcow2": qcow2_header(backing="\0"),
+        "data-file.qcow2": qcow2_header(data="no-table.img"),
+        "data-file-none.qcow2": qcow2_header(incompatible=4),
+        "encrypted.qcow2": qcow2_header(crypt=2),
+        "disk.vmdk": b"KDMV".ljust(64 * KIB, b"\0"),
         "short.img": b"QF",
         "OVMF.amdsev.fd": ovmf(),
         "OVMF.no-table.fd": ovmf(hash_table=None),
@@ -210,6 +234,7 @@ def files(directory):
         "OVMF_VARS.fd": bytes(64 * KIB),
         "amdsev.json": descriptor(f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]),
         "plain.json": descriptor(f"{directory}/OVMF_CODE.fd", ["acpi-s3"], f"{directory}/OVMF_VARS.fd"),
+        "descriptor.fd": descriptor(f"{directory}/secret-1M", [], f"{directory}/secret-1M"),
         "broken.json": '{"description": 1}',
         "firmware/qemu/firmware/40-broken.json": '{"description": ',
         "firmware/qemu/firmware/50-plain.json": descriptor(
@@ -219,7 +244,7 @@ def files(directory):
             f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]
         ),
         "host.json": host(),
-        "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU shows neither SVM nor VMX", "sev": False,
+        "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU reports neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
         "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None),
         "host-6.18.json": host(**{"snp-policy-bits": 0x1BFFFF}),

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What differs between the schemes, as one row of functions each. A new technology is a new row. */
+
+#include "attestd-digests.h"
+#include "attestd-registration.h"
+#include "attestd-service.h"
+
+typedef struct Scheme {
+        CocoMode mode;
+        int (*parse)(const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+        /* The secrets in the form in which the guest finds them. */
+        int (*table)(const Registration *r, SecretBuf *ret, char **reterr);
+        DigestsFunction digests;       /* that follow from firmware and hashes */
+        int (*launch)(ServiceCall *c); /* the two requests of hosts: 0, or -errno */
+        int (*validate)(ServiceCall *c);
+} Scheme;
+
+const Scheme *scheme_of(CocoMode mode);
+
+/* By the scheme that the registration names. -EINVAL with a message. */
+_warn_unused_result_ int registration_parse(
+                const Json *j, bool with_secrets, Registration *ret, char **reterr);
+_warn_unused_result_ int registration_table(const Registration *r, SecretBuf *ret, char **reterr);

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The technologies of confidential computing that a launch can ask for: one row each. Whatever differs between them and is a fact
+ * (a name, a number, a need) is a column here; code asks the row and not the mode. */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum CocoMode {
+        COCO_NONE, /* no confidential computing */
+        COCO_SEV,
+        COCO_SEV_ES,
+        COCO_SEV_SNP,
+        _COCO_MODE_MAX,
+        _COCO_MODE_INVALID = -22,
+} CocoMode;
+
+/* The keywords, for completion; a unit test compares them with the tables. */
+#define COCO_SEV_POLICY_NAMES "debug nodbg keysharing noks es nosend domain sev"
+#define COCO_SNP_POLICY_NAMES                                                                               \
+        "smt nosmt migrate-ma debug single-socket cxl-allow mem-aes-256-xts rapl-dis ciphertext-hiding "    \
+        "page-swap-disable"
+#define COCO_POLICY_NAMES COCO_SEV_POLICY_NAMES " " COCO_SNP_POLICY_NAMES
+
+/* A word of --coco-policy= and the bit that it sets or clears. */
+typedef struct CocoPolicyWord {
+        const char *word; /* NULL ends the table */
+        uint64_t bit;
+        bool clears;
+} CocoPolicyWord;
+
+typedef struct CocoPolicy {
+        uint64_t initial;    /* without --coco-policy= */
+        uint64_t max;        /* all bits that a policy has room for */
+        uint64_t set, clear; /* bits that any policy of this technology has set, or clear */
+        const char *wrong; /* what to say when they are not: goes after "0x3 is not a valid SEV-ES policy: " */
+        uint64_t debug;    /* the bit that decides whether the host may debug the guest... */
+        bool debug_if_clear; /* ...when it is clear instead of set */
+        bool kvm_limits;     /* KVM may take fewer bits, and says which */
+        const CocoPolicyWord *words;
+} CocoPolicy;
+
+/* What of the host a launch needs. */
+typedef enum CocoVendor {
+        COCO_VENDOR_NONE,
+        COCO_VENDOR_AMD,
+} CocoVendor;
+
+/* What only AMD's processors have. */
+typedef struct CocoHostAmd {
+        unsigned cpuid_bit; /* of CPUID 0x8000001f EAX (AMD 24594, APM volume 3) */
+        bool es_asids;      /* its ASIDs come from below the minimum for plain SEV, which the BIOS sets */
+        bool es_setup;      /* the firmware must have been initialised for SEV-ES */
+        bool rmp;           /* the reverse map table must be initialised, and the IOMMU be on */
+} CocoHostAmd;
+
+typedef struct CocoHost {
+        CocoVendor vendor; /* whose processors have it */
+        union {
+                CocoHostAmd amd;
+        };
+        unsigned kvm_vm_type;      /* linux/kvm.h: KVM_X86_*_VM */
+        unsigned linux_minor;      /* the first Linux 6 that launches it */
+        const char *kvm_module;    /* "kvm_amd" */
+        const char *kvm_parameter; /* of that module */
+        const char *key_pool;      /* resource of the misc cgroup: a guest takes one of its memory keys */
+        bool pins_memory;          /* all of the guest's memory is locked */
+        const char *cpu_remedy, *module_remedy, *kernel_remedy, *kvm_remedy; /* where it is missing */
+} CocoHost;
+
+typedef struct Coco {
+        const char *name;             /* "sev-es": options, JSON members */
+        const char *label;            /* "SEV-ES": messages */
+        const char *scheme;           /* "amd-sev-es": attestation services; NULL: none */
+        const char *firmware_feature; /* in firmware descriptors (QEMU docs/interop/firmware.json) */
+        const char *qemu_object;      /* QEMU's qapi/qom.json */
+        unsigned firmware_needs;      /* OvmfNeed: what OVMF must have... */
+        unsigned kernel_needs;        /* ...and more of it where a kernel is booted directly */
+        bool kernel_required; /* a launch without direct kernel boot is refused: its digest would cover the firmware only */
+        bool vcpus_measured; /* the registers of each vCPU, the model's signature among them, enter the digest */
+        bool encrypted_registers; /* the host cannot read the vCPUs, and the guest has no SMM */
+        bool guest_memfd; /* private pages lie in memory of KVM's (guest_memfd), firmware among them */
+        bool launch_session; /* the guest owner makes keys for each launch, and gives secrets before the guest runs */
+        bool guest_report;   /* the running guest asks for a report, and gets its secrets then */
+        bool id_block;       /* takes an ID block, host data and a choice of the key that signs reports */
+        bool guest_features; /* SEV_FEATURES are chosen at launch */
+        const char *digest_algorithm; /* of the launch digest: "sha256", "sha384" */
+        size_t digest_size;           /* bytes */
+        CocoPolicy policy;
+        CocoHost host;
+} Coco;
+
+/* The row of a mode. COCO_NONE has one, too, where only name and label are set; it also stands for what is not a mode. */
+const Coco *coco_of(CocoMode m);
+
+const char *coco_mode_to_string(CocoMode m); /* "no", "sev", "sev-es", "sev-snp" */
+CocoMode coco_mode_from_string(const char *s);
+CocoMode coco_mode_from_scheme(const char *s); /* "amd-sev" ...; _COCO_MODE_INVALID: unknown */
+
+/* The technology that an object of QEMU's launches with a policy: SEV and SEV-ES share one. COCO_NONE: no such object. */
+CocoMode coco_mode_from_object(const char *qemu_object, uint64_t policy);
+
+/* Has it the bits that any policy of this technology has? */
+bool coco_policy_fits(const Coco *c, uint64_t policy);
+/* May the host debug a guest with this policy, and so read its memory? */
+bool coco_policy_allows_debug(const Coco *c, uint64_t policy);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* From what was asked for and what the host has to what a launch uses: KVM, TPM, console. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "run.h"
+#include "strutil.h"
+
+static int choose_kvm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
+                char **reterr) {
+        if (config->kvm == TRISTATE_NO)
+                return 0;
+        if (caps->kvm) {
+                ret->kvm = true;
+                return 0;
+        }
+        if (config->kvm == TRISTATE_YES)
+                return error_set(reterr, -EOPNOTSUPP, "--kvm=yes: %s; remove it to run without acceleration",
+                                caps->kvm_reason ?: "KVM cannot be used here");
+        /* A confidential guest has no other way. The composer explains it where the CPU is to blame. */
+        if (vm_config_confidential(config) && !config->simulate) {
+                ret->kvm = true;
+                return 0;
+        }
+        if (asprintf(ret_notice, "no hardware acceleration (%s), the guest runs slowly under TCG",
+                            caps->kvm_reason ?: "KVM cannot be used here") < 0)
+                return -ENOMEM;
+        return 0;
+}
+
+static int choose_tpm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **reterr) {
+        if (config->tpm == TRISTATE_YES && !caps->swtpm)
+                return config->host_caps
+                                ? error_set(reterr, -ENOENT,
+                                                  "--tpm=yes: '%s' was made on a host without swtpm; "
+                                                  "install swtpm there and make the file again with 'cvmspawn check-host --json'",
+                                                  config->host_caps)
+                                : error_set(reterr, -ENOENT,
+                                                  "--tpm=yes: swtpm was not found in PATH; install swtpm");
+        /* Auto means what systemd-vmspawn means by it, a TPM where one can be had; but never under --coco=, where the host's TPM
+         * proves nothing. */
+        ret->tpm = config->tpm == TRISTATE_YES ||
+                        (config->tpm == TRISTATE_AUTO && !vm_config_confidential(config) && caps->swtpm);
+        return 0;
+}
+
+int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
+                char **reterr) {
+        LaunchChoices choices = { .run = config->run, .simulated = config->simulate };
+        bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+        int r;
+
+        r = choose_kvm(config, caps, &choices, ret_notice, reterr);
+        if (r < 0)
+                return r;
+        r = choose_tpm(config, caps, &choices, reterr);
+        if (r < 0)
+                return r;
+
+        choices.console = config->console;
+        if (choices.console == CONSOLE_AUTO)
+                choices.console = config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
+                                : terminal                                       ? CONSOLE_INTERACTIVE
+                                                                                 : CONSOLE_READ_ONLY;
+        if (choices.console == CONSOLE_INTERACTIVE && !isatty(STDIN_FILENO))
+                return error_set(reterr, -ENOTTY,
+                                "--console=interactive: standard input is not a terminal; use read-only");
+
+        *ret = choices;
+        return 0;
+}

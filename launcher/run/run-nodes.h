@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* QEMU's block nodes. QEMU opens nothing by name: each file is a descriptor of ours, and each node says what it stands on. */
+
+#include "image-chain.h"
+#include "run-session.h"
+
+#define NODE_USEC (30 * UINT64_C(1000000)) /* each is an open or a small write; slow disks need patience */
+
+typedef struct FileNode {
+        const char *node;
+        int fd; /* QEMU gets a duplicate */
+        bool block_device, read_only;
+} FileNode;
+
+typedef struct FormatNode {
+        const char *node;
+        const char *file; /* the node of its bytes */
+        ImageFormat format;
+        const char *backing, *data; /* nodes; NULL: none, whatever the header says */
+        bool read_only;
+} FormatNode;
+
+_warn_unused_result_ int node_add_file(Session *s, const FileNode *file, char **reterr);
+_warn_unused_result_ int node_add_format(Session *s, const FormatNode *format, char **reterr);
+/* An image and what it stands on; `node` is the name of the image's node, that of the others begins with it. */
+_warn_unused_result_ int nodes_add_chain(
+                Session *s, const ImageChain *chain, const char *node, char **reterr);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* From QEMU's greeting to `cont`: the machine is built once its files are there, then come disks, the verdict on the initrd, the digest,
+ * and our own confinement. */
+
+#include <errno.h>
+#include <string.h>
+
+#include "error.h"
+#include "log.h"
+#include "qmp-commands.h"
+#include "run-guard.h"
+#include "run-session.h"
+
+#define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
+#define MACHINE_USEC  (60 * UINT64_C(1000000))  /* hashes of kernel and initrd included */
+#define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
+#define CONFINE_USEC  (20 * UINT64_C(1000000))  /* normally some microseconds */
+
+/* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try SMBIOS. */
+static int check_initrd(Session *s, char **reterr) {
+        const RunRequest *q = s->request;
+
+        /* What is looked for without credentials is a notice, for which no guest waits. */
+        if (!q->inputs->scan)
+                return 0;
+        while (!s->scan.done && !session_interrupted(s) && !s->qemu_gone) {
+                int r = loop_once(s->loop, UINT64_MAX);
+
+                if (r < 0)
+                        return r;
+        }
+        if (!s->scan.done)
+                return -ECANCELED;
+        if (s->scan.result == 0) {
+                if (!q->choices->run || s->scan.has_sh)
+                        return 0;
+                return error_set(reterr, -ENOEXEC, SCAN_NO_SHELL);
+        }
+        if (run_credentials_stay(q->config, s->scan.result)) {
+                log_notice("%s; " SCAN_STAY, s->scan.sentence);
+                return 0;
+        }
+        if (q->may_fall_back) {
+                log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);
+                return -ESTALE;
+        }
+        return error_set(reterr, s->scan.result, "%s",
+                        s->scan.sentence ?: "the initrd cannot import credentials");
+}
+
+/* libseccomp can go round for ever where it gets no memory, and the loop does not run meanwhile. */
+static int guard(Session *s) {
+        return run_guard_start(&(const GuardSpec) {
+                        .usec = CONFINE_USEC,
+                        .status = 125,
+                        .message = "cvmspawn: the launcher did not confine itself in time, ending\n",
+                        .log_fd = s->request->log->fd,
+                        .event_fd = -EBADF,
+        });
+}
+
+int session_prepare_filter(Session *s, char **reterr) {
+        int r = guard(s);
+
+        if (r >= 0)
+                r = run_confine_prepare(&s->filter);
+        run_guard_stop();
+        return r < 0 ? error_set(reterr, r, "cannot build the filter of system calls: %s", strerror(-r)) : 0;
+}
+
+/* Nothing is opened or started any more. */
+static int confine(Session *s, char **reterr) {
+        int r = guard(s);
+
+        if (r >= 0)
+                r = run_confine_self(s->request->user, s->filter);
+        run_guard_stop();
+        if (r < 0 && r != -EOPNOTSUPP)
+                return error_set(reterr, r, "cannot drop the launcher's privileges: %s", strerror(-r));
+        run_timing_mark(s->request->timing, "confined");
+        return 0;
+}
+
+static bool has_disks(const VmConfig *config) {
+        return config->image || config->n_extra_drives > 0;
+}
+
+static int greeted(Session *s, char **reterr) {
+        QmpVersion version;
+        int r;
+
+        r = qmp_wait_greeting(s->qmp, &s->version, GREETING_USEC, reterr);
+        if (r >= 0 && qmp_client_version(s->qmp, &version) < 0)
+                r = qmp_wait_end(s->qmp, &s->version, 0, NULL, reterr);
+        if (r < 0)
+                return r;
+        run_timing_mark(s->request->timing, "greeting");
+        if (version.major < 8)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
+                                version.major, version.minor);
+        return 0;
+}
+
+/* The copies, and what is said of them before the guest runs. */
+static int check_copies(Session *s, char **reterr) {
+        int r = session_wait_fill(s, reterr);
+
+        if (r >= 0)
+                r = check_initrd(s, reterr);
+        if (r >= 0)
+                r = session_check_measure(s, reterr);
+        run_timing_mark(s->request->timing, "verdicts");
+        return r;
+}
+
+/* Built, with its disks. */
+static int finish_machine(Session *s, char **reterr) {
+        int r = qmp_wait_end(s->qmp, &s->version, MACHINE_USEC, NULL, reterr);
+
+        if (r >= 0 && s->machine.command)
+                r = qmp_wait_end(s->qmp, &s->machine, MACHINE_USEC, NULL, reterr);
+        run_timing_mark(s->request->timing, "machine");
+        return r < 0 ? r : session_add_disks(s, reterr);
+}
+
+/* What is left to do while the machine is being built is done, and what follows is queued behind it. Only disks, which have to be opened, and
+ * hooks come in between. */
+int session_set_up(Session *s, char **reterr) {
+        const bool disks = has_disks(s->request->config), queue = !disks && !s->request->before_cont;
+        int r = greeted(s, reterr);
+
+        if (r >= 0)
+                r = check_copies(s, reterr);
+        if (r >= 0 && !disks)
+                r = confine(s, reterr);
+        if (r >= 0 && queue)
+                r = qmp_wait_begin(s->qmp, "cont", NULL, &s->cont, reterr);
+        if (r >= 0)
+                r = finish_machine(s, reterr);
+        if (r >= 0 && disks)
+                r = confine(s, reterr);
+        if (r >= 0 && s->request->before_cont) {
+                r = s->request->before_cont(s, s->request->userdata, reterr);
+                run_timing_mark(s->request->timing, "owner");
+        }
+        if (r < 0)
+                return r;
+        s->facts.finishing = true;
+        if (!queue)
+                r = qmp_wait_begin(s->qmp, "cont", NULL, &s->cont, reterr);
+        if (r >= 0)
+                r = qmp_wait_end(s->qmp, &s->cont, CONT_USEC, NULL, reterr);
+        run_timing_mark(s->request->timing, "cont");
+        return r;
+}

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "foreign-domain.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+#include "foreign-effect.h"
+#include "foreign-pairs.h"
+#include "strutil.h"
+
+#define DOMAIN     "(//domain[@type])[1]"
+#define PATH_MAX_X 256u
+/* A domain with more elements of one kind is not read further. */
+#define ELEMENTS_MAX 4096u
+
+/* --- tables -------------------------------------------------------------------------------------------------------------- */
+
+#define TABLE(name, text)                                                                                   \
+        static const EffectTable name = {                                                                   \
+                .what = text, .rows = name##_rows, .n_rows = ELEMENTSOF(name##_rows)                        \
+        }
+
+static const EffectRow domain_rows[] = {
+        { EFFECT_KNOWN, "os cpu vcpu vcpus launchSecurity memory features commandline" },
+        { EFFECT_NONE, "name uuid genid title description metadata currentMemory maxMemory memoryBacking memtune numatune cputune blkiotune iothreads iothreadids defaultiothread resource sysinfo clock on_poweroff on_reboot on_crash on_lockfailure pm perf seclabel keywrap idmap devices throttlegroups override deprecation bootloader bootloader_args hwuuid" },
+        { EFFECT_UNKNOWN, "capabilities", "it changes how libvirt writes QEMU's command line" },
+};
+TABLE(domain, "<domain>'s element ");
+
+static const EffectRow os_rows[] = {
+        { EFFECT_KNOWN, "type loader nvram varstore kernel initrd cmdline shim firmware" },
+        { EFFECT_NONE, "boot bootmenu bios smbios acpi init initarg initenv initdir inituser initgroup" },
+        { EFFECT_UNKNOWN, "dtb", "QEMU appends that file to the kernel that it measures" },
+};
+TABLE(os, "<os>'s element ");
+
+static const EffectRow security_rows[] = {
+        { EFFECT_KNOWN, "policy hostData idBlock idAuth guestVisibleWorkarounds cbitpos reducedPhysBits" },
+        { EFFECT_NONE, "handle dhCert session" },
+};
+TABLE(security, "<launchSecurity>'s element ");
+
+static const EffectRow security_attribute_rows[] = {
+        { EFFECT_KNOWN, "type kernelHashes" },
+        { EFFECT_NONE, "authorKey vcek" },
+};
+TABLE(security_attribute, "<launchSecurity>'s attribute ");
+
+static const EffectRow cpu_rows[] = {
+        { EFFECT_KNOWN, "model" },
+        { EFFECT_NONE, "vendor topology cache maxphysaddr feature numa arch" },
+};
+TABLE(cpu, "<cpu>'s element ");
+
+static const EffectRow feature_rows[] = {
+        { EFFECT_KNOWN, "smm" },
+        { EFFECT_NONE, "acpi apic pae hap viridian privnet hyperv kvm xen pvspinlock pmu vmport gic ioapic hpt vmcoreinfo htm nested-hv msrs ccf-assist cfpc sbbc ibs tcg async-teardown ras ps2 aia capabilities" },
+};
+TABLE(feature, "<features>' element ");
+
+static const struct {
+        const char *path;
+        const EffectTable *table;
+} checked[] = {
+        { "", &domain },
+        { "/os", &os },
+        { "/launchSecurity", &security },
+        { "/cpu", &cpu },
+        { "/features", &feature },
+};
+
+static int check_nodes(LibvirtXml *x, const char *what, const EffectTable *table, char *const *assumed,
+                char **reterr) {
+        char path[PATH_MAX_X];
+        size_t n = 0;
+        int r = libvirt_xml_count(x, what, &n);
+
+        for (size_t i = 1; r >= 0 && i <= MIN(n, (size_t) ELEMENTS_MAX); i++) {
+                _cleanup_free_ char *name = NULL;
+
+                (void) snprintf(path, sizeof(path), "(%s)[%zu]", what, i);
+                r = libvirt_xml_name(x, path, &name);
+                if (r >= 0)
+                        r = effect_check(table, name ?: "", assumed, reterr);
+        }
+        return r < 0 ? r : 0;
+}
+
+static int check_elements(LibvirtXml *x, char *const *assumed, char **reterr) {
+        int r = 0;
+
+        FOREACH_ARRAY(c, checked, ELEMENTSOF(checked)) {
+                char path[PATH_MAX_X];
+
+                (void) snprintf(path, sizeof(path), DOMAIN "%s/*", c->path);
+                if (r >= 0)
+                        r = check_nodes(x, path, c->table, assumed, reterr);
+        }
+        return r < 0 ? r : check_nodes(x, DOMAIN "/launchSecurity/@*", &security_attribute, assumed, reterr);
+}
+
+/* --- pieces -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Writer {
+        LibvirtXml *x;
+        ForeignDomain *d;
+        Pairs machine;
+        char **reterr;
+} Writer;
+
+/* The text at a path below the domain: owned, NULL if there is none. */
+static int text_at(const Writer *w, const char *path, char **ret) {
+        char whole[PATH_MAX_X];
+
+        (void) snprintf(whole, sizeof(whole), DOMAIN "%s", path);
+        return libvirt_xml_text(w->x, whole, ret);
+}
+
+/* The same without blanks around it. */
+static int word_at(const Writer *w, const char *path, char **ret) {
+        char *s = NULL, *begin;
+        int r = text_at(w, path, &s);
+
+        *ret = s;
+        if (r < 0 || !s)
+                return r;
+        begin = s + strspn(s, " \t\r\n");
+        memmove(s, begin, strlen(begin) + 1);
+        for (size_t n = strlen(s); n > 0 && strchr(" \t\r\n", s[n - 1]); n--)
+                s[n - 1] = 0;
+        return 0;
+}
+
+static int push(Writer *w, const char *option, const char *value) {
+        int r = strv_push(&w->d->argv, option);
+
+        return r < 0 ? r : strv_push(&w->d->argv, value);
+}
+
+static int push_pairs(Writer *w, const char *option, const char *first, const Pairs *p) {
+        _cleanup_free_ char *text = NULL;
+        int r = pairs_text(p, &text);
+
+        if (r >= 0)
+                r = strv_push(&w->d->argv, option);
+        return r < 0 ? r : strv_pushf(&w->d->argv, "%s%s%s", first, *first && *text ? "," : "", text);
+}
+
+/* An option with the text at a path, unless there is none. */
+static int push_text(Writer *w, const char *option, const char *path) {
+        _cleanup_free_ char *text = NULL;
+        int r = text_at(w, path, &text);
+
+        return r < 0 || !text ? r : push(w, option, text);
+}
+
+static int write_type(Writer *w) {
+        _cleanup_free_ char *type = NULL, *arch = NULL, *machine = NULL, *smm = NULL;
+        int r = word_at(w, "/@type", &type);
+
+        if (r >= 0)
+                r = word_at(w, "/os/type/@arch", &arch);
+        if (r >= 0)
+                r = word_at(w, "/os/type/@machine", &machine);
+        if (r >= 0)
+                r = word_at(w, "/features/smm/@state", &smm);
+        if (r < 0)
+                return r;
+        if (!streq(type, "kvm"))
+                return error_set(w->reterr, -EINVAL,
+                                "QEMU refuses this launch: the domain's type is %s, and SEV needs kvm",
+                                type);
+        if (arch && !streq(arch, "x86_64"))
+                return error_set(w->reterr, -EINVAL, "the domain is for %s, and SEV is for x86_64", arch);
+        r = machine ? pairs_set(&w->machine, "type", machine) : 0;
+        if (r >= 0)
+                r = pairs_set(&w->machine, "accel", "kvm");
+        if (r >= 0 && smm)
+                r = pairs_set(&w->machine, "smm", smm);
+        return r;
+}
+
+static const struct {
+        const char *unit;
+        uint64_t bytes;
+} units[] = {
+        { "b", 1 },
+        { "bytes", 1 },
+        { "KB", 1000 },
+        { "k", 1024 },
+        { "KiB", 1024 },
+        { "MB", 1000 * 1000 },
+        { "M", 1024 * 1024 },
+        { "MiB", 1024 * 1024 },
+        { "GB", 1000 * 1000 * 1000 },
+        { "G", 1024 * 1024 * 1024 },
+        { "GiB", 1024 * 1024 * 1024 },
+        { "TB", UINT64_C(1000) * 1000 * 1000 * 1000 },
+        { "T", UINT64_C(1) << 40 },
+        { "TiB", UINT64_C(1) << 40 },
+};
+
+static int write_memory(Writer *w) {
+        _cleanup_free_ char *text = NULL, *unit = NULL;
+        uint64_t n, bytes = 0;
+        int r = word_at(w, "/memory", &text);
+
+        if (r >= 0)
+                r = word_at(w, "/memory/@unit", &unit);
+        if (r < 0 || !text)
+                return r;
+        FOREACH_ARRAY(u, units, ELEMENTSOF(units))
+                if (streq(u->unit, unit ?: "KiB"))
+                        bytes = u->bytes;
+        if (parse_u64(text, &n) < 0 || bytes == 0 || n > UINT64_MAX / bytes)
+                return error_set(w->reterr, -EINVAL, "<memory> '%s' %s is not a size", text, unit ?: "");
+        r = strv_push(&w->d->argv, "-m");
+        return r < 0 ? r : strv_pushf(&w->d->argv, "%lluB", (unsigned long long) (n * bytes));
+}
+
+static int write_vcpus(Writer *w) {
+        _cleanup_free_ char *current = NULL, *most = NULL;
+        unsigned n = 1, max = 1;
+        int r = word_at(w, "/vcpu/@current", &current);
+
+        if (r >= 0)
+                r = word_at(w, "/vcpu", &most);
+        if (r < 0)
+                return r;
+        if (most && parse_unsigned(most, &max) < 0)
+                return error_set(w->reterr, -EINVAL, "<vcpu> '%s' is not a number", most);
+        n = max;
+        if (current && parse_unsigned(current, &n) < 0)
+                return error_set(w->reterr, -EINVAL, "<vcpu current='%s'> is not a number", current);
+        if (n == 0 || n > max)
+                return error_set(w->reterr, -EINVAL, "libvirt refuses this domain: %u of %u vCPUs", n, max);
+        r = strv_push(&w->d->argv, "-smp");
+        return r < 0 ? r : strv_pushf(&w->d->argv, "%u,maxcpus=%u", n, max);
+}
+
+static int write_cpu(Writer *w) {
+        _cleanup_free_ char *mode = NULL, *match = NULL, *model = NULL;
+        int r = word_at(w, "/cpu/@mode", &mode);
+
+        if (r >= 0)
+                r = word_at(w, "/cpu/@match", &match);
+        if (r >= 0)
+                r = word_at(w, "/cpu/model", &model);
+        if (r < 0)
+                return r;
+        if ((mode && !streq(mode, "custom")) || streq_ptr(match, "minimum")) {
+                w->d->cpu = strdup(mode && !streq(mode, "custom") ? mode : "match='minimum'");
+                return w->d->cpu ? push(w, "-cpu", "host") : -ENOMEM;
+        }
+        return push(w, "-cpu", model ?: "qemu64");
+}
+
+static int write_flash(Writer *w, const char *first, const char *file) {
+        _cleanup_(pairs_done) Pairs p = {};
+        int r = pairs_set(&p, "file", file);
+
+        return r < 0 ? r : push_pairs(w, "-drive", first, &p);
+}
+
+static int write_firmware(Writer *w) {
+        _cleanup_free_ char *file = NULL, *type = NULL, *format = NULL, *store = NULL;
+        int r = text_at(w, "/os/loader", &file);
+
+        if (r >= 0)
+                r = word_at(w, "/os/loader/@type", &type);
+        if (r >= 0)
+                r = word_at(w, "/os/loader/@format", &format);
+        if (r >= 0)
+                r = text_at(w, "/os/nvram", &store);
+        if (r < 0 || !file)
+                return r;
+        w->d->firmware = true;
+        if (format && !streq(format, "raw"))
+                return error_set(w->reterr, -EINVAL,
+                                "the loader's format is %s, and the image inside is measured: convert it to raw (qemu-img convert -O raw) and pass it with --ovmf=FILE",
+                                format);
+        if (!streq_ptr(type, "pflash"))
+                return push(w, "-bios", file);
+        r = write_flash(w, "if=pflash,unit=0,format=raw,readonly=on", file);
+        return r < 0 || !store ? r : write_flash(w, "if=pflash,unit=1,format=raw", store);
+}
+
+static int write_boot(Writer *w) {
+        static const struct {
+                const char *option, *path;
+        } parts[] = {
+                { "-kernel", "/os/kernel" },
+                { "-initrd", "/os/initrd" },
+                { "-append", "/os/cmdline" },
+                { "-shim", "/os/shim" },
+        };
+        int r = 0;
+
+        FOREACH_ARRAY(p, parts, ELEMENTSOF(parts))
+                if (r >= 0)
+                        r = push_text(w, p->option, p->path);
+        return r;
+}
+
+/* --- launchSecurity ------------------------------------------------------------------------------------------------------ */
+
+static int security_object(Writer *w, Pairs *p) {
+        static const struct {
+                const char *path, *property;
+        } texts[] = {
+                { "/launchSecurity/policy", "policy" },
+                { "/launchSecurity/cbitpos", "cbitpos" },
+                { "/launchSecurity/reducedPhysBits", "reduced-phys-bits" },
+                { "/launchSecurity/hostData", "host-data" },
+                { "/launchSecurity/idBlock", "id-block" },
+                { "/launchSecurity/idAuth", "id-auth" },
+                { "/launchSecurity/guestVisibleWorkarounds", "guest-visible-workarounds" },
+        };
+        /* libvirt asks the host where the domain is silent. */
+        int r = pairs_set(p, "cbitpos", "51");
+
+        if (r >= 0)
+                r = pairs_set(p, "reduced-phys-bits", "1");
+        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts)) {
+                _cleanup_free_ char *text = NULL;
+
+                if (r >= 0)
+                        r = word_at(w, t->path, &text);
+                if (r >= 0 && text)
+                        r = pairs_set(p, t->property, text);
+        }
+        return r;
+}
+
+static int write_security(Writer *w) {
+        _cleanup_free_ char *type = NULL, *hashes = NULL, *object = NULL, *first = NULL;
+        _cleanup_(pairs_done) Pairs p = {};
+        const char *policy;
+        uint64_t bits = 0;
+        int r = word_at(w, "/launchSecurity/@type", &type);
+
+        if (r < 0 || !type)
+                return r;
+        if (!streq(type, "sev") && !streq(type, "sev-snp"))
+                return error_set(w->reterr, -EINVAL, "<launchSecurity type='%s'> is neither sev nor sev-snp",
+                                type);
+        r = word_at(w, "/launchSecurity/@kernelHashes", &hashes);
+        if (r >= 0)
+                r = security_object(w, &p);
+        if (r < 0)
+                return r;
+        policy = pairs_get(&p, "policy");
+        if (!policy && streq(type, "sev"))
+                return error_set(w->reterr, -EINVAL,
+                                "libvirt refuses this domain: <launchSecurity type='sev'> has no <policy>");
+        if (policy && parse_u64(policy, &bits) < 0)
+                return error_set(w->reterr, -EINVAL, "<policy> '%s' is not a number", policy);
+        if (hashes && !streq(hashes, "yes") && !streq(hashes, "no"))
+                return error_set(w->reterr, -EINVAL,
+                                "libvirt refuses this domain: kernelHashes='%s' is neither yes nor no",
+                                hashes);
+        if (hashes)
+                r = pairs_set(&p, "kernel-hashes", hashes);
+        if (r >= 0)
+                r = pairs_set(&w->machine, "confidential-guest-support", "lsec0");
+        if (r < 0)
+                return r;
+        if (asprintf(&first, "%s-guest,id=lsec0", type) < 0) {
+                first = NULL;
+                return -ENOMEM;
+        }
+        object = strndup(first, strcspn(first, ","));
+        if (!object)
+                return -ENOMEM;
+        w->d->mode = coco_mode_from_object(object, bits);
+        return push_pairs(w, "-object", first, &p);
+}
+
+/* <qemu:commandline>: arguments that libvirt puts after its own. */
+static int write_arguments(Writer *w) {
+        static const char arguments[] = DOMAIN "/*[local-name()='commandline']/*[local-name()='arg']/@value";
+        char path[PATH_MAX_X];
+        size_t n = 0;
+        int r = libvirt_xml_count(w->x, arguments, &n);
+
+        for (size_t i = 1; r >= 0 && i <= MIN(n, (size_t) ELEMENTS_MAX); i++) {
+                _cleanup_free_ char *text = NULL;
+
+                (void) snprintf(path, sizeof(path), "(%s)[%zu]", arguments, i);
+                r = libvirt_xml_text(w->x, path, &text);
+                if (r >= 0)
+                        r = strv_push(&w->d->argv, text ?: "");
+        }
+        return r;
+}
+
+/* --- document ------------------------------------------------------------------------------------------------------------ */
+
+void foreign_domain_done(ForeignDomain *d) {
+        strv_free(d->argv);
+        free(d->cpu);
+        *d = (ForeignDomain) {};
+}
+
+/* The document without the text around it: a log's time, a shell's prompt. Owned. */
+static char *cut_out(const char *text) {
+        static const char *const beginnings[] = { "<?xml", "<!--", "<dom" };
+        const char *begin = NULL, *end = strrchr(text, '>');
+
+        for (size_t i = 0; i < ELEMENTSOF(beginnings); i++) {
+                const char *s = strstr(text, beginnings[i]);
+
+                if (s && (!begin || s < begin))
+                        begin = s;
+        }
+        return begin && end && end > begin ? strndup(begin, (size_t) (end - begin) + 1) : strdup(text);
+}
+
+static int write_all(Writer *w) {
+        static int (*const parts[])(Writer * w) = { write_type, write_memory, write_vcpus, write_cpu,
+                write_firmware, write_boot, write_security };
+        int r = strv_push(&w->d->argv, "qemu-system-x86_64");
+
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
+                r = parts[i](w);
+        if (r >= 0)
+                r = push_pairs(w, "-machine", "", &w->machine);
+        return r < 0 ? r : write_arguments(w);
+}
+
+int foreign_domain_read(const char *text, char *const *assumed, ForeignDomain *ret, char **reterr) {
+        _cleanup_(foreign_domain_done) ForeignDomain d = {};
+        _cleanup_libvirt_xml_ LibvirtXml *x = NULL;
+        _cleanup_free_ char *document = cut_out(text);
+        Writer w = { .d = &d, .reterr = reterr };
+        size_t n = 0;
+        int r;
+
+        if (!document)
+                return -ENOMEM;
+        r = libvirt_xml_parse(document, &x, reterr);
+        if (r < 0)
+                return r;
+        r = libvirt_xml_count(x, "//domain[@type]", &n);
+        if (r >= 0 && n == 0)
+                r = error_set(reterr, -EINVAL,
+                                "there is no <domain type='...'>, so there is no <launchSecurity>");
+        if (r >= 0 && n > 1)
+                r = error_set(reterr, -EINVAL, "there are %zu domains: pass one", n);
+        if (r >= 0)
+                r = check_elements(x, assumed, reterr);
+        w.x = x;
+        if (r >= 0)
+                r = write_all(&w);
+        pairs_done(&w.machine);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(d, (ForeignDomain) {});
+        return 0;
+}

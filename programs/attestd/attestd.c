@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn-attestd`: the guest owner's attestation service. Hosts request sessions and secrets; it answers as owners registered. */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "attestd.h"
+#include "error.h"
+#include "fd.h"
+#include "json.h"
+#include "log.h"
+#include "loop.h"
+#include "options.h"
+#include "stdout.h"
+#include "strutil.h"
+
+#define LISTEN_DEFAULT "127.0.0.1:8443"
+#define RATE_DEFAULT   32u
+#define FILES_WANTED   (SERVER_CONNECTIONS_MAX + 64u)
+
+#define AT(member) offsetof(AttestdArgs, member)
+
+static const OptionRow rows[] = {
+        { "listen", 'l', OPTION_REQUIRED, "ADDRESS:PORT", "Service",
+                        "Listen on this numeric address, or on unix:PATH (default:\n" LISTEN_DEFAULT
+                        "); a socket passed by the service manager\ntakes precedence",
+                        NULL, option_set_string, AT(listen), 0 },
+        { "tls-cert", 0, OPTION_REQUIRED, "FILE", NULL, "Use this certificate chain of the server, PEM",
+                        "@file", option_set_string, AT(tls_cert), 0 },
+        { "tls-key", 0, OPTION_REQUIRED, "FILE", NULL, "Use this private key of the server, PEM", "@file",
+                        option_set_string, AT(tls_key), 0 },
+        { "plain", 0, OPTION_NONE, NULL, NULL, "Speak HTTP without TLS, for a TLS proxy on this machine",
+                        NULL, option_set_true, AT(plain), 0 },
+        { "host-ca", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Require client certificates signed by these CAs (PEM) from\nhosts, not from owners",
+                        "@file", option_set_string, AT(host_ca), 0 },
+        { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "Expect this prefix of all paths, as in /attest", NULL,
+                        option_set_string, AT(prefix), 0 },
+        { "rate", 0, OPTION_REQUIRED, "N", NULL,
+                        "Limit launch and validate requests per second, registration\nand client address (default: 32, 0 = unlimited); excess\nrequests get status 429",
+                        NULL, option_set_unsigned, AT(rate), 0 },
+        { "state", 's', OPTION_REQUIRED, "DIR", "State",
+                        "Keep the database in this directory (default:\n/var/lib/cvmspawn-attestd)", "@dir",
+                        option_set_string, AT(state), 0 },
+        { "secrets-key", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Encrypt the secrets with this file of 32 bytes (default: the\ncredential secrets-key, else secrets.key in the state\ndirectory)",
+                        "@file", option_set_string, AT(secrets_key), 0 },
+        { "add-owner", 0, OPTION_REQUIRED, "NAME", NULL, "Add a guest owner and exit", NULL,
+                        option_set_string, AT(add_owner), 0 },
+        { "token-file", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Write the owner's token to this new file, with --add-owner", "@file",
+                        option_set_string, AT(token_file), 0 },
+        { "owner-cert", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Identify the owner by this TLS client certificate (PEM)\ninstead of a token, with --add-owner",
+                        "@file", option_set_string, AT(owner_cert), 0 },
+        { "answer", 0, OPTION_REQUIRED, "METHOD PATH", "Without a network",
+                        "Answer this one request, with its body on standard input,\nand exit", NULL,
+                        option_set_string, AT(answer), 0 },
+        { "as", 0, OPTION_REQUIRED, "NAME", NULL, "Act for this owner, with --answer (default: local)", NULL,
+                        option_set_string, AT(as), 0 },
+        { "certs", 0, OPTION_REQUIRED, "FILE", "Platforms",
+                        "Use AMD's ask_ark file of a generation, for hosts that do not\nsend it; repeatable",
+                        "@file", option_append, AT(certs), 0 },
+        { "cek-store", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "Keep signed CEKs (cek-ID.cert) in this directory, as\n'cvmspawn cert-chain' does",
+                        "@dir", option_set_string, AT(cek_store), 0 },
+        { "online", 0, OPTION_NONE, NULL, NULL,
+                        "Download missing certificates from AMD, in a separate process", NULL,
+                        option_set_true, AT(online), 0 },
+        { "kds", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of AMD's key service\n(https://kdsintf.amd.com)", NULL,
+                        option_set_string, AT(kds_url), 0 },
+        { "snp-certs", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Add AMD\'s X.509 certificates for SEV-SNP (ASK, ARK, VCEK; PEM\nor DER) that guests need not send; repeatable",
+                        "@file", option_append, AT(snp_certs), 0 },
+        { "kds-cache", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "Keep certificates for SEV-SNP in this directory, as 'cvmspawn\nreport --cache=' does",
+                        "@dir", option_set_string, AT(kds_cache), 0 },
+        { "no-platform-cache", 0, OPTION_NONE, NULL, NULL,
+                        "Verify a platform's certificate chain on every request", NULL, option_set_true,
+                        AT(no_cache), 0 },
+        { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
+                        "Trust this ARK instead of AMD's, for simulated platforms", "@file",
+                        option_set_string, AT(insecure_root), 0 },
+        { "insecure-snp-root", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust this ARK (X.509) instead of AMD's for SEV-SNP", "@file", option_set_string,
+                        AT(insecure_snp_root), 0 },
+        { "dev", 0, OPTION_NONE, NULL, NULL,
+                        "Run a trial on this machine, with a throw-away CA and an\n"
+                        "owner's token in the state directory",
+                        NULL, option_set_true, AT(dev), 0 },
+        { "help", 'h', OPTION_NONE, NULL, NULL, "Show this help", NULL, option_set_true, AT(help), 0 },
+};
+
+static const OptionRule rules[] = {
+        { "token-file owner-cert", "add-owner", NULL, NULL },
+        { "token-file", NULL, "owner-cert", "an owner has one of them" },
+        { "as", "answer", NULL, NULL },
+        { "add-owner answer", NULL, "listen tls-cert tls-key plain host-ca rate online dev",
+                        "no service is started then" },
+        { "add-owner", NULL,
+                        "answer certs cek-store kds snp-certs kds-cache no-platform-cache insecure-root insecure-snp-root prefix",
+                        "it only adds an owner" },
+        { "plain", NULL, "host-ca tls-cert tls-key", "without TLS there are no certificates" },
+        { "tls-cert", "tls-key", NULL, NULL },
+        { "tls-key", "tls-cert", NULL, NULL },
+        { "kds", "online", NULL, NULL },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn-attestd",
+        .summary = "Release secrets to SEV, SEV-ES and SEV-SNP guests whose launch is registered.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 stopped by a signal, owner added, or request granted; 1 usage error or failure; 3 request refused.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+        .rules = rules,
+        .n_rules = ELEMENTSOF(rules),
+};
+
+typedef struct Daemon {
+        Server *server;
+        Loop *loop;
+        LoopSource *timer;
+        uint64_t due;  /* when the timer comes */
+        int notify_fd; /* owned */
+} Daemon;
+
+static uint64_t uptime_usec(void) {
+        struct timespec t;
+
+        return clock_gettime(CLOCK_MONOTONIC, &t) < 0
+                        ? 0
+                        : (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
+}
+
+/* The timer is set again only if it would be late: an early wake-up costs less than setting it at each request. */
+static int turn(Daemon *d) {
+        uint64_t usec = 0, now;
+        int r = server_run(d->server, &usec);
+
+        if (r < 0)
+                return r;
+        now = uptime_usec();
+        if (d->due > now && d->due <= now + usec)
+                return 0;
+        d->due = now + usec;
+        return loop_source_rearm(d->timer, usec);
+}
+
+static int on_io(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        return turn(userdata);
+}
+
+static int on_timer(_unused_ LoopSource *s, _unused_ uint64_t usec, void *userdata) {
+        ((Daemon *) userdata)->due = 0;
+        return turn(userdata);
+}
+
+static int on_signal(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
+        return loop_exit(((Daemon *) userdata)->loop, 0);
+}
+
+/* Once for each request that failed internally; never with its contents. */
+static void on_failure(_unused_ void *userdata, const Request *q, int error) {
+        log_error("%s %s: %s", q->method, q->path,
+                        error == -EKEYREJECTED ? "a stored secret cannot be decrypted with this secrets key"
+                                               : strerror(-error));
+}
+
+static int announce(const AttestdArgs *a, const Daemon *d, const AttestdWorld *w, const char *address) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *j = NULL;
+        char url[160];
+        int r;
+
+        attestd_notify(d->notify_fd, "READY=1");
+        if (!a->dev) {
+                log_notice("listening on %s", address);
+                return 0;
+        }
+        (void) snprintf(url, sizeof(url), "%s://%s%s", a->plain ? "http" : "https", address,
+                        a->prefix ?: "");
+        r = js_build(&j, "{s:s, s:s}", "url", url, "state", w->state);
+        text = r >= 0 ? js_text(j, JS_SHORT) : NULL;
+        if (!text)
+                return -ENOMEM;
+        (void) printf("%s\n", text);
+        return fflush(stdout) == 0 ? 0 : -EIO;
+}
+
+/* A descriptor for each connection; fewer connections if the limit cannot be raised. */
+static void raise_files(void) {
+        struct rlimit l;
+
+        if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_WANTED)
+                return;
+        l.rlim_cur = MIN(l.rlim_max, (rlim_t) FILES_WANTED);
+        (void) setrlimit(RLIMIT_NOFILE, &l);
+}
+
+static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_(loop_source_unrefp) LoopSource *io = NULL, *term = NULL, *interrupt = NULL;
+        _cleanup_free_ char *address = NULL;
+        ServerSettings settings = {
+                .service = &w->service, .listen_fd = -EBADF, .prefix = a->prefix ?: "", .failed = on_failure
+        };
+        int r;
+
+        raise_files();
+        d->notify_fd = attestd_notify_open();
+        r = attestd_load_tls(a, w, reterr);
+        if (r >= 0)
+                r = attestd_listen(a->listen ?: LISTEN_DEFAULT, a->plain, &settings.listen_fd, &address,
+                                reterr);
+        settings.certificate = w->tls.certificate;
+        settings.key = w->tls.key;
+        settings.host_authority = w->host_ca;
+        if (r >= 0) /* takes the socket */
+                r = server_new(&settings, &d->server, reterr);
+        if (r >= 0)
+                r = loop_new(&d->loop);
+        if (r >= 0)
+                r = loop_add_signal(d->loop, SIGTERM, on_signal, d, &term);
+        if (r >= 0)
+                r = loop_add_signal(d->loop, SIGINT, on_signal, d, &interrupt);
+        if (r >= 0)
+                r = loop_add_io(d->loop, server_fd(d->server), EPOLLIN, on_io, d, &io);
+        if (r >= 0)
+                r = loop_add_timer(d->loop, 0, on_timer, d, &d->timer);
+        if (r >= 0)
+                r = attestd_confine(a, w, reterr);
+        if (r >= 0)
+                r = announce(a, d, w, address);
+        if (r >= 0)
+                r = loop_run(d->loop);
+        attestd_notify(d->notify_fd, "STOPPING=1");
+        return r;
+}
+
+static void daemon_done(Daemon *d) {
+        server_free(d->server);
+        loop_source_unref(d->timer);
+        loop_unref(d->loop);
+        (void) fd_close(d->notify_fd);
+}
+
+static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
+        _cleanup_(attestd_world_done) AttestdWorld w = {};
+        _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
+        _cleanup_(daemon_done) Daemon d = { .notify_fd = -EBADF };
+        _cleanup_strv_free_ char **words = NULL;
+        int r;
+
+        r = options_parse(&table, argc, argv, a, &words, reterr);
+        if (r < 0)
+                return r;
+        if (a->help) {
+                options_help(&table, stdout);
+                return 0;
+        }
+        if (strv_length(words) > 0)
+                return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
+        if (a->add_owner && !a->token_file && !a->owner_cert)
+                return error_set(reterr, -EINVAL,
+                                "--add-owner= requires either --token-file= or --owner-cert=");
+        if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
+                return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
+                                a->prefix);
+        if (a->online && !a->cek_store && !a->kds_cache)
+                return error_set(reterr, -EINVAL,
+                                "--online requires --cek-store=DIR or --kds-cache=DIR, to store what it downloads");
+        if (a->online) {
+                r = attestd_fetch_start(a, &fetch, reterr);
+                if (r < 0)
+                        return r;
+        }
+        r = attestd_world_open(a, &w, reterr);
+        if (r < 0)
+                return r;
+        if (a->add_owner && a->owner_cert)
+                return attestd_add_owner_certificate(&w, a->add_owner, a->owner_cert, reterr);
+        if (a->add_owner)
+                return attestd_add_owner(&w, a->add_owner, a->token_file, reterr);
+        if (a->insecure_root)
+                log_warning("trusting '%s' instead of AMD: anybody who has its private key can read the secrets",
+                                a->insecure_root);
+        if (a->insecure_snp_root)
+                log_warning("trusting '%s' instead of AMD: anybody who has its private key can read the secrets",
+                                a->insecure_snp_root);
+        if (a->answer)
+                return attestd_answer(a, &w, ret_status, reterr);
+        if (fetch.fd >= 0) {
+                w.service.fetch = attestd_fetch_ask;
+                w.service.fetch_data = &fetch;
+        }
+        return serve(&d, a, &w, reterr);
+}
+
+int main(int argc, char **argv) {
+        AttestdArgs a = { .rate = RATE_DEFAULT };
+        _cleanup_free_ char *error = NULL;
+        int r, status = 0;
+
+        secret_forbid_core();
+        log_open("cvmspawn-attestd", /* quiet= */ false);
+        js_erase_memory();
+        (void) signal(SIGPIPE, SIG_IGN);
+        r = stdout_open();
+        if (r < 0)
+                return log_failure(r, "cannot open /dev/null"), 1;
+        if (!options_dump_requested(&table, argc, argv))
+                r = attestd_run(argc, argv, &a, &status, &error);
+        options_free(&table, &a);
+        r = stdout_finish(r, &error);
+        if (r < 0)
+                return (void) log_failure(r, error), 1;
+        return status;
+}

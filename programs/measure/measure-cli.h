@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* What the files of the measure program share: the options and the ways to print. */
+
+#include <stdbool.h>
+
+#include "foreign.h"
+#include "measure-arguments.h"
+#include "measure-context.h"
+#include "measure-format.h"
+#include "measure-request.h"
+#include "verb.h"
+
+/* A positive result besides 0: the program's exit status. */
+#define MEASURE_DIFFERENT 3
+
+/* LAUNCH_MEASURE of SEV and SEV-ES. */
+typedef struct HmacArguments {
+        char *tik, *nonce, *launch_measure, *policy, *api_major, *api_minor, *build_id;
+        char *launch_digest; /* in place of computing one */
+} HmacArguments;
+
+typedef struct CliArguments {
+        MeasureArguments measure;
+        HmacArguments hmac;
+        char *output_format; /* hex, base64 */
+        char *expect;
+        char *batch;
+        char *igvm;
+        char *from_qemu, *from_libvirt, *from_vmspawn;
+        char **assume_unmeasured; /* of a foreign line: names that change no measured byte */
+        unsigned launch;          /* which of several lines, from 1 on; 0: the only one */
+        bool verify_by_launch, whole_kernel;
+        char *qemu;            /* for --verify-by-launch */
+        ForeignResult foreign; /* what a foreign line gave besides options */
+        char *plan_fd;
+        char *name, *sign_key;
+        MeasureFormat format;
+        bool explain, verbose, dump_vmsa, ignore_id_block;
+        VerbCommon common;
+} CliArguments;
+
+extern const OptionTable measure_options;
+/* -EINVAL if argv has an option that only the other dialect knows. */
+_warn_unused_result_ int dialect_check(char *const *argv, bool coco, char **reterr);
+/* One result on standard output, as the options ask: text, JSON or step by step. */
+_warn_unused_result_ int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr);
+/* HMAC | nonce in base64; MEASURE_DIFFERENT if one was given and differs. */
+_warn_unused_result_ int print_launch_measure(
+                const HmacArguments *h, const LaunchDigest *digest, char **reterr);
+/* Compares and searches for what would give the expected digest: 0 or MEASURE_DIFFERENT. argv is that of the program, for the command
+ * to run next. */
+_warn_unused_result_ int print_expectation(
+                const CliArguments *a, const MeasureContext *c, char *const *argv, char **reterr);
+struct ExpectResult;
+/* An option of the search in the dialect of argv: owned; NULL where it has none. */
+char *next_option(char *const *argv, const char *option);
+/* The command that gives the digest of an answer; without an answer, the one that explains the launch page by page. *ret is owned. */
+_warn_unused_result_ int next_command(const CliArguments *a, const MeasureContext *c, char *const *argv,
+                const struct ExpectResult *r, char **ret);
+/* The launcher's dialect: --coco= stands in argv. */
+bool coco_requested(char *const *argv);
+/* Parts argv into this program's options and the launcher's, both with argv[0]. */
+_warn_unused_result_ int coco_split(char *const *argv, char ***ret_own, char ***ret_launcher);
+struct LaunchInputs;
+/* inputs own the descriptors of the request and are the caller's to free. */
+_warn_unused_result_ int coco_request(char **launcher, CliArguments *a, struct LaunchInputs *inputs,
+                MeasureRequest *ret, char **reterr);
+/* One launch per line of a file; the command line's options stand where a line says nothing. A bad line is reported as a row. Returns
+ * the exit status: 1 if a line is bad, else MEASURE_DIFFERENT if a digest differs from what was expected, else 0. */
+_warn_unused_result_ int measure_batch(const CliArguments *a, char **reterr);
+_warn_unused_result_ int measure_igvm(const CliArguments *a, char **reterr);
+/* A LaunchTrace: one line a step. */
+int print_step(void *userdata, const LaunchStep *step);
+_warn_unused_result_ int print_format(const CliArguments *a, const MeasureContext *c, char **reterr);
+/* Fills what was not given from --from-qemu= or --from-libvirt=. */
+_warn_unused_result_ int read_other_launcher(CliArguments *a, char **reterr);
+/* --from-vmspawn=: its command line as the launcher's options; *ret is owned. *ret_whole_kernel: --linux is a unified kernel image that QEMU
+ * gets as it is. */
+_warn_unused_result_ int vmspawn_launcher_options(const char *text, const char *program,
+                char *const *assumed, char ***ret, bool *ret_whole_kernel, char **reterr);
+/* Launches the same by a real QEMU on the simulated host: -EBADMSG with an error message if the digest differs. */
+_warn_unused_result_ int verify_by_launch(
+                const CliArguments *a, const LaunchDigest *computed, char **reterr);
+/* A copy of argv with the peer's options written out; owned. */
+_warn_unused_result_ int expand_abbreviations(char *const *argv, char ***ret);
+/* vmsa0.bin ... in the working directory. */
+_warn_unused_result_ int dump_vmsas(const MeasureContext *c, char **reterr);

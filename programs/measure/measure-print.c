@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "json.h"
+#include "measure-cli.h"
+#include "measure-report.h"
+#include "strutil.h"
+
+/* As sev-snp-measure names its modes in a verbose answer. */
+static const char *const verbose_names[] = {
+        [MEASURE_SEV] = "SEV",
+        [MEASURE_SEV_ES] = "SEV_ES",
+        [MEASURE_SNP] = "SEV_SNP",
+        [MEASURE_OVMF_HASH] = NULL,
+        [MEASURE_SVSM] = "SEV_SNP_SVSM",
+};
+
+/* --- one row --------------------------------------------------------------------------------------------------------- */
+
+static int print_text(const CliArguments *a, const MeasureContext *c, const LaunchDigest *d) {
+        /* sev-snp-measure ignores the output format for the hash of a firmware, and prints it bare. */
+        bool bare = c->request->mode == MEASURE_OVMF_HASH;
+        bool base64 = !bare && a->output_format && streq(a->output_format, "base64");
+        _cleanup_free_ char *text =
+                        base64 ? base64_encode(d->bytes, d->size) : hex_encode(d->bytes, d->size);
+
+        if (!text)
+                return -ENOMEM;
+        if (a->verbose && !bare)
+                return printf("Calculated %s guest measurement: %s\n", verbose_names[c->request->mode],
+                                       text) < 0
+                                ? -EIO
+                                : 0;
+        return printf("%s\n", text) < 0 ? -EIO : 0;
+}
+
+int print_step(_unused_ void *userdata, const LaunchStep *s) {
+        _cleanup_free_ char *contents = hex_encode(s->contents, s->n_digest),
+                            *digest = hex_encode(s->digest, s->n_digest);
+
+        if (!contents || !digest)
+                return -ENOMEM;
+        return printf("%6" PRIu64 " 0x%012" PRIx64 " 0x%-8" PRIx64 " %-10s %-18s %s %s\n", s->index, s->gpa,
+                               s->size, s->type, s->source, contents, digest) < 0
+                        ? -EIO
+                        : 0;
+}
+
+static int print_explanation(const MeasureContext *c, const LaunchSpec *spec, char **reterr) {
+        LaunchDigest d;
+        _cleanup_free_ char *hex = NULL;
+        int r;
+
+        if (printf("# cvmspawn measure, mode %s, vmsa %s\n"
+                   "# %4s %-14s %-10s %-10s %-18s contents, digest so far\n",
+                            measure_mode_to_string(c->request->mode),
+                            vmm_profile_to_string(c->request->profile), "page", "gpa", "size", "type",
+                            "source") < 0)
+                return -EIO;
+        r = measure_context_digest(c, spec, print_step, NULL, &d, reterr);
+        if (r < 0)
+                return r;
+        hex = hex_encode(d.bytes, d.size);
+        if (!hex)
+                return -ENOMEM;
+        return printf("%s\n", hex) < 0 ? -EIO : 0;
+}
+
+static int print_one(const CliArguments *a, const MeasureContext *c, char **reterr) {
+        const MeasureCpu *cpu = c->request->cpus;
+        _cleanup_js_ Json *report = NULL;
+        LaunchDigest d;
+        LaunchSpec spec;
+        int r;
+
+        measure_context_spec(c, c->request->vcpus[0], cpu, &spec);
+        if (a->explain)
+                return print_explanation(c, &spec, reterr);
+        r = measure_context_digest(c, &spec, NULL, NULL, &d, reterr);
+        if (r < 0)
+                return r;
+        if (!a->common.json)
+                return print_text(a, c, &d);
+        r = measure_report(c, &spec, cpu, &d, NULL, &report, reterr);
+        return r < 0 ? r : verb_print_json(report, a->common.style);
+}
+
+/* --- many rows ------------------------------------------------------------------------------------------------------- */
+
+static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const LaunchDigest *digest) {
+        const CliArguments *a = userdata;
+        bool base64 = a->output_format && streq(a->output_format, "base64");
+        _cleanup_free_ char *text = base64 ? base64_encode(digest->bytes, digest->size)
+                                           : hex_encode(digest->bytes, digest->size);
+
+        if (!text)
+                return -ENOMEM;
+        return printf("%5u %-14s 0x%08x %s\n", vcpus, cpu->name ?: "-", cpu->signature, text) < 0 ? -EIO : 0;
+}
+
+typedef struct RowCollector {
+        const MeasureContext *context;
+        Json *rows;
+} RowCollector;
+
+static int collect_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const LaunchDigest *digest) {
+        RowCollector *collector = userdata;
+        Json *row = NULL;
+        int r = measure_report_row(collector->context, vcpus, cpu, digest, &row);
+
+        return r < 0 ? r : js_append(collector->rows, row);
+}
+
+static int print_rows(const CliArguments *a, const MeasureContext *c, char **reterr) {
+        _cleanup_js_ Json *rows = NULL, *report = NULL;
+        RowCollector collector = { .context = c };
+        int r;
+
+        if (!a->common.json) {
+                if (printf("%5s %-14s %-10s %s\n", "VCPUS", "CPU", "SIGNATURE", "DIGEST") < 0)
+                        return -EIO;
+                return measure_context_rows(c, print_row, (void *) a, reterr);
+        }
+        rows = js_array();
+        if (!rows)
+                return -ENOMEM;
+        collector.rows = rows;
+        r = measure_context_rows(c, collect_row, &collector, reterr);
+        if (r >= 0)
+                r = measure_report(c, NULL, NULL, NULL, TAKE_PTR(rows), &report, reterr);
+        return r < 0 ? r : verb_print_json(report, a->common.style);
+}
+
+int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr) {
+        if (c->request->n_vcpus * c->request->n_cpus > 1) {
+                if (a->explain)
+                        return error_set(reterr, -EINVAL,
+                                        "--explain shows one launch: pass one vCPU count and one CPU");
+                return print_rows(a, c, reterr);
+        }
+        return print_one(a, c, reterr);
+}
+
+int dump_vmsas(const MeasureContext *c, char **reterr) {
+        const MeasureRequest *q = c->request;
+        bool svsm = q->mode == MEASURE_SVSM;
+        VmsaSpec vmsa = { .profile = q->profile,
+                .entry = svsm ? (uint32_t) c->svsm_gpa + c->svsm.info.svsm_entry
+                              : c->firmware.info.reset_address,
+                .signature = q->cpus[0].signature };
+        LaunchSpec spec;
+
+        if (!measure_mode_has_vcpus(q->mode))
+                return error_set(reterr, -EINVAL, "--dump-vmsa: mode %s measures no VMSA",
+                                measure_mode_to_string(q->mode));
+        measure_context_spec(c, q->vcpus[0], q->cpus, &spec);
+        vmsa.features = spec.features;
+        for (unsigned i = 0; i < q->vcpus[0]; i++) {
+                uint8_t page[SEV_PAGE_SIZE];
+                _cleanup_close_ int fd = -EBADF;
+                char name[32];
+                int r;
+
+                vmsa.application = i > 0;
+                vmsa_build(&vmsa, page);
+                (void) snprintf(name, sizeof(name), "vmsa%u.bin", i);
+                fd = fd_open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+                r = fd < 0 ? fd : fd_write_all(fd, page, sizeof(page));
+                if (r < 0)
+                        return error_set(
+                                        reterr, r, "--dump-vmsa: cannot write '%s': %s", name, strerror(-r));
+        }
+        return 0;
+}

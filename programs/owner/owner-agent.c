@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn owner agent`: the launcher's child that holds keys or speaks to an attestation service; one JSON object per line on standard input
+ * and output (owner-protocol.h). */
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "log.h"
+#include "owner-args.h"
+#include "owner-protocol.h"
+#include "secret.h"
+#include "strutil.h"
+#include "verb.h"
+
+typedef struct Arguments {
+        OwnerArgs owner;
+        VerbCommon common;
+} Arguments;
+
+#define AT(member) offsetof(Arguments, member)
+
+static const OptionRow rows[] = {
+        OWNER_ROWS,
+        VERB_HELP_ROWS,
+};
+
+static const OptionRule rules[] = { OWNER_RULES };
+
+static const OptionTable table = {
+        .program = "cvmspawn owner agent",
+        .arguments = NULL,
+        .summary = "Answer for the guest owner while a guest is launched: requests on standard input, answers on standard output, one JSON object per line.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 the input ended, 1 usage error or failure.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+        .rules = rules,
+        .n_rules = ELEMENTSOF(rules),
+};
+
+static void owner_agent_init(void *arguments) {
+        owner_args_init(&((Arguments *) arguments)->owner);
+}
+
+static int owner_agent_run(void *arguments, char **words, char **reterr) {
+        OwnerChannel channel = { STDIN_FILENO, STDOUT_FILENO };
+        const OwnerPatience patience = { owner_channel_notice, owner_channel_pause, &channel };
+        const Arguments *a = arguments;
+        _cleanup_owner_ Owner *owner = NULL;
+        int r;
+
+        secret_forbid_core();
+        if (strv_length(words) > 0)
+                return error_set(reterr, -EINVAL, "'%s': unexpected argument; there are only options",
+                                words[0]);
+        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+                return -errno;
+        r = owner_args_open(&a->owner, &patience, &owner, reterr);
+        if (r >= 0 && a->owner.unverified)
+                log_warning("the platform is not verified: the party that made its PDH can compute the keys");
+        return r < 0 ? r : owner_serve(owner, channel.in, channel.out, reterr);
+}
+
+static const VerbProgram program = {
+        .table = &table,
+        .size = sizeof(Arguments),
+        .common = AT(common),
+        .init = owner_agent_init,
+        .run = owner_agent_run,
+};
+
+int main(int argc, char **argv) {
+        return verb_main(&program, argc, argv);
+}

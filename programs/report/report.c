@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* cvmspawn report: shows SNP attestation reports and verifies them up to AMD's pinned root keys. */
+
+#include "report.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "strutil.h"
+
+#define AT(member) offsetof(ReportArguments, member)
+
+static const OptionRow rows[] = {
+        { "leaf", 0, OPTION_REQUIRED, "FILE", "Certificates (verify)",
+                        "Use this VCEK or VLEK that signed the report, PEM or DER", "@file", option_append,
+                        AT(leaf), 0 },
+        { "ca", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Add intermediate and root certificates or a revocation list,\nPEM or DER; repeatable",
+                        "@file", option_append, AT(ca), 0 },
+        { "certs", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "Look for certificates in this directory, file or certificate\ntable, PEM or DER; repeatable",
+                        "@file", option_append, AT(certs), 0 },
+        { "offline", 0, OPTION_NONE, NULL, NULL, "Never ask AMD's key service; its cache is used", NULL,
+                        option_set_true, AT(offline), 0 },
+        { "cache", 0, OPTION_REQUIRED, "DIR", NULL, "Keep answers of AMD's key service here; empty: nowhere",
+                        "@dir", option_set_string, AT(cache), 0 },
+        { "kds", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of AMD's key service (https://kdsintf.amd.com)", NULL,
+                        option_set_string, AT(kds_url), 0 },
+        { "crl", 0, OPTION_REQUIRED, "MODE", NULL,
+                        "Check the revocation list: if-available (default), required or\noff",
+                        "if-available required off", option_set_string, AT(crl), 0 },
+        { "time", 0, OPTION_REQUIRED, "DATE", NULL,
+                        "Verify as of 2026-01-31, 2026-01-31T12:00:00Z or @SECONDS", NULL, option_set_string,
+                        AT(time), 0 },
+        { "generation", 0, OPTION_REQUIRED, "NAME", NULL,
+                        "Name the processor generation, where the report does not", SNP_GENERATION_NAMES,
+                        option_set_string, AT(generation), 0 },
+        { "measurement", 0, OPTION_REQUIRED, "HEX", "Policy (verify)",
+                        "Expect this launch digest; repeatable: any of them", NULL, option_append,
+                        AT(measurements), 0 },
+        { "reference", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Expect any digest of this table of 'cvmspawn measure --json'", "@file",
+                        option_append, AT(references), 0 },
+        { "reference-key", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Require that the tables are signed (DSSE) by this public key", "@file",
+                        option_set_string, AT(reference_key), 0 },
+        { "report-data", 0, OPTION_REQUIRED, "HEX", NULL,
+                        "Expect these 64 bytes, which the guest put into the report", NULL, option_append,
+                        AT(report_data), 0 },
+        { "bound-to", 0, OPTION_REQUIRED, "FILE", NULL, "Expect the SHA-512 of this file as report data",
+                        "@file", option_set_string, AT(bound_to), 0 },
+        { "host-data", 0, OPTION_REQUIRED, "HEX", NULL,
+                        "Expect these 32 bytes, which the host gave at launch", NULL, option_append,
+                        AT(host_data), 0 },
+        { "allow-debug", 0, OPTION_NONE, NULL, NULL, "Accept a guest that its host may debug", NULL,
+                        option_set_true, AT(allow_debug), 0 },
+        { "allow-migration-agent", 0, OPTION_NONE, NULL, NULL,
+                        "Accept a guest that an agent of the host's choice may migrate and read", NULL,
+                        option_set_true, AT(allow_migration_agent), 0 },
+        { "vmpl", 0, OPTION_REQUIRED, "N", NULL,
+                        "Expect this privilege level of the reporter: 0 (default) to 3,\nor any",
+                        "0 1 2 3 any", option_set_string, AT(vmpl), 0 },
+        { "policy", 0, OPTION_REQUIRED, "FILE", NULL, "Read a policy file (JSON); options add to it",
+                        "@file", option_set_string, AT(policy), 0 },
+        { "insecure-any-measurement", 0, OPTION_NONE, NULL, "Dangerous (verify)",
+                        "Accept every guest on the machine", NULL, option_set_true, AT(any_measurement), 0 },
+        { "insecure-any-report-data", 0, OPTION_NONE, NULL, NULL,
+                        "Accept old reports and reports about others' keys", NULL, option_set_true,
+                        AT(any_report_data), 0 },
+        { "insecure-root", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust this root (PEM or DER) instead of AMD's, for simulated\nmachines", "@file",
+                        option_set_string, AT(insecure_root), 0 },
+        VERB_ROWS("Output"),
+        { "field", 0, OPTION_REQUIRED, "NAME", NULL, "Show one field, bare (measurement: hex)",
+                        "measurement report-data host-data chip-id policy version", option_set_string,
+                        AT(field), 0 },
+        { "format", 0, OPTION_REQUIRED, "NAME", NULL, "Show words, or snpguest's layout", "words snpguest",
+                        option_set_word, AT(format), 0 },
+};
+
+static const OptionCommand commands[] = {
+        { "show", "REPORT", "Show the fields of a report", "generation json field format" },
+        { "verify", "REPORT [-- MEASURE OPTIONS...]", "Verify a report up to AMD's pinned root keys",
+                        "leaf ca certs offline cache kds crl time generation measurement reference"
+                        " reference-key report-data bound-to host-data allow-debug allow-migration-agent vmpl"
+                        " policy insecure-any-measurement insecure-any-report-data insecure-root json" },
+};
+
+static const OptionRule rules[] = {
+        { "field", NULL, "format json", "each is a way to print" },
+        { "format", NULL, "json", "each is a way to print" },
+        { "offline", NULL, "kds", "AMD's key service is not asked then" },
+        { "reference-key", "reference", NULL, "it verifies their signatures" },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn report",
+        .summary = "Show an SNP attestation report, or verify it up to AMD's pinned root keys.",
+        .zone = "verifier",
+        .epilog = "A report is the bare 1184 bytes, the same followed by a certificate table, Azure's HCL report, or a\n"
+                  "directory with outblob and auxblob. Exit status of verify: 0 verified, 1 usage or internal error,\n"
+                  "2 not authentic, 3 policy not met, 4 a certificate or list is not available. See cvmspawn-report(1).\n",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+        .commands = commands,
+        .n_commands = ELEMENTSOF(commands),
+        .rules = rules,
+        .n_rules = ELEMENTSOF(rules),
+};
+
+static int report_run(void *arguments, char **words, char **reterr) {
+        return streq(words[0], "show") ? report_show(arguments, words + 1, reterr)
+                                       : report_verify(arguments, words + 1, reterr);
+}
+
+static const VerbProgram program = {
+        .table = &table,
+        .size = sizeof(ReportArguments),
+        .common = AT(common),
+        .run = report_run,
+};
+
+int main(int argc, char **argv) {
+        return verb_main(&program, argc, argv);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* --print=: what would be done, in words or as JSON; nothing is run but the measure and id-block programs. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "compose.h"
+#include "error.h"
+#include "log.h"
+#include "resolve.h"
+#include "run-id-block.h"
+#include "run-lock.h"
+#include "spawn.h"
+#include "strutil.h"
+
+/* What measure says of the initrd's last part, our archive: {"size","sha256"}; NULL: no archive. */
+static const Json *archive_of(const MeasureAnswer *answer) {
+        const Json *parts = js_get(js_get(js_get(answer->json, "parts"), "initrd"), "parts");
+        const Json *last = js_length(parts) > 0 ? js_at(parts, js_length(parts) - 1) : NULL;
+        const char *label = js_string_value(js_get(last, "label"));
+
+        return label && streq(label, "credentials") ? last : NULL;
+}
+
+static int print_credentials(const SpawnJob *job, Json *out, char **reterr) {
+        _cleanup_(credential_set_done) CredentialSet set = {};
+        _cleanup_(measure_answer_done) MeasureAnswer own = {};
+        const MeasureAnswer *answer = &job->answer;
+        Json *list = js_array(), *object = NULL;
+        const Json *archive;
+        int r;
+
+        r = list ? resolve_credentials(&job->config, &set, reterr) : -ENOMEM;
+        FOREACH_ARRAY(c, set.items, r < 0 ? 0 : set.n_items) {
+                Json *item = NULL;
+
+                r = js_build(&item, "{s:s, s:I}", "id", c->id, "size", (long long) c->value.size);
+                if (r >= 0)
+                        r = js_append(list, item);
+                if (r < 0)
+                        break;
+        }
+        if (r >= 0 && !answer->json && job->inputs.plan.initrd.present) {
+                r = run_ask_measure(&job->inputs.plan, &own, reterr);
+                answer = &own;
+        }
+        if (r < 0) {
+                (void) js_unref(list);
+                return r;
+        }
+
+        archive = answer->json ? archive_of(answer) : NULL;
+        r = js_build(&object, "{s:s, s:o, s:O?}", "transport",
+                        credential_transport_to_string(job->inputs.transport), "credentials", list,
+                        "archive", archive);
+        return r < 0 ? r : js_set(out, "credentials", object);
+}
+
+static int print_argv(const SpawnJob *job, Json *out, char **reterr) {
+        _cleanup_(qemu_command_done) QemuCommand command = {};
+        int r = compose_qemu(&job->config, &job->inputs, &job->caps, &job->choices, &command, reterr);
+
+        return r < 0 ? r : js_set(out, "argv", js_strv(command.argv));
+}
+
+static int print_config(const SpawnJob *job, Json *out) {
+        Json *config = NULL;
+        int r = vm_config_to_json(&job->config, &config);
+
+        return r < 0 ? r : js_set(out, "config", config);
+}
+
+static int print_digest(const SpawnJob *job, Json *out, char **reterr) {
+        if (!job->answer.json)
+                return error_set(reterr, -EINVAL,
+                                "--print=digest requires --coco=sev, sev-es or sev-snp: other guests have no launch digest");
+        return js_set(out, "digest", js_ref(job->answer.json));
+}
+
+static int print_confinement(const SpawnJob *job, Json *out) {
+        Json *object = NULL;
+        int r = run_confinement_json(&job->user, &object);
+
+        return r < 0 ? r : js_set(out, "confinement", object);
+}
+
+/* A number that we wrote ourselves. */
+static uint64_t number(const Json *value) {
+        uint64_t v;
+
+        return js_u64_value(value, &v) < 0 ? 0 : v;
+}
+
+static void words_credentials(const Json *o) {
+        const Json *list = js_get(o, "credentials"), *archive = js_get(o, "archive");
+
+        for (size_t i = 0; i < js_length(list); i++) {
+                uint64_t size = number(js_get(js_at(list, i), "size"));
+
+                printf("credential %s: %" PRIu64 " bytes\n", js_string_value(js_get(js_at(list, i), "id")),
+                                size);
+        }
+        printf("transport: %s\n", js_string_value(js_get(o, "transport")));
+        if (archive && !js_is_null(archive)) {
+                printf("archive: %" PRIu64 " bytes, sha256 %s\n", number(js_get(archive, "size")),
+                                js_string_value(js_get(archive, "sha256")));
+        }
+}
+
+/* One argument per line, as a shell would read it: quoted where needed. */
+static void words_argv(const Json *argv) {
+        for (size_t i = 0; i < js_length(argv); i++) {
+                const char *a = js_string_value(js_at(argv, i));
+                bool plain = *a &&
+                                strspn(a, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=,./:+%@") ==
+                                                strlen(a);
+
+                if (plain)
+                        printf("%s", a);
+                else {
+                        putchar('\'');
+                        for (; *a; a++)
+                                if (*a == '\'')
+                                        fputs("'\\''", stdout);
+                                else
+                                        putchar(*a);
+                        putchar('\'');
+                }
+                puts(i + 1 < js_length(argv) ? " \\" : "");
+        }
+}
+
+static void words_digest(const Json *answer, const SpawnJob *job) {
+        const char *digest = js_string_value(js_get(answer, "digest"));
+
+        /* Alone it is for scripts; what limits it is said beside it. */
+        if (job->config.print == PRINT_DIGEST) {
+                printf("%s\n", digest ?: "none");
+                if (job->config.simulate)
+                        log_notice("the digest is the prediction for hardware: this launch is simulated");
+                return;
+        }
+        printf("digest: %s%s%s%s\n", digest ?: "none",
+                        vm_config_predictable(&job->config) ? "" : " (unpredictable)",
+                        job->config.linux_path ? "" : " (of the firmware only)",
+                        job->config.simulate ? " (prediction for hardware; this launch is simulated)" : "");
+}
+
+static int print_words(const SpawnJob *job, const Json *out) {
+        for (void *i = js_iter(out); i; i = js_iter_next(out, i)) {
+                const char *key = js_iter_key(i);
+                const Json *value = js_iter_value(i);
+
+                if (streq(key, "credentials"))
+                        words_credentials(value);
+                else if (streq(key, "argv"))
+                        words_argv(value);
+                else if (streq(key, "digest"))
+                        words_digest(value, job);
+                else if (!streq(key, "notices")) {
+                        _cleanup_free_ char *text = js_text(value, JS_PRETTY);
+
+                        if (!text)
+                                return -ENOMEM;
+                        puts(text);
+                }
+        }
+        return 0;
+}
+
+/* What a launch would say before it starts: to a person beside the answer, to a program within it. */
+static int print_notices(const SpawnJob *job, Json *out) {
+        if (!job->inputs.notices)
+                return 0;
+        STRV_FOREACH(s, job->inputs.notices)
+                log_notice("%s", *s);
+        return js_set(out, "notices", js_strv(job->inputs.notices));
+}
+
+int spawn_print(const SpawnJob *job, char **reterr) {
+        _cleanup_js_ Json *out = js_object();
+        unsigned what = job->config.print;
+        LockOutcome outcome;
+        const char *digest;
+        int r = out ? 0 : -ENOMEM;
+
+        if (r >= 0 && what & PRINT_CONFIG)
+                r = print_config(job, out);
+        if (r >= 0 && what & PRINT_CREDENTIALS)
+                r = print_credentials(job, out, reterr);
+        if (r >= 0 && what & PRINT_ARGV)
+                r = print_argv(job, out, reterr);
+        if (r >= 0 && what & PRINT_DIGEST)
+                r = print_digest(job, out, reterr);
+        if (r >= 0 && what & PRINT_CONFINEMENT)
+                r = print_confinement(job, out);
+        if (r >= 0)
+                r = print_notices(job, out);
+        if (r < 0)
+                return r;
+
+        if (job->config.json == JSON_OFF)
+                r = print_words(job, out);
+        else {
+                _cleanup_free_ char *text =
+                                js_text(out, job->config.json == JSON_SHORT_MODE ? JS_SHORT : JS_PRETTY);
+
+                if (!text)
+                        return -ENOMEM;
+                puts(text);
+        }
+        if (r < 0)
+                return r;
+
+        if (!job->answer.json)
+                return 0;
+        r = run_check_id_block(&job->inputs, &job->answer, reterr);
+        if (r >= 0 && job->config.lock)
+                r = run_lock(job->config.lock, &job->inputs.plan, &job->answer, /* write= */ false, &outcome,
+                                reterr);
+        if (r < 0)
+                return r;
+        if (job->config.lock && outcome == LOCK_WRITTEN)
+                log_notice("--lock: '%s' does not exist and is not written by --print=; a launch writes it",
+                                job->config.lock);
+        digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
+        if (job->config.expect && (!digest || strcasecmp(digest, job->config.expect) != 0))
+                return error_set(
+                                reterr, -EBADE, "--expect: the launch digest differs from the expected one");
+        return 0;
+}

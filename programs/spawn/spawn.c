@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* cvmspawn without a verb: the launcher. Wiring only; see launcher/. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "fd.h"
+#include "log.h"
+#include "resolve.h"
+#include "run-guard.h"
+#include "run-owner.h"
+#include "spawn.h"
+#include "strutil.h"
+
+#define EXIT_TIMEOUT 124
+#define FILES_WANTED 1024u
+#define FILES_NEEDED 256u
+#define LAST_USEC    UINT64_C(100000) /* for readers of the last lines, once --timeout= is over */
+
+void spawn_job_done(SpawnJob *job) {
+        output_done(&job->log);
+        measure_answer_done(&job->answer);
+        launch_inputs_done(&job->inputs);
+        host_caps_done(&job->caps);
+        vm_config_done(&job->config);
+}
+
+typedef struct Launch {
+        SpawnJob *job;
+        EventSink events;
+        OwnerAgent owner;
+} Launch;
+
+static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
+        Launch *l = userdata;
+
+        l->job->answer = TAKE_STRUCT(*answer, (MeasureAnswer) {});
+        return spawn_answered(l->job, &l->events, reterr);
+}
+
+/* The guest owner's side is a child, which must be there before the launcher confines itself. */
+static int on_before_spawn(RunHook *h, void *userdata, char **reterr) {
+        _cleanup_strv_free_ char **options = NULL;
+        Launch *l = userdata;
+        SpawnJob *job = l->job;
+        int r;
+
+        r = run_owner_options(&job->config, &options);
+        if (r >= 0)
+                r = owner_agent_start(options, &l->owner, reterr);
+        return r < 0 ? r
+                     : run_owner_session(&l->owner, h, &job->config, job->config.qemu ?: job->caps.qemu,
+                                       &job->user, &job->inputs, reterr);
+}
+
+static int on_before_cont(RunHook *h, void *userdata, char **reterr) {
+        Launch *l = userdata;
+        const VmConfig *config = &l->job->config;
+        bool injected = false;
+        Json *data = NULL;
+        int r;
+
+        r = run_owner_validate(&l->owner, h, &l->job->inputs, &l->job->answer, &injected, reterr);
+        if (r < 0)
+                return r;
+        owner_agent_done(&l->owner);
+        log_notice("the launch measurement is as expected, %s%s",
+                        injected ? "secrets were injected" : "no secrets to inject",
+                        config->owner_dir ? "; this host verified itself, which proves nothing to others"
+                                          : "");
+        if (js_build(&data, "{s:s, s:b}", "by", config->owner_dir ? "owner-dir" : "attestation-service",
+                            "secrets", injected) >= 0)
+                event_emit(&l->events, "attested", data);
+        return 0;
+}
+
+static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
+        unsigned lacks = 0;
+        RunRequest request = {
+                .config = &l->job->config,
+                .caps = &l->job->caps,
+                .choices = &l->job->choices,
+                .inputs = &l->job->inputs,
+                .events = &l->events,
+                .user = &l->job->user,
+                .may_fall_back = fall_back,
+                .measure = vm_config_confidential(&l->job->config) && !l->job->answer.json,
+                .measured = on_measured,
+                .before_spawn = vm_config_attested(&l->job->config) ? on_before_spawn : NULL,
+                .before_cont = vm_config_attested(&l->job->config) ? on_before_cont : NULL,
+                .userdata = l,
+                .log = &l->job->log,
+                .deadline = &l->job->deadline,
+                .timing = &l->job->timing,
+                .lacks = &lacks,
+        };
+
+        int r;
+
+        for (;;) {
+                unsigned before = lacks;
+
+                r = run_vm(&request, ret, reterr);
+                if (r != -ENOPROTOOPT || lacks == before)
+                        return r;
+                l->job->caps.monitor_object |= lacks & RUN_LACKS_MON;
+                l->job->inputs.preconfig &= !(lacks & RUN_LACKS_PRECONFIG);
+                request.measure = request.measure && !l->job->answer.json;
+        }
+}
+
+static void launch_done(Launch *l) {
+        owner_agent_done(&l->owner);
+        event_sink_done(&l->events);
+}
+
+/* The event with names, places and sizes of all that is measured; then what measure said of them. */
+static int planned(Launch *l, char **reterr) {
+        Json *plan = NULL;
+
+        if (launch_plan_to_json(&l->job->inputs.plan, &plan) >= 0)
+                event_emit(&l->events, "plan", plan);
+        return spawn_answered(l->job, &l->events, reterr);
+}
+
+/* May credentials travel as SMBIOS strings if the initrd cannot import them? The units of --run= need the same systemd that
+ * imports from the initrd. */
+static bool may_fall_back(const VmConfig *config) {
+        return config->credential_transport == TRANSPORT_AUTO && !vm_config_confidential(config) &&
+                        !config->run;
+}
+
+/* What is read before the event loop runs may block: a credential's pipe that nobody writes to. --timeout= counts all the same. */
+static int guard(Launch *l, char **reterr) {
+        static const char cause[] = "--timeout= expired before the guest was started";
+        const VmConfig *config = &l->job->config;
+        _cleanup_free_ char *event = NULL, *message = NULL;
+        Json *data = NULL;
+        int r;
+
+        if (config->timeout_usec == 0)
+                return 0;
+        if (asprintf(&message, "cvmspawn: %s\n", cause) < 0)
+                return -ENOMEM;
+        r = js_build(&data, "{s:s, s:i, s:s}", "source", exit_source_to_string(EXIT_SOURCE_TIMEOUT),
+                        "status", EXIT_TIMEOUT, "cause", cause);
+        if (r >= 0)
+                r = event_text("exit", config->timeout_usec, data, &event);
+        if (r < 0)
+                return r;
+        r = run_guard_start(&(const GuardSpec) {
+                        .usec = config->timeout_usec,
+                        .status = EXIT_TIMEOUT,
+                        .message = message,
+                        .log_fd = l->job->log.fd,
+                        .event = event,
+                        .event_fd = l->events.out ? l->events.out->fd : -EBADF,
+        });
+        return r < 0 ? error_set(reterr, r, "cannot start the timer of --timeout=: %s", strerror(-r)) : 0;
+}
+
+static int launch(Launch *l, RunResult *ret, char **reterr) {
+        const VmConfig *config = &l->job->config;
+        int r;
+
+        run_timing_mark(&l->job->timing, "options");
+        r = vm_config_check(config, reterr);
+        if (r >= 0)
+                r = spawn_probe(l->job, reterr);
+        run_timing_mark(&l->job->timing, "host");
+        if (r >= 0)
+                r = resolve_hold_pipes(&l->job->config, reterr);
+        if (r >= 0)
+                r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
+        run_timing_mark(&l->job->timing, "files");
+        if (r >= 0)
+                r = planned(l, reterr);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(s, l->job->inputs.notices)
+                log_notice("%s", *s);
+
+        r = run_once(l, may_fall_back(config), ret, reterr);
+        if (r == -ESTALE) {
+                r = guard(l, reterr);
+                if (r >= 0)
+                        r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
+                if (r >= 0)
+                        r = planned(l, reterr);
+                if (r >= 0)
+                        r = run_once(l, /* may_fall_back= */ false, ret, reterr);
+        }
+        return r;
+}
+
+/* Until when readers of our own lines are waited for. */
+static uint64_t patience(const SpawnJob *job) {
+        return job->deadline == 0 ? 0 : MAX(job->deadline, monotonic_usec() + LAST_USEC);
+}
+
+/* Whatever happens, the last event says how it ended. */
+static int launch_with_events(SpawnJob *job, char **reterr) {
+        _cleanup_(launch_done) Launch l = { .job = job, .owner = OWNER_AGENT_NONE };
+        _cleanup_(run_result_done)
+                        RunResult result = { .source = EXIT_SOURCE_LAUNCHER, .status = EXIT_REFUSED };
+        const char *cause;
+        _cleanup_free_ char *error = NULL;
+        Json *data = NULL;
+        int finished, r;
+
+        /* First of all: a descriptor of the user's must not be mistaken for one of ours. */
+        r = event_sink_open(&job->config, &l.events, reterr);
+        if (r < 0)
+                return r;
+        r = guard(&l, reterr);
+        if (r >= 0)
+                r = launch(&l, &result, reterr);
+        cause = r < 0 ? (*reterr ?: strerror(-r)) : (result.detail ?: result.cause);
+        if (js_build(&data, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result.source), "status",
+                            result.status, "cause", cause) >= 0)
+                event_emit(&l.events, "exit", data);
+        finished = event_sink_finish(&l.events, patience(job), &error);
+        if (finished < 0 && r >= 0 && result.status == 0)
+                return error_set(reterr, finished, "%s", error);
+        return r < 0 ? r : result.status;
+}
+
+/* What a launch would find out beside QEMU's start: whether the credentials arrive. */
+static int scan_for_print(SpawnJob *job, char **reterr) {
+        _cleanup_free_ char *sentence = NULL, *notice = NULL;
+        int r = run_scan_initrd(&job->inputs, &job->config, &sentence, &notice);
+
+        if (notice)
+                log_notice("%s", notice);
+        if (r >= 0)
+                return 0;
+        if (run_credentials_stay(&job->config, r)) {
+                log_notice("%s; " SCAN_STAY, sentence);
+                return 0;
+        }
+        if (!may_fall_back(&job->config)) {
+                log_warning("%s: such a launch is refused", sentence ?: "the initrd cannot be scanned");
+                return 0;
+        }
+        log_notice("%s; they would be passed as SMBIOS strings instead",
+                        sentence ?: "the initrd cannot be scanned");
+        return spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
+}
+
+/* QEMU's descriptors have fixed numbers (LaunchFd). */
+static int raise_limits(char **reterr) {
+        struct rlimit limit;
+
+        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
+                        getrlimit(RLIMIT_NOFILE, &limit) < 0)
+                return -errno;
+        if (limit.rlim_cur >= FILES_WANTED)
+                return 0;
+        if (limit.rlim_max < FILES_NEEDED)
+                return error_set(reterr, -EMFILE,
+                                "only %llu open files are allowed, %u are needed: raise the limit (ulimit -n, LimitNOFILE=)",
+                                (unsigned long long) limit.rlim_max, FILES_NEEDED);
+        limit.rlim_cur = MIN(limit.rlim_max, (rlim_t) FILES_WANTED);
+        return setrlimit(RLIMIT_NOFILE, &limit) < 0 ? -errno : 0;
+}
+
+static int spawn_run(SpawnJob *job, char **reterr) {
+        int r;
+
+        if (job->config.firmware == FIRMWARE_LIST || job->config.firmware == FIRMWARE_DESCRIBE)
+                return spawn_firmware(&job->config, reterr);
+        if (job->config.print == 0) {
+                r = output_open(&job->log, STDERR_FILENO);
+                if (r >= 0)
+                        r = raise_limits(reterr);
+                if (r < 0)
+                        return r;
+                log_set_writer(run_log_writer, &job->log);
+                if (job->config.timeout_usec > 0)
+                        job->deadline = monotonic_usec() + job->config.timeout_usec;
+                return launch_with_events(job, reterr);
+        }
+        r = vm_config_check(&job->config, reterr);
+        if (r >= 0)
+                r = spawn_probe(job, reterr);
+        if (r >= 0)
+                r = resolve_hold_pipes(&job->config, reterr);
+        if (r >= 0)
+                r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
+        if (r >= 0)
+                r = scan_for_print(job, reterr);
+        return r < 0 ? r : spawn_print(job, reterr);
+}
+
+/* A descriptor that we open must not become somebody's standard output. What is written to an output that was closed is lost, and
+ * must not seem to be written: such a descriptor is for reading only. */
+static int fill_standard_fds(void) {
+        int fd;
+
+        do {
+                fd = open("/dev/null", O_RDONLY);
+                if (fd < 0)
+                        return -errno;
+        } while (fd <= STDERR_FILENO);
+        (void) close(fd);
+        return 0;
+}
+
+/* What was printed must have been written. Only during a launch a reader may go away: the guest's status counts then. */
+static int check_output(const VmConfig *config, char **reterr) {
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return 0;
+        return errno == EPIPE && !config->help && !config->version && config->print == 0
+                        ? 0
+                        : error_set(reterr, -errno, "cannot write to standard output: %s", strerror(errno));
+}
+
+/* A command counts only as the first argument; a kernel argument of that name follows "--". */
+static int check_verb(const VmConfig *config, char *const *argv, char **reterr) {
+        static const struct {
+                const char *verb, *zone, *summary;
+        } verbs[] = {
+#include "verbs.inc"
+        };
+
+        if (!config->cmdline || strv_contains(argv, "--"))
+                return 0;
+        FOREACH_ARRAY(v, verbs, ELEMENTSOF(verbs))
+                if (streq(config->cmdline[0], v->verb))
+                        return error_set(reterr, -EINVAL,
+                                        "'%s' is a command and must be the first argument: cvmspawn %s [OPTIONS...]; a kernel argument of that name follows '--'",
+                                        v->verb, v->verb);
+        return 0;
+}
+
+int main(int argc, char **argv) {
+        _cleanup_(spawn_job_done) SpawnJob job = { .log = OUTPUT_NONE };
+        _cleanup_free_ char *error = NULL;
+        int k, r;
+
+        if (options_dump_requested(&config_option_table, argc, argv))
+                return fflush(stdout) != 0 ? EXIT_REFUSED : 0;
+
+        run_timing_begin(&job.timing);
+        log_open("cvmspawn", /* quiet= */ false);
+        r = fill_standard_fds();
+        if (r < 0)
+                return log_failure(r, "cannot open /dev/null"), EXIT_REFUSED;
+        vm_config_init(&job.config);
+        r = vm_config_parse(&job.config, argc, argv, &error);
+        if (r >= 0)
+                r = check_verb(&job.config, argv, &error);
+        if (r >= 0 && job.config.help) {
+                (job.config.help_all ? options_help_all : options_help)(&config_option_table, stdout);
+        } else if (r >= 0 && job.config.version) {
+                puts("cvmspawn " CVMSPAWN_VERSION);
+        } else if (r >= 0) {
+                log_open("cvmspawn", job.config.quiet);
+                r = spawn_run(&job, &error);
+        }
+        if (r >= 0 && (k = check_output(&job.config, &error)) < 0)
+                r = k;
+        if (r < 0)
+                (void) log_failure(r, error);
+        log_set_writer(NULL, NULL);
+        (void) output_drain(&job.log, patience(&job));
+        return r >= 0 ? r : r == -EBADE && job.config.print != 0 ? 3 : EXIT_REFUSED;
+}

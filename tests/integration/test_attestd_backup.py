@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One database and more than one service, one after the other: from a backup."""
+
+import shutil
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from attestd_service import DIGEST, Service, made_up, registration
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
+from attestd_psp import Psp  # noqa: E402
+
+
+@pytest.fixture
+def services(tmp_path, platform):
+    """Starts a service on a state directory."""
+    running = []
+
+    def start(state):
+        if not running:
+            running.append(made_up(state, platform))
+        else:
+            running.append(Service(state, *running[0].options))
+        return running[-1]
+
+    yield start
+    for s in running:
+        s.stop()
+
+
+def register(s, **more):
+    c = s.connect()
+    status, answer = c.request("POST", "/vm/a", registration(**more), token=s.token)
+    c.close()
+    assert status == 201, answer
+
+
+def ask(s, path, body):
+    c = s.connect()
+    try:
+        return c.request("POST", path, body)
+    finally:
+        c.close()
+
+
+def start_instance(psp, one, other):
+    status, opened = ask(one, "/vm/a/launch", psp.launch())
+    assert status == 200, opened
+    return ask(other, "/vm/a/validate", psp.measured(opened, DIGEST))
+
+
+def test_backup_and_restore(services, tmp_path, platform):
+    """SQLite's online backup beside a service at work, and the key: a service from both knows what was released, and what was begun."""
+    psp = Psp(platform)
+    s = services(tmp_path)
+    register(s, **{"max-instances": 2})
+    assert start_instance(psp, s, s)[0] == 200
+    status, opened = ask(s, "/vm/a/launch", psp.launch())
+    assert status == 200
+
+    restored = tmp_path / "restored"
+    shutil.copytree(tmp_path / "state", restored / "state", ignore=shutil.ignore_patterns("state.db*", "*.sock"))
+    with sqlite3.connect(tmp_path / "state/state.db") as live, sqlite3.connect(restored / "state/state.db") as copy:
+        live.backup(copy)
+    (restored / "state/state.db").chmod(0o600)
+    other = services(restored)
+    assert ask(other, "/vm/a/validate", psp.measured(opened, DIGEST))[0] == 200
+    assert start_instance(psp, other, other)[0] == 429  # two, with the one of before the backup

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every option that names a file, of every program, with everything that a file can be instead: the list of options comes from the programs'
+own tables (--dump-options), so that a new one is tried without being named here. An error message has to say what happened to which file:
+its path or the option; a bare "Input/output error" says nothing. Nothing crashes, waits for ever or fails without a word."""
+
+import concurrent.futures
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+
+import initrd_forms as forms
+import pytest
+from sevsim_host import build_folder
+from snp_world import amd  # noqa: F401
+
+SECONDS = 30
+DIGEST, DIGEST32 = "aa" * 48, "bb" * 32
+CAPS = ('{"simulation": true, "kvm": true, "kvm-reason": null, "sev": true, "sev-es": true, "sev-snp": true, "cbitpos": 51, '
+        '"reduced-phys-bits": 1, "qemu": null, "swtpm": null}\n')
+BARE = {os.strerror(number) for number in range(1, 134)}
+FILE = re.compile(r"FILE|DIR|PATH|SOCKET|KEY$")
+ACCEPTED = {0, 3, 4, 5, 6, 124, 125, 126, 127}  # besides 1 and 2: what the manuals say of a refusal
+
+# Program, subcommand, arguments with which it reaches its files. A {name} is one of world()'s.
+BASES = [
+    ("verb-report", "show", ["{amd}/report.bin"]),
+    ("verb-report", "verify", ["{amd}/report.bin", "--offline", "--cache=", "--leaf={amd}/vcek.der", "--ca={amd}/chain.pem",
+                               "--insecure-root={amd}/ark.der", f"--measurement={DIGEST}", "--report-data=" + "bb" * 64]),
+    ("verb-measure", "", ["--mode=snp", "--ovmf={firmware}", "--vcpus=1", "--vcpu-type=EPYC-v4", "--kernel={kernel}", "--initrd={initrd}"]),
+    ("verb-measure", "", ["--mode=sev", "--ovmf={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
+    ("verb-measure", "", ["--from-qemu={line}"]),
+    ("verb-measure", "", ["--batch={batch}", "--vcpus=1", "--vcpu-type=EPYC-v4", "--ovmf={firmware}", "--kernel={kernel}"]),
+    ("verb-measure", "", ["--igvm={text}"]),
+    ("verb-measure", "", ["--coco=sev-snp", "--firmware={firmware}"]),
+    ("verb-inspect", "firmware", ["{firmware}"]), ("verb-inspect", "kernel", ["{kernel}"]), ("verb-inspect", "initrd", ["{initrd}"]),
+    ("verb-inspect", "cpio", ["{cpio}"]), ("verb-explain", "", ["{text}"]),
+    ("verb-id-block", "build", [DIGEST, "--id-key={key}", "--author-key={key}"]),
+    ("verb-id-block", "prepare", [DIGEST, "--id-public={public}", "--id-block={out}/b", "--key-file={out}/k"]),
+    ("verb-id-block", "show", ["--id-block={world}/block", "--id-auth={world}/auth"]),
+    ("verb-id-block", "verify", ["--id-block={world}/block", "--id-auth={world}/auth"]),
+    ("verb-id-block", "assemble", ["--id-block={world}/block", "--id-public={public}", "--id-signature={world}/signature", "--id-auth={out}/a"]),
+    ("verb-id-block", "key-digest", ["{key}"]),
+    ("verb-snpguest", "display report", ["{amd}/report.bin"]), ("verb-snpguest", "display key", ["{world}/tik"]),
+    ("verb-snpguest", "verify certs", ["{amd}", "--insecure-root={amd}/ark.der"]),
+    ("verb-snpguest", "verify attestation", ["{amd}", "{amd}/report.bin", "--insecure-root={amd}/ark.der"]),
+    ("verb-snpguest", "generate measurement", ["--ovmf={firmware}", "--vcpu-type=EPYC-v4", "--kernel={kernel}"]),
+    ("verb-snpguest", "generate ovmf-hash", ["--ovmf={firmware}"]),
+    ("verb-snpguest", "generate id-block", ["{key}", "{key}", "0x" + DIGEST]),
+    ("verb-snpguest", "generate key-digest", ["{key}"]),
+    ("verb-snpguest", "fetch ca", ["pem", "{out}/c", "--report={amd}/report.bin", "--kds=http://127.0.0.1:1", "--cache={out}/cache"]),
+    ("verb-snpguest", "fetch vcek", ["pem", "{out}/c", "{amd}/report.bin", "--kds=http://127.0.0.1:1", "--cache={out}/cache"]),
+    ("verb-secret", "build", ["{out}/header", "{out}/payload", "--tik={world}/tik", "--tek={world}/tek", "--measurement=" + "A" * 64,
+                              "--inject-secret=luks-key:{text}"]),
+    ("verb-secret", "open", ["{world}/header", "{world}/payload", "--tik={world}/tik", "--tek={world}/tek", "--measurement=" + "A" * 64]),
+    ("verb-session", "", ["{chain}", "--certs={askark}", "--insecure-root={platform}/ark.cert", "--cache=", "--output={out}"]),
+    ("verb-cert-chain", "show", ["{chain}"]),
+    ("verb-cert-chain", "verify", ["{chain}", "--certs={askark}", "--insecure-root={platform}/ark.cert", "--cache="]),
+    ("verb-cert-chain", "split", ["{chain}", "--output={out}"]),
+    ("verb-owner", "list", ["--service=https://127.0.0.1:1", "--token-file={text}"]),
+    *(("verb-owner", verb, ["web", "{json}", "--service=https://127.0.0.1:1", "--token-file={text}"])
+      for verb in ("register", "import", "update")),
+    ("verb-owner", "upload", ["{text}", "--service=https://127.0.0.1:1", "--token-file={text}"]),
+    *(("verb-owner", verb, ["web", "{text}", "--service=https://127.0.0.1:1"]) for verb in ("launch", "validate")),
+    ("verb-relay", "", ["--attestation-service=https://127.0.0.1:1/vm/web", "--connect={world}/none"]),
+    ("verb-attest-qemu", "", ["--qmp={world}/none", "--owner-dir={world}", f"--expect={DIGEST32}"]),
+    ("verb-attest-qemu", "prepare", ["--qemu={qemu}", "--session-dir={out}", "--attestation-service=https://127.0.0.1:1/vm/web"]),
+    ("verb-check-host", "", ["--qemu={qemu}", "--firmware={firmware}"]),
+    ("verb-sevsim", "", ["--record={out}/record", "--platform={out}/platform", "--", "true"]),
+    ("verb-validate", "", ["--measurement=" + "A" * 64, "--api-major=1", "--api-minor=40", "--build-id=9", "--policy=3", "--tik={world}/tik",
+                           "--tek={world}/tek", "--firmware={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
+    ("verb-spawn", "", ["--print=argv", "--qemu={qemu}", "--firmware={firmware}", "--linux={kernel}", "--initrd={cpio}", "--coco=sev-snp",
+                        "--host-caps={caps}"]),
+    ("verb-spawn", "", ["--print=digest", "--qemu={qemu}", "--firmware={firmware}", "--linux={kernel}", "--coco=sev-snp", "--host-caps={caps}"]),
+    ("verb-spawn", "", ["--print=argv", "--qemu={qemu}", "--kvm=no", "--linux={kernel}", "--initrd={cpio}"]),
+    ("verb-spawn", "", ["--print=argv", "--qemu={qemu}", "--firmware={firmware}", "--linux={kernel}", "--coco=sev", "--host-caps={caps}"]),
+    ("cvmspawn-attestd", "", ["--state={out}/state", "--answer=GET /"]),
+    ("cvmspawn-attestd", "", ["--state={out}/state", "--add-owner=alice", "--token-file={out}/token"]),
+    ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
+    *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
+    ("cvmspawn-guest", "snpguest report", ["{out}/r", "{text}"]), ("cvmspawn-guest", "snpguest key", ["{out}/k", "vcek"]),
+    ("cvmspawn-guest", "snpguest certificates", ["pem", "{out}/c"]),
+    ("cvmspawn-guest-attest", "", ["--service-key={public}"]),
+]
+
+# Options whose file is not looked at where the tests run, and why. Their messages are still held against BARE.
+UNREACHED = {
+    "cvmspawn-guest": "needs an SNP guest", "cvmspawn-guest-attest": "needs an SNP guest", "verb-check-host": "its findings are its output", "verb-explain": "its findings are its output", "verb-validate": "the messages are virt-qemu-sev-validate's",
+    "verb-sevsim": "runs a command", "verb-attest-qemu": "needs a monitor", "verb-relay": "needs a guest",
+}
+NEVER_READ = {"--cache", "--kds-cache", "--cek-store", "--directory", "--qemu", "--forward-journal", "--console-log", "--bind-user-shell", "--tpm-state",
+              "--efi-nvram-state", "--efi-nvram-template", "--prefix", "--ca", "--attestation-ca", "--tls-key", "--tls-cert", "--state"}
+
+# The others make no difference to most programs: ./check --full tries them, too.
+ALWAYS = ("directory", "empty", "text", "missing", "/proc/self/mem")
+
+
+def openssl(*words):
+    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
+    folder = tmp_path_factory.mktemp("world")
+    names = {"amd": amd, "platform": platform, "world": folder, "out": folder / "out", "firmware": artifacts["FIRMWARE"],
+             "kernel": artifacts["KERNEL"], "initrd": artifacts["INITRD"], "qemu": artifacts["QEMU"],
+             "caps": folder / "caps"}
+    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json"):
+        names[name] = folder / name
+    (folder / "out").mkdir()
+    openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", names["key"])
+    openssl("ec", "-in", names["key"], "-pubout", "-out", names["public"])
+    for name, size in (("tik", 16), ("tek", 16)):
+        (folder / name).write_bytes(bytes(range(1, size + 1)))
+    names["text"].write_text("hello\n")
+    names["cpio"].write_bytes(forms.guest())
+    names["caps"].write_text(CAPS)
+    names["batch"].write_text('{"mode": "snp"}\n')
+    names["json"].write_text("{}\n")
+    subprocess.run([build_folder() / "programs/verb-secret", "build", folder / "header", folder / "payload", f"--tik={folder}/tik",
+                    f"--tek={folder}/tek", "--measurement=" + "A" * 64, f"--inject-secret=luks-key:{names['text']}"], check=True, capture_output=True,
+                   timeout=60)
+    names["line"].write_text(f"{names['qemu']} -M q35,confidential-guest-support=s -accel kvm -bios {names['firmware']} -cpu EPYC-v4 "
+                             f"-object sev-snp-guest,id=s,cbitpos=51,reduced-phys-bits=1,kernel-hashes=on -kernel {names['kernel']}\n")
+    names["chain"].write_bytes(b"".join((platform / f"{c}.cert").read_bytes() for c in ("pdh", "pek", "oca", "cek-signed")))
+    names["askark"].write_bytes(b"".join((platform / f"{c}.cert").read_bytes() for c in ("ask", "ark")))
+    subprocess.run([build_folder() / "programs/verb-id-block", "build", DIGEST, f"--id-key={names['key']}", f"--id-block={folder}/block",
+                    f"--id-auth={folder}/auth"], check=True, capture_output=True, timeout=60)
+    openssl("dgst", "-sha384", "-sign", names["key"], "-out", folder / "signature", folder / "block")
+    return names
+
+
+def make_directory(path):
+    path.mkdir()
+    (path / "x").write_text("x")
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(path))  # nobody listens any more
+
+
+# What may stand where a file is expected: how it is made, or a path that is there.
+WRONG = {"directory": make_directory, "empty": lambda path: path.write_bytes(b""), "text": lambda path: path.write_text("hello\n"),
+         "loop": lambda path: path.symlink_to(path), "socket": make_socket, "missing": lambda path: None, "/proc/self/mem": None, "/dev/full": None,
+         "/" + "a" * 300: None, "/dev/null/x": None, "": None}
+
+
+def dumped(program, what):
+    done = subprocess.run([build_folder() / "programs" / program, f"--dump-options={what}"], check=True, capture_output=True, text=True, timeout=30)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def file_options(program, command):
+    lists = {row[0]: row[1:] for row in dumped(program, "commands")}
+    return [(row[1], row[2]) for row in dumped(program, "list") if row[0] == "option" and FILE.search(row[2]) and
+            (row[1] in lists[command] if command in lists else not lists or program == "cvmspawn-guest")]
+
+
+def trials(program, command, words, folder):
+    """(option or number of the argument, value, argv), each with a file for itself: some are written to."""
+    head = [str(build_folder() / "programs" / program), *command.split()]
+    number = 0
+
+    def made(name):
+        nonlocal number
+        if WRONG[name] is None:
+            return name
+        number += 1
+        (folder / str(number)).mkdir()
+        WRONG[name](folder / str(number) / name)
+        return str(folder / str(number) / name)
+
+    places = [*file_options(program, command), *((n, None) for n, word in enumerate(words) if "/" in word and not word.startswith("-"))]
+    for place, meta in places:
+        for name in WRONG if os.environ.get("CVMSPAWN_FULL") == "1" else ALWAYS:
+            bad = made(name)
+            if meta is None:
+                yield f"argument {place + 1}", bad, [*head, *words[:place], bad, *words[place + 1:]]
+                continue
+            value = "luks-key:" + bad if meta.startswith(("ALIAS", "NAME:", "ID:")) else bad
+            yield place, bad, [*head, f"{place}={value}", *(w for w in words if not w.startswith(place + "="))]
+
+
+def judge(program, option, bad, argv, folder):
+    """What is wrong with how the program took it; None if nothing is."""
+    shown = f"{option} is {bad}"
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, cwd=folder, check=False)
+    except subprocess.TimeoutExpired:
+        return f"{shown}: waits for ever"
+    said = done.stderr.decode(errors="replace")
+    everything = said + done.stdout.decode(errors="replace")
+    if done.returncode < 0:
+        return f"{shown}: {signal.Signals(-done.returncode).name}"
+    for line in said.splitlines():
+        if re.sub(r"^([\w -]+: )+", "", line) in BARE and not re.search("'|--|/", line):
+            return f"{shown}: bare: {line}"
+    if done.returncode == 0:
+        return None
+    if not everything.strip():
+        return f"{shown}: status {done.returncode} without a word"
+    if done.returncode not in ACCEPTED | {1, 2}:
+        return f"{shown}: status {done.returncode}"
+    if program in UNREACHED or option in NEVER_READ or not bad or "127.0.0.1:1/" in said:  # the service comes first
+        return None
+    real = os.path.basename(bad) if bad.startswith("/proc/self") else bad
+    if real not in everything and option not in everything:
+        return f"{shown}: names neither file nor option: {said.strip().splitlines()[-1:]}"
+    return None
+
+
+@pytest.mark.parametrize("n", range(len(BASES)), ids=[f"{p.removeprefix('verb-')} {c}".strip() for p, c, _ in BASES])
+def test_wrong_files(n, world, tmp_path):
+    program, command, words = BASES[n]
+    words = [word.format(**world) for word in words]
+    work = list(trials(program, command, words, tmp_path))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        found = [f for f in pool.map(lambda t: judge(program, *t, tmp_path), work) if f]
+    assert not found, f"{len(found)} of {len(work)}, with {' '.join([program, command, *words])}:\n" + "\n".join(found)
+
+
+def test_table_is_whole():
+    """Each program that has an option for a file is in the table with each of its subcommands, or not runnable here."""
+    programs = sorted(p.name for p in (build_folder() / "programs").iterdir()
+                      if p.is_file() and os.access(p, os.X_OK) and p.name.startswith(("verb-", "cvmspawn-")))
+    missing = []
+    for program in programs:
+        if program in ("verb-attest-domain", "verb-owner-agent"):  # need libvirt, and a launcher that speaks to it
+            continue
+        tried = {(c, o) for p, c, _ in BASES if p == program for o, _ in file_options(program, c)}
+        missing += [f"{program}: {row[1]}" for row in dumped(program, "list")
+                    if row[0] == "option" and FILE.search(row[2]) and row[1] not in {o for _, o in tried}]
+    assert not missing, missing
+
+
+def test_full_disk(world, tmp_path):
+    """Output that cannot be written is a failure that says so, in every program that prints something."""
+    found = []
+    for program, command, words in BASES:
+        argv = [build_folder() / "programs" / program, *command.split(), *(w.format(**world) for w in words)]
+        good = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, cwd=tmp_path, check=False)
+        if good.returncode != 0 or not good.stdout or command == "split":  # the second time its output is there
+            continue
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=SECONDS, cwd=tmp_path, check=False)
+        if done.returncode == 0 or b"standard output" not in done.stderr:
+            found.append(f"{program} {command}: {done.returncode} {done.stderr.decode(errors='replace')[-200:]}")
+    assert not found, found
+
+
+def test_pipe_without_writer(tmp_path):
+    """A named pipe that nobody writes to ends, with its name, after the time that the manual says."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for argv in (["verb-report", "show", fifo], ["verb-id-block", "key-digest", fifo], ["verb-measure", f"--batch={fifo}"]):
+        done = subprocess.run([build_folder() / "programs" / argv[0], *map(str, argv[1:])], capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert done.returncode == 1 and str(fifo) in done.stderr and "named pipe" in done.stderr, done.stderr
+    shutil.rmtree(tmp_path, ignore_errors=True)
