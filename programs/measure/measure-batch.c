@@ -19,161 +19,12 @@
 #include "json.h"
 #include "log.h"
 #include "measure-batch-file.h"
+#include "measure-batch-row.h"
 #include "measure-cache.h"
 #include "measure-cli.h"
 #include "measure-report.h"
 #include "measure-suspect.h"
 #include "strutil.h"
-
-/* A line holds the credentials of one launch: 1 MiB, in base64. */
-
-typedef struct BatchRow {
-        MeasureArguments arguments; /* owned */
-        const Json *id;             /* weak: in the line's object */
-        char **initrds;             /* owned; more than one are merged */
-        CredentialSet credentials;
-        char *expect; /* owned, or NULL */
-} BatchRow;
-
-static void batch_row_done(BatchRow *row) {
-        measure_arguments_done(&row->arguments);
-        strv_free(row->initrds);
-        free(row->expect);
-        credential_set_done(&row->credentials);
-}
-
-/* Numbers may stand as such. */
-static int member_text(const Json *value, char **ret, char **reterr) {
-        const char *s = js_string_value(value);
-        uint64_t v;
-
-        free(TAKE_PTR(*ret));
-        if (s) {
-                *ret = strdup(s);
-                return *ret ? 0 : -ENOMEM;
-        }
-        if (js_u64_value(value, &v) < 0)
-                return error_set(reterr, -EINVAL, "expected a text or a number");
-        return asprintf(ret, "%llu", (unsigned long long) v) < 0 ? -ENOMEM : 0;
-}
-
-static int read_initrd(const Json *value, BatchRow *row, char **reterr) {
-        const char *s = js_string_value(value);
-
-        row->initrds = strv_free(row->initrds);
-        if (s)
-                return strv_push(&row->initrds, s);
-        if (!js_is_array(value))
-                return error_set(reterr, -EINVAL, "expected a file name or an array of them");
-        for (size_t i = 0; i < js_length(value); i++) {
-                int r;
-
-                s = js_string_value(js_at(value, i));
-                r = s ? strv_push(&row->initrds, s) : error_set(reterr, -EINVAL, "expected file names");
-                if (r < 0)
-                        return r;
-        }
-        return 0;
-}
-
-/* {"foo":"hello","key":{"base64":"..."}}: the archive that the launcher would append. */
-static int read_credentials(const Json *value, BatchRow *row, char **reterr) {
-        if (!js_is_object(value))
-                return error_set(reterr, -EINVAL, "expected an object of names and values");
-        for (void *i = js_iter(value); i; i = js_iter_next(value, i)) {
-                const Json *v = js_iter_value(i), *binary = js_is_object(v) ? js_get(v, "base64") : NULL;
-                const char *s = js_string_value(binary ?: v);
-                _cleanup_(secret_buf_done) SecretBuf secret = {};
-                _cleanup_free_ uint8_t *data = NULL;
-                size_t size;
-                int r;
-
-                if (!s)
-                        return error_set(reterr, -EINVAL,
-                                        "credential '%s': expected a text or {\"base64\":...}",
-                                        js_iter_key(i));
-                if (binary && base64_decode(s, js_string_length(binary), &data, &size) < 0)
-                        return error_set(reterr, -EINVAL, "credential '%s': not base64", js_iter_key(i));
-                r = secret_buf_copy(&secret, binary ? (const void *) data : s,
-                                binary ? size : js_string_length(v));
-                if (r >= 0)
-                        r = credential_set_add(&row->credentials, js_iter_key(i), &secret, reterr);
-                if (r < 0)
-                        return r;
-        }
-        return credential_set_check(&row->credentials, reterr);
-}
-
-static int read_member(const char *key, const Json *value, BatchRow *row, char **reterr) {
-        static const struct {
-                const char *key;
-                size_t offset;
-        } texts[] = {
-                { "mode", offsetof(MeasureArguments, mode) },
-                { "vmm-type", offsetof(MeasureArguments, vmm_type) },
-                { "vmsa", offsetof(MeasureArguments, vmsa) },
-                { "vcpus", offsetof(MeasureArguments, vcpus) },
-                { "vcpu-type", offsetof(MeasureArguments, vcpu_type) },
-                { "vcpu-sig", offsetof(MeasureArguments, vcpu_sig) },
-                { "guest-features", offsetof(MeasureArguments, guest_features) },
-                { "es-features", offsetof(MeasureArguments, es_features) },
-                { "ovmf", offsetof(MeasureArguments, ovmf) },
-                { "ovmf-metadata", offsetof(MeasureArguments, ovmf_metadata) },
-                { "snp-ovmf-hash", offsetof(MeasureArguments, ovmf_hash) },
-                { "kernel", offsetof(MeasureArguments, kernel) },
-                { "append", offsetof(MeasureArguments, append) },
-                { "kernel-hash", offsetof(MeasureArguments, kernel_hash) },
-                { "initrd-hash", offsetof(MeasureArguments, initrd_hash) },
-                { "cmdline-hash", offsetof(MeasureArguments, cmdline_hash) },
-        };
-
-        if (streq(key, "id")) {
-                row->id = value;
-                return 0;
-        }
-        if (streq(key, "initrd"))
-                return read_initrd(value, row, reterr);
-        if (streq(key, "expect"))
-                return member_text(value, &row->expect, reterr);
-        if (streq(key, "credentials"))
-                return read_credentials(value, row, reterr);
-        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts))
-                if (streq(key, t->key))
-                        return member_text(value, (char **) ((char *) &row->arguments + t->offset), reterr);
-        return error_set(reterr, -EINVAL, "no such member in a batch");
-}
-
-/* Starts from the command line's options. */
-static int read_row(const CliArguments *a, const Json *line, BatchRow *row, char **reterr) {
-        char *const *from = (char *const *) &a->measure;
-        char **to = (char **) &row->arguments;
-        int r;
-
-        for (size_t i = 0; i < sizeof(MeasureArguments) / sizeof(char *); i++)
-                if (from[i]) {
-                        to[i] = strdup(from[i]);
-                        if (!to[i])
-                                return -ENOMEM;
-                }
-        if (a->expect) {
-                row->expect = strdup(a->expect);
-                if (!row->expect)
-                        return -ENOMEM;
-        }
-        if (row->arguments.initrd) {
-                r = strv_consume(&row->initrds, TAKE_PTR(row->arguments.initrd));
-                if (r < 0)
-                        return r;
-        }
-        if (!js_is_object(line))
-                return error_set(reterr, -EINVAL, "expected a JSON object");
-        for (void *i = js_iter(line); i; i = js_iter_next(line, i)) {
-                r = read_member(js_iter_key(i), js_iter_value(i), row, reterr);
-                if (r < 0)
-                        return error_prefix(reterr, r, "member '%s'", js_iter_key(i));
-        }
-        return 0;
-}
 
 /* What the lines share. */
 typedef struct BatchState {
@@ -242,8 +93,9 @@ static int row_request(BatchState *b, BatchRow *row, MeasureRequest *ret, char *
 typedef struct RowOutput {
         const MeasureContext *context;
         const Json *id;
-        const char *expected; /* NULL: nothing to compare with */
-        char *warning;        /* owned; about the files, or NULL */
+        const char *ovmf, *kernel; /* of a list; else NULL */
+        const char *expected;      /* NULL: nothing to compare with */
+        char *warning;             /* owned; about the files, or NULL */
         bool different;
 } RowOutput;
 
@@ -269,6 +121,12 @@ static int compare_row(RowOutput *o, const LaunchDigest *digest, Json *j) {
         return r < 0 ? r : js_set(j, "equal", js_bool(equal));
 }
 
+static int name_files(const RowOutput *o, Json *j) {
+        int r = o->ovmf ? js_set(j, "ovmf", js_string(o->ovmf)) : 0;
+
+        return r >= 0 && o->kernel ? js_set(j, "kernel", js_string(o->kernel)) : r;
+}
+
 static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const LaunchDigest *digest) {
         RowOutput *o = userdata;
         _cleanup_js_ Json *j = NULL;
@@ -279,6 +137,8 @@ static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, cons
                 r = js_set(j, "mode", js_string(measure_mode_to_string(o->context->request->mode)));
         if (r >= 0 && o->id)
                 r = js_set(j, "id", js_ref((Json *) o->id));
+        if (r >= 0)
+                r = name_files(o, j);
         if (r >= 0 && o->warning)
                 r = js_set(j, "warning", js_string(o->warning));
         if (r >= 0 && o->expected)
@@ -299,16 +159,19 @@ static int check_expected(const char *expected, const MeasureRequest *q, char **
 }
 
 /* A bad line as its own row: what comes after it is measured all the same. */
-static int print_bad_line(size_t number, const Json *id, const char *sentence) {
+static int print_bad_line(size_t number, const RowOutput *o, const char *sentence) {
         _cleanup_js_ Json *j = NULL;
         int r = js_build(&j, "{s:I, s:s}", "line", (long long) number, "error", sentence);
 
-        if (r >= 0 && id)
-                r = js_set(j, "id", js_ref((Json *) id));
+        if (r >= 0 && o->id)
+                r = js_set(j, "id", js_ref((Json *) o->id));
+        if (r >= 0)
+                r = name_files(o, j);
         return r < 0 ? r : print_json(j);
 }
 
-static int measure_row(BatchState *b, BatchRow *row, RowOutput *output, char **reterr) {
+static int measure_row(
+                BatchState *b, const CliArguments *a, BatchRow *row, RowOutput *output, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
         _cleanup_(measure_request_done) MeasureRequest request = {};
         int r;
@@ -323,35 +186,84 @@ static int measure_row(BatchState *b, BatchRow *row, RowOutput *output, char **r
                 r = suspect_input(SUSPECT_INITRD, &request.plan.initrd, &output->warning);
         if (r >= 0)
                 r = measure_context_load_cached(b->cache, &request, &context, reterr);
+        if (r >= 0)
+                r = check_foreign(a, &context, reterr);
         return r < 0 ? r : measure_context_rows(&context, print_row, output, reterr);
 }
 
+typedef struct BatchLine {
+        const CliArguments *arguments;
+        size_t number; /* from 1 on */
+        BatchRow row;
+        RowOutput output;
+} BatchLine;
+
+/* Reports a bad launch as a row. Fails only where the batch cannot go on. */
+static int report_bad(BatchState *b, const BatchLine *l, int r, const char *error) {
+        if (r >= 0 || r == -ENOMEM || ferror(stdout))
+                return r;
+        b->bad = true;
+        log_error("%s, line %zu: %s", l->arguments->batch, l->number, error ?: strerror(-r));
+        return print_bad_line(l->number, &l->output, error ?: strerror(-r));
+}
+
+static int take_name(char **to, const char *name) {
+        free(*to);
+        *to = strdup(name);
+        return *to ? 0 : -ENOMEM;
+}
+
+/* One combination of the files that are lists; a NULL name is that of the arguments. */
+static int measure_launch(BatchState *b, BatchLine *l, const char *ovmf, const char *kernel) {
+        _cleanup_free_ char *error = NULL;
+        int r = ovmf ? take_name(&l->row.arguments.ovmf, ovmf) : 0;
+
+        if (r >= 0 && kernel)
+                r = take_name(&l->row.arguments.kernel, kernel);
+        b->files.scratch_end = 0;
+        l->output.ovmf = ovmf;
+        l->output.kernel = kernel;
+        l->output.different = false;
+        if (r >= 0)
+                r = measure_row(b, l->arguments, &l->row, &l->output, &error);
+        b->different = b->different || l->output.different;
+        free(TAKE_PTR(l->output.warning));
+        return report_bad(b, l, r, error);
+}
+
+static int measure_launches(BatchState *b, BatchLine *l) {
+        char *const none[] = { NULL, NULL };
+        char *const *ovmfs = l->row.ovmfs ?: none, *const *kernels = l->row.kernels ?: none;
+        size_t n_ovmfs = MAX(strv_length((char **) l->row.ovmfs), (size_t) 1);
+        size_t n_kernels = MAX(strv_length((char **) l->row.kernels), (size_t) 1);
+        int r = 0;
+
+        if (l->output.expected && n_ovmfs * n_kernels > 1)
+                return report_bad(b, l, -EINVAL,
+                                "expect: one launch is compared; use one firmware and one kernel");
+        for (size_t i = 0; i < n_ovmfs && r >= 0; i++)
+                for (size_t k = 0; k < n_kernels && r >= 0; k++)
+                        r = measure_launch(b, l, ovmfs[i], kernels[k]);
+        return r;
+}
+
 /* Sets bad or different; fails only where the batch cannot go on. */
-static int measure_line(BatchState *b, const CliArguments *a, const char *line, size_t size, size_t number) {
-        _cleanup_(batch_row_done) BatchRow row = {};
+static int measure_line(BatchState *b, BatchLine *l, const char *line, size_t size) {
         _cleanup_free_ char *error = NULL;
         _cleanup_js_ Json *j = NULL;
-        RowOutput output = {};
         int r;
 
-        b->files.scratch_end = 0;
         if (size > BATCH_LINE_SIZE_MAX)
                 r = error_set(&error, -E2BIG, "line is longer than %u bytes", BATCH_LINE_SIZE_MAX);
         else
                 r = js_parse(line, size, &j, &error);
         if (r >= 0)
-                r = read_row(a, j, &row, &error);
-        output.id = row.id;
-        output.expected = row.expect;
-        if (r >= 0)
-                r = measure_row(b, &row, &output, &error);
-        b->different = b->different || output.different;
-        free(output.warning);
-        if (r >= 0 || r == -ENOMEM || ferror(stdout))
-                return r;
-        b->bad = true;
-        log_error("%s, line %zu: %s", a->batch, number, error ?: strerror(-r));
-        return print_bad_line(number, row.id, error ?: strerror(-r));
+                r = batch_row_read(l->arguments, j, &l->row, &error);
+        l->output.id = l->row.id;
+        l->output.expected = l->row.expect;
+        r = r < 0 ? report_bad(b, l, r, error) : measure_launches(b, l);
+        batch_row_done(&l->row);
+        return r;
 }
 
 int measure_batch(const CliArguments *a, char **reterr) {
@@ -366,9 +278,10 @@ int measure_batch(const CliArguments *a, char **reterr) {
                 return r;
         r = measure_cache_new(&b.cache);
         while (r >= 0 && (k = batch_read_line(f, line, &n)) > 0) {
-                number++;
+                BatchLine l = { .arguments = a, .number = ++number };
+
                 if (strspn(line, " \t\r\n") < n)
-                        r = measure_line(&b, a, line, n, number);
+                        r = measure_line(&b, &l, line, n);
         }
         if (r >= 0 && k == -E2BIG)
                 r = error_set(reterr, k,

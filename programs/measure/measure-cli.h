@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "foreign.h"
+#include "json.h"
 #include "measure-arguments.h"
 #include "measure-context.h"
 #include "measure-format.h"
@@ -46,6 +47,21 @@ extern const OptionTable measure_options;
 _warn_unused_result_ int dialect_check(char *const *argv, bool coco, char **reterr);
 /* One result on standard output, as the options ask: text, JSON or step by step. */
 _warn_unused_result_ int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr);
+/* The same as JSON; *ret is owned. */
+_warn_unused_result_ int measurement_json(const MeasureContext *c, Json **ret, char **reterr);
+/* A table of rows; `files` follows the digests: "", or a blank and names. */
+_warn_unused_result_ int print_table_head(const char *files);
+_warn_unused_result_ int print_table_rows(
+                const CliArguments *a, const MeasureContext *c, const char *files, char **reterr);
+/* A list of files in --ovmf= and --kernel=: a comma stands between names, unless a file has the whole text as its name. *ret is owned,
+ * and NULL if it is one file or none. */
+_warn_unused_result_ int file_list(const char *option, const char *text, char ***ret, char **reterr);
+/* All combinations of the files that are lists, as one table. */
+_warn_unused_result_ int measure_lists(
+                CliArguments *a, char *const *ovmfs, char *const *kernels, char **reterr);
+/* What stands on another launcher's line against the launch: too little memory for its firmware, an ID block that expects another
+ * digest, a launch by a real QEMU on the simulated host. */
+_warn_unused_result_ int check_foreign(const CliArguments *a, const MeasureContext *context, char **reterr);
 /* HMAC | nonce in base64; MEASURE_DIFFERENT if one was given and differs. */
 _warn_unused_result_ int print_launch_measure(
                 const HmacArguments *h, const LaunchDigest *digest, char **reterr);
@@ -80,9 +96,9 @@ _warn_unused_result_ int read_other_launcher(CliArguments *a, char **reterr);
  * gets as it is. */
 _warn_unused_result_ int vmspawn_launcher_options(const char *text, const char *program,
                 char *const *assumed, char ***ret, bool *ret_whole_kernel, char **reterr);
-/* Launches the same by a real QEMU on the simulated host: -EBADMSG with an error message if the digest differs. */
-_warn_unused_result_ int verify_by_launch(
-                const CliArguments *a, const LaunchDigest *computed, char **reterr);
+/* Where that launch, recorded in a folder, first differs from what is computed: *ret is owned, NULL if its pages do not. */
+_warn_unused_result_ int launched_difference(const char *folder, const MeasureContext *context,
+                const LaunchSpec *spec, char **ret, char **reterr);
 /* A copy of argv with the peer's options written out; owned. */
 _warn_unused_result_ int expand_abbreviations(char *const *argv, char ***ret);
 /* vmsa0.bin ... in the working directory. */

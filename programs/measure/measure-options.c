@@ -47,8 +47,8 @@ static const OptionRow rows[] = {
         { "vmsa", 0, OPTION_REQUIRED, "PROFILE", NULL,
                         "Choose how that monitor, in that version, starts its vCPUs", VMM_PROFILE_NAMES,
                         option_set_string, AT(measure.vmsa), 0 },
-        { "ovmf", 0, OPTION_REQUIRED, "FILE", NULL, "Use this firmware image", "@file", option_set_string,
-                        AT(measure.ovmf), 0 },
+        { "ovmf", 0, OPTION_REQUIRED, "FILE", NULL, "Use this firmware image; also a list: a.fd,b.fd",
+                        "@file", option_set_string, AT(measure.ovmf), 0 },
         { "kernel", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Use this kernel, where its hash is measured (kernel-hashes=on)", "@file",
                         option_set_string, AT(measure.kernel), 0 },
@@ -172,7 +172,7 @@ static const OptionRow rows[] = {
 
 static const OptionRule rules[] = {
         { "batch", NULL,
-                        "json output-format explain dump-vmsa verbose svsm vars-size vars-file igvm launch-digest " FORMATS
+                        "json output-format explain dump-vmsa verbose svsm vars-size vars-file igvm launch-digest verify-by-launch " FORMATS
                                         HMAC,
                         "--batch always prints lines of JSON" },
         { "launch-digest", NULL,

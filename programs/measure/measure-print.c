@@ -76,35 +76,46 @@ static int print_explanation(const MeasureContext *c, const LaunchSpec *spec, ch
 }
 
 static int print_one(const CliArguments *a, const MeasureContext *c, char **reterr) {
-        const MeasureCpu *cpu = c->request->cpus;
-        _cleanup_js_ Json *report = NULL;
         LaunchDigest d;
         LaunchSpec spec;
         int r;
 
-        measure_context_spec(c, c->request->vcpus[0], cpu, &spec);
+        measure_context_spec(c, c->request->vcpus[0], c->request->cpus, &spec);
         if (a->explain)
                 return print_explanation(c, &spec, reterr);
         r = measure_context_digest(c, &spec, NULL, NULL, &d, reterr);
-        if (r < 0)
-                return r;
-        if (!a->common.json)
-                return print_text(a, c, &d);
-        r = measure_report(c, &spec, cpu, &d, NULL, &report, reterr);
-        return r < 0 ? r : verb_print_json(report, a->common.style);
+        return r < 0 ? r : print_text(a, c, &d);
 }
 
 /* --- many rows ------------------------------------------------------------------------------------------------------- */
 
+typedef struct RowPrinter {
+        const CliArguments *arguments;
+        const char *files; /* after the digest: "", or a blank and names */
+} RowPrinter;
+
 static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, const LaunchDigest *digest) {
-        const CliArguments *a = userdata;
+        const RowPrinter *p = userdata;
+        const CliArguments *a = p->arguments;
         bool base64 = a->output_format && streq(a->output_format, "base64");
         _cleanup_free_ char *text = base64 ? base64_encode(digest->bytes, digest->size)
                                            : hex_encode(digest->bytes, digest->size);
 
         if (!text)
                 return -ENOMEM;
-        return printf("%5u %-14s 0x%08x %s\n", vcpus, cpu->name ?: "-", cpu->signature, text) < 0 ? -EIO : 0;
+        return printf("%5u %-14s 0x%08x %s%s\n", vcpus, cpu->name ?: "-", cpu->signature, text, p->files) < 0
+                        ? -EIO
+                        : 0;
+}
+
+int print_table_head(const char *files) {
+        return printf("%5s %-14s %-10s DIGEST%s\n", "VCPUS", "CPU", "SIGNATURE", files) < 0 ? -EIO : 0;
+}
+
+int print_table_rows(const CliArguments *a, const MeasureContext *c, const char *files, char **reterr) {
+        RowPrinter printer = { .arguments = a, .files = files };
+
+        return measure_context_rows(c, print_row, &printer, reterr);
 }
 
 typedef struct RowCollector {
@@ -120,34 +131,53 @@ static int collect_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, co
         return r < 0 ? r : js_append(collector->rows, row);
 }
 
-static int print_rows(const CliArguments *a, const MeasureContext *c, char **reterr) {
-        _cleanup_js_ Json *rows = NULL, *report = NULL;
+static int one_json(const MeasureContext *c, Json **ret, char **reterr) {
+        const MeasureCpu *cpu = c->request->cpus;
+        LaunchDigest d;
+        LaunchSpec spec;
+        int r;
+
+        measure_context_spec(c, c->request->vcpus[0], cpu, &spec);
+        r = measure_context_digest(c, &spec, NULL, NULL, &d, reterr);
+        return r < 0 ? r : measure_report(c, &spec, cpu, &d, NULL, ret, reterr);
+}
+
+int measurement_json(const MeasureContext *c, Json **ret, char **reterr) {
+        _cleanup_js_ Json *rows = NULL;
         RowCollector collector = { .context = c };
         int r;
 
-        if (!a->common.json) {
-                if (printf("%5s %-14s %-10s %s\n", "VCPUS", "CPU", "SIGNATURE", "DIGEST") < 0)
-                        return -EIO;
-                return measure_context_rows(c, print_row, (void *) a, reterr);
-        }
+        if (c->request->n_vcpus * c->request->n_cpus <= 1)
+                return one_json(c, ret, reterr);
         rows = js_array();
         if (!rows)
                 return -ENOMEM;
         collector.rows = rows;
         r = measure_context_rows(c, collect_row, &collector, reterr);
-        if (r >= 0)
-                r = measure_report(c, NULL, NULL, NULL, TAKE_PTR(rows), &report, reterr);
+        return r < 0 ? r : measure_report(c, NULL, NULL, NULL, TAKE_PTR(rows), ret, reterr);
+}
+
+static int print_json(const CliArguments *a, const MeasureContext *c, char **reterr) {
+        _cleanup_js_ Json *report = NULL;
+        int r = measurement_json(c, &report, reterr);
+
         return r < 0 ? r : verb_print_json(report, a->common.style);
 }
 
 int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr) {
+        int r;
+
         if (c->request->n_vcpus * c->request->n_cpus > 1) {
                 if (a->explain)
                         return error_set(reterr, -EINVAL,
                                         "--explain shows one launch: pass one vCPU count and one CPU");
-                return print_rows(a, c, reterr);
+                if (a->common.json)
+                        return print_json(a, c, reterr);
+                r = print_table_head("");
+                return r < 0 ? r : print_table_rows(a, c, "", reterr);
         }
-        return print_one(a, c, reterr);
+        /* The rules leave only one of both. */
+        return a->common.json ? print_json(a, c, reterr) : print_one(a, c, reterr);
 }
 
 int dump_vmsas(const MeasureContext *c, char **reterr) {

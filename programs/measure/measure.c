@@ -10,7 +10,6 @@
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
-#include "foreign-check.h"
 #include "json.h"
 #include "launch.h"
 #include "log.h"
@@ -102,28 +101,6 @@ static int warn_inputs(const MeasureRequest *q, const MeasureContext *c) {
         return 0;
 }
 
-/* What stands on another launcher's line against the launch: too little memory for its firmware, an ID block that expects another digest,
- * a launch by a real QEMU. */
-static int check_foreign(const CliArguments *a, const MeasureContext *context, char **reterr) {
-        const MeasureRequest *q = context->request;
-        LaunchSpec spec;
-        LaunchDigest d;
-        int r = 0;
-
-        if (a->foreign.below_4g > 0 && coco_of(q->plan.mode)->guest_memfd)
-                r = foreign_check_memory(&context->firmware.info, a->foreign.below_4g, reterr);
-        if (r < 0 || (!a->verify_by_launch && !a->foreign.has_id_block))
-                return r;
-        measure_context_spec(context, q->vcpus[0], q->cpus, &spec);
-        r = measure_context_digest(context, &spec, NULL, NULL, &d, reterr);
-        if (r < 0)
-                return r;
-        if (a->foreign.has_id_block &&
-                        memcmp(a->foreign.id_block_digest, d.bytes, sizeof(a->foreign.id_block_digest)) != 0)
-                log_warning("the ID block on that line expects another launch digest: the secure processor refuses this launch");
-        return a->verify_by_launch ? verify_by_launch(a, &d, reterr) : 0;
-}
-
 static int show(const CliArguments *a, const MeasureContext *context, char *const *argv, char **reterr) {
         int r;
 
@@ -192,6 +169,7 @@ static int measure_vmspawn(CliArguments *a, char *const *argv, char **reterr) {
 }
 
 static int measure(CliArguments *a, char *const *argv, char **reterr) {
+        _cleanup_strv_free_ char **ovmfs = NULL, **kernels = NULL;
         _cleanup_(measure_request_done) MeasureRequest request = {};
         int r;
 
@@ -209,7 +187,13 @@ static int measure(CliArguments *a, char *const *argv, char **reterr) {
                 return measure_igvm(a, reterr);
         if (a->batch)
                 return measure_batch(a, reterr);
-        r = measure_arguments_read(&a->measure, NULL, &request, reterr);
+        r = file_list("ovmf", a->measure.ovmf, &ovmfs, reterr);
+        if (r >= 0)
+                r = file_list("kernel", a->measure.kernel, &kernels, reterr);
+        if (r >= 0 && (ovmfs || kernels))
+                return measure_lists(a, ovmfs, kernels, reterr);
+        if (r >= 0)
+                r = measure_arguments_read(&a->measure, NULL, &request, reterr);
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -14,6 +13,7 @@
 #include "process.h"
 #include "sevsim-world.h"
 #include "strutil.h"
+#include "tree.h"
 
 #define LIBRARY_SIZE_MAX ((size_t) 64 << 20)
 
@@ -233,17 +233,12 @@ static int place_host_caps(SevsimWorld *world) {
 
 int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **reterr) {
         _cleanup_(sevsim_world_done) SevsimWorld world = {};
-        const char *tmp = getenv("TMPDIR") ?: "/tmp";
-        int r;
+        int r = tree_make_temporary("cvmspawn-sevsim", &world.folder, reterr);
 
-        if (asprintf(&world.folder, "%s/cvmspawn-sevsim.XXXXXX", tmp) < 0)
-                return -ENOMEM;
-        if (!mkdtemp(world.folder) || chmod(world.folder, 0755) < 0) {
-                r = error_set(reterr, -errno, "cannot make a temporary folder in '%s': %m", tmp);
-                world.folder = (free(world.folder), NULL);
-                return r;
-        }
-        r = place_library(&world, reterr);
+        if (r >= 0 && chmod(world.folder, 0755) < 0)
+                r = error_set(reterr, -errno, "cannot let others into '%s': %m", world.folder);
+        if (r >= 0)
+                r = place_library(&world, reterr);
         if (r >= 0)
                 r = place_record(&world, options->record, reterr);
         if (r >= 0)
@@ -256,16 +251,8 @@ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **ret
         return 0;
 }
 
-static int remove_one(const char *path, const struct stat *st _unused_, int type _unused_,
-                struct FTW *ftw _unused_) {
-        (void) remove(path);
-        return 0;
-}
-
 void sevsim_world_done(SevsimWorld *world) {
-        if (world->folder)
-                (void) nftw(world->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-        free(world->folder);
+        world->folder = tree_remove(world->folder);
         free(world->library);
         free(world->record);
         free(world->deliver);

@@ -7,7 +7,9 @@ A simulation: nothing here says anything about a machine with an AMD processor."
 import base64
 import json
 import os
+import re
 import subprocess
+from pathlib import Path
 
 import pytest
 import sevsim_host
@@ -124,7 +126,7 @@ def folder(tmp_path_factory):
     firmware, kernel = model.make_firmware(seed=91), model.make_kernel(seed=92)
     pe = bytearray(kernel)
     pe[0x202:0x206] = bytes(4)
-    for name, data in {"firmware.fd": firmware, "odd.fd": firmware + b"\n", "vars.fd": bytes(528 << 10), "kernel": kernel,
+    for name, data in {"firmware.fd": firmware, "odd.fd": firmware + b"\n", "changed.fd": b"\1" + firmware[1:], "vars.fd": bytes(528 << 10), "kernel": kernel,
                        "initrd": model.make_initrd(seed=93), "empty": b"", "cut": kernel[:600], "pe": bytes(pe),
                        "elf": b"\177ELF" + kernel[4:0x202] + bytes(4) + kernel[0x206:]}.items():
         (path / name).write_bytes(data)
@@ -205,3 +207,22 @@ def test_verify_by_launch(folder):
     done = subprocess.run([MEASURE, "--from-qemu=line", f"--qemu={qemu}", "--verify-by-launch", "--append=other"], cwd=folder,
                           capture_output=True, text=True, check=False)
     assert done.returncode == 1 and "but the computed digest is" in done.stderr
+    assert re.search(r"the first difference is page \d+ \(SNP_KERNEL_HASHES, normal, address 0x[0-9a-f]+\): QEMU loaded other contents", done.stderr)
+    # Another count of vCPUs: the pages are the same up to the last.
+    for vcpus, part in ((3, "(vCPU 2, vmsa, address 0xfffffffff000): QEMU did not load it"), (1, "QEMU loaded more: vmsa, address 0xfffffffff000")):
+        done = subprocess.run([MEASURE, "--from-qemu=line", f"--qemu={qemu}", "--verify-by-launch", f"--vcpus={vcpus}"], cwd=folder,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 1 and part in done.stderr
+    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("cvmspawn-measure.*"))
+
+
+@NEEDS_ROOT
+@pytest.mark.parametrize("kind, obj", [("SEV", SEV), ("SEV-ES", ES)])
+def test_verify_by_launch_says_what_differs(folder, kind, obj):
+    qemu = sevsim_host.find_qemu() or sevsim_host.skip_or_fail("no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program")
+    (folder / "line").write_text(json.dumps([qemu, *Q35, *BIOS, "-object", obj + ",kernel-hashes=on", "-kernel", "kernel", "-append", "a"]))
+    for args, status, part in (((), 0, "launched the same digest"),
+                               (("--append=other",), 1, "QEMU loaded other contents"), (("--ovmf=changed.fd",), 1, "the first difference is page 0")):
+        done = subprocess.run([MEASURE, "--from-qemu=line", f"--qemu={qemu}", "--verify-by-launch", *args], cwd=folder,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == status and part in done.stderr, kind + done.stderr
