@@ -86,6 +86,19 @@ static int probe_kvm(HostCaps *caps) {
         return 0;
 }
 
+/* Distributions have it outside PATH. /usr/lib/qemu/virtiofsd, of QEMU before 8.0, is a different program. */
+static int find_virtiofsd(char **ret) {
+        static const char *const places[] = { "/usr/libexec/virtiofsd", "/usr/lib/virtiofsd" };
+        int r = process_find_program("virtiofsd", ret);
+
+        for (size_t i = 0; i < ELEMENTSOF(places) && r >= 0 && !*ret; i++)
+                if (access(places[i], X_OK) == 0) {
+                        *ret = strdup(places[i]);
+                        r = *ret ? 0 : -ENOMEM;
+                }
+        return r;
+}
+
 int host_caps_probe(const VmConfig *config, HostCaps *ret) {
         _cleanup_(host_caps_done) HostCaps caps = {};
         int r;
@@ -103,6 +116,8 @@ int host_caps_probe(const VmConfig *config, HostCaps *ret) {
         }
         if (r >= 0 && config->tpm != TRISTATE_NO)
                 r = process_find_program("swtpm", &caps.swtpm);
+        if (r >= 0)
+                r = find_virtiofsd(&caps.virtiofsd);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(caps, (HostCaps) {});

@@ -113,6 +113,17 @@ static void compose_network(Composer *c) {
         add_virtio(c, j);
 }
 
+static void compose_shares(Composer *c) {
+        for (size_t i = 0; i < vm_config_n_shares(c->config); i++) {
+                Share s;
+
+                vm_config_share(c->config, i, &s);
+                add_socket(c, s.id, LAUNCH_FD_SHARES + (int) i);
+                compose_build(c, "-device", "{s:s, s:s, s:s, s:s, s:i}", "driver", "vhost-user-fs-pci", "id",
+                                s.id, "chardev", s.id, "tag", s.tag, "queue-size", 1024);
+        }
+}
+
 static void add_disk_port(Composer *c, const char *id, int number) {
         compose_build(c, "-device", "{s:s, s:s, s:i, s:i}", "driver", "pcie-root-port", "id", id, "chassis",
                         number, "slot", number);
@@ -149,6 +160,7 @@ void compose_devices(Composer *c) {
         add_virtio(c, rng);
 
         compose_network(c);
+        compose_shares(c);
 
         if (c->choices->tpm) {
                 add_socket(c, "tpm", LAUNCH_FD_TPM);

@@ -35,6 +35,9 @@ void compose_machine(Composer *c) {
          * private memory of QEMU's that leaves a second copy behind, and QEMU warns (system/physmem.c, ram_block_discard_range()). */
         bool share = c->confidential && coco_of(c->inputs->plan.mode)->guest_memfd;
 
+        /* virtiofsd maps the guest's memory, too. */
+        share = share || vm_config_n_shares(c->config) > 0;
+
         compose_build(c, "-object", "{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-memfd", "id", "ram0",
                         "size", (long long) (ram_mib(c) * MIB), "share", share);
 }

@@ -51,6 +51,14 @@ static const OptionRow rows[] = {
                         "@file", config_handle_backing_file, 0, OPTION_RARE },
         { "data-file", 0, OPTION_REQUIRED, "PATH", NULL, "Let a qcow2 image keep its data in this file",
                         "@file", config_handle_data_file, 0, OPTION_RARE },
+        { "directory", 'D', OPTION_REQUIRED, "PATH", NULL,
+                        "Boot this directory of the host as root file system", "@dir", option_set_string,
+                        AT(directory), 0 },
+        { "bind", 0, OPTION_REQUIRED, "SRC[:DST]", NULL, "Attach this directory of the host to the guest",
+                        "@dir", config_handle_bind, 0, 0 },
+        { "bind-ro", 0, OPTION_REQUIRED, "SRC[:DST]", NULL,
+                        "Attach this directory, which the guest cannot change", "@dir", config_handle_bind,
+                        0, OPTION_RARE },
         { "linux", 0, OPTION_REQUIRED, "PATH", NULL, "Boot this kernel directly", "@file", option_set_string,
                         AT(linux_path), 0 },
         { "initrd", 0, OPTION_REQUIRED, "PATH", NULL,
@@ -221,11 +229,6 @@ static const OptionRow rows[] = {
 /* Values that ask for what happens anyway are accepted. */
 #define UNSUPPORTED_BUT(name, letter, metavar, values, reason)                                              \
         { name, letter, OPTION_REQUIRED, metavar, NULL, reason, values, NULL, 0, OPTION_UNSUPPORTED }
-        UNSUPPORTED("directory", 'D', OPTION_REQUIRED, "PATH", "it needs virtiofs; use --image="),
-        UNSUPPORTED("bind", 0, OPTION_REQUIRED, "SRC[:DST]",
-                        "it needs virtiofsd; put the files into an image or the initrd"),
-        UNSUPPORTED("bind-ro", 0, OPTION_REQUIRED, "SRC[:DST]",
-                        "it needs virtiofsd; put the files into an image or the initrd"),
         UNSUPPORTED("bind-volume", 0, OPTION_REQUIRED, "SPEC", "it needs a storage provider; use --image="),
         UNSUPPORTED("bind-user", 0, OPTION_REQUIRED, "USER",
                         "pass userdb.* credentials by --load-credential= instead"),

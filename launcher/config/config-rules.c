@@ -14,40 +14,8 @@ typedef struct ConfigRule {
         const char *sentence;
 } ConfigRule;
 
-/* Where root= and mount.usr= point when they say what the root hash says already. */
-static bool names_verity_device(const char *value, size_t n) {
-        static const char *const devices[] = { "/dev/mapper/root", "/dev/mapper/usr", "tmpfs" };
-
-        for (size_t i = 0; i < ELEMENTSOF(devices); i++)
-                if (strlen(devices[i]) == n && memcmp(devices[i], value, n) == 0)
-                        return true;
-        return false;
-}
-
-CmdlineRoot cmdline_root(char *const *cmdline) {
-        bool hash = false, device = false, other = false;
-
-        STRV_FOREACH(w, cmdline)
-                for (const char *p = *w + strspn(*w, " \t\""), *value; *p; p += strspn(p, " \t\"")) {
-                        size_t n = strcspn(p, " \t\"");
-
-                        if ((value = startswith(p, "roothash=")) || (value = startswith(p, "usrhash=")))
-                                hash = true;
-                        else if ((value = startswith(p, "root=")) || (value = startswith(p, "mount.usr="))) {
-                                if (names_verity_device(value, n - (size_t) (value - p)))
-                                        device = true;
-                                else
-                                        other = true;
-                        }
-                        p += n;
-                }
-        return hash && !other                     ? CMDLINE_ROOT_VERITY
-                        : hash || device || other ? CMDLINE_ROOT_UNTRUSTED
-                                                  : CMDLINE_ROOT_NONE;
-}
-
 static bool nothing_to_boot(const VmConfig *c) {
-        return !c->linux_path && !c->image && c->firmware != FIRMWARE_LIST &&
+        return !c->linux_path && !c->image && !c->directory && c->firmware != FIRMWARE_LIST &&
                         c->firmware != FIRMWARE_DESCRIBE;
 }
 
@@ -97,6 +65,30 @@ static bool ephemeral_read_only(const VmConfig *c) {
 
 static bool ephemeral_extra(const VmConfig *c) {
         return c->ephemeral && c->n_extra_drives > 0;
+}
+
+static bool directory_and_image(const VmConfig *c) {
+        return c->directory && c->image;
+}
+
+static bool directory_without_kernel(const VmConfig *c) {
+        return c->directory && !c->linux_path;
+}
+
+static bool ephemeral_directory(const VmConfig *c) {
+        return c->ephemeral && c->directory;
+}
+
+static bool same_bind_target(const VmConfig *c) {
+        for (size_t i = 0; i < c->n_binds; i++)
+                for (size_t k = 0; k < i; k++)
+                        if (streq(c->binds[i].target, c->binds[k].target))
+                                return true;
+        return false;
+}
+
+static bool coco_shares(const VmConfig *c) {
+        return vm_config_confidential(c) && vm_config_n_shares(c) > 0;
 }
 
 static bool publish_alone(const VmConfig *c) {
@@ -298,6 +290,14 @@ static const ConfigRule rules[] = {
         { cmdline_without_kernel,
                         "a kernel command line requires --linux=: it is for a kernel that is booted directly" },
         { format_without_image, "--image-format= requires --image=" },
+        { directory_and_image,
+                        "--directory= and --image= exclude each other: the guest has one root file system" },
+        { directory_without_kernel, "--directory= requires --linux=" },
+        { ephemeral_directory,
+                        "--ephemeral does not work with --directory=: the guest writes to the directory itself; copy the directory and boot the copy" },
+        { same_bind_target,
+                        "--bind= and --bind-ro= name the same place in the guest twice: mount only one directory there" },
+        { coco_shares, "--directory=, --bind= and --bind-ro= do not work under --coco=: virtiofsd does not offer VIRTIO_F_ACCESS_PLATFORM, without which QEMU attaches no device to a confidential guest; pass files as credentials, on a verity disk (--image=, --extra-drive=) or by network (--network-user-mode, --publish=)" },
         { ephemeral_without_image, "--ephemeral requires --image=" },
         { image_file_without_image,
                         "--backing-file= and --data-file= require a qcow2 image: --image-format=qcow2 or --extra-drive=qcow2:PATH" },

@@ -34,6 +34,11 @@ void vm_config_done(VmConfig *c) {
         FOREACH_ARRAY(f, c->image_files, c->n_image_files)
                 free(f->path);
         free(c->image_files);
+        FOREACH_ARRAY(s, c->binds, c->n_binds) {
+                free(s->source);
+                free(s->target);
+        }
+        free(c->binds);
         strv_free(c->publish);
         free(c->firmware_path);
         strv_free(c->cmdline);
@@ -42,16 +47,21 @@ void vm_config_done(VmConfig *c) {
         *c = (VmConfig) {};
 }
 
-/* The machine's name: as given, else the image's or the kernel's file name without its suffix. */
+/* The machine's name: as given, else the image's, the directory's or the kernel's file name without its suffix. */
 static int default_machine_name(VmConfig *c) {
-        const char *path = c->image ?: c->linux_path, *name;
+        const char *path = c->image ?: c->directory ?: c->linux_path, *name;
         char *copy;
+        size_t n;
 
         if (c->machine || !path)
                 return 0;
-        name = strrchr(path, '/');
-        name = name ? name + 1 : path;
-        copy = strndup(name, strcspn(name, "."));
+        n = strlen(path);
+        while (n > 0 && path[n - 1] == '/')
+                n--;
+        name = path + n;
+        while (name > path && name[-1] != '/')
+                name--;
+        copy = strndup(name, MIN(strcspn(name, "."), (size_t) (path + n - name)));
         if (!copy)
                 return -ENOMEM;
         /* What --machine= would refuse becomes a dash; a name of nothing else is left to "cvm". */
@@ -134,6 +144,21 @@ static Json *image_files_to_json(const VmConfig *c, bool data) {
         return TAKE_PTR(a);
 }
 
+static Json *binds_to_json(const VmConfig *c) {
+        _cleanup_js_ Json *a = js_array();
+
+        for (size_t i = 0; a && i < c->n_binds; i++) {
+                const ShareSource *s = c->binds + i;
+                Json *item = NULL;
+
+                if (js_build(&item, "{s:s, s:s, s:b}", "source", s->source, "target", s->target, "read-only",
+                                    s->read_only) < 0 ||
+                                js_append(a, item) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(a);
+}
+
 typedef struct Member {
         const char *key;
         Json *value; /* taken */
@@ -177,6 +202,8 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "extra-drives", drives_to_json(c) },
                 { "backing-files", image_files_to_json(c, /* data= */ false) },
                 { "data-files", image_files_to_json(c, /* data= */ true) },
+                { "directory", js_string(c->directory) },
+                { "binds", binds_to_json(c) },
                 { "cpus", js_u64(c->cpus) },
                 { "ram", js_u64(c->ram) },
                 { "kvm", js_string(tristate_to_string(c->kvm)) },

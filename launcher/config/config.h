@@ -52,6 +52,14 @@ typedef struct ImageFile {
 } ImageFile;
 #define IMAGE_FILES_MAX 16u
 
+/* One --bind= or --bind-ro=, in command-line order. */
+typedef struct ShareSource {
+        char *source, *target; /* owned */
+        bool read_only;
+} ShareSource;
+#define BINDS_MAX  16u
+#define SHARES_MAX (BINDS_MAX + 1) /* with the root directory */
+
 typedef enum FirmwareChoice {
         FIRMWARE_AUTO,
         FIRMWARE_UEFI,
@@ -118,6 +126,9 @@ typedef struct VmConfig {
         size_t n_extra_drives;
         ImageFile *image_files;
         size_t n_image_files;
+        char *directory;
+        ShareSource *binds;
+        size_t n_binds;
         char *linux_path;
         char **initrds;
         char **cmdline; /* the user's part of the kernel command line */
@@ -218,6 +229,21 @@ static inline bool vm_config_measured_first(const VmConfig *c) {
 static inline DiskType vm_config_drive_type(const VmConfig *c, size_t i) {
         return c->extra_drives[i].type < _DISK_TYPE_MAX ? c->extra_drives[i].type : c->image_disk_type;
 }
+/* A directory that the guest is given by virtiofs: the root first, then binds in their order. */
+typedef struct Share {
+        const char *option;          /* without its dashes */
+        const char *source, *target; /* weak; no target: the root */
+        bool read_only;
+        char id[16], tag[16]; /* of QEMU's device */
+} Share;
+static inline size_t vm_config_n_shares(const VmConfig *c) {
+        return c->n_binds + (c->directory ? 1 : 0);
+}
+void vm_config_share(const VmConfig *c, size_t i, Share *ret);
+/* The lines of fstab(5) that mount binds in the guest; *ret is owned. */
+_warn_unused_result_ int vm_config_fstab(const VmConfig *c, char **ret);
+/* What makes a service of the guest mount them itself; *ret is owned. */
+_warn_unused_result_ int vm_config_mounts_dropin(const VmConfig *c, char **ret);
 /* True if files are handed over as sealed memfds: what is measured must not change under QEMU. */
 static inline bool vm_config_sealed(const VmConfig *c) {
         return vm_config_confidential(c);

@@ -45,6 +45,7 @@ void launch_inputs_done(LaunchInputs *in) {
         for (size_t i = 0; i < in->n_fds; i++)
                 (void) fd_close(in->fds[i]);
         launch_inputs_drop_copies(in);
+        strv_free(in->shares);
         strv_free(in->notices);
         *in = (LaunchInputs) {};
 }
@@ -152,6 +153,7 @@ void host_caps_done(HostCaps *caps) {
         free(caps->kvm_reason);
         free(caps->qemu);
         free(caps->swtpm);
+        free(caps->virtiofsd);
         *caps = (HostCaps) {};
 }
 
@@ -169,6 +171,8 @@ int host_caps_to_json(const HostCaps *caps, Json **ret) {
                 r = js_set(j, "qemu", caps->qemu ? js_string(caps->qemu) : js_null());
         if (r >= 0)
                 r = js_set(j, "swtpm", caps->swtpm ? js_string(caps->swtpm) : js_null());
+        if (r >= 0)
+                r = js_set(j, "virtiofsd", caps->virtiofsd ? js_string(caps->virtiofsd) : js_null());
         if (r >= 0)
                 r = js_set(j, "monitor-object", js_bool(caps->monitor_object));
         if (r >= 0 && caps->sev.snp_policy_bits > 0)
@@ -206,6 +210,7 @@ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
                                 NULL },
                 { "qemu", JS_FIELD_CUSTOM, offsetof(HostCaps, qemu), false, read_optional_string },
                 { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
+                { "virtiofsd", JS_FIELD_CUSTOM, offsetof(HostCaps, virtiofsd), false, read_optional_string },
                 { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, sev.snp_policy_bits), false, NULL },
                 { "monitor-object", JS_FIELD_BOOL, offsetof(HostCaps, monitor_object), false, NULL },
         };

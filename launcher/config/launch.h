@@ -5,6 +5,7 @@
  * HostCaps from launcher/run (or from --host-caps=FILE); launcher/compose makes QEMU's arguments of both. */
 
 #include <errno.h>
+#include <sys/types.h>
 
 #include "config.h"
 
@@ -30,6 +31,7 @@ typedef enum LaunchFd {
         LAUNCH_FD_SESSION,
         LAUNCH_FD_STRINGS = 120, /* and up: SMBIOS type 11 strings and fw_cfg files */
         LAUNCH_FD_STRINGS_MAX = 120 + 400,
+        LAUNCH_FD_SHARES = LAUNCH_FD_STRINGS_MAX, /* and up: SHARES_MAX connections to virtiofsd */
 } LaunchFd;
 
 /* Ports of the root complex that disks are plugged into: the image, extra drive i + 1, the SCSI bus. */
@@ -92,6 +94,8 @@ typedef struct LaunchInputs {
         size_t n_credentials;
         LaunchString *strings;
         size_t n_strings;
+        char **shares;    /* owned: what vm_config_share() numbers, as absolute paths without links */
+        uid_t root_owner; /* of --directory= */
         bool scan;        /* the initrd carries credentials: PID 1 there must be able to import them */
         bool scan_memory; /* without credentials: the initrd may unpack to more than the guest's memory holds */
 
@@ -130,6 +134,7 @@ typedef struct HostCaps {
         } sev;
         char *qemu;          /* owned path, or NULL */
         char *swtpm;         /* owned path, or NULL */
+        char *virtiofsd;     /* owned path, or NULL */
         bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
 

@@ -103,6 +103,8 @@ static int add_cmdline(const VmConfig *config, const ResolveOptions *options,
                         return r;
         }
         r = resolve_extra_drives(config, options, in, reterr);
+        if (r >= 0)
+                r = resolve_shares(config, in, config->linux_path ? cmdline : NULL, reterr);
         if (r < 0)
                 return r;
         if (in->transport != TRANSPORT_CMDLINE || credentials->n_items == 0)

@@ -176,7 +176,9 @@ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reter
                 if (r < 0)
                         return r;
         }
-        r = resolve_run_credentials(config, &set, reterr);
+        r = resolve_share_credentials(config, &set, reterr);
+        if (r >= 0)
+                r = resolve_run_credentials(config, &set, reterr);
         if (r < 0)
                 return r;
         r = credential_set_check(&set, reterr);

@@ -52,6 +52,12 @@ _warn_unused_result_ int resolve_disk_format(
                 const ResolveDisk *d, LaunchInputs *in, ImageFormat *ret, char **reterr);
 _warn_unused_result_ int resolve_extra_drives(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+/* The directories of virtiofs: they are there, and the command line names the root. */
+_warn_unused_result_ int resolve_shares(
+                const VmConfig *config, LaunchInputs *in, char ***cmdline, char **reterr);
+/* What mounts them: fstab.extra, or the service of --run=. */
+_warn_unused_result_ int resolve_share_credentials(
+                const VmConfig *config, CredentialSet *set, char **reterr);
 /* What no launch does is an error of a launch; a measurement still computes the digest, and names it in a notice. */
 _printf_(4, 5) int resolve_refuse(
                 const ResolveOptions *options, LaunchInputs *in, char **reterr, const char *format, ...);

@@ -49,6 +49,19 @@ static int choose_tpm(const VmConfig *config, const HostCaps *caps, LaunchChoice
         return 0;
 }
 
+static int check_shares(const VmConfig *config, const HostCaps *caps, char **reterr) {
+        Share s;
+
+        if (vm_config_n_shares(config) == 0 || caps->virtiofsd)
+                return 0;
+        vm_config_share(config, 0, &s);
+        if (config->host_caps)
+                return error_set(reterr, -ENOENT,
+                                "--%s: '%s' was made on a host without virtiofsd; install virtiofsd there and make the file again with 'cvmspawn check-host --json'",
+                                s.option, config->host_caps);
+        return error_set(reterr, -ENOENT, "--%s: virtiofsd was not found; " VIRTIOFSD_REMEDY, s.option);
+}
+
 int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
                 char **reterr) {
         LaunchChoices choices = { .run = config->run, .simulated = config->simulate };
@@ -59,6 +72,8 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
         if (r < 0)
                 return r;
         r = choose_tpm(config, caps, &choices, reterr);
+        if (r >= 0)
+                r = check_shares(config, caps, reterr);
         if (r < 0)
                 return r;
 

@@ -16,10 +16,24 @@
 #include "run-session.h"
 #include "strutil.h"
 
+/* What QEMU says of a virtiofsd that is gone, in several lines; that it is gone is told with its name by run-share.c. */
+static bool is_lost_share(const char *line) {
+        static const char *const texts[] = { "Unexpected end-of-file before all data were read",
+                "Failed to read msg ", "Failed to write msg", "Failed to set msg fds", "vhost_set_vring_",
+                "vhost VQ " };
+
+        for (size_t i = 0; i < ELEMENTSOF(texts); i++)
+                if (strstr(line, texts[i]))
+                        return true;
+        return false;
+}
+
 /* Our own SIGTERM needs no telling. */
-static bool drop_line(const char *line) {
+static bool drop_line(const Session *s, const char *line) {
         char ours[64];
 
+        if (s->n_shares > 0 && is_lost_share(line))
+                return true;
         (void) snprintf(ours, sizeof(ours), "terminating on signal 15 from pid %d ", (int) getpid());
         return strstr(line, ours);
 }
@@ -88,7 +102,7 @@ static void on_qemu_line(char *line, void *userdata) {
         ExplainRank rank = EXPLAIN_NOTHING;
         _cleanup_free_ char *sentence = NULL;
 
-        if (drop_line(line) || explain_line(line, &rank, &sentence) < 0 || rank == EXPLAIN_MISLEADING)
+        if (drop_line(s, line) || explain_line(line, &rank, &sentence) < 0 || rank == EXPLAIN_MISLEADING)
                 return;
         /* "/path/of/qemu-system-x86_64: text" */
         const char *name = strstr(line, "qemu-system-x86_64: ");

@@ -140,6 +140,8 @@ typedef struct Session {
         Process swtpm, relay;
         Forward tpm_stderr;
         LineReader tpm_lines;
+        struct ShareChild *shares; /* owned: one virtiofsd each */
+        size_t n_shares;
         FillThread fill;
         ScanChild scan;
         ProgramChild measure;
@@ -160,7 +162,7 @@ typedef struct Session {
 
         unsigned n_fdsets; /* descriptors of disks that QEMU has got */
 
-        int channel_fds[8]; /* QEMU's ends, until it has them */
+        int channel_fds[8 + SHARES_MAX]; /* QEMU's ends, until it has them */
         size_t n_channel_fds;
 } Session;
 
@@ -221,6 +223,14 @@ void session_end_scan(Session *s);
 
 /* run-tpm.c */
 _warn_unused_result_ int session_start_tpm(Session *s, char **reterr);
+
+/* run-share.c */
+_warn_unused_result_ int session_start_shares(Session *s, char **reterr);
+/* QEMU is gone before the guest ran: was a virtiofsd to blame? */
+void session_blame_shares(Session *s);
+/* The last words of those that have ended. */
+void session_drain_shares(Session *s, uint64_t deadline);
+void session_end_shares(Session *s);
 
 /* run-relay.c */
 _warn_unused_result_ int session_start_relay(Session *s, char **reterr);

@@ -104,6 +104,8 @@ static int start(Session *s, char **reterr) {
                 return r;
         r = session_start_tpm(s, reterr);
         if (r >= 0)
+                r = session_start_shares(s, reterr);
+        if (r >= 0)
                 r = session_start_relay(s, reterr);
         if (r < 0)
                 return r;
@@ -180,6 +182,7 @@ static void drain(Session *s) {
                 if (r == -EINTR)
                         *deadline = 1;
         }
+        session_drain_shares(s, *deadline);
         session_end_qemu_lines(s);
         session_restore_terminal(s);
         (void) output_drain(
@@ -206,6 +209,7 @@ static void session_done(Session *s) {
         if (s->qemu_gone)
                 process_forget(&s->qemu);
         process_done(&s->qemu);
+        session_end_shares(s);
         process_done(&s->swtpm);
         process_done(&s->relay);
         session_end_scan(s);
@@ -329,11 +333,13 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 (void) process_signal(&s.qemu, SIGKILL);
         if (s.facts.failed && !s.qemu_gone)
                 process_done(&s.qemu);
+        if (early)
+                session_blame_shares(&s);
         drain(&s);
         if (early && lacks(&s))
                 return -ENOPROTOOPT;
         /* Its last words, when they are understood, are the better explanation. */
-        if (early && !s.qemu_cause)
+        if (early && !s.qemu_cause && !s.facts.failed)
                 s.error = early_end(&s);
 
         *ret = run_result(&s.facts);

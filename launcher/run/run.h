@@ -21,6 +21,11 @@
 _warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
                 char **ret_notice, char **reterr);
 
+/* Does the virtiofsd of the caps know what a share needs? It is asked for its version. */
+_warn_unused_result_ int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **reterr);
+#define VIRTIOFSD_REMEDY                                                                                    \
+        "install virtiofsd 1.13 or later (package virtiofsd; Debian 12 has none that is new enough, take Debian 13's)"
+
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
 /* Where JSON events go: --status-fd= or --json=short. */

@@ -59,6 +59,8 @@ int spawn_probe(SpawnJob *job, char **reterr) {
         /* What no file and no option can change stands first. */
         if (r >= 0 && job->config.print == 0)
                 r = compose_check_host(&job->config, &job->caps, &job->choices, reterr);
+        if (r >= 0 && job->config.print == 0)
+                r = run_check_virtiofsd(&job->config, &job->caps, reterr);
         if (r < 0)
                 return r;
         r = run_choose_user(&job->config, job->config.qemu ?: job->caps.qemu, job->choices.kvm, &job->user,

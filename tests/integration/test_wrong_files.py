@@ -91,7 +91,7 @@ UNREACHED = {
     "verb-sevsim": "runs a command", "verb-attest-qemu": "needs a monitor", "verb-relay": "needs a guest",
 }
 NEVER_READ = {"--cache", "--kds-cache", "--cek-store", "--directory", "--qemu", "--forward-journal", "--console-log", "--bind-user-shell", "--tpm-state",
-              "--efi-nvram-state", "--efi-nvram-template", "--prefix", "--ca", "--attestation-ca", "--tls-key", "--tls-cert", "--state"}
+              "--efi-nvram-state", "--efi-nvram-template", "--prefix", "--ca", "--attestation-ca", "--bind", "--bind-ro", "--tls-key", "--tls-cert", "--state"}
 
 # The others make no difference to most programs: ./check --full tries them, too.
 ALWAYS = ("directory", "empty", "text", "missing", "/proc/self/mem")

@@ -179,6 +179,7 @@ def host(**changes):
     caps = {
         "kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1,
         "qemu": "/usr/bin/qemu-system-x86_64", "swtpm": "/usr/bin/swtpm",
+        "virtiofsd": "/usr/libexec/virtiofsd",
     }
     return json.dumps({**caps, **changes})
 
@@ -246,7 +247,7 @@ def files(directory):
         "host.json": host(),
         "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU reports neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
-        "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None),
+        "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None, virtiofsd=None),
         "host-6.18.json": host(**{"snp-policy-bits": 0x1BFFFF}),
         "host-11.json": host(**{"monitor-object": True}),
         "host-broken.json": '{"kvm": true, "sev": 1}',

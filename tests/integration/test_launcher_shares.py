@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Directories of the host in real guests under TCG: --bind=, --bind-ro= and --directory= by virtiofsd."""
+
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import pytest
+from conftest import Cvmspawn, adopt_orphans, build_folder, descendants_of, name_of, skip_or_fail
+
+BOOT = 240  # seconds: a busy machine needs many, an idle one five to ten
+INSTALLED = [place for place in ("/usr/libexec/virtiofsd", "/usr/lib/virtiofsd") if os.path.exists(place)]
+
+
+@pytest.fixture
+def path(artifacts):
+    """The environment that finds the artifacts' virtiofsd."""
+    return {"PATH": f"{artifacts['VIRTIOFSD'].parent}:{os.environ['PATH']}"}
+
+
+def folders(parent):
+    for name in "rw", "ro":
+        (parent / name).mkdir(parents=True)
+        (parent / name / "from-host").write_text(f"host {name}\n")
+    return parent / "rw", parent / "ro"
+
+
+SCRIPT = (
+    "cat /src/from-host /src/sub/a*/from-host; echo from guest >/src/from-guest; mkdir /src/made; "
+    "for i in 1 2; do "
+    "for what in 'touch /src/sub/a:b/new' 'rm /src/sub/a:b/from-host' 'mkdir /src/sub/a:b/made' 'chmod 777 /src/sub/a:b/from-host'; do "
+    "eval \"$what\" 2>/dev/null && echo \"done: $what\"; done; "
+    "echo changed 2>/dev/null >/src/sub/a:b/from-host && echo overwritten; mount -o remount,rw /src/sub/a:b; done; :"
+)
+
+
+def test_written_and_read_only(cvmspawn, path, tmp_path):
+    """The host sees what the guest writes; where it may not, the guest's own mount options do not help it."""
+    rw, ro = folders(tmp_path)
+    result = cvmspawn.boot(
+        f"--bind={rw}:/src", f"--bind-ro={ro}:/src/sub/a\\:b", f"--run={SCRIPT}", "--tpm=no", env=path, timeout=BOOT)
+    assert (result.status, result.out, result.leftovers) == (0, "host rw\nhost ro\n", []), result.err
+    assert (rw / "from-guest").read_text() == "from guest\n" and (rw / "made").is_dir()
+    assert os.stat(rw / "from-guest").st_uid == os.geteuid()
+    assert sorted(os.listdir(ro)) == ["from-host"] and (ro / "from-host").read_text() == "host ro\n"
+    assert os.stat(ro / "from-host").st_mode & 0o777 == os.stat(rw / "from-host").st_mode & 0o777
+    assert "virtiofsd" not in result.err and "vhost" not in result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a user without privileges runs the tests anyway")
+def test_without_privileges(artifacts):
+    """All that the guest makes belongs to the user, whatever user of the guest made it; nothing needs a privilege."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        rw, ro = folders(folder)
+        tool = Cvmspawn(build_folder() / "programs" / "cvmspawn", artifacts, folder)
+        for place in folder, rw, ro, rw / "from-host", ro / "from-host":
+            os.chown(place, 65534, 65534)
+        adopt_orphans(True)
+        try:
+            run = tool.start_guest(
+                f"--bind={rw}:/src", f"--bind-ro={ro}:/src/sub/a\\:b", "--tpm=no",
+                "--run=touch /src/x && chown 7:8 /src/x && stat -c %u /src /src/x; " + SCRIPT,
+                env={"PATH": f"{artifacts['VIRTIOFSD'].parent}:{os.environ['PATH']}", "HOME": name, "XDG_CACHE_HOME": name},
+                prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+            result = run.wait(BOOT)
+        finally:
+            adopt_orphans(False)
+        if "Permission denied" in result.err and str(build_folder()) in result.err:
+            skip_or_fail("the build directory cannot be reached by another user")
+        assert (result.status, result.out) == (0, "0\n0\nhost rw\nhost ro\n"), result.err
+        for entry in "from-guest", "made", "x":
+            assert os.stat(rw / entry).st_uid == 65534
+        assert sorted(os.listdir(ro)) == ["from-host"] and (ro / "from-host").read_text() == "host ro\n"
+
+
+def servers_of(run):
+    return [pid for pid in descendants_of(run.pid) if name_of(pid) == "virtiofsd"]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_killed_server(cvmspawn, path, tmp_path, which):
+    """virtiofsd is two processes; if one of them ends, the guest ends, and one line says why."""
+    rw, _ = folders(tmp_path)
+    run = cvmspawn.start_guest(f"--bind={rw}:/src", "--run=echo up; sleep 1000", "--tpm=no", "-q", env=path)
+    run.wait_for_output(b"up", timeout=BOOT)
+    os.kill(servers_of(run)[which], signal.SIGKILL)
+    result = run.wait(60)
+    assert (result.status, result.leftovers) == (125, [])
+    assert result.err.splitlines() == [
+        f"cvmspawn: virtiofsd, which gives the guest --bind='{rw}', "
+        + ("was killed by signal 9" if which == 0 else "exited with status 247")]
+
+
+def test_a_killed_qemu_is_not_the_servers_fault(cvmspawn, path, tmp_path):
+    rw, _ = folders(tmp_path)
+    run = cvmspawn.start_guest(f"--bind={rw}:/src", "--status-fd=1", "--run=sleep 1000", "--tpm=no", "-q", env=path)
+    run.wait_for_output(b'"started"', timeout=60)
+    os.kill(run.qemu_pid(), signal.SIGKILL)
+    result = run.wait(60)
+    assert (result.status, result.leftovers) == (125, [])
+    assert result.err.splitlines() == ["cvmspawn: QEMU was killed"]
+
+
+@pytest.mark.parametrize("phase", ["servers", "qemu", "running"])
+def test_a_killed_launcher_leaves_nothing(cvmspawn, path, tmp_path, phase):
+    rw, ro = folders(tmp_path)
+    run = cvmspawn.start_guest(f"--bind={rw}:/src", f"--bind-ro={ro}:/ro", "--status-fd=1", "--run=sleep 1000", "--tpm=no", env=path)
+    if phase == "servers":
+        run.wait_for(lambda: servers_of(run), 60, "virtiofsd did not start")
+    else:
+        run.qemu_pid(timeout=60)
+    if phase == "running":
+        run.wait_for_output(b'"started"', timeout=60)
+        assert len(servers_of(run)) == 4
+    run.signal(signal.SIGKILL)
+    result = run.wait(60)
+    assert (result.status, result.leftovers) == (-signal.SIGKILL, [])
+
+
+def stand_in(folder, text):
+    folder.mkdir()
+    program = folder / "virtiofsd"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+
+def test_a_server_that_will_not_do(cvmspawn, tmp_path):
+    rw, _ = folders(tmp_path)
+    words = f"--bind={rw}:/src", "--run=true", "--tpm=no", "-q"
+    old = cvmspawn.boot(*words, env=stand_in(tmp_path / "old", "echo virtiofsd version 7.2.22; echo using FUSE kernel interface"))
+    assert (old.status, old.leftovers) == (125, [])
+    assert old.err == (
+        f"cvmspawn: --bind: '{tmp_path}/old/virtiofsd' does not do ('virtiofsd version 7.2.22'); install virtiofsd 1.13 or later "
+        "(package virtiofsd; Debian 12 has none that is new enough, take Debian 13's)\n")
+
+    script = 'case $1 in --version) echo virtiofsd 1.14.0;; *) echo "[now ERROR virtiofsd] no sandbox here" >&2; exit 3;; esac'
+    fails = cvmspawn.boot(*words, env=stand_in(tmp_path / "fails", script))
+    assert (fails.status, fails.leftovers) == (125, [])
+    lines = fails.err.splitlines()
+    assert lines[0] == f"cvmspawn: --bind='{rw}': virtiofsd: no sandbox here"
+    assert lines[-1] == f"cvmspawn: virtiofsd, which gives the guest --bind='{rw}', exited with status 3"
+
+    if not INSTALLED and not shutil.which("virtiofsd"):
+        none = cvmspawn.boot(*words)
+        assert (none.status, none.leftovers) == (125, [])
+        assert none.err.startswith("cvmspawn: --bind: virtiofsd was not found; install virtiofsd 1.13 or later")
