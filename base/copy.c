@@ -9,6 +9,7 @@
 #include "error.h"
 #include "fd.h"
 #include "overflow.h"
+#include "progress.h"
 
 #define PIECE (UINT64_C(4) << 20) /* some milliseconds */
 
@@ -41,6 +42,7 @@ static int copy_pieces(const CopyJob *job, const atomic_bool *stop) {
                 if (r < 0)
                         return r;
                 done += n;
+                progress_note();
         }
         return job->whole ? check_end(job) : 0;
 }

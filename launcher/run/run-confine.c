@@ -188,8 +188,9 @@ int run_confine_self(const QemuUser *user, const ConfineFilter *filter) {
         r = confine_memory();
         if (r < 0 && r != -EOPNOTSUPP)
                 return r;
-        /* setitimer(2) is not among what is allowed from here on. */
+        /* The event loop watches the time alone from here on. */
         run_guard_stop();
+        run_guard_unwatch();
         r = confine_filter_install(filter);
         return r < 0 ? r : files;
 }

@@ -20,6 +20,7 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "run-guard.h"
 #include "run-session.h"
 
 #define ESCAPE_KEY   0x1d /* ^], three times within a second ends the guest, as in systemd-vmspawn */
@@ -147,6 +148,7 @@ static int start_typing(Session *s) {
         if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
                 return -errno;
         c->raw = true;
+        run_guard_terminal(saved);
         r = loop_add_io(s->loop, STDIN_FILENO, EPOLLIN, on_typed, s, &c->input_source);
         return r;
 }
@@ -297,6 +299,7 @@ void session_restore_terminal(Session *s) {
         (void) tcflush(STDIN_FILENO, TCIFLUSH);
         (void) tcsetattr(STDIN_FILENO, TCSANOW, c->saved_termios);
         c->raw = false;
+        run_guard_terminal(NULL);
         /* The terminal is no longer the guest's. */
         c->forward.filter = calloc(1, sizeof(TerminalFilter));
 }

@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 
 #include "error.h"
+#include "progress.h"
 #include "run-session.h"
 
 static int on_answer(LoopSource *source, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
@@ -59,6 +60,7 @@ int session_check_measure(Session *s, char **reterr) {
                 session_end_measure(s);
                 return 0;
         }
+        progress_step("computing the launch digest");
         while (!s->measure_ready && !session_interrupted(s) && !s->qemu_gone) {
                 int r = loop_once(s->loop, UINT64_MAX);
 

@@ -4,10 +4,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "log.h"
+#include "progress.h"
 #include "qmp-commands.h"
+#include "run-limits.h"
 #include "run-session.h"
 
 /* 10 s in all. A guest that is still booting does not hear the button, so it is pressed again; one that has heard it takes
@@ -158,6 +161,27 @@ int session_watch_timeout(Session *s) {
         return loop_add_timer(s->loop, deadline > now ? deadline - now : 0, on_timeout, s, &s->timeout);
 }
 
+static int on_watch(LoopSource *source, _unused_ uint64_t usec, void *userdata) {
+        Session *s = userdata;
+        uint64_t now = monotonic_usec(), end = progress_usec() + run_set_up_usec;
+        char sentence[256];
+
+        if (s->facts.running || session_interrupted(s))
+                return 0;
+        if (now < end)
+                return loop_source_rearm(source, end - now);
+        (void) snprintf(sentence, sizeof(sentence), RUN_GIVEN_UP "%s",
+                        (uintmax_t) (run_set_up_usec / 1000000), progress_doing());
+        s->stuck = true;
+        (void) session_fail(s, -ETIMEDOUT, sentence);
+        return loop_exit(s->loop, 0);
+}
+
+int session_watch_progress(Session *s) {
+        progress_note();
+        return loop_add_timer(s->loop, run_set_up_usec, on_watch, s, &s->watch);
+}
+
 int session_fail(Session *s, int r, const char *sentence) {
         if (!s->facts.failed) {
                 s->facts.failed = true;
@@ -169,5 +193,5 @@ int session_fail(Session *s, int r, const char *sentence) {
 }
 
 bool session_interrupted(const Session *s) {
-        return s->facts.signal > 0 || s->facts.timed_out;
+        return s->facts.signal > 0 || s->facts.timed_out || s->stuck;
 }

@@ -104,6 +104,11 @@ int event_text(const char *name, uint64_t usec, Json *data, char **ret) {
         return 0;
 }
 
+int event_exit_data(const RunResult *result, const char *cause, Json **ret) {
+        return js_build(ret, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result->source), "status",
+                        result->status, "cause", cause);
+}
+
 void event_emit(const EventSink *sink, const char *name, Json *data) {
         _cleanup_free_ char *line = NULL;
 

@@ -1,21 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Ends this process where no event loop can: in a read(2) of a pipe without a writer, in a library that does not return. */
+/* Ends this process where no event loop can: in a read(2) of a pipe without a writer, in a file system that does not answer. Children die
+ * with it, a terminal is restored. */
 
 #include <stdint.h>
 
 #include "macro.h"
 
+struct termios;
+
 typedef struct GuardSpec {
         uint64_t usec;       /* from now */
         int status;          /* exit status */
-        const char *message; /* copied; to log_fd, without waiting */
+        const char *message; /* copied; to log_fd, without waiting. NULL: none */
         int log_fd;
-        const char *event; /* copied; NULL: none */
+        const char *event; /* copied; NULL: none. A "time" in it (RFC 3339, with microseconds) becomes that of the end */
         int event_fd;
 } GuardSpec;
 
-/* One at a time: starting another one replaces it. Children do not inherit it. */
+/* After `usec`, whatever happens. Starting another one replaces it. Children do not inherit it. */
 _warn_unused_result_ int run_guard_start(const GuardSpec *spec);
 void run_guard_stop(void);
+
+/* Beside it: after `usec` without progress (progress.h), which `message` says before what was done then. */
+_warn_unused_result_ int run_guard_watch(const GuardSpec *spec);
+void run_guard_unwatch(void);
+
+/* What the terminal on standard input was like: copied. NULL: leave it alone. */
+void run_guard_terminal(const struct termios *saved);

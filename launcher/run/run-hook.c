@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 
 #include "log.h"
+#include "progress.h"
 #include "run-session.h"
 
 typedef struct Wait {
@@ -51,6 +52,7 @@ int run_hook_wait(RunHook *h, int fd, uint64_t timeout_usec) {
 void run_hook_tell(RunHook *h, const char *event, const char *sentence) {
         Json *data = NULL;
 
+        progress_note();
         log_notice("%s", sentence);
         if (js_build(&data, "{s:s}", "detail", sentence) >= 0)
                 event_emit(h->request->events, event, data);

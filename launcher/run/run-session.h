@@ -155,6 +155,8 @@ typedef struct Session {
 
         LoopSource *signals[5];
         LoopSource *timeout, *patience, *leaving, *sampler;
+        LoopSource *watch; /* of the set-up's progress */
+        bool stuck;        /* there was none for too long */
         unsigned n_signals, end_step, presses;
         QmpDeadloop deadloop;
         PanicWatch panic;
@@ -169,7 +171,7 @@ typedef struct Session {
 /* Remembers the launcher's own failure (the first one counts; takes nothing) and ends the loop. */
 int session_fail(Session *s, int r, const char *sentence);
 
-/* A signal or the time limit came: not its own failure. */
+/* A signal or the time limit came, or nothing happened for too long: what is waited for does not come. */
 bool session_interrupted(const Session *s);
 
 /* run-channel.c: QEMU's end under its fixed number, ours returned (not blocking). */
@@ -245,6 +247,8 @@ void session_end_signals(Session *s);
 /* Signals do again what they do by default. */
 void run_release_signals(void);
 _warn_unused_result_ int session_watch_timeout(Session *s);
+/* Gives up a set-up that makes no progress. */
+_warn_unused_result_ int session_watch_progress(Session *s);
 void session_end(Session *s, unsigned step);
 /* QEMU has closed its monitor, as it does when it ends: it may not stay. */
 void session_await_exit(Session *s);

@@ -8,14 +8,13 @@
 
 #include "error.h"
 #include "log.h"
+#include "progress.h"
 #include "qmp-commands.h"
-#include "run-guard.h"
 #include "run-session.h"
 
 #define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
 #define MACHINE_USEC  (60 * UINT64_C(1000000))  /* hashes of kernel and initrd included */
 #define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
-#define CONFINE_USEC  (20 * UINT64_C(1000000))  /* normally some microseconds */
 
 /* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try SMBIOS. */
 static int check_initrd(Session *s, char **reterr) {
@@ -24,6 +23,7 @@ static int check_initrd(Session *s, char **reterr) {
         /* What is looked for without credentials is a notice, for which no guest waits. */
         if (!q->inputs->scan)
                 return 0;
+        progress_step("reading the initrd");
         while (!s->scan.done && !session_interrupted(s) && !s->qemu_gone) {
                 int r = loop_once(s->loop, UINT64_MAX);
 
@@ -49,33 +49,18 @@ static int check_initrd(Session *s, char **reterr) {
                         s->scan.sentence ?: "the initrd cannot import credentials");
 }
 
-/* libseccomp can go round for ever where it gets no memory, and the loop does not run meanwhile. */
-static int guard(Session *s) {
-        return run_guard_start(&(const GuardSpec) {
-                        .usec = CONFINE_USEC,
-                        .status = 125,
-                        .message = "cvmspawn: the launcher did not confine itself in time, ending\n",
-                        .log_fd = s->request->log->fd,
-                        .event_fd = -EBADF,
-        });
-}
-
 int session_prepare_filter(Session *s, char **reterr) {
-        int r = guard(s);
+        int r = run_confine_prepare(&s->filter);
 
-        if (r >= 0)
-                r = run_confine_prepare(&s->filter);
-        run_guard_stop();
         return r < 0 ? error_set(reterr, r, "cannot build the filter of system calls: %s", strerror(-r)) : 0;
 }
 
 /* Nothing is opened or started any more. */
 static int confine(Session *s, char **reterr) {
-        int r = guard(s);
+        int r;
 
-        if (r >= 0)
-                r = run_confine_self(s->request->user, s->filter);
-        run_guard_stop();
+        progress_step("confining the launcher");
+        r = run_confine_self(s->request->user, s->filter);
         if (r < 0 && r != -EOPNOTSUPP)
                 return error_set(reterr, r, "cannot drop the launcher's privileges: %s", strerror(-r));
         run_timing_mark(s->request->timing, "confined");
@@ -90,6 +75,7 @@ static int greeted(Session *s, char **reterr) {
         QmpVersion version;
         int r;
 
+        progress_step("waiting for QEMU's monitor");
         r = qmp_wait_greeting(s->qmp, &s->version, GREETING_USEC, reterr);
         if (r >= 0 && qmp_client_version(s->qmp, &version) < 0)
                 r = qmp_wait_end(s->qmp, &s->version, 0, NULL, reterr);
@@ -105,8 +91,10 @@ static int greeted(Session *s, char **reterr) {
 
 /* The copies, and what is said of them before the guest runs. */
 static int check_copies(Session *s, char **reterr) {
-        int r = session_wait_fill(s, reterr);
+        int r;
 
+        progress_step("copying the files of the launch");
+        r = session_wait_fill(s, reterr);
         if (r >= 0)
                 r = check_initrd(s, reterr);
         if (r >= 0)
@@ -117,11 +105,14 @@ static int check_copies(Session *s, char **reterr) {
 
 /* Built, with its disks. */
 static int finish_machine(Session *s, char **reterr) {
-        int r = qmp_wait_end(s->qmp, &s->version, MACHINE_USEC, NULL, reterr);
+        int r;
 
+        progress_step("waiting for QEMU to build the machine");
+        r = qmp_wait_end(s->qmp, &s->version, MACHINE_USEC, NULL, reterr);
         if (r >= 0 && s->machine.command)
                 r = qmp_wait_end(s->qmp, &s->machine, MACHINE_USEC, NULL, reterr);
         run_timing_mark(s->request->timing, "machine");
+        progress_step("adding the disks");
         return r < 0 ? r : session_add_disks(s, reterr);
 }
 
@@ -142,12 +133,14 @@ int session_set_up(Session *s, char **reterr) {
         if (r >= 0 && disks)
                 r = confine(s, reterr);
         if (r >= 0 && s->request->before_cont) {
+                progress_step("waiting for the guest owner");
                 r = s->request->before_cont(s, s->request->userdata, reterr);
                 run_timing_mark(s->request->timing, "owner");
         }
         if (r < 0)
                 return r;
         s->facts.finishing = true;
+        progress_step("waiting for QEMU to start the guest");
         if (!queue)
                 r = qmp_wait_begin(s->qmp, "cont", NULL, &s->cont, reterr);
         if (r >= 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "progress.h"
 #include "run-output.h"
 #include "run.h"
 
@@ -8,6 +9,7 @@ void run_timing_begin(RunTiming *t) {
 }
 
 void run_timing_mark(RunTiming *t, const char *phase) {
+        progress_note();
         if (t->n_marks < RUN_PHASES_MAX)
                 t->marks[t->n_marks++] = (RunMark) { .phase = phase, .usec = monotonic_usec() - t->begin };
 }

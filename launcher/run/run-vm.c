@@ -11,12 +11,14 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "progress.h"
 #include "qmp-commands.h"
 #include "run-guard.h"
 #include "run-session.h"
 #include "strutil.h"
 
 #define EXIT_USEC  (2 * UINT64_C(1000000)) /* between a closed QMP socket and the end of the process */
+#define COPY_USEC  (UINT64_C(500000))      /* for one piece */
 #define DRAIN_USEC (UINT64_C(150000))      /* for readers of what is left, where nobody may be waited for */
 
 /* The guest runs, and nobody hears any more what QEMU says of it. A QEMU that ends is waited for: its exit is what counts. */
@@ -89,6 +91,8 @@ static int start(Session *s, char **reterr) {
         r = session_watch_signals(s);
         if (r >= 0)
                 r = session_watch_timeout(s);
+        if (r >= 0)
+                r = session_watch_progress(s);
         if (r < 0)
                 return r;
         output_attach(s->request->log, s->loop);
@@ -96,6 +100,8 @@ static int start(Session *s, char **reterr) {
         run_guard_stop(); /* the loop watches the time now */
         session_start_notify(s);
         log_set_writer(write_log, s);
+        if (s->request->before_spawn)
+                progress_step("waiting for the guest owner");
         if (s->request->before_spawn)
                 r = s->request->before_spawn(s, s->request->userdata, reterr);
         if (r >= 0)
@@ -116,6 +122,7 @@ static int start(Session *s, char **reterr) {
                 if (r < 0)
                         return r;
         }
+        progress_step("starting QEMU");
         fd = session_channel(s, LAUNCH_FD_QMP);
         if (fd < 0)
                 return fd;
@@ -142,6 +149,7 @@ static int run(Session *s) {
         int r;
 
         s->facts.running = true;
+        s->watch = loop_source_unref(s->watch);
         if (s->facts.failed)
                 session_end(s, END_QUIT);
         /* Also what came together with the answer to `cont` is over by now. */
@@ -192,6 +200,7 @@ static void drain(Session *s) {
 static void session_done(Session *s) {
         session_end_signals(s);
         s->timeout = loop_source_unref(s->timeout);
+        s->watch = loop_source_unref(s->watch);
         s->patience = loop_source_unref(s->patience);
         s->leaving = loop_source_unref(s->leaving);
         s->sampler = loop_source_unref(s->sampler);
@@ -201,6 +210,7 @@ static void session_done(Session *s) {
         output_attach(s->request->log, NULL);
         event_sink_attach(s->request->events, NULL);
         session_end_fill(s);
+        run_guard_stop();
         s->qmp = qmp_client_unref(s->qmp);
         qmp_wait_done(&s->version);
         qmp_wait_done(&s->machine);
@@ -286,6 +296,25 @@ static bool lacks(const Session *s) {
                         (s->lacks & RUN_LACKS_PRECONFIG && q->inputs->preconfig);
 }
 
+/* A thread that copies may be in a file system that does not answer: it cannot be ended alone. */
+static void guard_copies(const Session *s, const RunResult *result) {
+        const EventSink *events = s->request->events;
+        _cleanup_free_ char *text = NULL;
+        Json *data = NULL;
+
+        if (!s->fill.started)
+                return;
+        if (!events->out || event_exit_data(result, result->detail ?: result->cause, &data) < 0 ||
+                        event_text("exit", 0, data, &text) < 0)
+                text = NULL;
+        (void) !run_guard_start(&(const GuardSpec) {
+                        .usec = COPY_USEC,
+                        .status = result->status,
+                        .event = text,
+                        .event_fd = text ? events->out->fd : -EBADF,
+        });
+}
+
 int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         _cleanup_(session_done) Session s = {
                 .request = request,
@@ -313,6 +342,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 return error_set(reterr, r, "cannot create an event loop: %s", strerror(-r));
 
         r = start(&s, &error);
+        run_guard_unwatch();
         if (r == -ESTALE && !session_interrupted(&s)) {
                 session_end_signals(&s);
                 run_release_signals();
@@ -351,5 +381,6 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 ret->detail = s.error                              ? TAKE_PTR(s.error)
                                 : ret->source == EXIT_SOURCE_GUEST ? TAKE_PTR(s.guest_cause)
                                                                    : TAKE_PTR(s.qemu_cause);
+        guard_copies(&s, ret);
         return 0;
 }

@@ -25,6 +25,7 @@ _warn_unused_result_ int run_choose(const VmConfig *config, const HostCaps *caps
 _warn_unused_result_ int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **reterr);
 #define VIRTIOFSD_REMEDY                                                                                    \
         "install virtiofsd 1.13 or later (package virtiofsd; Debian 12 has none that is new enough, take Debian 13's)"
+typedef struct RunResult RunResult;
 
 /* --- events --------------------------------------------------------------------------------------------------------- */
 
@@ -43,6 +44,8 @@ void event_sink_attach(const EventSink *sink, Loop *loop);
 _warn_unused_result_ int event_sink_finish(const EventSink *sink, uint64_t deadline, char **reterr);
 /* The line of an event that happens `usec` from now; takes data; *ret is owned. */
 _warn_unused_result_ int event_text(const char *name, uint64_t usec, Json *data, char **ret);
+/* What the event `exit` says. */
+_warn_unused_result_ int event_exit_data(const RunResult *result, const char *cause, Json **ret);
 /* Writes or queues one line {...,"event":name,"time":...}; takes data (an object or NULL). Never waits. */
 void event_emit(const EventSink *sink, const char *name, Json *data);
 
@@ -101,12 +104,12 @@ typedef struct RunFacts {
         int qemu_status;    /* exit status of QEMU, or -signal */
 } RunFacts;
 
-typedef struct RunResult {
+struct RunResult {
         ExitSource source;
         int status;
         const char *cause; /* borrowed literal: one sentence, or NULL for a clean end */
         char *detail; /* owned: the launcher's own sentence, or what QEMU's last words mean; NULL: none */
-} RunResult;
+};
 
 void run_result_done(RunResult *r);
 

@@ -10,6 +10,7 @@
 #include "error.h"
 #include "host-caps.h"
 #include "log.h"
+#include "progress.h"
 #include "resolve.h"
 #include "run-id-block.h"
 #include "spawn.h"
@@ -38,6 +39,7 @@ int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
         r = resolve_fill(&job->config, &job->inputs, /* stop= */ NULL, reterr);
         if (r < 0 || !vm_config_confidential(&job->config))
                 return r;
+        progress_step("computing the launch digest");
         r = run_ask_measure(&job->inputs.plan, &job->answer, reterr);
         /* To tell the digest, no key is needed. */
         if (r >= 0 && (job->config.print == 0 || job->config.print & PRINT_ARGV))

@@ -13,13 +13,13 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "progress.h"
 #include "resolve.h"
 #include "run-guard.h"
 #include "run-owner.h"
 #include "spawn.h"
 #include "strutil.h"
 
-#define EXIT_TIMEOUT 124
 #define FILES_WANTED 1024u
 #define FILES_NEEDED 256u
 #define LAST_USEC    UINT64_C(100000) /* for readers of the last lines, once --timeout= is over */
@@ -137,46 +137,20 @@ static bool may_fall_back(const VmConfig *config) {
                         !config->run;
 }
 
-/* What is read before the event loop runs may block: a credential's pipe that nobody writes to. --timeout= counts all the same. */
-static int guard(Launch *l, char **reterr) {
-        static const char cause[] = "--timeout= expired before the guest was started";
-        const VmConfig *config = &l->job->config;
-        _cleanup_free_ char *event = NULL, *message = NULL;
-        Json *data = NULL;
-        int r;
-
-        if (config->timeout_usec == 0)
-                return 0;
-        if (asprintf(&message, "cvmspawn: %s\n", cause) < 0)
-                return -ENOMEM;
-        r = js_build(&data, "{s:s, s:i, s:s}", "source", exit_source_to_string(EXIT_SOURCE_TIMEOUT),
-                        "status", EXIT_TIMEOUT, "cause", cause);
-        if (r >= 0)
-                r = event_text("exit", config->timeout_usec, data, &event);
-        if (r < 0)
-                return r;
-        r = run_guard_start(&(const GuardSpec) {
-                        .usec = config->timeout_usec,
-                        .status = EXIT_TIMEOUT,
-                        .message = message,
-                        .log_fd = l->job->log.fd,
-                        .event = event,
-                        .event_fd = l->events.out ? l->events.out->fd : -EBADF,
-        });
-        return r < 0 ? error_set(reterr, r, "cannot start the timer of --timeout=: %s", strerror(-r)) : 0;
-}
-
 static int launch(Launch *l, RunResult *ret, char **reterr) {
         const VmConfig *config = &l->job->config;
         int r;
 
         run_timing_mark(&l->job->timing, "options");
+        progress_step("looking at this host");
         r = vm_config_check(config, reterr);
         if (r >= 0)
                 r = spawn_probe(l->job, reterr);
         run_timing_mark(&l->job->timing, "host");
+        progress_step("reading the credentials");
         if (r >= 0)
                 r = resolve_hold_pipes(&l->job->config, reterr);
+        progress_step("reading the files of the launch");
         if (r >= 0)
                 r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
         run_timing_mark(&l->job->timing, "files");
@@ -189,7 +163,7 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
 
         r = run_once(l, may_fall_back(config), ret, reterr);
         if (r == -ESTALE) {
-                r = guard(l, reterr);
+                r = spawn_guard(l->job, &l->events, reterr);
                 if (r >= 0)
                         r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
                 if (r >= 0)
@@ -219,12 +193,12 @@ static int launch_with_events(SpawnJob *job, char **reterr) {
         r = event_sink_open(&job->config, &l.events, reterr);
         if (r < 0)
                 return r;
-        r = guard(&l, reterr);
+        r = spawn_guard(l.job, &l.events, reterr);
         if (r >= 0)
                 r = launch(&l, &result, reterr);
+        run_guard_unwatch();
         cause = r < 0 ? (*reterr ?: strerror(-r)) : (result.detail ?: result.cause);
-        if (js_build(&data, "{s:s, s:i, s:s?}", "source", exit_source_to_string(result.source), "status",
-                            result.status, "cause", cause) >= 0)
+        if (event_exit_data(&result, cause, &data) >= 0)
                 event_emit(&l.events, "exit", data);
         finished = event_sink_finish(&l.events, patience(job), &error);
         if (finished < 0 && r >= 0 && result.status == 0)

@@ -26,6 +26,9 @@ _warn_unused_result_ int spawn_probe(SpawnJob *job, char **reterr);
 /* Resolves and, where the launch has a digest, asks measure. transport: AUTO, or what a second attempt uses. */
 _warn_unused_result_ int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr);
 
+/* Ends this process when --timeout= is over, or when nothing happens for too long, until run_vm() takes over. */
+_warn_unused_result_ int spawn_guard(const SpawnJob *job, const EventSink *events, char **reterr);
+
 /* The digest is known and the guest has not run: is it the one that is wanted? */
 _warn_unused_result_ int spawn_answered(const SpawnJob *job, const EventSink *events, char **reterr);
 
