@@ -9,8 +9,12 @@
 
 #define MIB (UINT64_C(1) << 20)
 
+static uint64_t mib(uint64_t bytes) {
+        return (bytes + MIB - 1) / MIB;
+}
+
 static uint64_t ram_mib(const Composer *c) {
-        return (c->config->ram + MIB - 1) / MIB;
+        return mib(c->config->ram);
 }
 
 /* -machine and -smp take key=value text; nothing in it comes from the user, so nothing needs escaping. */
@@ -30,7 +34,11 @@ void compose_machine(Composer *c) {
         compose_add(c, "-cpu", c->confidential ? c->config->cpu_model : "max", NULL);
         /* maxcpus is said, so that no later default adds vCPUs. */
         compose_addf(c, "-smp", "cpus=%u,maxcpus=%u", c->config->cpus, c->config->cpus);
-        compose_addf(c, "-m", "size=%" PRIu64 "M", ram_mib(c));
+        if (c->config->ram_max > 0)
+                compose_addf(c, "-m", "size=%" PRIu64 "M,slots=%u,maxmem=%" PRIu64 "M", ram_mib(c),
+                                c->config->ram_slots, mib(c->config->ram_max));
+        else
+                compose_addf(c, "-m", "size=%" PRIu64 "M", ram_mib(c));
         /* An SNP guest's private pages lie in memory of KVM's (guest_memfd), and pages that change sides are discarded in the other: in
          * private memory of QEMU's that leaves a second copy behind, and QEMU warns (system/physmem.c, ram_block_discard_range()). */
         bool share = c->confidential && coco_of(c->inputs->plan.mode)->guest_memfd;

@@ -12,8 +12,6 @@
 
 #define CPUS_MAX         1024u /* q35 machines of QEMU 10 take no more with ordinary interrupt routing */
 #define MACHINE_NAME_MAX 64u   /* as a host name: machined's limit */
-#define RAM_MIN          (UINT64_C(16) << 20) /* less boots nothing */
-#define RAM_MAX          (UINT64_C(64) << 40)
 
 static void *field(void *userdata, const OptionRow *row) {
         return (char *) userdata + row->offset;
@@ -230,20 +228,6 @@ int config_handle_cpus(void *userdata, const OptionRow *row, const char *value, 
                 return error_set(reterr, -EINVAL, "expected a number from 1 to %u, not '%s'", CPUS_MAX,
                                 value);
         *(unsigned *) field(userdata, row) = (unsigned) v;
-        return 0;
-}
-
-int config_handle_ram(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        uint64_t v;
-
-        if (strchr(value, ':'))
-                return error_set(reterr, -EOPNOTSUPP,
-                                "memory hotplug ('%s') is known from systemd-vmspawn, not supported yet: pass one size",
-                                value);
-        if (parse_size(value, &v) < 0 || v < RAM_MIN || v > RAM_MAX)
-                return error_set(reterr, -EINVAL, "expected a size from 16M to 64T, such as 2G, not '%s'",
-                                value);
-        *(uint64_t *) field(userdata, row) = v;
         return 0;
 }
 

@@ -72,8 +72,8 @@ static const OptionRow rows[] = {
 
         { "cpus", 0, OPTION_REQUIRED, "N", "The machine", "Set the number of vCPUs (default: 1)", NULL,
                         config_handle_cpus, AT(cpus), 0 },
-        { "ram", 0, OPTION_REQUIRED, "BYTES", NULL, "Set the size of memory (default: 2G)", NULL,
-                        config_handle_ram, AT(ram), 0 },
+        { "ram", 0, OPTION_REQUIRED, "BYTES[:MAX[:SLOTS]]", NULL, "Set the size of memory (default: 2G)",
+                        NULL, config_handle_ram, AT(ram), 0 },
         { "kvm", 0, OPTION_REQUIRED, "BOOL|auto", NULL, "Use hardware acceleration (default: auto)",
                         "yes no auto", config_handle_tristate, AT(kvm), 0 },
         { "tpm", 0, OPTION_REQUIRED, "BOOL|auto", NULL, "Add a virtual TPM by swtpm (default: auto)",

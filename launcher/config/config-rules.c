@@ -91,6 +91,11 @@ static bool coco_shares(const VmConfig *c) {
         return vm_config_confidential(c) && vm_config_n_shares(c) > 0;
 }
 
+/* The guest would have to accept it, and no digest covers it. */
+static bool plugged_memory(const VmConfig *c) {
+        return vm_config_confidential(c) && c->ram_max > 0;
+}
+
 static bool publish_alone(const VmConfig *c) {
         return c->publish && !c->network_user_mode;
 }
@@ -310,6 +315,8 @@ static const ConfigRule rules[] = {
                         "--ephemeral does not work with --image-disk-type=scsi-cd: the guest cannot write to a CD" },
         { ephemeral_extra,
                         "--ephemeral and --extra-drive= exclude each other: only writes to --image= can be discarded" },
+        { plugged_memory,
+                        "--ram=SIZE:MAX does not work with --coco=: memory that is plugged in later is not measured; pass one size" },
         { publish_alone,
                         "--publish= requires --network-user-mode: ports are forwarded by QEMU's user network" },
         { run_without_kernel, "--run= requires --linux= and an --initrd= whose PID 1 is systemd >= 262" },

@@ -103,7 +103,9 @@ void vm_config_share(const VmConfig *c, size_t i, Share *ret) {
         const ShareSource *s;
 
         if (c->directory && i == 0) {
-                *ret = (Share) { .option = "directory", .source = c->directory, .id = "rootdir", .tag = "root" };
+                *ret = (Share) {
+                        .option = "directory", .source = c->directory, .id = "rootdir", .tag = "root"
+                };
                 return;
         }
         i -= c->directory ? 1 : 0;

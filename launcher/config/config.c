@@ -206,6 +206,8 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "binds", binds_to_json(c) },
                 { "cpus", js_u64(c->cpus) },
                 { "ram", js_u64(c->ram) },
+                { "ram-max", js_u64(c->ram_max) },
+                { "ram-slots", js_u64(c->ram_slots) },
                 { "kvm", js_string(tristate_to_string(c->kvm)) },
                 { "firmware", js_string(c->firmware_path ?: firmware_choice_to_string(c->firmware)) },
                 { "tpm", js_string(tristate_to_string(c->tpm)) },

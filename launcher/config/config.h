@@ -136,7 +136,9 @@ typedef struct VmConfig {
 
         /* machine */
         unsigned cpus;
-        uint64_t ram; /* bytes */
+        uint64_t ram;     /* bytes */
+        uint64_t ram_max; /* bytes, with what can be plugged in while the guest runs; 0: nothing can */
+        unsigned ram_slots;
         Tristate kvm;
         FirmwareChoice firmware;
         char *firmware_path;

@@ -69,7 +69,8 @@ static int ask_version(const char *program, char **ret, char **reterr) {
         out_write = fd_close(out_write);
         r = fd_read_all(out_read, VERSION_MAX, ret, NULL);
         process_done(&process);
-        return r < 0 ? error_set(reterr, r, "cannot read the version of '%s': %s", program, strerror(-r)) : 0;
+        return r < 0 ? error_set(reterr, r, "cannot read the version of '%s': %s", program, strerror(-r))
+                     : 0;
 }
 
 int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **reterr) {
@@ -146,12 +147,14 @@ static int on_exit_status(_unused_ LoopSource *source, const siginfo_t *si, void
 static int connect_pair(int *ret_listening, int *ret_connected) {
         for (unsigned i = 0; i < ATTEMPTS; i++) {
                 _cleanup_close_ int listening = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-                                    connected = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+                                    connected = socket(
+                                                    AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
                 struct sockaddr_un address = { .sun_family = AF_UNIX };
                 socklen_t size = sizeof(address);
 
                 if (listening < 0 || connected < 0 ||
-                                bind(listening, (const struct sockaddr *) &address, sizeof(sa_family_t)) < 0 ||
+                                bind(listening, (const struct sockaddr *) &address, sizeof(sa_family_t)) <
+                                                0 ||
                                 listen(listening, 0) < 0 ||
                                 getsockname(listening, (struct sockaddr *) &address, &size) < 0)
                         return -errno;
@@ -179,8 +182,9 @@ static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, c
                 r = strv_pushf(&argv, "--shared-dir=%s", s->request->inputs->shares[i]);
         if (r >= 0)
                 r = strv_pushf(&argv, "--fd=%d", fd);
-        STRV_FOREACH(word, ((char *const[]) { (char *) "--xattr", (char *) "--no-announce-submounts",
-                                           (char *) "--log-level=error", (char *) "--modcaps=-mknod", NULL }))
+        STRV_FOREACH(word,
+                        ((char *const[]) { (char *) "--xattr", (char *) "--no-announce-submounts",
+                                        (char *) "--log-level=error", (char *) "--modcaps=-mknod", NULL }))
                 if (r >= 0)
                         r = strv_push(&argv, *word);
         if (r >= 0 && c->share.read_only)
@@ -240,8 +244,10 @@ static int start(Session *s, ShareChild *c, size_t i, char **reterr) {
         r = loop_add_child(s->loop, c->process.pidfd, on_exit_status, c, &c->source);
         if (r >= 0)
                 r = forward_start(&c->err, s->loop,
-                                &(const ForwardSpec) {
-                                                .in = err_read, .out = -EBADF, .seen = on_text, .userdata = c });
+                                &(const ForwardSpec) { .in = err_read,
+                                                .out = -EBADF,
+                                                .seen = on_text,
+                                                .userdata = c });
         if (r >= 0)
                 err_read = -EBADF;
         return r;
