@@ -99,6 +99,14 @@ static int find_virtiofsd(char **ret) {
         return r;
 }
 
+/* The node may be there without its module. */
+static void probe_vsock(HostCaps *caps) {
+        int fd = fd_open("/dev/vhost-vsock", O_RDWR, 0);
+
+        caps->vsock = fd >= 0;
+        (void) fd_close(fd);
+}
+
 int host_caps_probe(const VmConfig *config, HostCaps *ret) {
         _cleanup_(host_caps_done) HostCaps caps = {};
         int r;
@@ -120,6 +128,8 @@ int host_caps_probe(const VmConfig *config, HostCaps *ret) {
                 r = find_virtiofsd(&caps.virtiofsd);
         if (r < 0)
                 return r;
+        if (config->vsock != VSOCK_NO)
+                probe_vsock(&caps);
         *ret = TAKE_STRUCT(caps, (HostCaps) {});
         return 0;
 }

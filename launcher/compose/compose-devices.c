@@ -124,6 +124,31 @@ static void compose_shares(Composer *c) {
         }
 }
 
+static void compose_vsock(Composer *c) {
+        const bool user = c->choices->vsock == VSOCK_USER;
+        char fd[16];
+        Json *j;
+        int r;
+
+        if (c->choices->vsock == VSOCK_NO)
+                return;
+        if (user) {
+                add_socket(c, "vsock", LAUNCH_FD_VSOCK);
+                j = build("vhost-user-vsock-pci", "vsock0");
+                r = j ? js_set(j, "chardev", js_string("vsock")) : -ENOMEM;
+        } else {
+                (void) snprintf(fd, sizeof(fd), "%d", (int) LAUNCH_FD_VSOCK);
+                compose_fd(c, LAUNCH_FD_VSOCK);
+                j = build("vhost-vsock-pci", "vsock0");
+                r = j ? js_set(j, "guest-cid", js_u64(c->choices->vsock_cid)) : -ENOMEM;
+                if (r >= 0)
+                        r = js_set(j, "vhostfd", js_string(fd));
+        }
+        if (r < 0)
+                c->error = r;
+        add_virtio(c, j);
+}
+
 static void add_disk_port(Composer *c, const char *id, int number) {
         compose_build(c, "-device", "{s:s, s:s, s:i, s:i}", "driver", "pcie-root-port", "id", id, "chassis",
                         number, "slot", number);
@@ -161,6 +186,7 @@ void compose_devices(Composer *c) {
 
         compose_network(c);
         compose_shares(c);
+        compose_vsock(c);
 
         if (c->choices->tpm) {
                 add_socket(c, "tpm", LAUNCH_FD_TPM);

@@ -45,6 +45,8 @@ void compose_machine(Composer *c) {
 
         /* virtiofsd maps the guest's memory, too. */
         share = share || vm_config_n_shares(c->config) > 0;
+        /* Another process works on the rings of such a device. */
+        share = share || c->choices->vsock == VSOCK_USER;
 
         compose_build(c, "-object", "{s:s, s:s, s:I, s:b}", "qom-type", "memory-backend-memfd", "id", "ram0",
                         "size", (long long) (ram_mib(c) * MIB), "share", share);

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "config.h"
+#include "config-rules.h"
 #include "error.h"
 #include "strutil.h"
 
@@ -118,7 +118,7 @@ static bool coco_without_kernel(const VmConfig *c) {
 }
 
 static bool coco_credentials_without_kernel(const VmConfig *c) {
-        return vm_config_confidential(c) && !c->linux_path && c->n_credentials > 0;
+        return vm_config_confidential(c) && !c->linux_path && (c->n_credentials > 0 || c->ssh_key);
 }
 
 static bool coco_without_kvm(const VmConfig *c) {
@@ -271,10 +271,6 @@ static bool initrd_transport_alone(const VmConfig *c) {
                         !c->linux_path;
 }
 
-static bool ready_alone(const VmConfig *c) {
-        return c->notify_ready == TRISTATE_YES && !c->run;
-}
-
 static bool events_in_output(const VmConfig *c) {
         return c->json == JSON_SHORT_MODE && !c->status_fd && c->print == 0 &&
                         (c->run || (c->console != CONSOLE_AUTO && c->console != CONSOLE_HEADLESS));
@@ -376,7 +372,13 @@ static const ConfigRule rules[] = {
                         "--credential-transport=smbios and fw_cfg have no effect under --coco=: a confidential guest ignores them; use initrd" },
         { coco_qemu_arg,
                         "--qemu-arg= under --coco= can change what the launch digest does not cover; to allow that, add --allow-untrusted=qemu-arg" },
-        { ready_alone, "--notify-ready=yes needs a unit of cvmspawn in the guest that reports when it is ready: use --run=, or remove it" },
+        { ready_alone, "--notify-ready=yes needs a guest that reports when it is ready: use --run=, or --vsock=yes for systemd's own report" },
+        { vsock_cid_alone, "--vsock-cid= requires a vsock device: remove --vsock=no" },
+        { coco_vsock_user,
+                        "--vsock=user does not work with --coco=: another process would need the guest's memory; use --vsock=yes" },
+        { coco_ssh_key, "--pass-ssh-key=yes generates a new key, which would change the launch digest each time: under --coco= pass an existing public key, --pass-ssh-key=FILE" },
+        { ssh_key_type_alone,
+                        "--ssh-key-type= is for a key that is generated: use --pass-ssh-key=yes, without --coco=" },
         { events_in_output,
                         "--json=short would mix events with the guest's output on standard output: use --status-fd=2 or another descriptor for the events" },
 };

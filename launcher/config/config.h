@@ -93,6 +93,14 @@ typedef enum CredentialTransport {
 
 typedef enum JsonMode { JSON_OFF, JSON_PRETTY_MODE, JSON_SHORT_MODE, _JSON_MODE_MAX } JsonMode;
 
+typedef enum VsockMode {
+        VSOCK_AUTO,
+        VSOCK_NO,
+        VSOCK_YES,  /* the kernel's, /dev/vhost-vsock */
+        VSOCK_USER, /* the program vhost-device-vsock */
+        _VSOCK_MODE_MAX,
+} VsockMode;
+
 typedef enum PrintMask {
         PRINT_CONFIG = 1 << 0,
         PRINT_ARGV = 1 << 1,
@@ -148,6 +156,13 @@ typedef struct VmConfig {
         bool network_user_mode;
         char **publish; /* as QEMU's hostfwd takes them */
         char **smbios11;
+
+        /* logins */
+        VsockMode vsock;
+        uint32_t vsock_cid; /* 0: from the name */
+        Tristate pass_ssh_key;
+        char *ssh_key;      /* file of a public key; NULL: generate one */
+        char *ssh_key_type; /* NULL: ed25519 */
 
         /* console */
         ConsoleMode console;
@@ -205,6 +220,8 @@ void vm_config_done(VmConfig *c);
 _warn_unused_result_ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr);
 /* Checks options against each other by one table of rules (config-rules.c). The first broken rule is the error. */
 _warn_unused_result_ int vm_config_check(const VmConfig *c, char **reterr);
+/* The vsock address that belongs to a machine's name; `attempt` counts up where one is taken. */
+uint32_t vm_config_cid(const char *machine, uint32_t attempt);
 /* False if a --qemu-arg= other than -trace, -d, -D and -name could make another launch than the one that is measured. */
 bool vm_config_predictable(const VmConfig *c);
 /* Everything that was decided, for --print=config; credential values are left out. */
@@ -262,3 +279,4 @@ const char *console_mode_to_string(ConsoleMode m);
 const char *console_transport_to_string(ConsoleTransport t);
 const char *credential_transport_to_string(CredentialTransport t);
 const char *tristate_to_string(Tristate t);
+const char *vsock_mode_to_string(VsockMode m);

@@ -174,6 +174,8 @@ int host_caps_to_json(const HostCaps *caps, Json **ret) {
         if (r >= 0)
                 r = js_set(j, "virtiofsd", caps->virtiofsd ? js_string(caps->virtiofsd) : js_null());
         if (r >= 0)
+                r = js_set(j, "vsock", js_bool(caps->vsock));
+        if (r >= 0)
                 r = js_set(j, "monitor-object", js_bool(caps->monitor_object));
         if (r >= 0 && caps->sev.snp_policy_bits > 0)
                 r = js_set(j, "snp-policy-bits", js_u64(caps->sev.snp_policy_bits));
@@ -212,6 +214,7 @@ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
                 { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
                 { "virtiofsd", JS_FIELD_CUSTOM, offsetof(HostCaps, virtiofsd), false, read_optional_string },
                 { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, sev.snp_policy_bits), false, NULL },
+                { "vsock", JS_FIELD_BOOL, offsetof(HostCaps, vsock), false, NULL },
                 { "monitor-object", JS_FIELD_BOOL, offsetof(HostCaps, monitor_object), false, NULL },
         };
         _cleanup_(host_caps_done) HostCaps caps = {};

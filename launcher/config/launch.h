@@ -20,6 +20,7 @@ typedef enum LaunchFd {
         LAUNCH_FD_TPM,
         LAUNCH_FD_OVERLAY,
         LAUNCH_FD_ATTEST,
+        LAUNCH_FD_VSOCK,
         LAUNCH_FD_FIRMWARE = 110,
         LAUNCH_FD_NVRAM,
         LAUNCH_FD_KERNEL,
@@ -135,6 +136,7 @@ typedef struct HostCaps {
         char *qemu;          /* owned path, or NULL */
         char *swtpm;         /* owned path, or NULL */
         char *virtiofsd;     /* owned path, or NULL */
+        bool vsock;          /* /dev/vhost-vsock can be opened */
         bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
 
@@ -150,4 +152,14 @@ typedef struct LaunchChoices {
         bool tpm;
         bool run; /* ports for --run */
         bool simulated;
+        VsockMode vsock; /* never AUTO */
+        uint32_t vsock_cid;
+        bool ssh_key;      /* one is generated */
+        bool vsock_notify; /* the guest's systemd reports through vsock */
 } LaunchChoices;
+
+/* What is made for the guest before its files are resolved, since credentials name it. */
+typedef struct LaunchLogin {
+        const char *key;      /* borrowed: file of the public key; NULL: none was generated */
+        uint32_t notify_port; /* of vsock; 0: none */
+} LaunchLogin;

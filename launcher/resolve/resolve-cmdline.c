@@ -171,13 +171,14 @@ static int add_fw_cfg(const Credential *c, LaunchInputs *in, char **reterr) {
         return launch_inputs_add_string(in, STRING_FW_CFG, name, c->value.data, c->value.size);
 }
 
-int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr) {
+int resolve_strings(const CredentialSet *credentials, CredentialTransport transport, LaunchInputs *in,
+                char **reterr) {
         FOREACH_ARRAY(c, credentials->items, credentials->n_items) {
                 int r = 0;
 
-                if (in->transport == TRANSPORT_SMBIOS)
+                if (transport == TRANSPORT_SMBIOS)
                         r = add_smbios(c, in);
-                else if (in->transport == TRANSPORT_FW_CFG)
+                else if (transport == TRANSPORT_FW_CFG)
                         r = add_fw_cfg(c, in, reterr);
                 if (r == -E2BIG)
                         return error_set(reterr, r,

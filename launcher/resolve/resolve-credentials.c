@@ -167,8 +167,9 @@ int resolve_hold_pipes(VmConfig *config, char **reterr) {
         return 0;
 }
 
-int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr) {
-        _cleanup_(credential_set_done) CredentialSet set = {};
+int resolve_credentials(const VmConfig *config, const LaunchLogin *login, CredentialSet *ret,
+                CredentialSet *ret_apart, char **reterr) {
+        _cleanup_(credential_set_done) CredentialSet set = {}, apart = {};
         int r;
 
         FOREACH_ARRAY(s, config->credentials, config->n_credentials) {
@@ -178,6 +179,8 @@ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reter
         }
         r = resolve_share_credentials(config, &set, reterr);
         if (r >= 0)
+                r = resolve_login(config, login, &set, resolve_login_apart(config) ? &apart : &set, reterr);
+        if (r >= 0)
                 r = resolve_run_credentials(config, &set, reterr);
         if (r < 0)
                 return r;
@@ -186,5 +189,6 @@ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reter
                 return r;
 
         *ret = TAKE_STRUCT(set, (CredentialSet) {});
+        *ret_apart = TAKE_STRUCT(apart, (CredentialSet) {});
         return 0;
 }

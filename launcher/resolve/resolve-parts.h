@@ -30,7 +30,8 @@ _warn_unused_result_ int resolve_initrd(const VmConfig *config, const ResolveOpt
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_cmdline(const VmConfig *config, const ResolveOptions *options,
                 const CredentialSet *credentials, LaunchInputs *in, char **reterr);
-_warn_unused_result_ int resolve_strings(const CredentialSet *credentials, LaunchInputs *in, char **reterr);
+_warn_unused_result_ int resolve_strings(const CredentialSet *credentials, CredentialTransport transport,
+                LaunchInputs *in, char **reterr);
 /* What SMBIOS tables cannot hold would be lost in silence. */
 _warn_unused_result_ int resolve_check_smbios(const LaunchInputs *in, char **reterr);
 _warn_unused_result_ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr);
@@ -61,4 +62,9 @@ _warn_unused_result_ int resolve_share_credentials(
 /* What no launch does is an error of a launch; a measurement still computes the digest, and names it in a notice. */
 _printf_(4, 5) int resolve_refuse(
                 const ResolveOptions *options, LaunchInputs *in, char **reterr, const char *format, ...);
+/* True if credentials for logins do not travel with the others. */
+bool resolve_login_apart(const VmConfig *config);
+/* Adds them to `set`; what the user `given` has is left alone. login may be NULL. */
+_warn_unused_result_ int resolve_login(const VmConfig *config, const LaunchLogin *login,
+                const CredentialSet *given, CredentialSet *set, char **reterr);
 _warn_unused_result_ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **reterr);

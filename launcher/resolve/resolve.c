@@ -130,7 +130,7 @@ static int add_trust_notices(const VmConfig *config, LaunchInputs *in) {
 }
 
 int resolve_launch(const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr) {
-        _cleanup_(credential_set_done) CredentialSet credentials = {};
+        _cleanup_(credential_set_done) CredentialSet credentials = {}, apart = {};
         _cleanup_(launch_inputs_done) LaunchInputs in = {};
         _cleanup_(uki_done) Uki uki = UKI_NONE;
         ResolveOptions with_uki = *options;
@@ -144,7 +144,7 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         r = fill_plan(config, options, &in, reterr);
         if (r < 0)
                 return r;
-        r = resolve_credentials(config, &credentials, reterr);
+        r = resolve_credentials(config, options->login, &credentials, &apart, reterr);
         if (r >= 0)
                 r = add_trust_notices(config, &in);
         if (r < 0)
@@ -166,7 +166,9 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
                                 in.plan.firmware.parts[0].label);
         if (r < 0)
                 return r;
-        r = resolve_strings(&credentials, &in, reterr);
+        r = resolve_strings(&credentials, in.transport, &in, reterr);
+        if (r >= 0)
+                r = resolve_strings(&apart, TRANSPORT_SMBIOS, &in, reterr);
         if (r >= 0)
                 r = add_smbios_strings(config, &in);
         if (r >= 0)

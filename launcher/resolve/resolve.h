@@ -24,7 +24,8 @@ typedef struct ResolveOptions {
         bool with_kernel;
         /* A unified kernel image is passed to QEMU as it is, which no launch of ours does, but systemd-vmspawn does. */
         bool whole_kernel;
-        const Uki *uki; /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
+        const LaunchLogin *login; /* NULL: none */
+        const Uki *uki;           /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;
 
 /* 0, or -errno with an error message naming file or option. */
@@ -38,8 +39,10 @@ _warn_unused_result_ int resolve_fill(
 
 /* A pipe can be read once, and a launch may need its credentials twice: takes its content, for as long as the process lives. */
 _warn_unused_result_ int resolve_hold_pipes(VmConfig *config, char **reterr);
-/* The credentials of this launch in their order: the user's, then those of --run=. */
-_warn_unused_result_ int resolve_credentials(const VmConfig *config, CredentialSet *ret, char **reterr);
+/* The credentials of this launch in their order: the user's, then those for logins and of --run=. *ret_apart gets those that travel as
+ * SMBIOS strings whatever the others do. login may be NULL. */
+_warn_unused_result_ int resolve_credentials(const VmConfig *config, const LaunchLogin *login,
+                CredentialSet *ret, CredentialSet *ret_apart, char **reterr);
 
 /* Only the firmware that --firmware=describe is about; in->firmware_descriptor says where it was found. */
 _warn_unused_result_ int resolve_firmware_alone(

@@ -28,6 +28,16 @@ int session_channel(Session *s, LaunchFd number) {
         return pair[0];
 }
 
+int session_pass(Session *s, int fd, LaunchFd number) {
+        int r = dup3(fd, (int) number, O_CLOEXEC) < 0 ? -errno : 0;
+
+        (void) fd_close(fd);
+        assert(s->n_channel_fds < ELEMENTSOF(s->channel_fds));
+        if (r >= 0)
+                s->channel_fds[s->n_channel_fds++] = (int) number;
+        return r;
+}
+
 /* Once QEMU has its ends ours must go, or nobody would see the end of file when it dies. */
 void session_close_channels(Session *s) {
         for (size_t i = 0; i < s->n_channel_fds; i++)

@@ -62,6 +62,27 @@ static int check_shares(const VmConfig *config, const HostCaps *caps, char **ret
         return error_set(reterr, -ENOENT, "--%s: virtiofsd was not found; " VIRTIOFSD_REMEDY, s.option);
 }
 
+/* Auto is for machines that somebody logs in to: not for a command of --run=, nor for a guest whose digest must not follow from what this host has. */
+static int choose_login(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **reterr) {
+        const bool may = !vm_config_confidential(config) && !config->run;
+
+        ret->vsock = config->vsock;
+        if (ret->vsock == VSOCK_AUTO)
+                ret->vsock = config->vsock_cid > 0 || (may && caps->vsock) ? VSOCK_YES : VSOCK_NO;
+        if (ret->vsock == VSOCK_YES && !caps->vsock)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "--vsock=yes: /dev/vhost-vsock cannot be opened%s: load the module ('modprobe vhost_vsock'), or use --vsock=user with the program vhost-device-vsock",
+                                config->host_caps ? " on the host of --host-caps=" : "");
+        if (ret->vsock != VSOCK_NO)
+                ret->vsock_cid = config->vsock_cid ?: vm_config_cid(config->machine, 0);
+        ret->vsock_notify = ret->vsock != VSOCK_NO && may && config->notify_ready != TRISTATE_NO;
+        ret->ssh_key = !config->ssh_key &&
+                        (config->pass_ssh_key == TRISTATE_YES ||
+                                        (config->pass_ssh_key == TRISTATE_AUTO && may &&
+                                                        ret->vsock != VSOCK_NO));
+        return 0;
+}
+
 int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
                 char **reterr) {
         LaunchChoices choices = { .run = config->run, .simulated = config->simulate };
@@ -74,6 +95,8 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
         r = choose_tpm(config, caps, &choices, reterr);
         if (r >= 0)
                 r = check_shares(config, caps, reterr);
+        if (r >= 0)
+                r = choose_login(config, caps, &choices, reterr);
         if (r < 0)
                 return r;
 

@@ -21,6 +21,7 @@ static const char *const kept_capabilities[] = { "cap_kill" };
 
 /* What the event loop, the forwarding of bytes, notifications and the end of the children take. */
 static const char *const system_calls[] = {
+        "accept4",
         "brk",
         "clock_gettime",
         "clock_nanosleep",

@@ -12,7 +12,7 @@
 #include "run-session.h"
 #include "strutil.h"
 
-static void on_notify_line(char *line, void *userdata) {
+void session_notify_line(char *line, void *userdata) {
         Session *s = userdata;
         const char *value;
         uint64_t status;
@@ -39,7 +39,7 @@ static void on_notify_text(const char *data, size_t size, void *userdata) {
         Session *s = userdata;
 
         s->heard += size;
-        line_reader_feed(&s->notify_lines, data, size, on_notify_line, s);
+        line_reader_feed(&s->notify_lines, data, size, session_notify_line, s);
 }
 
 static void on_command_text(_unused_ const char *data, size_t size, void *userdata) {

@@ -11,6 +11,7 @@
 #include "qmp-client.h"
 #include "qmp-rip.h"
 #include "run-forward.h"
+#include "run-login.h"
 #include "run-scan.h"
 #include "run.h"
 
@@ -109,6 +110,23 @@ typedef struct FillThread {
         char *error; /* owned */
 } FillThread;
 
+#define VSOCK_PEERS_MAX 8
+
+/* A connection by which the guest's systemd reports. */
+typedef struct VsockPeer {
+        struct Session *session; /* NULL: a free place */
+        int fd;                  /* owned */
+        LoopSource *source;
+        LineReader *lines; /* owned */
+        size_t size;
+} VsockPeer;
+
+typedef struct VsockState {
+        Process helper; /* vhost-device-vsock */
+        LoopSource *helper_source, *listener_source;
+        VsockPeer peers[VSOCK_PEERS_MAX];
+} VsockState;
+
 typedef struct Session {
         const RunRequest *request; /* weak */
         Loop *loop;
@@ -138,6 +156,7 @@ typedef struct Session {
         uint64_t heard; /* bytes from the ports */
         bool ready_sent, stopped;
         Process swtpm, relay;
+        VsockState vsock;
         Forward tpm_stderr;
         LineReader tpm_lines;
         struct ShareChild *shares; /* owned: one virtiofsd each */
@@ -164,7 +183,7 @@ typedef struct Session {
 
         unsigned n_fdsets; /* descriptors of disks that QEMU has got */
 
-        int channel_fds[8 + SHARES_MAX]; /* QEMU's ends, until it has them */
+        int channel_fds[12 + SHARES_MAX]; /* QEMU's ends, until it has them */
         size_t n_channel_fds;
 } Session;
 
@@ -176,6 +195,8 @@ bool session_interrupted(const Session *s);
 
 /* run-channel.c: QEMU's end under its fixed number, ours returned (not blocking). */
 _warn_unused_result_ int session_channel(Session *s, LaunchFd number);
+/* A descriptor for QEMU under its fixed number; takes fd, also on failure. */
+_warn_unused_result_ int session_pass(Session *s, int fd, LaunchFd number);
 void session_close_channels(Session *s);
 
 /* run-qemu.c */
@@ -197,6 +218,12 @@ void session_close_console_ends(Session *s);
 /* ForwardSpec.failed: something of the guest's output is lost, which ends the guest. */
 void session_on_loss(Forward *f, const char *what, int error, void *userdata);
 _warn_unused_result_ int session_start_ports(Session *s);
+/* One line of the guest's notifications. */
+void session_notify_line(char *line, void *userdata);
+
+/* run-vsock.c */
+_warn_unused_result_ int session_start_vsock(Session *s, char **reterr);
+void session_end_vsock(Session *s);
 
 /* run-set-up.c: everything between QEMU's start and the guest's, `cont` included. */
 _warn_unused_result_ int session_set_up(Session *s, char **reterr);

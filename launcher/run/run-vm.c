@@ -113,6 +113,8 @@ static int start(Session *s, char **reterr) {
                 r = session_start_shares(s, reterr);
         if (r >= 0)
                 r = session_start_relay(s, reterr);
+        if (r >= 0)
+                r = session_start_vsock(s, reterr);
         if (r < 0)
                 return r;
 
@@ -158,7 +160,8 @@ static int run(Session *s) {
         if (run_timing_json(s->request->timing, &timing) < 0)
                 timing = NULL;
         event_emit(s->request->events, "started", timing);
-        if (!s->request->choices->run) {
+        login_announce(s->request->login, s->request->choices, s->request->events);
+        if (!s->request->choices->run && !s->request->choices->vsock_notify) {
                 /* Nobody in the guest need say when it is ready; who does is not repeated. */
                 s->ready_sent = true;
                 event_emit(s->request->events, "ready", NULL);
@@ -222,6 +225,7 @@ static void session_done(Session *s) {
         session_end_shares(s);
         process_done(&s->swtpm);
         process_done(&s->relay);
+        session_end_vsock(s);
         session_end_scan(s);
         session_end_measure(s);
         session_end_console(s);
@@ -322,6 +326,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .qemu = PROCESS_NONE,
                 .swtpm = PROCESS_NONE,
                 .relay = PROCESS_NONE,
+                .vsock = { .helper = PROCESS_NONE },
                 .console = CONSOLE_NONE,
                 .manager = { .fd = -EBADF },
                 .out = FORWARD_NONE,

@@ -137,6 +137,7 @@ typedef struct RunRequest {
         const VmConfig *config;
         const HostCaps *caps;
         const LaunchChoices *choices;
+        const struct Login *login;
         LaunchInputs *inputs; /* what is still to be copied is copied while QEMU starts */
         const EventSink *events;
         const QemuUser *user;

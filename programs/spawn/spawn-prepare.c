@@ -28,7 +28,7 @@ static int add_table(SpawnJob *job, char **reterr) {
 }
 
 int spawn_prepare(SpawnJob *job, CredentialTransport transport, char **reterr) {
-        const ResolveOptions options = { .for_launch = true, .transport = transport };
+        const ResolveOptions options = { .for_launch = true, .transport = transport, .login = &job->login };
         int r;
 
         launch_inputs_done(&job->inputs);

@@ -26,24 +26,40 @@ static const Json *archive_of(const MeasureAnswer *answer) {
         return label && streq(label, "credentials") ? last : NULL;
 }
 
+static int list_credentials(const CredentialSet *set, const char *transport, Json *list) {
+        int r = 0;
+
+        FOREACH_ARRAY(c, set->items, set->n_items) {
+                Json *item = NULL;
+
+                r = js_build(&item, "{s:s, s:I}", "id", c->id, "size", (long long) c->value.size);
+                if (r >= 0 && transport)
+                        r = js_set(item, "transport", js_string(transport));
+                if (r >= 0)
+                        r = js_append(list, item);
+                else
+                        (void) js_unref(item);
+                if (r < 0)
+                        break;
+        }
+        return r;
+}
+
 static int print_credentials(const SpawnJob *job, Json *out, char **reterr) {
-        _cleanup_(credential_set_done) CredentialSet set = {};
+        _cleanup_(credential_set_done) CredentialSet set = {}, apart = {};
         _cleanup_(measure_answer_done) MeasureAnswer own = {};
         const MeasureAnswer *answer = &job->answer;
         Json *list = js_array(), *object = NULL;
         const Json *archive;
         int r;
 
-        r = list ? resolve_credentials(&job->config, &set, reterr) : -ENOMEM;
-        FOREACH_ARRAY(c, set.items, r < 0 ? 0 : set.n_items) {
-                Json *item = NULL;
-
-                r = js_build(&item, "{s:s, s:I}", "id", c->id, "size", (long long) c->value.size);
-                if (r >= 0)
-                        r = js_append(list, item);
-                if (r < 0)
-                        break;
-        }
+        r = list ? resolve_credentials(&job->config, NULL, &set, &apart, reterr) : -ENOMEM;
+        if (r >= 0)
+                r = list_credentials(&set, NULL, list);
+        if (r >= 0)
+                r = list_credentials(&apart, credential_transport_to_string(TRANSPORT_SMBIOS), list);
+        if (r >= 0 && job->choices.ssh_key)
+                log_notice("--pass-ssh-key=: the credentials of the key that a launch generates are not listed");
         if (r >= 0 && !answer->json && job->inputs.plan.initrd.present) {
                 r = run_ask_measure(&job->inputs.plan, &own, reterr);
                 answer = &own;

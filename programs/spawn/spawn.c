@@ -16,6 +16,7 @@
 #include "progress.h"
 #include "resolve.h"
 #include "run-guard.h"
+#include "run-login.h"
 #include "run-owner.h"
 #include "spawn.h"
 #include "strutil.h"
@@ -36,6 +37,7 @@ typedef struct Launch {
         SpawnJob *job;
         EventSink events;
         OwnerAgent owner;
+        Login login;
 } Launch;
 
 static int on_measured(MeasureAnswer *answer, void *userdata, char **reterr) {
@@ -87,6 +89,7 @@ static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
                 .config = &l->job->config,
                 .caps = &l->job->caps,
                 .choices = &l->job->choices,
+                .login = &l->login,
                 .inputs = &l->job->inputs,
                 .events = &l->events,
                 .user = &l->job->user,
@@ -118,6 +121,7 @@ static int run_once(Launch *l, bool fall_back, RunResult *ret, char **reterr) {
 
 static void launch_done(Launch *l) {
         owner_agent_done(&l->owner);
+        login_done(&l->login);
         event_sink_done(&l->events);
 }
 
@@ -137,6 +141,15 @@ static bool may_fall_back(const VmConfig *config) {
                         !config->run;
 }
 
+/* Credentials name what is made here. */
+static int prepare_login(Launch *l, char **reterr) {
+        SpawnJob *job = l->job;
+        int r = login_start(&job->config, &job->user, &job->choices, &l->login, reterr);
+
+        job->login = (LaunchLogin) { .key = l->login.public, .notify_port = l->login.notify_port };
+        return r;
+}
+
 static int launch(Launch *l, RunResult *ret, char **reterr) {
         const VmConfig *config = &l->job->config;
         int r;
@@ -151,6 +164,8 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         if (r >= 0)
                 r = resolve_hold_pipes(&l->job->config, reterr);
         progress_step("reading the files of the launch");
+        if (r >= 0)
+                r = prepare_login(l, reterr);
         if (r >= 0)
                 r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
         run_timing_mark(&l->job->timing, "files");
@@ -181,7 +196,7 @@ static uint64_t patience(const SpawnJob *job) {
 
 /* Whatever happens, the last event says how it ended. */
 static int launch_with_events(SpawnJob *job, char **reterr) {
-        _cleanup_(launch_done) Launch l = { .job = job, .owner = OWNER_AGENT_NONE };
+        _cleanup_(launch_done) Launch l = { .job = job, .owner = OWNER_AGENT_NONE, .login = LOGIN_NONE };
         _cleanup_(run_result_done)
                         RunResult result = { .source = EXIT_SOURCE_LAUNCHER, .status = EXIT_REFUSED };
         const char *cause;

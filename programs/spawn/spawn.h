@@ -13,6 +13,7 @@ typedef struct SpawnJob {
         HostCaps caps;
         LaunchChoices choices;
         QemuUser user;
+        LaunchLogin login; /* borrowed from the launch */
         LaunchInputs inputs;
         MeasureAnswer answer; /* empty where nothing is measured */
         Output log;           /* standard error */
