@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Keys and sockets for logins exist as long as the guest runs, whatever ends it: with stand-ins for QEMU and vhost-device-vsock."""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+from conftest import descendants_of, name_of, skip_or_fail
+from launcher_fake import TOOK_TOO_LONG, events, said
+
+WAITS = "vm.start(); vm.answer_until('system_powerdown'); vm.power_off()"
+HELPER = """\
+import os, socket, sys
+values = dict(word.split("=", 1) for word in sys.argv[2].split(","))
+device, mux = (socket.socket(socket.AF_UNIX) for _ in range(2))
+mux.bind(values["uds-path"]); mux.listen()
+device.bind(values["socket"]); device.listen()
+connection, _ = device.accept()
+{behaviour}
+connection.recv(1)
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Where keys and sockets go, as the service manager's RuntimeDirectory= would say it."""
+    if not shutil.which("ssh-keygen"):
+        skip_or_fail("ssh-keygen is missing: install openssh-client")
+    folder = tmp_path / "rt"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def helper(tmp_path):
+    """A PATH whose vhost-device-vsock behaves as a test says."""
+
+    def make(behaviour=""):
+        folder = tmp_path / "bin"
+        folder.mkdir()
+        program = folder / "vhost-device-vsock"
+        program.write_text(f"#!{sys.executable}\n" + HELPER.format(behaviour=textwrap.dedent(behaviour)))
+        program.chmod(0o755)
+        return {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    return make
+
+
+def login(run):
+    """What the event says."""
+    run.wait_for_output(b'"event":"login"')
+    return next(event for line in run.output().splitlines() if (event := json.loads(line))["event"] == "login")
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_a_key_lives_as_long_as_its_guest(fake, place, kind):
+    run = fake.start(WAITS, "--pass-ssh-key=yes", f"--ssh-key-type={kind}", "--network-user-mode", "--publish=2222:22",
+                     "--json=short", env={"RUNTIME_DIRECTORY": str(place)})
+    event = login(run)
+    key = Path(event["key"])
+    assert (event["ssh"], event["port"], event["cid"]) == ("127.0.0.1", 2222, None)
+    assert key.name == kind and key.is_relative_to(place)
+    assert (mode(key), mode(key.parent)) == (0o600, 0o700)
+    assert key.with_suffix(".pub").read_text().startswith(f"ssh-{kind} ")
+    run.signal()
+    result = run.wait(TOOK_TOO_LONG)
+    assert (result.status, result.leftovers) == (0, [])
+    assert f"cvmspawn: log in with: ssh -i {key} -p 2222 root@127.0.0.1" in said(result)
+    assert list(place.iterdir()) == []
+
+
+def test_two_guests_of_one_name_do_not_meet(fake, place):
+    runs = [fake.start(WAITS, "--pass-ssh-key=yes", "--publish=2222:22", "--network-user-mode", "--json=short", "--machine=same",
+                       env={"RUNTIME_DIRECTORY": str(place)}) for _ in range(2)]  # fmt: skip
+    keys = {login(run)["key"] for run in runs}
+    assert len(keys) == 2
+    for left, run in (1, runs[1]), (0, runs[0]):
+        run.signal()
+        assert run.wait(TOOK_TOO_LONG).leftovers == []
+        assert len(list(place.rglob("ed25519"))) == left
+    assert list(place.iterdir()) == []
+
+
+def gone(place):
+    deadline = time.monotonic() + 20
+    while any(place.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not any(place.iterdir())
+
+
+@pytest.mark.parametrize("part", range(10))
+def test_a_killed_launcher_leaves_nothing(fake, place, helper, part):
+    """At fifty points of the way to a running guest; the keeper alone is left, and ends."""
+    environment = {**helper(), "RUNTIME_DIRECTORY": str(place)}
+    for step in range(5):
+        run = fake.start(WAITS, "--pass-ssh-key=yes", "--vsock=user", "--json=short", env=environment)
+        time.sleep((part * 5 + step) * 0.004)
+        run.signal(signal.SIGKILL)
+        result = run.wait(TOOK_TOO_LONG)
+        assert result.status == -signal.SIGKILL and result.leftovers == []
+        assert gone(place), list(place.rglob("*"))
+
+
+def test_no_key_is_left_where_the_launch_fails(fake, place):
+    result = fake.run("sys.exit(3)", "--pass-ssh-key=yes", env={"RUNTIME_DIRECTORY": str(place)})
+    assert (result.status, result.leftovers) == (125, [])
+    assert list(place.iterdir()) == []
+
+
+def test_a_missing_keygen_is_named(fake, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = fake.run(WAITS, "--pass-ssh-key=yes", env={"PATH": str(empty)})
+    assert result.status == 125
+    assert said(result)[-1].startswith("cvmspawn: --pass-ssh-key=yes: ssh-keygen was not found in PATH")
+
+
+def test_a_missing_device_program_is_named(fake, place, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    result = fake.run(WAITS, "--vsock=user", "--pass-ssh-key=no", env={"PATH": str(empty), "RUNTIME_DIRECTORY": str(place)})
+    assert result.status == 125
+    assert said(result)[-1].startswith("cvmspawn: --vsock=user: vhost-device-vsock was not found in PATH")
+    assert list(place.iterdir()) == []
+
+
+def test_the_guest_reports_through_vsock(fake, place, helper):
+    """As its systemd does: a connection for each message; READY=1 is the guest's own, and its status is ours."""
+    environment = helper("""
+        for text in b"STATUS=up", b"READY=1\\nX=1", b"EXIT_STATUS=7\\n":
+            peer = socket.socket(socket.AF_UNIX); peer.connect(values["uds-path"] + "_9999"); peer.sendall(text); peer.close()
+    """)
+    run = fake.start("vm.start(); time.sleep(1); vm.power_off()", "--vsock=user", "--pass-ssh-key=no", "--json=short",
+                     "--machine=d", env={**environment, "RUNTIME_DIRECTORY": str(place)})
+    result = run.wait(TOOK_TOO_LONG)
+    names = [event["event"] for event in events(result)]
+    assert names.count("ready") == 1 and result.status == 7
+    assert [event["cid"] for event in events(result) if event["event"] == "login"] == [4288012282]
+    assert result.leftovers == [] and list(place.iterdir()) == []
+
+
+def test_a_flood_of_reports_is_cut(fake, place, helper):
+    environment = helper("""
+        for _ in range(50):
+            peer = socket.socket(socket.AF_UNIX); peer.connect(values["uds-path"] + "_9999")
+            try:
+                peer.sendall(b"x" * 100000 + b"EXIT_STATUS=7\\n")
+            except OSError:
+                pass
+    """)
+    run = fake.start("vm.start(); time.sleep(1); vm.power_off()", "--vsock=user", "--pass-ssh-key=no",
+                     env={**environment, "RUNTIME_DIRECTORY": str(place)})
+    result = run.wait(TOOK_TOO_LONG)
+    assert result.status == 0 and result.leftovers == []
+
+
+def test_the_end_of_the_device_program_ends_the_guest(fake, place, helper):
+    run = fake.start("vm.start(); vm.answer_until('quit'); vm.power_off('host-qmp-quit')", "--vsock=user", "--pass-ssh-key=no",
+                     "--json=short", env={**helper(), "RUNTIME_DIRECTORY": str(place)})  # fmt: skip
+    login(run)
+    victim = next(pid for pid in descendants_of(run.pid) if name_of(pid).startswith("vhost-device"))
+    os.kill(victim, signal.SIGKILL)
+    result = run.wait(TOOK_TOO_LONG)
+    assert (result.status, result.leftovers) == (125, [])
+    assert said(result)[-1] == "cvmspawn: vhost-device-vsock ended while the guest was running"
+    assert list(place.iterdir()) == []
