@@ -177,6 +177,32 @@ static int set_members(Json *j, const Member *members, size_t n) {
         return r;
 }
 
+static int set_confidential(Json *j, const VmConfig *c, uint64_t policy) {
+        const Member members[] = {
+                { "coco", js_string(coco_mode_to_string(c->coco)) },
+                { "simulate", js_bool(c->simulate) },
+                { "cpu", js_string(c->cpu_model) },
+                { "policy", js_u64(policy) },
+                { "guest-features", js_u64(c->guest_features) },
+                { "host-data", js_string(c->host_data) },
+                { "id-block", js_string(c->id_block) },
+                { "id-auth", js_string(c->id_auth) },
+                { "id-key", js_string(c->id_key) },
+                { "author-key", js_string(c->author_key) },
+                { "vcek", js_bool(c->vcek) },
+                { "dh-cert", js_string(c->dh_cert) },
+                { "session", js_string(c->session) },
+                { "owner-dir", js_string(c->owner_dir) },
+                { "attestation-service", js_string(c->attestation_service) },
+                { "owner", js_strv(c->owner) },
+                { "expect", js_string(c->expect) },
+                { "lock", js_string(c->lock) },
+                { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },
+        };
+
+        return set_members(j, members, ELEMENTSOF(members));
+}
+
 int vm_config_to_json(const VmConfig *c, Json **ret) {
         _cleanup_js_ Json *j = NULL, *credentials = NULL;
         uint64_t policy = 0;
@@ -228,29 +254,12 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                                 js_string(credential_transport_to_string(c->credential_transport)) },
                 { "run", js_string(c->run) },
                 { "timeout-usec", js_u64(c->timeout_usec) },
-                { "coco", js_string(coco_mode_to_string(c->coco)) },
-                { "simulate", js_bool(c->simulate) },
-                { "cpu", js_string(c->cpu_model) },
-                { "policy", js_u64(policy) },
-                { "guest-features", js_u64(c->guest_features) },
-                { "host-data", js_string(c->host_data) },
-                { "id-block", js_string(c->id_block) },
-                { "id-auth", js_string(c->id_auth) },
-                { "id-key", js_string(c->id_key) },
-                { "author-key", js_string(c->author_key) },
-                { "vcek", js_bool(c->vcek) },
-                { "dh-cert", js_string(c->dh_cert) },
-                { "session", js_string(c->session) },
-                { "owner-dir", js_string(c->owner_dir) },
-                { "attestation-service", js_string(c->attestation_service) },
-                { "owner", js_strv(c->owner) },
-                { "expect", js_string(c->expect) },
-                { "lock", js_string(c->lock) },
-                { "sev-vm-type", js_string(c->legacy_vm_type ? "legacy" : "new") },
                 { "qemu", js_string(c->qemu) },
                 { "qemu-arg", js_strv(c->qemu_args) },
         };
         r = set_members(j, more, ELEMENTSOF(more));
+        if (r >= 0)
+                r = set_confidential(j, c, policy);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(j);
