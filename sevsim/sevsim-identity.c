@@ -22,14 +22,22 @@ enum { RSA_BITS = 4096, SALT = 48 };
 int identity_write_file(
                 const Identity *identity, const char *name, const void *data, size_t size, mode_t mode) {
         int fd = openat(identity->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-        ssize_t n;
+        size_t done = 0;
+        int r = 0;
 
         if (fd < 0)
                 return -errno;
-        n = write(fd, data, size);
-        if (close(fd) < 0 || n != (ssize_t) size)
-                return -EIO;
-        return 0;
+        while (r == 0 && done < size) {
+                ssize_t n = write(fd, (const char *) data + done, size - done);
+
+                if (n > 0)
+                        done += (size_t) n;
+                else if (n == 0 || errno != EINTR)
+                        r = n == 0 ? -EIO : -errno;
+        }
+        if (close(fd) < 0 && r == 0)
+                r = -errno;
+        return r;
 }
 
 EVP_MD_CTX *identity_pss_begin(EVP_PKEY *key) {
@@ -113,6 +121,9 @@ static int make_identity(const char *path, bool whole) {
         Identity identity = { .dir_fd = -EBADF };
         int r = 0;
 
+        /* Without memory for its context, OpenSSL 3.0 uses it all the same. */
+        if (OPENSSL_init_crypto(0, NULL) != 1 || !OSSL_LIB_CTX_get0_global_default())
+                return -ENOMEM;
         if (mkdir(path, 0755) < 0 && errno != EEXIST)
                 return -errno;
         identity.dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -129,6 +140,9 @@ static int make_identity(const char *path, bool whole) {
                 r = identity_write_sev(&identity, whole);
         if (r >= 0 && whole)
                 r = identity_write_x509(&identity);
+        /* Where it is, all else is there: without it the next run makes another one. */
+        if (r < 0)
+                (void) unlinkat(identity.dir_fd, "pdh.cert", 0);
         identity_done(&identity);
         return r;
 }

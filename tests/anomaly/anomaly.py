@@ -33,12 +33,14 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import scenarios  # noqa: E402
 
+LACKING = []  # scenarios that cannot run here
+
 try:
     import attestd  # needs python3-cryptography and python3-pytest
 
     scenarios.ALL["attestd"] = attestd.Attestd
 except ImportError as e:
-    print(f"skipped: attestd: {e}")
+    LACKING.append(f"attestd: {e}")
 
 SECONDS = 60  # more than ten times what the slowest point needs on a busy machine
 PR_SET_CHILD_SUBREAPER = 36
@@ -85,14 +87,14 @@ class Runner:
     def prefix(self, point, place, environment, debug):
         """What goes in front of the program's command line."""
         if point and is_memory(point) or point == "count":
-            environment.update({"LD_PRELOAD": str(self.build / "tests/anomaly/anomaly-memory.so"), "ANOMALY_PROGRAMS": str(self.build),
+            environment.update({"LD_PRELOAD": str(self.build / "tests/anomaly/anomaly-memory.so"), "ANOMALY_PROGRAMS": str(self.scenario.programs()),
                                 "ANOMALY_COUNTS": str(place / "counts")})  # fmt: skip
             if point != "count":
                 environment["ANOMALY_MEMORY"] = point
             if debug:
                 environment["ANOMALY_STOP"] = "1"
             return []
-        words = [self.build / "tests/anomaly/anomaly-calls", f"--programs={self.build}", f"--report={place / 'report'}"]
+        words = [self.build / "tests/anomaly/anomaly-calls", f"--programs={self.scenario.programs()}", f"--report={place / 'report'}"]
         return [*words, *([f"--point={point}"] if point else []), *(["--stop"] if debug else [])]
 
     def run(self, point=None, debug=False):
@@ -284,7 +286,7 @@ def run_scenario(build, name, n, jobs):
         scenario = scenarios.ALL[name]()
         points = points_of(Runner(build, scenario, pathlib.Path(folder)))
         scenario.close()
-    chosen = sample(points, n)
+    chosen = sample(points, n if n is None else min(n, scenario.share))
     tasks, results = multiprocessing.Queue(), multiprocessing.Queue()
     for point in [*chosen, *[None] * jobs]:
         tasks.put(point)
@@ -332,6 +334,11 @@ def main():
     if reason := scenarios.missing(options.build):
         print(f"skipped: {reason}")
         return 1 if os.environ.get("MUST_WORK") == "1" else SKIP
+    LACKING.extend(scenarios.take_out_what_cannot_run())
+    for reason in LACKING:
+        print(f"skipped: {reason}")
+    if LACKING and os.environ.get("MUST_WORK") == "1":
+        return 1
     names = options.scenario or list(scenarios.ALL)
     if options.point:
         return one_point(options.build, names[0], options.point, options.debug)

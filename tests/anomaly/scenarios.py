@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the anomaly tests run: each scenario builds its files, runs a command, and knows which ends are documented."""
 
+import getpass
 import hashlib
 import pathlib
 import subprocess
@@ -9,7 +10,9 @@ import sys
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/golden/launcher"))
 sys.path.insert(0, str(SOURCE / "tests/lib"))
+sys.path.insert(0, str(SOURCE / "tests/integration"))
 import sev_owner  # noqa: E402
+import sevsim_find  # noqa: E402
 import world  # noqa: E402
 
 STAND_IN = """#!/usr/bin/python3 -ISB
@@ -33,12 +36,17 @@ class Scenario:
     message = r"cvmspawn[a-z -]*: \S"  # how each line of standard error begins
     kills = False  # also SIGKILL at each call
     gnutls_may_crash = False  # a defect of that library, not of ours
+    share = 1000  # how many points of a sample it may have
     stride = 1  # every how many-th allocation is a point
     notices = 1  # how many messages there may be about a failure that was survived
 
     def prepare(self, folder, build):
         self.build = build
         world.build(folder)
+
+    def programs(self):
+        """What is tried lies there; the other programs run as always."""
+        return self.build
 
     def environment(self, folder):
         return {"XDG_DATA_DIRS": str(folder / "firmware")}
@@ -154,6 +162,58 @@ class Simulated(Launch):
     options = ("--coco=sev-snp", "--simulate", "--firmware=OVMF.amdsev.fd", "--run=true", "--quiet")
 
 
+class SevsimIdentity(Scenario):
+    """The made-up identity of a chip: whole, or a failure that names the file."""
+
+    failures = frozenset([1])
+    message = r"sevsim-identity \(simulation\): \S"
+    stride = 7  # most allocations are libcrypto's
+
+    def programs(self):
+        return self.build / "sevsim/sevsim-identity"
+
+    def prepare(self, folder, build):
+        self.build = build
+
+    def run(self, runner, prefix, environment, place, outcome, seconds):
+        runner.command([self.programs(), "--short", place / "platform"], prefix, environment, place, outcome, seconds)
+        made = sorted(path.name for path in (place / "platform").glob("*"))
+        if outcome.status == 0 and made != self.made(made):
+            outcome.problem = f"status 0, and only {made} of the identity"
+        if outcome.status != 0 and "pdh.cert" in made:
+            outcome.problem = "a part of an identity that looks like one"
+
+    def made(self, now):
+        """The files of the first run, which is the good one."""
+        self.first = getattr(self, "first", now)
+        return self.first
+
+
+class Sevsim(Scenario):
+    """A launch of the real QEMU on the simulated host: no failure of the simulation reads as a digest, or as a verdict on one."""
+
+    failures = frozenset([1, 125])
+    share = 60  # each is a launch of the real QEMU
+    message = r"(cvmspawn[a-z -]*( \(simulation\))?: \S|SIMULATED)"
+
+    def programs(self):
+        return self.build / "programs/verb-sevsim"
+
+    def prepare(self, folder, build):
+        super().prepare(folder, build)
+        self.qemu = sevsim_find.find_qemu()
+        subprocess.run([build / "sevsim/sevsim-identity", "--short", folder / "platform"], check=True, timeout=60)
+
+    def run(self, runner, prefix, environment, place, outcome, seconds):
+        cvmspawn = self.build / "programs/cvmspawn"
+        runner.command([cvmspawn, "sevsim", "--json=short", f"--record={place}/record", "--platform=platform", "--", cvmspawn, "--quiet",
+                        f"--qemu={self.qemu}", f"--qemu-user={getpass.getuser()}", "--coco=sev-snp", "--linux=vmlinuz", "--initrd=initrd", "--firmware=OVMF.amdsev.fd"],
+                       prefix, environment, place, outcome, seconds)  # fmt: skip
+        if outcome.status == 0 and b'"equal":true' not in outcome.out:
+            outcome.problem = f"status 0 without a verdict: {outcome.out}"
+        outcome.out = outcome.out.replace(bytes(place), b"")
+
+
 ALL = {
     "measure": Measure,
     "validate": Validate,
@@ -164,7 +224,17 @@ ALL = {
     "launch-plain": Plain,
     "launch-run": Run,
     "launch-simulated": Simulated,
+    "sevsim": Sevsim,
+    "sevsim-identity": SevsimIdentity,
 }
+
+
+def take_out_what_cannot_run():
+    """Why, for each scenario that is taken out."""
+    if sevsim_find.find_qemu():
+        return []
+    del ALL["sevsim"]
+    return ["sevsim: no QEMU of version 9.1 or later here: set CVMSPAWN_QEMU to its program"]
 
 
 def missing(build):

@@ -11,25 +11,14 @@ import socket
 import subprocess
 
 import pytest
+from sevsim_find import find_qemu
 
-QEMU_PLACES = ["/var/cache/cvmspawn/qemu/usr/bin/qemu-system-x86_64", "qemu-system-x86_64"]
 SECONDS = 60
 
 
 def build_folder():
     """Where the programs under test lie: meson says so, or it is the usual build folder."""
     return pathlib.Path(os.environ.get("CVMSPAWN_BUILD", pathlib.Path(__file__).parents[2] / "b"))
-
-
-def find_qemu():
-    for place in [os.environ.get("CVMSPAWN_QEMU"), *QEMU_PLACES]:
-        path = place and shutil.which(place)
-        if path:
-            text = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-            version = tuple(int(n) for n in text.split("version ")[1].split()[0].split(".")[:2])
-            if version >= (9, 1):
-                return path
-    return None
 
 
 def artifact(name):
