@@ -71,10 +71,6 @@ static bool directory_and_image(const VmConfig *c) {
         return c->directory && c->image;
 }
 
-static bool directory_without_kernel(const VmConfig *c) {
-        return c->directory && !c->linux_path;
-}
-
 static bool ephemeral_directory(const VmConfig *c) {
         return c->ephemeral && c->directory;
 }
@@ -286,14 +282,13 @@ static bool firmware_for_kernel(const VmConfig *c) {
 
 static const ConfigRule rules[] = {
         { nothing_to_boot,
-                        "nothing to boot: pass a kernel with --linux= (and --initrd=) or a disk with --image=" },
+                        "nothing to boot: pass a kernel with --linux= (and --initrd=), a disk with --image= or a directory with --directory=" },
         { initrd_alone, "--initrd= requires --linux=: an initrd is for a kernel that is booted directly" },
         { cmdline_without_kernel,
                         "a kernel command line requires --linux=: it is for a kernel that is booted directly" },
         { format_without_image, "--image-format= requires --image=" },
         { directory_and_image,
                         "--directory= and --image= exclude each other: the guest has one root file system" },
-        { directory_without_kernel, "--directory= requires --linux=" },
         { ephemeral_directory,
                         "--ephemeral does not work with --directory=: the guest writes to the directory itself; copy the directory and boot the copy" },
         { same_bind_target,

@@ -32,6 +32,21 @@ static int resolve_share(const Share *s, LaunchInputs *in, char **reterr) {
         return strv_consume(&in->shares, path);
 }
 
+/* What comes after "--" is for PID 1. */
+static int push_for_kernel(char ***cmdline, const char *word) {
+        int r = strv_push(cmdline, word);
+
+        for (size_t i = 0, n = strv_length(*cmdline); r >= 0 && i + 1 < n; i++)
+                if (streq((*cmdline)[i], "--")) {
+                        char *last = (*cmdline)[n - 1];
+
+                        memmove(*cmdline + i + 1, *cmdline + i, (n - 1 - i) * sizeof(char *));
+                        (*cmdline)[i] = last;
+                        break;
+                }
+        return r;
+}
+
 int resolve_shares(const VmConfig *config, LaunchInputs *in, char ***cmdline, char **reterr) {
         int r = 0;
 
@@ -44,7 +59,7 @@ int resolve_shares(const VmConfig *config, LaunchInputs *in, char ***cmdline, ch
         if (r < 0 || !config->directory || !cmdline || config->exact_words ||
                         cmdline_root(*cmdline) != CMDLINE_ROOT_NONE)
                 return r;
-        return strv_push(cmdline, "root=root rootfstype=virtiofs rw");
+        return push_for_kernel(cmdline, "root=root rootfstype=virtiofs rw");
 }
 
 static Credential *find(CredentialSet *set, const char *id) {

@@ -12,12 +12,19 @@
 #include "sev-cpu.h"
 #include "strutil.h"
 
-static CredentialTransport choose_transport(const VmConfig *config, const ResolveOptions *options) {
+/* A root directory that the kernel mounts without an initrd hides what would be in one. */
+static bool initrd_lost(const VmConfig *config, const Uki *uki) {
+        return config->directory && !config->initrds &&
+                        !(uki->found && uki->initrd.present && uki->initrd.size > 0);
+}
+
+static CredentialTransport choose_transport(
+                const VmConfig *config, const ResolveOptions *options, const Uki *uki) {
         if (options->transport != TRANSPORT_AUTO)
                 return options->transport;
         if (config->credential_transport != TRANSPORT_AUTO)
                 return config->credential_transport;
-        return config->linux_path ? TRANSPORT_INITRD : TRANSPORT_SMBIOS;
+        return config->linux_path && !initrd_lost(config, uki) ? TRANSPORT_INITRD : TRANSPORT_SMBIOS;
 }
 
 /* What of the CPU is in the digest, and not the same everywhere. */
@@ -136,10 +143,10 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         ResolveOptions with_uki = *options;
         int r;
 
-        in.transport = choose_transport(config, options);
         r = take_apart(config, options->whole_kernel, &uki, &in, reterr);
         if (r < 0)
                 return r;
+        in.transport = choose_transport(config, options, &uki);
         with_uki.uki = &uki;
         r = fill_plan(config, options, &in, reterr);
         if (r < 0)

@@ -37,6 +37,8 @@ _warn_unused_result_ int resolve_launch(
 _warn_unused_result_ int resolve_fill(
                 const VmConfig *config, LaunchInputs *in, const atomic_bool *stop, char **reterr);
 
+/* --directory= without --linux=: the kernel and the initrd that are in there, from here on as if they had been given. */
+_warn_unused_result_ int resolve_directory_kernel(VmConfig *config, char **reterr);
 /* A pipe can be read once, and a launch may need its credentials twice: takes its content, for as long as the process lives. */
 _warn_unused_result_ int resolve_hold_pipes(VmConfig *config, char **reterr);
 /* The credentials of this launch in their order: the user's, then those for logins and of --run=. *ret_apart gets those that travel as

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@
 
 typedef struct ShareChild {
         Session *session; /* weak */
+        int lock;         /* owned: of a root directory, which only one guest can have */
         Share share;
         Process process;
         bool gone; /* and reaped by the loop */
@@ -207,12 +209,27 @@ static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, c
         return r;
 }
 
+static int lock(const Session *s, ShareChild *c, size_t i, char **reterr) {
+        if (c->share.target)
+                return 0;
+        c->lock = fd_open(s->request->inputs->shares[i], O_RDONLY | O_DIRECTORY, 0);
+        if (c->lock < 0)
+                return error_set(reterr, c->lock, "cannot open the directory: %s", strerror(-c->lock));
+        if (flock(c->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+                return error_set(reterr, -EBUSY,
+                                "the directory is in use, perhaps by another guest, which must end first");
+        return 0;
+}
+
 static int start(Session *s, ShareChild *c, size_t i, char **reterr) {
         _cleanup_close_ int listening = -EBADF, connected = -EBADF, err_read = -EBADF, err_write = -EBADF;
         const int number = LAUNCH_FD_SHARES + (int) i;
         _cleanup_strv_free_ char **argv = NULL;
-        int p[2], r = connect_pair(&listening, &connected);
+        int p[2], r = lock(s, c, i, reterr);
 
+        if (r < 0)
+                return r;
+        r = connect_pair(&listening, &connected);
         if (r >= 0 && dup3(connected, number, O_CLOEXEC) < 0)
                 r = -errno;
         if (r < 0)
@@ -265,7 +282,9 @@ int session_start_shares(Session *s, char **reterr) {
         for (; s->n_shares < n && r >= 0; s->n_shares++) {
                 ShareChild *c = s->shares + s->n_shares;
 
-                *c = (ShareChild) { .session = s, .process = PROCESS_NONE, .err = FORWARD_NONE };
+                *c = (ShareChild) {
+                        .session = s, .lock = -EBADF, .process = PROCESS_NONE, .err = FORWARD_NONE
+                };
                 vm_config_share(s->request->config, s->n_shares, &c->share);
                 r = start(s, c, s->n_shares, reterr);
                 if (r < 0)
@@ -306,6 +325,7 @@ void session_end_shares(Session *s) {
                 if (process_wait(&c->process, STATUS_USEC, NULL) < 0)
                         process_done(&c->process);
                 forward_done(&c->err);
+                (void) fd_close(c->lock);
         }
         free(s->shares);
         s->shares = NULL;

@@ -156,7 +156,9 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
 
         run_timing_mark(&l->job->timing, "options");
         progress_step("looking at this host");
-        r = vm_config_check(config, reterr);
+        r = resolve_directory_kernel(&l->job->config, reterr);
+        if (r >= 0)
+                r = vm_config_check(config, reterr);
         if (r >= 0)
                 r = spawn_probe(l->job, reterr);
         run_timing_mark(&l->job->timing, "host");
@@ -276,7 +278,9 @@ static int spawn_run(SpawnJob *job, char **reterr) {
                         job->deadline = monotonic_usec() + job->config.timeout_usec;
                 return launch_with_events(job, reterr);
         }
-        r = vm_config_check(&job->config, reterr);
+        r = resolve_directory_kernel(&job->config, reterr);
+        if (r >= 0)
+                r = vm_config_check(&job->config, reterr);
         if (r >= 0)
                 r = spawn_probe(job, reterr);
         if (r >= 0)

@@ -149,3 +149,66 @@ def test_a_server_that_will_not_do(cvmspawn, tmp_path):
         none = cvmspawn.boot(*words)
         assert (none.status, none.leftovers) == (125, [])
         assert none.err.startswith("cvmspawn: --bind: virtiofsd was not found; install virtiofsd 1.13 or later")
+
+
+@pytest.fixture
+def root(tmp_path, kernel):
+    """A root directory whose PID 1 is tests/lib/guest-root, and whose kernel lies where distributions have it."""
+    program = build_folder() / "tests/lib/guest-root"
+    if not program.exists():
+        skip_or_fail("guest-root is not built: it needs a static libc")
+    folder = tmp_path / "root"
+    for name in ("dev", "proc", "sys", "run", "tmp", "rw", "ro", "boot", "sbin", "etc"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(program, folder / "sbin/init")
+    (folder / "etc/os-release").write_text("ID=test\n")
+    (folder / "owned").touch()
+    shutil.copy(kernel, folder / "boot/vmlinuz-7.10")
+    (folder / "boot/vmlinuz-7.9").write_bytes(b"an older one, and no kernel")
+    (folder / "boot/initrd.img-7.9").write_bytes(b"of the older one")
+    return folder
+
+
+def boot_root(cvmspawn, qemu, root, path, *arguments):
+    result = cvmspawn.run(f"--qemu={qemu}", "--kvm=no", "--tpm=no", "-D", root, *arguments, env=path, timeout=BOOT)
+    assert (result.status, result.leftovers) == (0, []), result.err
+    return (root / "result").read_text()
+
+
+def test_a_root_directory_without_an_initrd(cvmspawn, qemu, root, path, tmp_path):
+    """The kernel is the newest in there, and mounts the root itself; all of it is the guest's."""
+    rw, ro = folders(tmp_path)
+    for place in [root, *root.rglob("*")]:
+        if os.geteuid() == 0:
+            os.chown(place, 100000, 100000)
+    owner = os.stat(root).st_uid
+    result = boot_root(cvmspawn, qemu, root, path, f"--bind={rw}:/rw", f"--bind-ro={ro}:/ro", "--", "--", "mnt0=/rw", "mnt1=/ro")
+    assert [line.split()[:4:3] for line in result.splitlines()[:3]] == [
+        [name, "rw,relatime"] for name in ("root" if "root / " in result else "/dev/root", "mnt0", "mnt1")]
+    assert result.splitlines()[3:] == ["owner 0 0", "/rw: written", "/ro: Read-only file system"]
+    assert (rw / "from-guest").read_text() == "guest\n" and not (ro / "from-guest").exists()
+    assert os.stat(root / "result").st_uid == owner
+    owned = os.stat(root / "owned")
+    assert (owned.st_uid, owned.st_gid) == ((100007, 100008) if os.geteuid() == 0 else (owner, os.getegid()))
+
+
+def test_a_root_directory_with_its_initrd(cvmspawn, qemu, initrd, root, path, tmp_path):
+    """systemd in the initrd mounts root and directories, and starts the root's PID 1. A second guest does not get the root."""
+    rw, ro = folders(tmp_path)
+    shutil.copy(initrd, root / "boot/initrd.img-7.10")
+    result = boot_root(cvmspawn, qemu, root, path, f"--bind={rw}:/rw", f"--bind-ro={ro}:/ro")
+    assert sorted(line.split()[0] for line in result.splitlines() if "virtiofs" in line) == ["mnt0", "mnt1", "root"]
+    assert result.splitlines()[3:] == ["owner 0 0", "/rw: written", "/ro: Read-only file system"]
+    assert (rw / "from-guest").read_text() == "guest\n" and not (ro / "from-guest").exists()
+
+
+def test_a_root_directory_in_use(cvmspawn, qemu, root, path):
+    words = f"--qemu={qemu}", "--kvm=no", "--tpm=no", "-D", root, "--status-fd=1"
+    first = cvmspawn.start(*words, "init=/nowhere", "panic=0", env=path)
+    first.wait_for_output(b'"started"', timeout=60)
+    second = cvmspawn.run(*words, env=path)
+    assert (second.status, second.leftovers) == (125, [])
+    assert f"--directory='{root}': the directory is in use, perhaps by another guest" in second.err
+    first.signal()
+    first.signal()
+    assert first.wait(60).leftovers == []

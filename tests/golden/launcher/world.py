@@ -267,6 +267,19 @@ def files(directory):
         "session": bytes(range(128)),
         "with,comma": b"",
         "directory/": None,
+        "debian/boot/vmlinuz-6.1.0-9-amd64": b"an older one",
+        "debian/boot/vmlinuz-6.1.0-10-amd64": bzimage(),
+        "debian/boot/initrd.img-6.1.0-9-amd64": b"an older one",
+        "debian/boot/initrd.img-6.1.0-10-amd64": initrd(),
+        "entry/boot/vmlinuz-9": b"has no entry",
+        "entry/boot/m/6.9/linux": bzimage(),
+        "entry/boot/m/6.9/initrd": initrd(),
+        "entry/boot/loader/entries/m-6.8.conf": "linux /m/6.8/linux\n",
+        "entry/boot/loader/entries/m-6.9.conf":
+            "# comment\ntitle Test\nlinux /m/6.9/linux \n\tinitrd\t/m/6.9/initrd\r\noptions root=/dev/sda1 quiet\n",
+        "uki/efi/EFI/Linux/test-1.efi": portable_executable(".text", ".osrel", ".cmdline", ".linux"),
+        "uki/boot/vmlinuz-9": b"comes later",
+        "linked/boot/vmlinuz-6": "/../../vmlinuz",  # a link
     }
 
 
@@ -277,4 +290,7 @@ def build(directory):
             path.mkdir()
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
+        if name.startswith("linked/"):
+            path.symlink_to(content)
+            continue
         path.write_bytes(content.encode() if isinstance(content, str) else content)
