@@ -97,18 +97,44 @@ static Json *forwards(char *const *publish) {
         return TAKE_PTR(list);
 }
 
+/* QEMU's QAPI schema, Netdev: the descriptors of tap and stream are QEMU's own, so that it needs neither names nor privileges. */
+static Json *netdev(const Composer *c) {
+        char fd[16];
+        Json *j = NULL;
+        int r;
+
+        (void) snprintf(fd, sizeof(fd), "%d", (int) LAUNCH_FD_NETWORK);
+        switch (c->config->network) {
+        case NETWORK_TAP:
+                r = js_build(&j, "{s:s, s:s, s:s}", "type", "tap", "id", "net0", "fd", fd);
+                break;
+        case NETWORK_PASST:
+                r = js_build(&j, "{s:s, s:s, s:b, s:{s:s, s:s}}", "type", "stream", "id", "net0", "server",
+                                false, "addr", "type", "fd", "str", fd);
+                break;
+        default:
+                r = js_build(&j, "{s:s, s:s}", "type", "user", "id", "net0");
+                if (r >= 0 && c->config->publish)
+                        r = js_set(j, "hostfwd", forwards(c->config->publish));
+        }
+        if (r >= 0)
+                return j;
+        (void) js_unref(j);
+        return NULL;
+}
+
 static void compose_network(Composer *c) {
         Json *j;
 
-        if (!c->config->network_user_mode)
+        if (c->config->network == NETWORK_NONE)
                 return;
-        j = NULL;
-        if (js_build(&j, "{s:s, s:s}", "type", "user", "id", "net0") < 0 ||
-                        (c->config->publish && js_set(j, "hostfwd", forwards(c->config->publish)) < 0))
-                c->error = -ENOMEM;
-        compose_json(c, "-netdev", j);
+        if (c->config->network != NETWORK_USER)
+                compose_fd(c, LAUNCH_FD_NETWORK);
+        compose_json(c, "-netdev", netdev(c));
         j = build("virtio-net-pci", "nic0");
         if (j && (js_set(j, "netdev", js_string("net0")) < 0 || js_set(j, "romfile", js_string("")) < 0))
+                c->error = -ENOMEM;
+        if (j && *c->choices->mac && js_set(j, "mac", js_string(c->choices->mac)) < 0)
                 c->error = -ENOMEM;
         add_virtio(c, j);
 }

@@ -92,10 +92,6 @@ static bool plugged_memory(const VmConfig *c) {
         return vm_config_confidential(c) && c->ram_max > 0;
 }
 
-static bool publish_alone(const VmConfig *c) {
-        return c->publish && !c->network_user_mode;
-}
-
 static bool run_without_kernel(const VmConfig *c) {
         return c->run && !c->linux_path;
 }
@@ -309,7 +305,7 @@ static const ConfigRule rules[] = {
         { plugged_memory,
                         "--ram=SIZE:MAX does not work with --coco=: memory that is plugged in later is not measured; pass one size" },
         { publish_alone,
-                        "--publish= requires --network-user-mode: ports are forwarded by QEMU's user network" },
+                        "--publish= requires --network-user-mode or --network=passt: a tap interface forwards no ports" },
         { run_without_kernel, "--run= requires --linux= and an --initrd= whose PID 1 is systemd >= 262" },
         { console_log_native,
                         "--console-log= does not work with --console=native, where QEMU uses the terminal itself; use another --console=" },

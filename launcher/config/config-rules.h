@@ -5,6 +5,8 @@
 
 #include "config.h"
 
+/* config-network.c */
+bool publish_alone(const VmConfig *c);
 /* config-login.c */
 bool vsock_cid_alone(const VmConfig *c);
 bool coco_vsock_user(const VmConfig *c);

@@ -239,7 +239,7 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "firmware", js_string(c->firmware_path ?: firmware_choice_to_string(c->firmware)) },
                 { "tpm", js_string(tristate_to_string(c->tpm)) },
                 { "uuid", js_string(c->uuid) },
-                { "network-user-mode", js_bool(c->network_user_mode) },
+                { "network", js_string(network_mode_to_string(c->network)) },
                 { "publish", js_strv(c->publish) },
                 { "smbios11", js_strv(c->smbios11) },
                 { "vsock", js_string(vsock_mode_to_string(c->vsock)) },

@@ -93,6 +93,14 @@ typedef enum CredentialTransport {
 
 typedef enum JsonMode { JSON_OFF, JSON_PRETTY_MODE, JSON_SHORT_MODE, _JSON_MODE_MAX } JsonMode;
 
+typedef enum NetworkMode {
+        NETWORK_NONE,
+        NETWORK_USER,  /* QEMU's own */
+        NETWORK_TAP,   /* an interface of the host */
+        NETWORK_PASST, /* the program passt */
+        _NETWORK_MODE_MAX,
+} NetworkMode;
+
 typedef enum VsockMode {
         VSOCK_AUTO,
         VSOCK_NO,
@@ -153,7 +161,7 @@ typedef struct VmConfig {
         char *machine; /* name */
         char *uuid;
         Tristate tpm;
-        bool network_user_mode;
+        NetworkMode network;
         char **publish; /* as QEMU's hostfwd takes them */
         char **smbios11;
 
@@ -220,6 +228,11 @@ void vm_config_done(VmConfig *c);
 _warn_unused_result_ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr);
 /* Checks options against each other by one table of rules (config-rules.c). The first broken rule is the error. */
 _warn_unused_result_ int vm_config_check(const VmConfig *c, char **reterr);
+/* The tap interface that belongs to a machine's name. */
+#define TAP_NAME_SIZE 16
+void vm_config_tap_name(const char *machine, char ret[TAP_NAME_SIZE]);
+/* The MAC address of its guest's end. */
+void vm_config_mac(const uint8_t machine_id[16], const char *machine, uint8_t ret[6]);
 /* The vsock address that belongs to a machine's name; `attempt` counts up where one is taken. */
 uint32_t vm_config_cid(const char *machine, uint32_t attempt);
 /* False if a --qemu-arg= other than -trace, -d, -D and -name could make another launch than the one that is measured. */
@@ -279,4 +292,5 @@ const char *console_mode_to_string(ConsoleMode m);
 const char *console_transport_to_string(ConsoleTransport t);
 const char *credential_transport_to_string(CredentialTransport t);
 const char *tristate_to_string(Tristate t);
+const char *network_mode_to_string(NetworkMode m);
 const char *vsock_mode_to_string(VsockMode m);

@@ -21,6 +21,7 @@ typedef enum LaunchFd {
         LAUNCH_FD_OVERLAY,
         LAUNCH_FD_ATTEST,
         LAUNCH_FD_VSOCK,
+        LAUNCH_FD_NETWORK,
         LAUNCH_FD_FIRMWARE = 110,
         LAUNCH_FD_NVRAM,
         LAUNCH_FD_KERNEL,
@@ -154,6 +155,7 @@ typedef struct LaunchChoices {
         bool simulated;
         VsockMode vsock; /* never AUTO */
         uint32_t vsock_cid;
+        char mac[18];      /* of a tap interface's guest; empty: QEMU's default */
         bool ssh_key;      /* one is generated */
         bool vsock_notify; /* the guest's systemd reports through vsock */
 } LaunchChoices;

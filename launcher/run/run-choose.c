@@ -7,9 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "encode.h"
 #include "error.h"
+#include "fd.h"
 #include "run.h"
 #include "strutil.h"
+
+#define MACHINE_ID_MAX 64u
 
 static int choose_kvm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
                 char **reterr) {
@@ -62,6 +66,38 @@ static int check_shares(const VmConfig *config, const HostCaps *caps, char **ret
         return error_set(reterr, -ENOENT, "--%s: virtiofsd was not found; " VIRTIOFSD_REMEDY, s.option);
 }
 
+/* systemd-vmspawn's variable takes precedence; no digest covers the address. */
+static int choose_mac(const VmConfig *config, LaunchChoices *ret, char **reterr) {
+        const char *given = getenv("SYSTEMD_VMSPAWN_NETWORK_MAC");
+        _cleanup_free_ char *text = NULL;
+        uint8_t id[16], mac[6];
+        int r;
+
+        if (config->network != NETWORK_TAP)
+                return 0;
+        if (given && *given) {
+                if (sscanf(given, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", mac, mac + 1, mac + 2, mac + 3,
+                                    mac + 4, mac + 5) != 6 ||
+                                strlen(given) != 17 || mac[0] & 1)
+                        return error_set(reterr, -EINVAL,
+                                        "$SYSTEMD_VMSPAWN_NETWORK_MAC: '%s' is not a MAC address of one station, such as 32:6f:ba:0b:20:a6",
+                                        given);
+        } else {
+                r = file_read_all("/etc/machine-id", MACHINE_ID_MAX, &text, NULL);
+                if (r >= 0) {
+                        text[strcspn(text, "\n")] = 0;
+                        r = hex_decode_exact(text, id, sizeof(id));
+                }
+                if (r < 0)
+                        return error_set(reterr, r,
+                                        "--network-tap: the guest's MAC address follows from /etc/machine-id, which has no valid content: run systemd-machine-id-setup, or set $SYSTEMD_VMSPAWN_NETWORK_MAC");
+                vm_config_mac(id, config->machine, mac);
+        }
+        (void) snprintf(ret->mac, sizeof(ret->mac), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
+                        mac[3], mac[4], mac[5]);
+        return 0;
+}
+
 /* Auto is for machines that somebody logs in to: not for a command of --run=, nor for a guest whose digest must not follow from what this host has. */
 static int choose_login(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **reterr) {
         const bool may = !vm_config_confidential(config) && !config->run;
@@ -97,6 +133,8 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
                 r = check_shares(config, caps, reterr);
         if (r >= 0)
                 r = choose_login(config, caps, &choices, reterr);
+        if (r >= 0)
+                r = choose_mac(config, &choices, reterr);
         if (r < 0)
                 return r;
 

@@ -127,6 +127,14 @@ typedef struct VsockState {
         VsockPeer peers[VSOCK_PEERS_MAX];
 } VsockState;
 
+#define PASST_WORDS_MAX 4096u
+
+typedef struct PasstState {
+        Process process;
+        LoopSource *source;
+        int words; /* owned: what it says */
+} PasstState;
+
 typedef struct Session {
         const RunRequest *request; /* weak */
         Loop *loop;
@@ -157,6 +165,7 @@ typedef struct Session {
         bool ready_sent, stopped;
         Process swtpm, relay;
         VsockState vsock;
+        PasstState passt;
         Forward tpm_stderr;
         LineReader tpm_lines;
         struct ShareChild *shares; /* owned: one virtiofsd each */
@@ -220,6 +229,10 @@ void session_on_loss(Forward *f, const char *what, int error, void *userdata);
 _warn_unused_result_ int session_start_ports(Session *s);
 /* One line of the guest's notifications. */
 void session_notify_line(char *line, void *userdata);
+
+/* run-network.c */
+_warn_unused_result_ int session_start_network(Session *s, char **reterr);
+void session_end_network(Session *s);
 
 /* run-vsock.c */
 _warn_unused_result_ int session_start_vsock(Session *s, char **reterr);

@@ -115,6 +115,8 @@ static int start(Session *s, char **reterr) {
                 r = session_start_relay(s, reterr);
         if (r >= 0)
                 r = session_start_vsock(s, reterr);
+        if (r >= 0)
+                r = session_start_network(s, reterr);
         if (r < 0)
                 return r;
 
@@ -226,6 +228,7 @@ static void session_done(Session *s) {
         process_done(&s->swtpm);
         process_done(&s->relay);
         session_end_vsock(s);
+        session_end_network(s);
         session_end_scan(s);
         session_end_measure(s);
         session_end_console(s);
@@ -327,6 +330,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .swtpm = PROCESS_NONE,
                 .relay = PROCESS_NONE,
                 .vsock = { .helper = PROCESS_NONE },
+                .passt = { .process = PROCESS_NONE, .words = -EBADF },
                 .console = CONSOLE_NONE,
                 .manager = { .fd = -EBADF },
                 .out = FORWARD_NONE,

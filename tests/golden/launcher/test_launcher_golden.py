@@ -59,6 +59,7 @@ def run(path, directory):
         "HOME": str(directory),
         "LC_ALL": "C.UTF-8",
         "XDG_DATA_DIRS": str(directory / "firmware"),
+        "SYSTEMD_VMSPAWN_NETWORK_MAC": "32:6f:ba:0b:20:a6",  # else from this machine's id
         **{name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")},
     }
     kind = path.parent.name
