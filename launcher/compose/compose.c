@@ -32,6 +32,10 @@ int compose_check_host(
                 return error_set(reterr, -EOPNOTSUPP,
                                 "this CPU does not support memory encryption (CPUID 0x8000001f), so --coco=%s cannot run here: add --simulate to boot the same files without it, or pass --host-caps=FILE to print the command line for another host",
                                 coco_mode_to_string(config->coco));
+        if (vm_config_confidential(config) && !choices->simulated && !caps->has[config->coco])
+                return error_set(reterr, -EOPNOTSUPP,
+                                "this CPU supports memory encryption, but not %s (CPUID 0x8000001f), so --coco=%s cannot run here: use a machine that has it, or add --simulate",
+                                coco_of(config->coco)->label, coco_mode_to_string(config->coco));
         if (!caps->qemu && !config->qemu)
                 return error_set(reterr, -ENOENT,
                                 "QEMU not found: install qemu-system-x86 (10.0 or later), or pass --qemu=PATH");

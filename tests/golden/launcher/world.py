@@ -248,6 +248,7 @@ def files(directory):
         "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU reports neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
         "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None, virtiofsd=None),
+        "host-rome.json": host(**{"sev-snp": False}),
         "host-6.18.json": host(**{"snp-policy-bits": 0x1BFFFF}),
         "host-11.json": host(**{"monitor-object": True}),
         "host-vsock.json": host(vsock=True),
