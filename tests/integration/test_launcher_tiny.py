@@ -28,8 +28,8 @@ def tiny_initrd(tmp_path_factory):
 def start(cvmspawn, qemu, kernel, initrd, log, *words):
     return cvmspawn.start(
         f"--qemu={qemu}", "--kvm=no", "--tpm=no", "--ram=256M", f"--linux={kernel}", f"--initrd={initrd}",
-        "--console=headless", f"--console-log={log}", "--timeout=300", "--", "printk.devkmsg=on", "mitigations=off",
-        "random.trust_cpu=on", *words,
+        "--console=headless", f"--console-log={log}", "--timeout=600", "--", "printk.devkmsg=on", "mitigations=off",
+        "random.trust_cpu=on", "no_timer_check", *words,
     )
 
 
@@ -63,7 +63,7 @@ def test_no_byte_of_the_console_is_lost(cvmspawn, qemu, kernel, tiny_initrd, tmp
         run.wait_for(lambda log=log: log.exists() and b"line 0000" in log.read_bytes(), 300, "the lines did not begin")
         with busy_host():
             stutter(run, log)
-        result = run.wait(120)
+        result = run.wait(300)
         assert result.status == 0, result.err
         found = [line for line in log.read_bytes().split(b"\r\n") if b"abcdef" in line or b"line 0" in line]
         assert len(found) == LINES
@@ -74,7 +74,7 @@ def test_no_byte_of_the_console_is_lost(cvmspawn, qemu, kernel, tiny_initrd, tmp
 @pytest.mark.parametrize(("mode", "status"), [("die", 126), ("idle", 0), ("spin", 0)])
 def test_a_panic_and_its_text(cvmspawn, qemu, kernel, tiny_initrd, tmp_path, mode, status):
     log = tmp_path / "console"
-    result = start(cvmspawn, qemu, kernel, tiny_initrd, log, "--", mode).wait(120)
+    result = start(cvmspawn, qemu, kernel, tiny_initrd, log, "--", mode).wait(300)
     assert b"Kernel panic - not syncing: Attempted to kill init!" in log.read_bytes()
     assert result.status == status, result.err
     assert (b"alive" in log.read_bytes()) == (status == 0)
