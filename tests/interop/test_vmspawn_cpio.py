@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """systemd-vmspawn 262 of Debian sid, with a stand-in for QEMU that keeps the initrd, and initrd_merge() give the same bytes
-for the same credentials."""
+for the same credentials; so do --bind= and --bind-ro= of both, which add a credential."""
 
+import hashlib
+import json
 import os
 import pathlib
 import subprocess
@@ -12,7 +14,9 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", SOURCE / "b"))
 sys.path.insert(0, str(SOURCE / "tests/lib"))
+sys.path.insert(0, str(SOURCE / "tests/golden/launcher"))
 import vmspawn_peer  # noqa: E402
+import world  # noqa: E402
 
 SECONDS = vmspawn_peer.SECONDS
 
@@ -63,3 +67,36 @@ def test_same_bytes(peer, tmp_path, name):
         assert our_merge(tmp_path, path, CASES[name]) == theirs
         if name == "golden":
             assert len(theirs) == 692 + (size or 0) + -(size or 0) % 4
+
+
+# vmspawn interprets "\\:" in the first path only, unlike its manual, and leaves doubled slashes in the second: not compared.
+BINDS = [
+    ["--bind=directory:/src"],
+    ["--bind=directory:/a b/\\c", "--bind-ro=with\\:colon:/d", "--bind-ro=/usr"],
+    ["--set-credential=a:1", "--set-credential=fstab.extra:tmpfs /x tmpfs", "--set-credential=b:2", "--bind=directory:/src"],
+    ["--set-credential=fstab.extra:# no more\\n", "--bind-ro=directory:/src"],
+]
+
+
+def virtiofsd():
+    done = subprocess.run([SOURCE / "tools/artifacts"], capture_output=True, text=True, check=False)
+    return pathlib.Path(dict(line.split("=", 1) for line in done.stdout.splitlines())["VIRTIOFSD"])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("arguments", BINDS, ids=["one", "names", "in-between", "last-newline"])
+def test_same_fstab(peer, tmp_path, arguments):
+    folder = tmp_path / "world"
+    folder.mkdir()
+    world.build(folder)
+    for name in "directory", "with:colon":
+        (tmp_path / name).mkdir()
+    peer.env["PATH"] = f"{virtiofsd().parent}:{peer.env['PATH']}"
+    theirs = peer.merge(folder / "initrd", [], *arguments)
+    size = (folder / "initrd").stat().st_size
+    done = subprocess.run(
+        [BUILD / "programs/cvmspawn", "--print=credentials", "--json=short", "--linux=vmlinuz", "--initrd=initrd", "--host-caps=host.json", *arguments],
+        cwd=folder, capture_output=True, text=True, check=True, timeout=SECONDS)
+    archive = json.loads(done.stdout)["credentials"]["archive"]
+    theirs = theirs[size + -size % 4:]
+    assert (archive["size"], archive["sha256"]) == (len(theirs), hashlib.sha256(theirs).hexdigest()), theirs

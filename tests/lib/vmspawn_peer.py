@@ -122,7 +122,7 @@ class Peer:
         return subprocess.run([*self.command, *arguments], env=self.env, cwd=self.folder, capture_output=True, text=True,
                               check=False, timeout=SECONDS)
 
-    def merge(self, initrd, credentials):
+    def merge(self, initrd, credentials, *further):
         self.output.unlink(missing_ok=True)
         arguments = ["--image=image.raw", "--linux=kernel", "--coco=sev-snp", "--tpm=no", "--vsock=no",
                      "--pass-ssh-key=no", "--console=headless", "--register=no", "--keep-unit", "--notify-ready=no"]
@@ -132,7 +132,7 @@ class Peer:
             path = self.folder / f"credential-{number}"
             path.write_bytes(value)
             arguments.append(f"--load-credential={name}:{path}")
-        done = self.run(*arguments, "root=/dev/vda2")
+        done = self.run(*arguments, *further, "root=/dev/vda2")
         if not self.output.exists():
             raise AssertionError(f"systemd-vmspawn started no QEMU: {done.stderr}")
         return self.output.read_bytes()

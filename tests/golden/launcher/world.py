@@ -268,6 +268,7 @@ def files(directory):
         "session": bytes(range(128)),
         "with,comma": b"",
         "directory/": None,
+        "with:colon/": None,
         "debian/boot/vmlinuz-6.1.0-9-amd64": b"an older one",
         "debian/boot/vmlinuz-6.1.0-10-amd64": bzimage(),
         "debian/boot/initrd.img-6.1.0-9-amd64": b"an older one",
