@@ -13,6 +13,7 @@ int config_handle_notify_ready(void *userdata, const OptionRow *row, const char 
 int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_disk_type(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_extra_drive(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_private_users(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_bind(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_backing_file(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_data_file(void *userdata, const OptionRow *row, const char *value, char **reterr);

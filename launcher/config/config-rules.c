@@ -75,6 +75,10 @@ static bool ephemeral_directory(const VmConfig *c) {
         return c->ephemeral && c->directory;
 }
 
+static bool users_without_directory(const VmConfig *c) {
+        return c->user_range > 0 && !c->directory;
+}
+
 static bool same_bind_target(const VmConfig *c) {
         for (size_t i = 0; i < c->n_binds; i++)
                 for (size_t k = 0; k < i; k++)
@@ -287,6 +291,8 @@ static const ConfigRule rules[] = {
                         "--directory= and --image= exclude each other: the guest has one root file system" },
         { ephemeral_directory,
                         "--ephemeral does not work with --directory=: the guest writes to the directory itself; copy the directory and boot the copy" },
+        { users_without_directory,
+                        "--private-users= requires --directory=: what --bind= attaches has the user ids of the host" },
         { same_bind_target,
                         "--bind= and --bind-ro= name the same place in the guest twice: mount only one directory there" },
         { coco_shares, "--directory=, --bind= and --bind-ro= do not work under --coco=: virtiofsd does not offer VIRTIO_F_ACCESS_PLATFORM, without which QEMU attaches no device to a confidential guest; pass files as credentials, on a verity disk (--image=, --extra-drive=) or by network (--network-user-mode, --publish=)" },

@@ -99,6 +99,33 @@ int config_handle_bind(void *userdata, const OptionRow *row, const char *value, 
         return add_share(c, &share);
 }
 
+/* [SHIFT][:RANGE] as in systemd-vmspawn: guest ids from 0 are those of the host from SHIFT on. */
+int config_handle_private_users(
+                void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        const char *colon = strchr(value, ':');
+        _cleanup_free_ char *first = strndup(value, colon ? (size_t) (colon - value) : strlen(value));
+        uint64_t shift = 0, range = USER_RANGE;
+        VmConfig *c = userdata;
+
+        if (!first)
+                return -ENOMEM;
+        if (parse_boolean(value) == 0 && !streq(value, "0")) {
+                c->user_range = 0;
+                c->user_shift_set = false;
+                return 0;
+        }
+        if ((*first ? parse_u64_max(first, UINT32_MAX - 1, &shift) < 0 : !colon) ||
+                        (colon && parse_u64_max(colon + 1, UINT32_MAX - 1, &range) < 0) || range == 0 ||
+                        shift + range >= UINT32_MAX)
+                return error_set(reterr, -EINVAL,
+                                "expected no, SHIFT, SHIFT:RANGE or :RANGE with user ids below 4294967295, not '%s'",
+                                value);
+        c->user_shift = (uint32_t) shift;
+        c->user_range = (uint32_t) range;
+        c->user_shift_set = *first;
+        return 0;
+}
+
 void vm_config_share(const VmConfig *c, size_t i, Share *ret) {
         const ShareSource *s;
 

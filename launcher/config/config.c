@@ -160,6 +160,17 @@ static Json *binds_to_json(const VmConfig *c) {
         return TAKE_PTR(a);
 }
 
+static Json *users_to_json(const VmConfig *c) {
+        Json *j = NULL;
+
+        if (c->user_range == 0)
+                return js_null();
+        return js_build(&j, "{s:o, s:I}", "shift", c->user_shift_set ? js_u64(c->user_shift) : js_null(),
+                               "range", (long long) c->user_range) < 0
+                        ? NULL
+                        : j;
+}
+
 typedef struct Member {
         const char *key;
         Json *value; /* taken */
@@ -230,6 +241,7 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "backing-files", image_files_to_json(c, /* data= */ false) },
                 { "data-files", image_files_to_json(c, /* data= */ true) },
                 { "directory", js_string(c->directory) },
+                { "private-users", users_to_json(c) },
                 { "binds", binds_to_json(c) },
                 { "cpus", js_u64(c->cpus) },
                 { "ram", js_u64(c->ram) },

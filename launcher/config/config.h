@@ -57,6 +57,7 @@ typedef struct ShareSource {
         char *source, *target; /* owned */
         bool read_only;
 } ShareSource;
+#define USER_RANGE 65536u /* user ids of a root directory, unless --private-users= says otherwise */
 #define BINDS_MAX  16u
 #define SHARES_MAX (BINDS_MAX + 1) /* with the root directory */
 
@@ -143,6 +144,9 @@ typedef struct VmConfig {
         ImageFile *image_files;
         size_t n_image_files;
         char *directory;
+        uint32_t user_shift,
+                        user_range; /* of --directory=: user ids of the host; no range: from the owner's */
+        bool user_shift_set;        /* else the owner's */
         ShareSource *binds;
         size_t n_binds;
         char *linux_path;

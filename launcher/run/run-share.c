@@ -22,7 +22,6 @@
 #define ATTEMPTS    16u
 #define LEAVE_USEC  (3 * UINT64_C(1000000)) /* between the ends of the connection and of QEMU */
 #define STATUS_USEC UINT64_C(500000)
-#define RANGE       65536u /* user ids of a root directory, as systemd-vmspawn has it */
 
 typedef struct ShareChild {
         Session *session; /* weak */
@@ -83,6 +82,9 @@ int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **ret
         if (vm_config_n_shares(config) == 0)
                 return 0;
         vm_config_share(config, 0, &s);
+        if (config->user_range > 0 && geteuid() != 0)
+                return error_set(reterr, -EPERM,
+                                "--private-users: only root can make files of other users: remove it, and all files are yours");
         r = ask_version(caps->virtiofsd, &answer, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--%s", s.option);
@@ -176,7 +178,8 @@ static int connect_pair(int *ret_listening, int *ret_connected) {
 
 /* As systemd-vmspawn has them, but that --bind-ro= is read-only here, too, and that an ordinary user's are all this user's. */
 static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, char ***ret) {
-        uid_t uid = geteuid(), owner = s->request->inputs->root_owner;
+        const VmConfig *config = s->request->config;
+        const uid_t uid = geteuid();
         _cleanup_strv_free_ char **argv = NULL;
         int r = strv_push(&argv, s->request->caps->virtiofsd);
 
@@ -202,7 +205,10 @@ static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, c
                 if (uid != 0)
                         r = strv_pushf(&argv, "--translate-%s=squash-guest:0:0:4294967295", which);
                 else if (!c->share.target)
-                        r = strv_pushf(&argv, "--translate-%s=map:0:%u:%u", which, (unsigned) owner, RANGE);
+                        r = strv_pushf(&argv, "--translate-%s=map:0:%u:%u", which,
+                                        config->user_shift_set ? config->user_shift
+                                                               : (unsigned) s->request->inputs->root_owner,
+                                        config->user_range > 0 ? config->user_range : USER_RANGE);
         }
         if (r >= 0)
                 *ret = TAKE_PTR(argv);

@@ -192,6 +192,19 @@ def test_a_root_directory_without_an_initrd(cvmspawn, qemu, root, path, tmp_path
     assert (owned.st_uid, owned.st_gid) == ((100007, 100008) if os.geteuid() == 0 else (owner, os.getegid()))
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
+def test_other_user_ids(cvmspawn, qemu, root, path):
+    """--private-users= counts from another id than the owner's."""
+    for place in [root, *root.rglob("*")]:
+        os.chown(place, 200005, 200006)
+    root.chmod(0o777)
+    result = boot_root(cvmspawn, qemu, root, path, "--private-users=200000:10")
+    assert "owner 5 6" in result.splitlines()
+    assert os.stat(root / "result").st_uid == 200000
+    owned = os.stat(root / "owned")
+    assert (owned.st_uid, owned.st_gid) == (200007, 200008)
+
+
 def test_a_root_directory_with_its_initrd(cvmspawn, qemu, initrd, root, path, tmp_path):
     """systemd in the initrd mounts root and directories, and starts the root's PID 1. A second guest does not get the root."""
     rw, ro = folders(tmp_path)
