@@ -2,10 +2,14 @@
 
 /* The requests of hosts, up to where their schemes differ. */
 
+#include <errno.h>
+
 #include "attestd-scheme.h"
 #include "attestd-service.h"
 
-static int handle(const Service *s, const Request *q, Reply *reply, bool validate) {
+#define TRIES 3u
+
+static int handle_once(const Service *s, const Request *q, Reply *reply, bool validate) {
         _cleanup_(service_call_done) ServiceCall c = { .s = s, .q = q, .reply = reply };
         int r = service_load(&c);
 
@@ -16,6 +20,16 @@ static int handle(const Service *s, const Request *q, Reply *reply, bool validat
         if (r <= 0)
                 return r;
         return validate ? scheme_of(c.reg.mode)->validate(&c) : scheme_of(c.reg.mode)->launch(&c);
+}
+
+/* Another service, or the owner by --answer=, may change the same database between what is read and what is written: then it is read again, and
+ * answered as it is now. */
+static int handle(const Service *s, const Request *q, Reply *reply, bool validate) {
+        int r = -ESTALE;
+
+        for (unsigned i = 0; i < TRIES && (r == -ESTALE || r == -ENOENT || r == -EEXIST); i++)
+                r = handle_once(s, q, reply, validate);
+        return r;
 }
 
 int handle_launch(const Service *s, const Request *q, Reply *reply) {

@@ -150,6 +150,22 @@ static int vm_list(Store *s, int64_t owner, StoreVmFunction f, void *userdata) {
         return r;
 }
 
+static int vm_sealed(Store *s, StoreVmFunction f, void *userdata) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, VM_ONLY, "");
+
+        while (r >= 0 && (r = sqlite_row(q)) > 0) {
+                _cleanup_(store_vm_done) StoreVm v = {};
+
+                r = read_vm(q, &v);
+                if (r >= 0)
+                        r = f(userdata, &v);
+                if (r > 0)
+                        return r;
+        }
+        return r;
+}
+
 static int update(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended) {
         uint64_t changes = 0;
         int r = sqlite_do(s, &changes,
@@ -206,6 +222,7 @@ static const StoreOps sqlite_ops = {
         .vm_update = vm_update,
         .vm_get = vm_get,
         .vm_list = vm_list,
+        .vm_sealed = vm_sealed,
         .vm_delete = vm_delete,
         .launch_add = sqlite_launch_add,
         .launch_get = sqlite_launch_get,

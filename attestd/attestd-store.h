@@ -96,6 +96,8 @@ typedef struct StoreOps {
         int (*vm_update)(Store *s, const StoreVm *v, int64_t now, uint64_t *ret_ended);
         int (*vm_get)(Store *s, const char *id, bool counted, StoreVm *ret); /* -ENOENT */
         int (*vm_list)(Store *s, int64_t owner, StoreVmFunction f, void *userdata);
+        /* Names and sealed tables of all owners; > 0 of f: stop, and return that. */
+        int (*vm_sealed)(Store *s, StoreVmFunction f, void *userdata);
         int (*vm_delete)(Store *s, int64_t owner, const char *id,
                         int64_t now); /* with its launches; -ENOENT */
 

@@ -8,9 +8,9 @@
 #include "error.h"
 #include "strutil.h"
 
-#define RAM_MIN          (UINT64_C(16) << 20) /* less boots nothing */
-#define RAM_MAX          (UINT64_C(64) << 40)
-#define RAM_SLOTS_MAX    256u /* ACPI_MAX_RAM_SLOTS of QEMU */
+#define RAM_MIN       (UINT64_C(16) << 20) /* less boots nothing */
+#define RAM_MAX       (UINT64_C(64) << 40)
+#define RAM_SLOTS_MAX 256u /* ACPI_MAX_RAM_SLOTS of QEMU */
 
 /* SIZE[:MAX[:SLOTS]], as systemd-vmspawn has it. */
 int config_handle_ram(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {

@@ -122,29 +122,6 @@ static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                      : check_state(w->state, reterr);
 }
 
-static int open_vault(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
-        const char *credentials = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
-        int r;
-
-        if (a->secrets_key)
-                return vault_open(a->secrets_key, /* create= */ false, &w->vault, reterr);
-        if (credentials) {
-                if (asprintf(&path, "%s/secrets-key", credentials) < 0) {
-                        path = NULL;
-                        return -ENOMEM;
-                }
-                r = vault_open(path, /* create= */ false, &w->vault, NULL);
-                if (r != -ENOENT)
-                        return r < 0 ? error_set(reterr, r,
-                                                       "the credential secrets-key is not usable (it must be 32 bytes)")
-                                     : 0;
-                free(TAKE_PTR(path));
-        }
-        r = in_state(w, "secrets.key", &path);
-        return r < 0 ? r : vault_open(path, /* create= */ true, &w->vault, reterr);
-}
-
 /* Each file is one generation: an ASK and an ARK. */
 int attestd_load_collateral(const AttestdArgs *a, ServiceCollateral **ret, size_t *ret_n, char **reterr) {
         _cleanup_free_ ServiceCollateral *found =
@@ -185,7 +162,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (r >= 0)
                 r = store_sqlite_open(db, &w->store, reterr);
         if (r >= 0)
-                r = open_vault(a, w, reterr);
+                r = attestd_open_vault(a, w, db, reterr);
         if (r >= 0)
                 r = attestd_load_collateral(a, &w->collateral, &w->n_collateral, reterr);
         if (r >= 0 && a->dev)

@@ -53,6 +53,9 @@ typedef struct AttestdWorld {
 
 void attestd_world_done(AttestdWorld *w);
 /* State directory, database, key, AMD's certificates; with --dev an owner with a token in a file. */
+/* The key, if it is the one that this database's secrets are encrypted with; a new one for a database without. */
+_warn_unused_result_ int attestd_open_vault(
+                const AttestdArgs *a, AttestdWorld *w, const char *db, char **reterr);
 _warn_unused_result_ int attestd_world_open(const AttestdArgs *a, AttestdWorld *ret, char **reterr);
 /* ASK and ARK of each --certs= file; *ret is owned. */
 _warn_unused_result_ int attestd_load_collateral(
