@@ -253,6 +253,13 @@ static int schema_step(Store *s, size_t i) {
         return sqlite_end(s, r);
 }
 
+/* What the system said of a disk is clearer than "disk I/O error". */
+static const char *explain(const SqliteStore *s, int r) {
+        int error = sqlite3_system_errno(s->db);
+
+        return error > 0 ? strerror(error) : r == -ENOSPC ? strerror(ENOSPC) : sqlite3_errmsg(s->db);
+}
+
 /* Makes the tables in a new file and brings older ones up to date; newer ones are refused. */
 static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
         int64_t version;
@@ -266,7 +273,7 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                         r = sqlite_row(q);
                 if (r <= 0)
                         return error_set(reterr, r < 0 ? r : -EIO, "'%s' is not a usable database: %s", path,
-                                        sqlite3_errmsg(s->db));
+                                        explain(s, r));
                 version = sqlite3_column_int64(q, 0);
         }
         if (version < 0 || version > (int64_t) ELEMENTSOF(schema))
@@ -276,7 +283,7 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                 r = schema_step(&s->store, i);
                 if (r < 0)
                         return error_set(reterr, r, "cannot create the tables in '%s': %s", path,
-                                        sqlite3_errmsg(s->db));
+                                        explain(s, r));
         }
         return 0;
 }
@@ -310,7 +317,7 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
         }
         if (code != SQLITE_OK)
                 r = error_set(reterr, sqlite_error(code), "cannot open the database '%s': %s", path,
-                                sqlite3_errmsg(s->db));
+                                explain(s, sqlite_error(code)));
         else
                 r = prepare_schema(s, path, reterr);
         (void) umask(mask);

@@ -47,7 +47,8 @@ static int open_in_state(AttestdWorld *w, const char *path, const char *db, char
         return vault_open(path, /* create= */ true, &w->vault, reterr);
 }
 
-static int open_vault(const AttestdArgs *a, AttestdWorld *w, const char *db, char **ret_path, char **reterr) {
+static int open_vault(
+                const AttestdArgs *a, AttestdWorld *w, const char *db, char **ret_path, char **reterr) {
         const char *credentials = getenv("CREDENTIALS_DIRECTORY");
         int r;
 

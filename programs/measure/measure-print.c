@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "atomic-file.h"
 #include "encode.h"
 #include "error.h"
-#include "fd.h"
 #include "json.h"
 #include "measure-cli.h"
 #include "measure-report.h"
@@ -196,15 +196,13 @@ int dump_vmsas(const MeasureContext *c, char **reterr) {
         vmsa.features = spec.features;
         for (unsigned i = 0; i < q->vcpus[0]; i++) {
                 uint8_t page[SEV_PAGE_SIZE];
-                _cleanup_close_ int fd = -EBADF;
                 char name[32];
                 int r;
 
                 vmsa.application = i > 0;
                 vmsa_build(&vmsa, page);
                 (void) snprintf(name, sizeof(name), "vmsa%u.bin", i);
-                fd = fd_open(name, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-                r = fd < 0 ? fd : fd_write_all(fd, page, sizeof(page));
+                r = file_write_atomic(name, page, sizeof(page), 0666, ATOMIC_FILE_REPLACE);
                 if (r < 0)
                         return error_set(
                                         reterr, r, "--dump-vmsa: cannot write '%s': %s", name, strerror(-r));

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "atomic-file.h"
 #include "crypto-hash.h"
@@ -180,6 +181,18 @@ static int show(const Arguments *a, const SevChain *chain) {
         return r;
 }
 
+/* All of them, or none: without --force there were none before. */
+static void take_back(const Arguments *a, const Item *items, size_t n) {
+        for (size_t i = 0; i < n && !a->force; i++) {
+                _cleanup_free_ char *path = NULL;
+
+                if (asprintf(&path, "%s/%s", a->output ?: ".", items[i].file) < 0)
+                        path = NULL;
+                else
+                        (void) unlink(path);
+        }
+}
+
 static int split(const Arguments *a, const SevChain *chain, char **reterr) {
         Item items[6];
         size_t n = list_items(chain, items);
@@ -188,16 +201,21 @@ static int split(const Arguments *a, const SevChain *chain, char **reterr) {
                 _cleanup_free_ char *path = NULL;
                 int r;
 
-                if (asprintf(&path, "%s/%s", a->output ?: ".", items[i].file) < 0)
-                        return -ENOMEM;
-                r = file_write_atomic(
-                                path, items[i].raw, items[i].size, 0666, a->force ? ATOMIC_FILE_REPLACE : 0);
+                if (asprintf(&path, "%s/%s", a->output ?: ".", items[i].file) < 0) {
+                        path = NULL;
+                        r = -ENOMEM;
+                } else
+                        r = file_write_atomic(path, items[i].raw, items[i].size, 0666,
+                                        a->force ? ATOMIC_FILE_REPLACE : 0);
+                if (r < 0)
+                        take_back(a, items, i);
                 if (r == -EEXIST)
                         return error_set(reterr, r, "'%s' exists; --force replaces it", path);
                 if (r < 0)
                         return error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r));
-                (void) printf("%s\n", path);
         }
+        for (size_t i = 0; i < n; i++)
+                (void) printf("%s/%s\n", a->output ?: ".", items[i].file);
         return 0;
 }
 
