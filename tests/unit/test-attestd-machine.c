@@ -57,7 +57,9 @@ typedef struct Vm {
         uint64_t max;   /* releases ... */
         int64_t window; /* ... in so many seconds */
         Launch launches[LAUNCHES];
-        int64_t *log; /* owned: when something was released; forgets nothing */
+        struct Release {
+                int64_t clock, real; /* by the service's clock, and in truth */
+        } * log;                     /* owned; forgets nothing, but what clock_steps() lets expire */
         size_t n_log, room_log;
 } Vm;
 
@@ -65,6 +67,9 @@ typedef struct Model {
         Store *store;
         Vm vms[VMS];
         int64_t now;
+        bool steps;            /* the clock is set, forward and back */
+        int64_t real, forward; /* in truth: now, and when it was set forward last */
+        uint64_t n_steps;
         uint64_t seed, numbers, packets, releases, refused_over_limit, attacks;
 } Model;
 
@@ -98,9 +103,32 @@ static size_t count_state(const Vm *v, LaunchState state) {
 static size_t released_in_window(const Model *m, const Vm *v) {
         size_t n = 0;
 
-        for (size_t i = v->n_log; i > 0 && v->log[i - 1] > m->now - v->window; i--)
+        for (size_t i = v->n_log; i > 0; i--)
+                if (v->log[i - 1].clock > m->now - v->window)
+                        n++;
+                else if (!m->steps)
+                        break;
+        return n;
+}
+
+/* Since the clock was set forward, which may look like the end of a window. */
+static size_t really_released_in_window(const Model *m, const Vm *v) {
+        size_t n = 0;
+
+        for (size_t i = v->n_log; i > 0 && v->log[i - 1].real > MAX(m->real - v->window, m->forward); i--)
                 n++;
         return n;
+}
+
+/* What the store deletes as too old by a clock that was wrong is not known to it once the clock is right. */
+static void forget_log(const Model *m, Vm *v, int64_t expired) {
+        size_t n = 0;
+
+        for (size_t i = 0; m->steps && i < v->n_log; i++)
+                if (v->log[i].clock >= expired)
+                        v->log[n++] = v->log[i];
+        if (m->steps)
+                v->n_log = n;
 }
 
 static Launch *model_victim(Vm *v, unsigned newcomer) {
@@ -138,6 +166,7 @@ static void model_expire(Model *m, Vm *v) {
                                     l->held < limits.hold_expired) ||
                                 (l->state == LAUNCH_RELEASED && l->released < limits.released_expired))
                         l->used = false;
+        forget_log(m, v, limits.released_expired);
 }
 
 static void event_add(Model *m, Vm *v) {
@@ -258,6 +287,7 @@ static void event_release(Model *m, Vm *v, Launch *l) {
         assert_ok(r);
         /* Never above the limit but by the owner; never a second packet. */
         assert_true(confirmed || released_in_window(m, v) < v->max);
+        assert_true(confirmed || really_released_in_window(m, v) < v->max);
         assert_int_equal(l->packet, 0);
         l->state = LAUNCH_RELEASED;
         l->released = m->now;
@@ -268,7 +298,7 @@ static void event_release(Model *m, Vm *v, Launch *l) {
                 v->log = reallocarray(v->log, v->room_log, sizeof(*v->log));
                 assert_non_null(v->log);
         }
-        v->log[v->n_log++] = m->now;
+        v->log[v->n_log++] = (struct Release) { m->now, m->real };
 }
 
 static void event_cancel(Model *m, Vm *v) {
@@ -334,13 +364,27 @@ static Launch *any_launch(Model *m, Vm *v) {
         return NULL;
 }
 
+static void time_passes(Model *m) {
+        int64_t seconds = (int64_t) draw(m, 400);
+
+        m->now += seconds;
+        m->real += seconds;
+        if (!m->steps || draw(m, 8) > 0)
+                return;
+        seconds = (int64_t) draw(m, 2 * 86400) - 86400;
+        m->now += seconds;
+        m->n_steps++;
+        if (seconds > 0)
+                m->forward = m->real;
+}
+
 static void step(Model *m) {
         Vm *v = m->vms + draw(m, VMS);
         uint64_t kind = draw(m, 100);
         Launch *l = any_launch(m, v);
 
         if (kind < 10 && draw(m, 4) == 0)
-                m->now += (int64_t) draw(m, 400);
+                time_passes(m);
         else if (kind < 11)
                 event_cancel(m, v);
         else if (kind < 30 || !l)
@@ -394,7 +438,8 @@ static void run_store(uint64_t n, Model *total) {
         Model *m = calloc(1, sizeof(Model));
 
         assert_non_null(m);
-        m->now = 1000000;
+        m->now = 10000000;
+        m->steps = total->steps;
         m->seed = total->seed;
         open_model(m);
         for (uint64_t i = 0; i < n; i++) {
@@ -407,15 +452,16 @@ static void run_store(uint64_t n, Model *total) {
         total->releases += m->releases;
         total->refused_over_limit += m->refused_over_limit;
         total->attacks += m->attacks;
+        total->n_steps += m->n_steps;
         for (unsigned i = 0; i < VMS; i++)
                 free(m->vms[i].log);
         store_free(m->store);
         free(m);
 }
 
-static void random_events(_unused_ void **state) {
-        uint64_t n = number_of("ATTESTD_EVENTS", EVENTS_DEFAULT), stores = 0;
-        Model total = { .seed = number_of("ATTESTD_SEED", 88172645463325252u) };
+static void run_events(uint64_t n, bool steps) {
+        uint64_t stores = 0;
+        Model total = { .steps = steps, .seed = number_of("ATTESTD_SEED", 88172645463325252u) };
 
         (void) mallopt(M_TRIM_THRESHOLD, 64 << 20); /* what SQLite frees it wants again */
         for (uint64_t left = n; left > 0; stores++) {
@@ -424,6 +470,8 @@ static void random_events(_unused_ void **state) {
                 run_store(now, &total);
                 left -= now;
         }
+        if (steps)
+                print_message("%" PRIu64 " steps of the clock, of up to a day\n", total.n_steps);
         print_message("%" PRIu64 " events on %" PRIu64 " stores: %" PRIu64 " releases, %" PRIu64
                       " refused as too many, %" PRIu64 " attacks on released launches\n"
                       "held after each: a released launch stays released, with its one packet and without keys; no release "
@@ -431,7 +479,16 @@ static void random_events(_unused_ void **state) {
                       "held every %u: as many launches, releases and audit events as the model counts\n",
                         n, stores, total.releases, total.refused_over_limit, total.attacks, CHECK_EVERY);
         assert_true(total.releases > n / 1000 && total.refused_over_limit > n / 1000 &&
-                        total.attacks > n / 1000);
+                        total.attacks > n / 1000 && (!steps || total.n_steps > n / 1000));
+}
+
+static void random_events(_unused_ void **state) {
+        run_events(number_of("ATTESTD_EVENTS", EVENTS_DEFAULT), /* steps= */ false);
+}
+
+/* The clock goes forward and back by up to a day, again and again: the limit holds in truth, too, between two steps forward. */
+static void clock_steps(_unused_ void **state) {
+        run_events(number_of("ATTESTD_EVENTS", EVENTS_DEFAULT) / 4, /* steps= */ true);
 }
 
 /* The service's table and the model's are the same; no event leads out of `released` but its end. */
@@ -485,6 +542,7 @@ int main(void) {
                 cmocka_unit_test(tables),
                 cmocka_unit_test(fair_shares),
                 cmocka_unit_test(random_events),
+                cmocka_unit_test(clock_steps),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
