@@ -89,6 +89,10 @@ void cpuid_trap_stop(void) {
         steps_left = 0;
 }
 
+void cpuid_trap_expect(void) {
+        answered = false;
+}
+
 bool cpuid_trap_answered(void) {
         return answered;
 }

@@ -16,7 +16,7 @@
 #include "sim-record.h"
 
 enum {
-        SIM_VMS_MAX = 16,      /* QEMU makes one; others may make a few one after the other */
+        SIM_VMS_MAX = 1024, /* QEMU makes one, and since 11.0 another for each reset of a guest with encrypted registers */
         SIM_VCPUS_MAX = 1024,  /* KVM_MAX_VCPUS of a distribution kernel */
         SIM_SLOTS_MAX = 32764, /* KVM_USER_MEM_SLOTS */
         SIM_MSRS_MAX = 128,
@@ -85,6 +85,7 @@ int vm_refuse(SimVm *vm, int error, const char *reason);
 
 int vm_create(VmType type, SimVm **ret);
 SimVm *vm_by_index(unsigned index);
+SimVm *vm_newest(void); /* NULL before the first */
 int vm_memory_region(SimVm *vm, const SimMemoryRegion2 *region);
 int vm_memory_attributes(SimVm *vm, const SimMemoryAttributes *attributes);
 bool vm_gpa_is_guest_memfd(SimVm *vm, uint64_t gpa, uint64_t size);

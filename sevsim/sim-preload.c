@@ -95,6 +95,7 @@ static int new_vm(unsigned long type) {
         r = vm_create((VmType) type, &vm);
         if (r < 0)
                 return r;
+        cpuid_trap_expect();
         return device_open(&(Device) { .kind = DEVICE_VM, .vm = vm->index }, 0);
 }
 
@@ -205,8 +206,11 @@ static unsigned steps_after(const Device *device, unsigned long request, void *a
                         ((SimSevIssueCmd *) arg)->cmd == PLATFORM_GET_ID2)
                 return STEPS_CAPABILITIES;
         /* A machine without SEV never executes the instruction: what has a vCPU is such a machine. */
-        if (request == KVM_CHECK_EXTENSION && vm_by_index(0) && vm_by_index(0)->n_vcpus == 0 &&
+        if (request == KVM_CHECK_EXTENSION && vm_newest() && vm_newest()->n_vcpus == 0 &&
                         !cpuid_trap_answered() && step_after((long) (uintptr_t) arg))
+                return STEPS_LAUNCH;
+        /* A machine in place of one that was reset: nothing is asked of KVM again, so any request may be the last. */
+        if (vm_newest() && vm_newest()->index > 0 && vm_newest()->n_vcpus == 0 && !cpuid_trap_answered())
                 return STEPS_LAUNCH;
         return 0;
 }

@@ -9,6 +9,7 @@
 #include "sim-machine.h"
 
 static SimVm *vms[SIM_VMS_MAX];
+static SimVm *newest; /* weak; machines stay until the process ends */
 
 int vm_refuse(SimVm *vm, int error, const char *reason) {
         vm->refusal = reason;
@@ -25,7 +26,7 @@ int vm_create(VmType type, SimVm **ret) {
                                 return -ENOMEM;
                         vms[i]->index = i;
                         vms[i]->type = type;
-                        *ret = vms[i];
+                        *ret = newest = vms[i];
                         return 0;
                 }
         return -EBUSY; /* like a host that has no address space identifiers left */
@@ -33,6 +34,10 @@ int vm_create(VmType type, SimVm **ret) {
 
 SimVm *vm_by_index(unsigned index) {
         return index < SIM_VMS_MAX ? vms[index] : NULL;
+}
+
+SimVm *vm_newest(void) {
+        return newest;
 }
 
 bool vm_has_private_memory(const SimVm *vm) {

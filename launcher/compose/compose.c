@@ -62,8 +62,10 @@ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps 
         compose_add(&c, config->qemu ?: caps->qemu, "-S", NULL);
         if (in->preconfig)
                 compose_add(&c, "-preconfig", NULL);
-        compose_add(&c, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-sandbox",
-                        LAUNCH_SANDBOX, NULL);
+        compose_add(&c, "-nodefaults", "-no-user-config", NULL);
+        if (!config->reset)
+                compose_add(&c, "-no-reboot", NULL);
+        compose_add(&c, "-display", "none", "-sandbox", LAUNCH_SANDBOX, NULL);
         compose_machine(&c);
         compose_confidential(&c);
         compose_boot(&c);

@@ -142,6 +142,9 @@ static const OptionRow rows[] = {
                         config_handle_notify_ready, AT(notify_ready), OPTION_RARE },
         { "timeout", 0, OPTION_REQUIRED, "TIME", NULL, "End the guest after this time, with exit status 124",
                         NULL, option_set_usec, AT(timeout_usec), 0 },
+        { "reboot", 0, OPTION_REQUIRED, "WHAT", NULL,
+                        "Choose what a reboot does: exit, with status 126 (default), or\nreset, which runs the guest again",
+                        "exit reset", config_handle_reboot, AT(reset), OPTION_RARE },
 
         { "coco", 0, OPTION_REQUIRED, "MODE", "Confidential computing",
                         "Make the guest confidential: no, sev, sev-es or sev-snp", "no sev sev-es sev-snp",

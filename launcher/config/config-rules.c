@@ -91,6 +91,12 @@ static bool coco_shares(const VmConfig *c) {
         return vm_config_confidential(c) && vm_config_n_shares(c) > 0;
 }
 
+/* The owner answered for one launch. */
+static bool reset_with_owner(const VmConfig *c) {
+        return c->reset && !c->simulate && coco_of(c->coco)->launch_session &&
+                        (c->owner_dir || c->attestation_service);
+}
+
 /* The guest would have to accept it, and no digest covers it. */
 static bool plugged_memory(const VmConfig *c) {
         return vm_config_confidential(c) && c->ram_max > 0;
@@ -308,6 +314,8 @@ static const ConfigRule rules[] = {
                         "--ephemeral does not work with --image-disk-type=scsi-cd: the guest cannot write to a CD" },
         { ephemeral_extra,
                         "--ephemeral and --extra-drive= exclude each other: only writes to --image= can be discarded" },
+        { reset_with_owner,
+                        "--reboot=reset does not work with --owner-dir= or --attestation-service=: the guest owner validates one launch, and each reset makes a new one" },
         { plugged_memory,
                         "--ram=SIZE:MAX does not work with --coco=: memory that is plugged in later is not measured; pass one size" },
         { publish_alone,

@@ -266,6 +266,7 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                                 js_string(credential_transport_to_string(c->credential_transport)) },
                 { "run", js_string(c->run) },
                 { "timeout-usec", js_u64(c->timeout_usec) },
+                { "reboot", js_string(c->reset ? "reset" : "exit") },
                 { "qemu", js_string(c->qemu) },
                 { "qemu-arg", js_strv(c->qemu_args) },
         };

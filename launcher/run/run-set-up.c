@@ -86,6 +86,13 @@ static int greeted(Session *s, char **reterr) {
                 return error_set(reterr, -EOPNOTSUPP,
                                 "QEMU %u.%u is too old: 8.0 or later is needed, 10.0 for --coco=",
                                 version.major, version.minor);
+        /* QEMU before 11.0 ends guests whose registers are encrypted, and says that their CPUs cannot be reset. */
+        if (s->request->config->reset && version.major < 11 && vm_config_confidential(s->request->config) &&
+                        !s->request->choices->simulated &&
+                        coco_of(s->request->config->coco)->encrypted_registers)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "--reboot=reset: QEMU %u.%u cannot reset this guest: 11.0 or later is needed",
+                                version.major, version.minor);
         return 0;
 }
 

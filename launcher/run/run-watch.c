@@ -49,6 +49,18 @@ static void on_panic(Session *s, const Json *data) {
         s->guest_cause = explain_termination(set, code);
 }
 
+/* --reboot=reset: what the guest said before counts no more. */
+static void on_reset(Session *s, const Json *data) {
+        bool guest;
+
+        if (!s->facts.running || js_bool_value(js_get(data, "guest"), &guest) < 0 || !guest)
+                return;
+        s->facts.guest_status = -1;
+        s->panic.timer = loop_source_unref(s->panic.timer);
+        log_notice("the guest reset and starts again");
+        event_emit(s->request->events, "reset", NULL);
+}
+
 int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, void *userdata) {
         Session *s = userdata;
 
@@ -58,7 +70,9 @@ int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, 
                 s->facts.guest_shutdown |= reason == QMP_SHUTDOWN_GUEST;
                 s->facts.guest_reset |= reason == QMP_SHUTDOWN_GUEST_RESET;
                 s->facts.panicked |= reason == QMP_SHUTDOWN_GUEST_PANIC;
-        } else if (streq(name, "GUEST_PANICKED"))
+        } else if (streq(name, "RESET"))
+                on_reset(s, data);
+        else if (streq(name, "GUEST_PANICKED"))
                 on_panic(s, data);
         else if (streq(name, "STOP")) {
                 s->stopped = true;

@@ -25,10 +25,10 @@ def tiny_initrd(tmp_path_factory):
     return path
 
 
-def start(cvmspawn, qemu, kernel, initrd, log, *words):
+def start(cvmspawn, qemu, kernel, initrd, log, *words, options=()):
     return cvmspawn.start(
         f"--qemu={qemu}", "--kvm=no", "--tpm=no", "--ram=256M", f"--linux={kernel}", f"--initrd={initrd}",
-        "--console=headless", f"--console-log={log}", "--timeout=600", "--", "printk.devkmsg=on", "mitigations=off",
+        "--console=headless", f"--console-log={log}", "--timeout=600", *options, "--", "printk.devkmsg=on", "mitigations=off",
         "random.trust_cpu=on", "no_timer_check", *words,
     )
 
@@ -79,3 +79,14 @@ def test_a_panic_and_its_text(cvmspawn, qemu, kernel, tiny_initrd, tmp_path, mod
     assert result.status == status, result.err
     assert (b"alive" in log.read_bytes()) == (status == 0)
     assert ("the guest's kernel panicked" in result.err) == (status == 126)
+
+
+def test_a_reboot_runs_the_guest_again(cvmspawn, qemu, kernel, tiny_initrd, tmp_path):
+    """--reboot=reset; without it the first panic with panic= is the end, with status 126."""
+    log = tmp_path / "console"
+    run = start(cvmspawn, qemu, kernel, tiny_initrd, log, "panic=-1", "--", "die", options=("--reboot=reset",))
+    run.wait_for(lambda: log.exists() and log.read_bytes().count(b"Attempted to kill init!") >= 2, 300, "it did not run again")
+    run.signal(signal.SIGTERM)
+    run.signal(signal.SIGTERM)
+    result = run.wait(300)
+    assert result.status == 128 + signal.SIGTERM and "the guest reset and starts again" in result.err

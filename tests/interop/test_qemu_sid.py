@@ -65,3 +65,21 @@ def test_the_monitor_is_not_measured(tmp_path, sid_qemu, spelling):
     assert done.returncode == 0 and "deprecated" not in done.stderr, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
     assert [record["digest"] for record in answer["launches"]] == [model.snp_digest(firmware, kernel=kernel, initrd=initrd, words="")]
+
+
+def test_each_reset_is_the_same_launch(tmp_path, sid_qemu):
+    """--reboot=reset: QEMU launches the guest again, and the secure processor sees the same digest each time. The guest of the simulated
+    host resets at once, so it does that until the time is over."""
+    version = subprocess.run([sid_qemu, "--version"], capture_output=True, text=True, check=True, timeout=SECONDS).stdout
+    if int(version.split("version ")[1].split(".")[0]) < 11:
+        pytest.skip("this QEMU cannot reset a confidential guest: it is older than 11.0")
+    firmware, kernel = model.make_firmware(seed=84), model.make_kernel(seed=85)
+    for name, data in ("firmware.fd", firmware), ("kernel", kernel):
+        (tmp_path / name).write_bytes(data)
+    launch = [CVMSPAWN, f"--qemu={sid_qemu}", "--coco=sev-snp", f"--firmware={tmp_path / 'firmware.fd'}", f"--linux={tmp_path / 'kernel'}",
+              "--ram=256M", "--exact-words", "--reboot=reset", "--timeout=5"]
+    done = subprocess.run([CVMSPAWN, "sevsim", "--json", "--sev-node=0666", "--guest=reset", "--", *launch], capture_output=True, text=True,
+                          check=False, timeout=SECONDS)
+    assert done.returncode == 124 and "the guest reset and starts again" in done.stderr, done.stderr
+    digests = [record["digest"] for record in json.loads(done.stdout.splitlines()[-1])["launches"] if record["finished"]]
+    assert len(digests) >= 2 and set(digests) == {model.snp_digest(firmware, kernel=kernel, words="")}
