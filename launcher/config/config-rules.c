@@ -32,7 +32,7 @@ static bool format_without_image(const VmConfig *c) {
 }
 
 static bool ephemeral_without_image(const VmConfig *c) {
-        return c->ephemeral && !c->image;
+        return c->ephemeral && !c->image && !c->directory;
 }
 
 static bool image_file_without_image(const VmConfig *c) {
@@ -69,10 +69,6 @@ static bool ephemeral_extra(const VmConfig *c) {
 
 static bool directory_and_image(const VmConfig *c) {
         return c->directory && c->image;
-}
-
-static bool ephemeral_directory(const VmConfig *c) {
-        return c->ephemeral && c->directory;
 }
 
 static bool users_without_directory(const VmConfig *c) {
@@ -295,14 +291,12 @@ static const ConfigRule rules[] = {
         { format_without_image, "--image-format= requires --image=" },
         { directory_and_image,
                         "--directory= and --image= exclude each other: the guest has one root file system" },
-        { ephemeral_directory,
-                        "--ephemeral does not work with --directory=: the guest writes to the directory itself; copy the directory and boot the copy" },
         { users_without_directory,
                         "--private-users= requires --directory=: what --bind= attaches has the user ids of the host" },
         { same_bind_target,
                         "--bind= and --bind-ro= name the same place in the guest twice: mount only one directory there" },
         { coco_shares, "--directory=, --bind= and --bind-ro= do not work under --coco=: virtiofsd does not offer VIRTIO_F_ACCESS_PLATFORM, without which QEMU attaches no device to a confidential guest; pass files as credentials, on a verity disk (--image=, --extra-drive=) or by network (--network-user-mode, --publish=)" },
-        { ephemeral_without_image, "--ephemeral requires --image=" },
+        { ephemeral_without_image, "--ephemeral requires --image= or --directory=" },
         { image_file_without_image,
                         "--backing-file= and --data-file= require a qcow2 image: --image-format=qcow2 or --extra-drive=qcow2:PATH" },
         { disk_type_without_disk, "--image-disk-type= requires --image= or --extra-drive=" },

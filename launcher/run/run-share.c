@@ -16,6 +16,7 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "run-overlay.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -25,7 +26,7 @@
 
 typedef struct ShareChild {
         Session *session; /* weak */
-        int lock;         /* owned: of a root directory, which only one guest can have */
+        int lock;         /* owned: of a root directory, which only one guest can write to */
         Share share;
         Process process;
         bool gone; /* and reaped by the loop */
@@ -176,6 +177,10 @@ static int connect_pair(int *ret_listening, int *ret_connected) {
         return -EADDRINUSE;
 }
 
+static bool has_overlay(const Session *s, const ShareChild *c) {
+        return s->request->config->ephemeral && !c->share.target;
+}
+
 /* As systemd-vmspawn has them, but that --bind-ro= is read-only here, too, and that an ordinary user's are all this user's. */
 static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, char ***ret) {
         const VmConfig *config = s->request->config;
@@ -194,7 +199,8 @@ static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, c
                         r = strv_push(&argv, *word);
         if (r >= 0 && c->share.read_only)
                 r = strv_push(&argv, "--readonly");
-        if (r >= 0 && uid != 0) {
+        /* The overlay's user namespace has this map already. */
+        if (r >= 0 && uid != 0 && !has_overlay(s, c)) {
                 r = strv_pushf(&argv, "--uid-map=:0:%u:1:", (unsigned) uid);
                 if (r >= 0)
                         r = strv_pushf(&argv, "--gid-map=:0:%u:1:", (unsigned) getegid());
@@ -221,7 +227,8 @@ static int lock(const Session *s, ShareChild *c, size_t i, char **reterr) {
         c->lock = fd_open(s->request->inputs->shares[i], O_RDONLY | O_DIRECTORY, 0);
         if (c->lock < 0)
                 return error_set(reterr, c->lock, "cannot open the directory: %s", strerror(-c->lock));
-        if (flock(c->lock, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
+        if (flock(c->lock, (s->request->config->ephemeral ? LOCK_SH : LOCK_EX) | LOCK_NB) < 0 &&
+                        errno == EWOULDBLOCK)
                 return error_set(reterr, -EBUSY,
                                 "the directory is in use, perhaps by another guest, which must end first");
         return 0;
@@ -260,10 +267,14 @@ static int start(Session *s, ShareChild *c, size_t i, char **reterr) {
                                         .keep_fds = &listening,
                                         .n_keep_fds = 1,
                                         .own_group = true,
+                                        .prepare = has_overlay(s, c) ? run_overlay : NULL,
+                                        .userdata = s->request->inputs->shares[i],
                         },
                         &c->process, reterr);
         if (r < 0)
-                return r;
+                return has_overlay(s, c)
+                                ? error_prefix(reterr, r, "--ephemeral: an overlay in a mount namespace")
+                                : r;
         r = loop_add_child(s->loop, c->process.pidfd, on_exit_status, c, &c->source);
         if (r >= 0)
                 r = forward_start(&c->err, s->loop,

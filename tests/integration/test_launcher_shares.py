@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Directories of the host in real guests under TCG: --bind=, --bind-ro= and --directory= by virtiofsd."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -49,32 +50,60 @@ def test_written_and_read_only(cvmspawn, path, tmp_path):
     assert "virtiofsd" not in result.err and "vhost" not in result.err
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="a user without privileges runs the tests anyway")
-def test_without_privileges(artifacts):
-    """All that the guest makes belongs to the user, whatever user of the guest made it; nothing needs a privilege."""
+@contextlib.contextmanager
+def as_nobody(artifacts):
+    """A folder of user 65534 and a function that runs cvmspawn as that user."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        folder.chmod(0o755)
-        rw, ro = folders(folder)
         tool = Cvmspawn(build_folder() / "programs" / "cvmspawn", artifacts, folder)
-        for place in folder, rw, ro, rw / "from-host", ro / "from-host":
-            os.chown(place, 65534, 65534)
+
+        def run(*arguments):
+            for place in [folder, *folder.rglob("*")]:
+                os.chown(place, 65534, 65534, follow_symlinks=False)
+            result = tool.start(
+                *arguments, env={"PATH": f"{artifacts['VIRTIOFSD'].parent}:{os.environ['PATH']}", "HOME": name, "XDG_CACHE_HOME": name},
+                prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]).wait(BOOT)
+            if "Permission denied" in result.err and str(build_folder()) in result.err:
+                skip_or_fail("the build directory cannot be reached by another user")
+            return result
+
         adopt_orphans(True)
         try:
-            run = tool.start_guest(
-                f"--bind={rw}:/src", f"--bind-ro={ro}:/src/sub/a\\:b", "--tpm=no",
-                "--run=touch /src/x && chown 7:8 /src/x && stat -c %u /src /src/x; " + SCRIPT,
-                env={"PATH": f"{artifacts['VIRTIOFSD'].parent}:{os.environ['PATH']}", "HOME": name, "XDG_CACHE_HOME": name},
-                prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
-            result = run.wait(BOOT)
+            yield folder, tool.guest, run
         finally:
             adopt_orphans(False)
-        if "Permission denied" in result.err and str(build_folder()) in result.err:
-            skip_or_fail("the build directory cannot be reached by another user")
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="a user without privileges runs the tests anyway")
+
+
+@needs_root
+def test_without_privileges(artifacts):
+    """All that the guest makes belongs to the user, whatever user of the guest made it; nothing needs a privilege."""
+    with as_nobody(artifacts) as (folder, guest, run):
+        rw, ro = folders(folder)
+        result = run(*guest, f"--bind={rw}:/src", f"--bind-ro={ro}:/src/sub/a\\:b", "--tpm=no",
+                     "--run=touch /src/x && chown 7:8 /src/x && stat -c %u /src /src/x; " + SCRIPT)
         assert (result.status, result.out) == (0, "0\n0\nhost rw\nhost ro\n"), result.err
         for entry in "from-guest", "made", "x":
             assert os.stat(rw / entry).st_uid == 65534
         assert sorted(os.listdir(ro)) == ["from-host"] and (ro / "from-host").read_text() == "host ro\n"
+
+
+@needs_root
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_a_root_directory_without_privileges(artifacts, kernel, ephemeral):
+    with as_nobody(artifacts) as (folder, guest, run):
+        root = make_root(folder / "root", kernel)
+        before = state_of(root)
+        result = run(guest[0], "--kvm=no", "--tpm=no", "-D", root, *["-x"] * ephemeral)
+        assert (result.status, result.leftovers) == (0, []), result.err
+        if ephemeral:
+            assert {place: state[0] for place, state in state_of(root).items()} == {place: state[0] for place, state in before.items()}
+            assert (root / "owned").stat().st_mtime_ns == before[root / "owned"][5]
+        else:
+            assert (root / "result").read_text().splitlines()[-3:] == ["owner 0 0", "/rw: written", "/ro: written"]
+            assert {place.stat().st_uid for place in root.rglob("*")} == {65534}
 
 
 def servers_of(run):
@@ -151,13 +180,11 @@ def test_a_server_that_will_not_do(cvmspawn, tmp_path):
         assert none.err.startswith("cvmspawn: --bind: virtiofsd was not found; install virtiofsd 1.13 or later")
 
 
-@pytest.fixture
-def root(tmp_path, kernel):
+def make_root(folder, kernel):
     """A root directory whose PID 1 is tests/lib/guest-root, and whose kernel lies where distributions have it."""
     program = build_folder() / "tests/lib/guest-root"
     if not program.exists():
         skip_or_fail("guest-root is not built: it needs a static libc")
-    folder = tmp_path / "root"
     for name in ("dev", "proc", "sys", "run", "tmp", "rw", "ro", "boot", "sbin", "etc"):
         (folder / name).mkdir(parents=True)
     shutil.copy(program, folder / "sbin/init")
@@ -167,6 +194,11 @@ def root(tmp_path, kernel):
     (folder / "boot/vmlinuz-7.9").write_bytes(b"an older one, and no kernel")
     (folder / "boot/initrd.img-7.9").write_bytes(b"of the older one")
     return folder
+
+
+@pytest.fixture
+def root(tmp_path, kernel):
+    return make_root(tmp_path / "root", kernel)
 
 
 def boot_root(cvmspawn, qemu, root, path, *arguments):
@@ -190,6 +222,23 @@ def test_a_root_directory_without_an_initrd(cvmspawn, qemu, root, path, tmp_path
     assert os.stat(root / "result").st_uid == owner
     owned = os.stat(root / "owned")
     assert (owned.st_uid, owned.st_gid) == ((100007, 100008) if os.geteuid() == 0 else (owner, os.getegid()))
+
+
+def state_of(folder):
+    found = {place: os.lstat(place) for place in [folder, *folder.rglob("*")]}
+    return {place: (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_size, st.st_mtime_ns) for place, st in found.items()}
+
+
+def test_an_ephemeral_root(cvmspawn, qemu, root, path, tmp_path):
+    """The guest changes its root as it likes, sees it, and nothing of it stays; a bind beside it stays what it is."""
+    rw, _ = folders(tmp_path)
+
+    before = state_of(root)
+    words = f"--qemu={qemu}", "--kvm=no", "--tpm=no", "-D", root
+    result = cvmspawn.run(*words, "-x", f"--bind={rw}:/rw", "--", "--", "mnt0=/rw", env=path, timeout=BOOT)
+    assert (result.status, result.leftovers) == (0, []), result.err
+    assert state_of(root) == before
+    assert (rw / "from-guest").read_text() == "guest\n"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of other users")
