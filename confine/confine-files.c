@@ -78,12 +78,28 @@ static int rules_apply(int fd) {
         return syscall(SYS_landlock_restrict_self, fd, 0) < 0 ? -errno : 0;
 }
 
-int confine_files(void) {
+static int rules_add(int rules_fd, int folder, uint64_t rights) {
+        struct landlock_path_beneath_attr a = { .parent_fd = folder, .allowed_access = rights };
+
+        if (folder < 0)
+                return 0;
+        return syscall(SYS_landlock_add_rule, rules_fd, LANDLOCK_RULE_PATH_BENEATH, &a, 0) < 0 ? -errno : 0;
+}
+
+int confine_files_but_removal(int files_in, int folders_in) {
         _cleanup_close_ int fd = -EBADF;
         Rules rules;
         int r = rules_new(/* all= */ false, &rules, &fd);
 
+        if (r >= 0)
+                r = rules_add(fd, files_in, LANDLOCK_ACCESS_FS_REMOVE_FILE);
+        if (r >= 0)
+                r = rules_add(fd, folders_in, LANDLOCK_ACCESS_FS_REMOVE_DIR);
         return r < 0 ? r : rules_apply(fd);
+}
+
+int confine_files(void) {
+        return confine_files_but_removal(-EBADF, -EBADF);
 }
 
 static int to_paths(bool all, const ConfinePath *paths, size_t n) {

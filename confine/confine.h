@@ -25,6 +25,9 @@ bool confine_has_capabilities(void);
  * Landlock. Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_files(void);
 
+/* The same, but files can be removed in one folder, and empty folders in another, given by descriptors; -EBADF: nowhere. */
+_warn_unused_result_ int confine_files_but_removal(int files_in, int folders_in);
+
 typedef struct ConfinePath {
         const char *path; /* a file, or a directory with everything below it */
         bool write;       /* also made, changed, removed; else read only */

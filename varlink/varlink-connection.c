@@ -8,24 +8,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 
 #include "fd.h"
 #include "strutil.h"
 
-#define READ_SIZE ((size_t) 16 * 1024)
+#define READ_SIZE       ((size_t) 16 * 1024)
+#define CONNECT_SECONDS 5
 
 int varlink_connection_open(int folder_fd, const char *name, VarlinkConnection *ret) {
+        const struct timeval patience = { .tv_sec = CONNECT_SECONDS };
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         _cleanup_close_ int fd = -EBADF;
         int n = snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d/%s", folder_fd, name);
 
         if (n < 0 || (size_t) n >= sizeof(address.sun_path))
                 return -ENAMETOOLONG;
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        /* EAGAIN: its queue of connections is full. */
-        if (fd < 0 || connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* Where the queue of connections is full, connect(2) waits that long. */
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) < 0 ||
+                        connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return -errno;
         *ret = (VarlinkConnection) { .fd = TAKE_GENERIC(fd, int, -EBADF) };
         return 0;

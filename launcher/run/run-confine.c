@@ -78,6 +78,7 @@ static const char *const system_calls[] = {
         "timerfd_create",
         "timerfd_settime",
         "uname",
+        "unlinkat",
         "wait4",
         "waitid",
         "write",
@@ -174,7 +175,7 @@ int run_confine_prepare(ConfineFilter **ret) {
         return r;
 }
 
-int run_confine_self(const QemuUser *user, const ConfineFilter *filter) {
+int run_confine_self(const QemuUser *user, const ConfineFilter *filter, int files_in, int folders_in) {
         int files, r;
 
         r = confine_no_new_privileges();
@@ -183,7 +184,7 @@ int run_confine_self(const QemuUser *user, const ConfineFilter *filter) {
                                 kept_capabilities, user->change ? ELEMENTSOF(kept_capabilities) : 0);
         if (r < 0)
                 return r;
-        files = confine_files();
+        files = confine_files_but_removal(files_in, folders_in);
         if (files < 0 && files != -EOPNOTSUPP)
                 return files;
         r = confine_memory();

@@ -31,7 +31,8 @@ _warn_unused_result_ int run_raise_memlock(const QemuUser *user);
 int run_become_qemu(void *userdata /* const QemuUser * */);
 
 /* In the launcher, before `cont`. -EOPNOTSUPP where the kernel has no Landlock: the rest is done. */
-_warn_unused_result_ int run_confine_self(const QemuUser *user, const struct ConfineFilter *filter);
+_warn_unused_result_ int run_confine_self(
+                const QemuUser *user, const struct ConfineFilter *filter, int files_in, int folders_in);
 /* Its filter of system calls (owned, to be freed), built before anything is started. */
 _warn_unused_result_ int run_confine_prepare(struct ConfineFilter **ret);
 /* What the two amount to, for --print=confinement. */

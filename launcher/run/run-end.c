@@ -37,6 +37,18 @@ static void set_patience(Session *s, uint64_t usec) {
                 (void) process_signal(&s->qemu, SIGKILL);
 }
 
+static int quit(Session *s, QmpReply reply, void *userdata) {
+        int r = qmp_quit(s->qmp, reply, userdata);
+
+        if (r < 0) {
+                session_end(s, END_KILL);
+                return r;
+        }
+        /* --timeout= and the second signal win within a second. */
+        set_patience(s, s->facts.timed_out || s->n_signals > 1 ? HURRY_PATIENCE_USEC : QUIT_PATIENCE_USEC);
+        return 0;
+}
+
 void session_end(Session *s, unsigned step) {
         if (step <= s->end_step || s->qemu_gone)
                 return;
@@ -54,12 +66,14 @@ void session_end(Session *s, unsigned step) {
                 set_patience(s, POWERDOWN_PATIENCE_USEC);
                 return;
         }
-        if (qmp_quit(s->qmp, NULL, NULL) < 0) {
-                session_end(s, END_KILL);
-                return;
-        }
-        /* --timeout= and the second signal win within a second. */
-        set_patience(s, s->facts.timed_out || s->n_signals > 1 ? HURRY_PATIENCE_USEC : QUIT_PATIENCE_USEC);
+        (void) quit(s, NULL, NULL);
+}
+
+int session_quit(Session *s, QmpReply reply, void *userdata) {
+        if (s->end_step >= END_QUIT || s->qemu_gone)
+                return -EALREADY;
+        s->end_step = END_QUIT;
+        return quit(s, reply, userdata);
 }
 
 /* What the guest or QEMU said of the end counts; without a word it is a failure. */

@@ -14,6 +14,7 @@ static const char *const sources[] = {
         [EXIT_SOURCE_QEMU] = "qemu",
         [EXIT_SOURCE_TIMEOUT] = "timeout",
         [EXIT_SOURCE_SIGNAL] = "signal",
+        [EXIT_SOURCE_CONTROL] = "control",
 };
 static_assert(ELEMENTSOF(sources) == _EXIT_SOURCE_MAX, "every source has a name");
 
@@ -75,6 +76,11 @@ RunResult run_result(const RunFacts *f) {
                 return RESULT(EXIT_SOURCE_GUEST, 0, NULL);
         if (f->signal > 0)
                 return RESULT(EXIT_SOURCE_SIGNAL, 128 + f->signal, "a signal ended the guest");
+        if (f->terminated && f->run)
+                return RESULT(EXIT_SOURCE_CONTROL, STATUS_FAILED,
+                                "the guest was terminated through its control socket before the --run= command reported an exit status");
+        if (f->terminated)
+                return RESULT(EXIT_SOURCE_CONTROL, 0, NULL);
         /* A power-off without an exit status of the command is a failure. */
         if (f->guest_shutdown)
                 return RESULT(EXIT_SOURCE_GUEST, STATUS_FAILED,

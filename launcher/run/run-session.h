@@ -10,6 +10,7 @@
 #include "process.h"
 #include "qmp-client.h"
 #include "qmp-rip.h"
+#include "run-control.h"
 #include "run-forward.h"
 #include "run-login.h"
 #include "run-scan.h"
@@ -163,6 +164,11 @@ typedef struct Session {
         Manager manager;
         uint64_t heard; /* bytes from the ports */
         bool ready_sent, stopped;
+        ControlSocket control_socket;
+        int control_result;     /* of making it */
+        char *control_error;    /* owned */
+        VarlinkServer *control; /* while the guest runs */
+        LoopSource *rebooting;  /* while its resets do not end it */
         Process swtpm, relay;
         VsockState vsock;
         PasstState passt;
@@ -290,6 +296,8 @@ _warn_unused_result_ int session_watch_timeout(Session *s);
 /* Gives up a set-up that makes no progress. */
 _warn_unused_result_ int session_watch_progress(Session *s);
 void session_end(Session *s, unsigned step);
+/* END_QUIT, with what QEMU answers. -EALREADY: that, or more, is on its way. */
+_warn_unused_result_ int session_quit(Session *s, QmpReply reply, void *userdata);
 /* QEMU has closed its monitor, as it does when it ends: it may not stay. */
 void session_await_exit(Session *s);
 #define END_POWERDOWN 1u
@@ -304,6 +312,13 @@ _warn_unused_result_ int session_watch_stop(Session *s);
 /* run-panic.c: text alone is not believed. */
 void session_on_panic_text(Session *s);
 void session_on_refusal(Session *s);
+
+/* run-control.c: the socket is made before QEMU starts, and answers once the guest runs. */
+void session_open_control(Session *s);
+_warn_unused_result_ int session_start_control(Session *s);
+void session_tell_control(Session *s, const char *event, const Json *data);
+/* The guest has ended: clients get their answers, and QEMU's monitor is closed. */
+void session_end_control(Session *s);
 
 /* run-notify.c: to our own service manager. */
 void session_start_notify(Session *s);

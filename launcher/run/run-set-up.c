@@ -60,7 +60,8 @@ static int confine(Session *s, char **reterr) {
         int r;
 
         progress_step("confining the launcher");
-        r = run_confine_self(s->request->user, s->filter);
+        r = run_confine_self(s->request->user, s->filter, s->control_socket.folder_fd,
+                        s->control_socket.parent_fd);
         if (r < 0 && r != -EOPNOTSUPP)
                 return error_set(reterr, r, "cannot drop the launcher's privileges: %s", strerror(-r));
         run_timing_mark(s->request->timing, "confined");

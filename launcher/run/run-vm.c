@@ -99,6 +99,7 @@ static int start(Session *s, char **reterr) {
         event_sink_attach(s->request->events, s->loop);
         run_guard_stop(); /* the loop watches the time now */
         session_start_notify(s);
+        session_open_control(s);
         log_set_writer(write_log, s);
         if (s->request->before_spawn)
                 progress_step("waiting for the guest owner");
@@ -169,7 +170,9 @@ static int run(Session *s) {
                 event_emit(s->request->events, "ready", NULL);
                 session_notify_manager(s, "READY=1");
         }
-        r = session_watch_stop(s);
+        r = session_start_control(s);
+        if (r >= 0)
+                r = session_watch_stop(s);
         if (r >= 0)
                 r = session_watch_refusal(s);
         if (r < 0 || s->qemu_gone)
@@ -216,7 +219,7 @@ static void session_done(Session *s) {
         event_sink_attach(s->request->events, NULL);
         session_end_fill(s);
         run_guard_stop();
-        s->qmp = qmp_client_unref(s->qmp);
+        session_end_control(s);
         qmp_wait_done(&s->version);
         qmp_wait_done(&s->machine);
         qmp_wait_done(&s->cont);
@@ -333,6 +336,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .passt = { .process = PROCESS_NONE, .words = -EBADF },
                 .console = CONSOLE_NONE,
                 .manager = { .fd = -EBADF },
+                .control_socket = CONTROL_SOCKET_NONE,
                 .out = FORWARD_NONE,
                 .err = FORWARD_NONE,
                 .notify = FORWARD_NONE,
@@ -374,6 +378,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 process_done(&s.qemu);
         if (early)
                 session_blame_shares(&s);
+        session_end_control(&s);
         drain(&s);
         if (early && lacks(&s))
                 return -ENOPROTOOPT;

@@ -64,6 +64,7 @@ static void on_reset(Session *s, const Json *data) {
 int session_on_event(_unused_ QmpClient *c, const char *name, const Json *data, void *userdata) {
         Session *s = userdata;
 
+        session_tell_control(s, name, data);
         if (streq(name, "SHUTDOWN")) {
                 QmpShutdown reason = qmp_shutdown_parse(data);
 

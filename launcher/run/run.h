@@ -78,6 +78,7 @@ typedef enum ExitSource {
         EXIT_SOURCE_QEMU,
         EXIT_SOURCE_TIMEOUT,
         EXIT_SOURCE_SIGNAL,
+        EXIT_SOURCE_CONTROL, /* Terminate of the control socket */
         _EXIT_SOURCE_MAX,
 } ExitSource;
 
@@ -94,6 +95,7 @@ typedef struct RunFacts {
         int guest_status; /* EXIT_STATUS from the guest, or -1 */
         bool timed_out;
         int signal;          /* that made us end QEMU, or 0 */
+        bool terminated;     /* by the control socket */
         bool guest_shutdown; /* clean power-off */
         bool guest_reset;    /* reboot or triple fault */
         bool panicked;

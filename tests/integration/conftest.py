@@ -114,13 +114,14 @@ class Result:
 
 
 class Running:
-    """A cvmspawn that has been started. `directory` holds its output and is its TMPDIR and XDG_RUNTIME_DIR."""
+    """A cvmspawn that has been started. `directory` holds its output, its TMPDIR, XDG_RUNTIME_DIR and RUNTIME_DIRECTORY."""
 
     def __init__(self, argv, directory, environment, stdin, pass_fds):
         self.directory = directory
         self.known = set(children_of(os.getpid()))
         self.places = [directory / "tmp", directory / "runtime"]
-        for place in self.places:
+        self.control = directory / "control"
+        for place in [*self.places, self.control]:
             place.mkdir(mode=0o700, parents=True)
         self.files = [open(directory / name, "w+b") for name in ("stdout", "stderr")]
         self.started = time.monotonic()
@@ -130,7 +131,8 @@ class Running:
             stdout=self.files[0],
             stderr=self.files[1],
             pass_fds=pass_fds,
-            env={**environment, "TMPDIR": str(self.places[0]), "XDG_RUNTIME_DIR": str(self.places[1])},
+            env={"RUNTIME_DIRECTORY": str(self.control), **environment, "TMPDIR": str(self.places[0]),
+                 "XDG_RUNTIME_DIR": str(self.places[1])},
         )
 
     @property
@@ -191,7 +193,9 @@ class Running:
                 except ProcessLookupError:
                     pass
         self._survivors()
-        for place in self.places:
+        # The socket of a launcher that was killed is replaced by the next one.
+        killed = self.process.returncode == -signal.SIGKILL
+        for place in self.places if killed else [*self.places, self.control]:
             leftovers += [f"file {path.relative_to(self.directory)}" for path in sorted(place.rglob("*"))]
         for file in self.files:
             file.close()
@@ -222,7 +226,7 @@ class Cvmspawn:
     def start(self, *arguments, stdin=subprocess.DEVNULL, env=None, pass_fds=(), prefix=()):
         """Starts `cvmspawn ARGUMENTS`, as they are."""
         environment = dict(os.environ)
-        for name in ("NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY"):
+        for name in ("NOTIFY_SOCKET", "CREDENTIALS_DIRECTORY", "RUNTIME_DIRECTORY"):
             environment.pop(name, None)
         environment["XDG_DATA_DIRS"] = f"{self.artifacts['FIRMWARE_DATA_DIR']}:/usr/local/share:/usr/share"
         environment.update(env or {})

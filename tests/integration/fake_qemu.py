@@ -84,6 +84,28 @@ class Machine:
             if command.get("execute") == "quit":
                 self.power_off("host-qmp-quit")
 
+    def serve(self, deaf=(), status="running"):
+        """A guest that does what its monitor is told, but for the commands that it is deaf to."""
+        while line := self.lines.readline():
+            command = json.loads(line)
+            name = command["execute"]
+            self.seen.append(name)
+            if name in deaf:
+                continue
+            if name in ("stop", "cont"):
+                status = "paused" if name == "stop" else "running"
+            value = {"running": status == "running", "status": status} if name == "query-status" else {}
+            self.tell({"return": value, "id": command.get("id")})
+            if name in ("stop", "cont"):
+                self.event({"stop": "STOP", "cont": "RESUME"}[name])
+            elif name == "system_reset":
+                self.event("RESET", guest=False, reason="host-qmp-system-reset")
+            elif name == "system_powerdown":
+                self.event("POWERDOWN")
+                self.power_off()
+            elif name == "quit":
+                self.power_off("host-qmp-quit")
+
     def work(self, status=0, out=b"", err=b""):
         """What the unit of --run= does."""
         self.write("port-notify", b"READY=1\n")

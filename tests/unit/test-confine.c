@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,6 +59,31 @@ static int break_out_of_files(void) {
 }
 
 static char folder[] = "/tmp/test-confine.XXXXXX";
+
+/* What is to be removed at the end can be, and nothing else. */
+static int break_out_by_removal(void) {
+        int base = fd_open(folder, O_PATH | O_DIRECTORY, 0), inner;
+
+        if (base < 0 || mkdirat(base, "inner", 0755) < 0 || mkdirat(base, "full", 0755) < 0)
+                return 1;
+        inner = openat(base, "inner", O_PATH | O_DIRECTORY);
+        if (inner < 0 || mknodat(inner, "file", S_IFREG | 0600, 0) < 0 ||
+                        mknodat(base, "file", S_IFREG | 0600, 0) < 0 ||
+                        mknodat(base, "full/file", S_IFREG | 0600, 0) < 0)
+                return 2;
+        if (confine_no_new_privileges() < 0)
+                return 3;
+        int r = confine_files_but_removal(inner, base);
+        if (r == -EOPNOTSUPP)
+                return SKIPPED;
+        if (r < 0)
+                return 4;
+        if (unlinkat(base, "file", 0) == 0 || errno != EACCES || unlinkat(base, "full/file", 0) == 0)
+                return 5;
+        if (fd_open(folder, O_RDONLY, 0) != -EACCES || openat(inner, "file", O_RDONLY) >= 0)
+                return 6;
+        return unlinkat(inner, "file", 0) < 0 || unlinkat(base, "inner", AT_REMOVEDIR) < 0 ? 7 : 0;
+}
 
 static int break_out_of_paths(void) {
         static const ConfinePath nowhere[] = { { "/no/such/path", false } };
@@ -177,6 +203,17 @@ static void files_are_out_of_reach(_unused_ void **state) {
         if (status == 0) {
                 assert_non_null(mkdtemp(folder));
                 status = in_child(break_out_of_paths);
+                assert_int_equal(rmdir(folder), 0);
+        }
+        if (status == 0) {
+                assert_int_equal(mkdir(folder, 0700), 0);
+                status = in_child(break_out_by_removal);
+                int base = fd_open(folder, O_PATH | O_DIRECTORY, 0);
+
+                assert_int_equal(unlinkat(base, "file", 0), 0);
+                assert_int_equal(unlinkat(base, "full/file", 0), 0);
+                assert_int_equal(unlinkat(base, "full", AT_REMOVEDIR), 0);
+                (void) close(base);
                 assert_int_equal(rmdir(folder), 0);
         }
         if (status == SKIPPED) {

@@ -30,7 +30,7 @@ static int confine_self(const QemuUser *user) {
         ConfineFilter *filter = NULL;
         int r = run_confine_prepare(&filter);
 
-        return r < 0 ? r : run_confine_self(user, filter);
+        return r < 0 ? r : run_confine_self(user, filter, -EBADF, -EBADF);
 }
 
 static int in_child(int (*f)(void)) {
