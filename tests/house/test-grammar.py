@@ -27,7 +27,7 @@ VERBS = set('''
     Grow Forward
     Accept Act Add Allow Answer Append Ask Assemble Attach Believe Behave Bind Boot Build Check Choose Compare Compute Confirm Connect Continue
     Delete Derive Describe Discard Download Encrypt End Erase Expect Explain Fetch Forward Get Give Identify Inject Judge Keep Launch Leave Let
-    Limit Link List Listen Look Make Measure Name Never Pass Predict Print Put Quit Read Record Register Reject Release Replace Require
+    Limit Link List Listen Look Make Measure Name Never Pass Power Predict Print Put Quit Read Record Register Reject Release Replace Require
     Run Say Send Set Show Sign Skip Speak Split Start Suppress Take Trust Upload Use Validate Verify Wait Warn Write
     '''.split())  # fmt: skip
 
