@@ -179,3 +179,13 @@ int text_finish(Text *t, char **ret) {
         *t = (Text) {};
         return 0;
 }
+
+void text_flatten(char *s, size_t max) {
+        size_t i = 0;
+
+        for (; s && s[i] && i < max; i++)
+                if ((unsigned char) s[i] < ' ' || s[i] == 0x7f)
+                        s[i] = ' ';
+        if (s)
+                s[i] = 0;
+}

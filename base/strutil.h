@@ -58,6 +58,9 @@ void text_put_n(Text *t, const char *s, size_t n);
 void text_putf(Text *t, const char *format, ...) _printf_(2, 3);
 _warn_unused_result_ int text_finish(Text *t, char **ret); /* 0 or -ENOMEM; *ret is owned */
 
+/* What somebody else said, to be a part of our line: control characters become spaces, and what is longer is cut. Takes NULL. */
+void text_flatten(char *s, size_t max);
+
 /* Numbers. Decimal, or hexadecimal after 0x; no sign, no white space, nothing after. -EINVAL, -ERANGE. */
 _warn_unused_result_ int parse_u64(const char *s, uint64_t *ret);
 _warn_unused_result_ int parse_u64_max(const char *s, uint64_t max, uint64_t *ret);

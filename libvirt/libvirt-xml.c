@@ -18,6 +18,7 @@
 /* FUNCTION(result, name, arguments); xmlChar is unsigned char. */
 #define XML_FUNCTIONS                                                                                       \
         FUNCTION(void *, xmlReadMemory, (const char *, int, const char *, const char *, int) )              \
+        FUNCTION(void *, xmlGetIntSubset, (void *) )                                                        \
         FUNCTION(void, xmlFreeDoc, (void *) )                                                               \
         FUNCTION(void *, xmlXPathNewContext, (void *) )                                                     \
         FUNCTION(void, xmlXPathFreeContext, (void *) )                                                      \
@@ -90,6 +91,10 @@ int libvirt_xml_parse(const char *text, LibvirtXml **ret, char **reterr) {
                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
         if (!x->document)
                 return error_set(reterr, -EBADMSG, "libvirt's answer is not well-formed XML");
+        /* Entities are not replaced, so that what is read of their text would be less than what stands there. */
+        if (lib.xmlGetIntSubset(x->document))
+                return error_set(reterr, -EBADMSG,
+                                "the XML has a document type (DOCTYPE), which libvirt never writes");
         x->context = lib.xmlXPathNewContext(x->document);
         if (!x->context)
                 return -ENOMEM;

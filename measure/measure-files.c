@@ -28,7 +28,7 @@ static int keep_fd(MeasureRequest *r, int fd) {
 }
 /* A pipe or /dev/null has no size to plan with: its bytes become a file in memory. */
 static int copy_stream(const char *path, uint64_t *ret_size) {
-        _cleanup_close_ int in = fd_open(path, O_RDONLY | O_NOCTTY, 0), out = memfd_new("stream");
+        _cleanup_close_ int in = fd_open_read(path, PIPE_WRITER_USEC), out = memfd_new("stream");
         uint64_t size = 0;
         char buffer[16384];
 
@@ -99,6 +99,10 @@ int measure_request_open(MeasureRequest *r, const char *path, PlanInput *in, cha
         uint64_t size = 0;
         int fd = r->files ? shared_file(r->files, path, &size) : open_file(path, &size);
 
+        if (fd == -ETIMEDOUT)
+                return error_set(reterr, fd,
+                                "'%s' is a named pipe, and no program opened it for writing within %u s",
+                                path, (unsigned) (PIPE_WRITER_USEC / 1000000));
         if (fd < 0)
                 return error_set(reterr, fd, "cannot open '%s': %s", path, strerror(-fd));
         if (!r->files) {

@@ -9,6 +9,8 @@
 #include "qmp-client.h"
 #include "qmp-io.h"
 
+#define QMP_SENTENCE_MAX 1000u /* of what QEMU says, in a message of ours */
+
 typedef struct QmpPending QmpPending;
 struct QmpPending {
         QmpPending *next;

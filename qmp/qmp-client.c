@@ -99,6 +99,7 @@ static int client_fail_format(QmpClient *c, int error, const char *format, ...) 
         if (vasprintf(&sentence, format, ap) < 0)
                 sentence = NULL;
         va_end(ap);
+        text_flatten(sentence, QMP_SENTENCE_MAX);
         return client_fail(c, error, sentence);
 }
 

@@ -9,6 +9,7 @@
 #include "error.h"
 #include "overflow.h"
 #include "qmp-client-internal.h"
+#include "strutil.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
 
@@ -25,6 +26,7 @@ static int on_reply(_unused_ QmpClient *c, int error, const Json *value, const c
         w->error = error;
         w->value = js_ref((Json *) value); /* a reference changes the count only */
         w->desc = desc ? strdup(desc) : NULL;
+        text_flatten(w->desc, QMP_SENTENCE_MAX);
         return 0;
 }
 

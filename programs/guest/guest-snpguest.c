@@ -111,7 +111,7 @@ static int report(const Arguments *a, char **words, char **reterr) {
                 if (getrandom(data, sizeof(data), 0) != sizeof(data))
                         return error_set(reterr, -EIO, "no random bytes");
         } else {
-                fd = fd_open(words[1], O_RDONLY, 0);
+                fd = fd_open_read(words[1], PIPE_WRITER_USEC);
                 r = fd < 0 ? fd : fd_read_exact(fd, data, sizeof(data));
                 if (r < 0)
                         return error_set(reterr, r, "cannot read 64 bytes from '%s': %s", words[1],

@@ -77,7 +77,7 @@ static int explain_file(const char *path, char **reterr) {
         int r;
 
         if (path && !streq(path, "-")) {
-                fd = fd_open(path, O_RDONLY | O_NOCTTY, 0);
+                fd = fd_open_read(path, PIPE_WRITER_USEC);
                 if (fd < 0)
                         return error_set(reterr, fd, "cannot open '%s': %s", path, strerror(-fd));
         }

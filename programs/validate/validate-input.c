@@ -24,7 +24,7 @@
 
 static int open_file(Validate *v, const char *path) {
         struct stat st;
-        int fd = fd_open(path, O_RDONLY, 0);
+        int fd = fd_open_read(path, PIPE_WRITER_USEC);
 
         if (fd < 0)
                 return validate_fail_file(v, fd, path);

@@ -256,11 +256,18 @@ def test_full_disk(world, tmp_path):
     assert not found, found
 
 
-def test_pipe_without_writer(tmp_path):
+def test_pipe_without_writer(world, tmp_path):
     """A named pipe that nobody writes to ends, with its name, after the time that the manual says."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    for argv in (["verb-report", "show", fifo], ["verb-id-block", "key-digest", fifo], ["verb-measure", f"--batch={fifo}"]):
+    measured = ["verb-measure", "--mode=snp", "--vcpus=1", "--vcpu-type=EPYC-v4"]
+    argvs = (["verb-report", "show", fifo], ["verb-id-block", "key-digest", fifo], ["verb-measure", f"--batch={fifo}"], [*measured, f"--ovmf={fifo}"],
+             [*measured, f"--ovmf={world['firmware']}", f"--kernel={fifo}"], ["verb-explain", fifo])  # fmt: skip
+
+    def attempt(argv):
         done = subprocess.run([build_folder() / "programs" / argv[0], *map(str, argv[1:])], capture_output=True, text=True, timeout=SECONDS, check=False)
-        assert done.returncode == 1 and str(fifo) in done.stderr and "named pipe" in done.stderr, done.stderr
+        return None if done.returncode == 1 and str(fifo) in done.stderr and ("named pipe" in done.stderr or "timed out" in done.stderr) else done.stderr
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert not [problem for problem in pool.map(attempt, argvs) if problem]
     shutil.rmtree(tmp_path, ignore_errors=True)

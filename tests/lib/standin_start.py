@@ -74,5 +74,7 @@ def main():
 if __name__ == "__main__":
     try:
         main()
+    except OSError:
+        sys.exit(1)  # as QEMU, which cannot read its files either
     except (ValueError, struct.error) as e:
         sys.exit(f"LAUNCH_START: {e}")
