@@ -25,3 +25,4 @@ void control_add_storage(VarlinkCall *call, const Json *parameters, void *userda
 void control_remove_storage(VarlinkCall *call, const Json *parameters, void *userdata);
 void control_replace_storage(VarlinkCall *call, const Json *parameters, void *userdata);
 void control_storage_done(Session *s);
+void control_on_device_deleted(Session *s, const Json *data);

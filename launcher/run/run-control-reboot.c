@@ -40,8 +40,13 @@ void control_reboot(VarlinkCall *call, _unused_ const Json *parameters, void *us
         Session *s = userdata;
         int r;
 
-        /* The firmware's pages and the registers cannot be set back to what was measured. */
-        if (coco_of(s->request->config->coco)->encrypted_registers) {
+        if (s->request->config->reset) {
+                control_execute(call, s, "system_reset");
+                return;
+        }
+        /* Registers that are encrypted cannot be set back, and what a guest owner has verified is one launch. */
+        if (coco_of(s->request->config->coco)->encrypted_registers ||
+                        vm_config_attested(s->request->config)) {
                 varlink_error(call, CONTROL_INSTANCE ".NotSupported", NULL);
                 return;
         }

@@ -207,6 +207,8 @@ void session_tell_control(Session *s, const char *event, const Json *data) {
 
         if (streq(event, "RESET"))
                 control_on_reset(s, data);
+        else if (streq(event, "DEVICE_DELETED"))
+                control_on_device_deleted(s, data);
         if (!s->control || varlink_server_n_clients(s->control) == 0)
                 return;
         r = js_build(&j, "{s:s}", "event", event);

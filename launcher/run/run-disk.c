@@ -18,8 +18,7 @@
 #include "qmp-job.h"
 #include "run-nodes.h"
 
-#define SERIAL_MAX 30u
-#define IN_USE     "is in use, perhaps by another guest, which must end first"
+#define IN_USE "is in use, perhaps by another guest, which must end first"
 
 /* One disk, as QEMU is told of it. */
 typedef struct Disk {
@@ -103,17 +102,17 @@ static int add_overlay(Session *s, const char *image, char **reterr) {
 
 /* The name of the file, by which the guest finds the disk in /dev/disk/by-id. A name too long for the device is cut, and a checksum
  * (FNV-1a, 32 bits) of the whole name stands behind it. */
-static void make_serial(const char *path, size_t max, char ret[static SERIAL_MAX + 1]) {
+void disk_make_serial(const char *path, size_t max, char ret[static DISK_SERIAL_MAX + 1]) {
         const char *name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
         uint32_t sum = UINT32_C(2166136261);
 
         if (strlen(name) <= max) {
-                (void) snprintf(ret, SERIAL_MAX + 1, "%s", name);
+                (void) snprintf(ret, DISK_SERIAL_MAX + 1, "%s", name);
                 return;
         }
         for (const char *p = name; *p; p++)
                 sum = (sum ^ (uint8_t) *p) * UINT32_C(16777619);
-        (void) snprintf(ret, SERIAL_MAX + 1, "%.*s-%08x", (int) max - 9, name, (unsigned) sum);
+        (void) snprintf(ret, DISK_SERIAL_MAX + 1, "%.*s-%08x", (int) max - 9, name, (unsigned) sum);
 }
 
 /* Modern virtio with DMA to shared pages: see compose-devices.c. */
@@ -129,11 +128,11 @@ static int set_confidential(Session *s, Json *device) {
 }
 
 static int plug_in(Session *s, const Disk *disk, char **reterr) {
-        char serial[SERIAL_MAX + 1];
+        char serial[DISK_SERIAL_MAX + 1];
         Json *arguments = NULL;
         int r;
 
-        make_serial(disk->path, disk->type->serial_max, serial);
+        disk_make_serial(disk->path, disk->type->serial_max, serial);
         r = js_build(&arguments, "{s:s, s:s, s:s, s:s, s:s}", "driver", disk->type->driver, "id",
                         disk->device, "bus", disk->type->scsi ? "scsi0.0" : disk->port, "drive", disk->node,
                         "serial", serial);
@@ -229,7 +228,7 @@ static int add_extra_drive(Session *s, size_t i, char **reterr) {
                         reterr);
 }
 
-static bool needs_scsi_bus(const VmConfig *config) {
+bool session_has_scsi_bus(const VmConfig *config) {
         bool scsi = config->image && disk_type_facts(config->image_disk_type)->scsi;
 
         for (size_t i = 0; i < config->n_extra_drives && !scsi; i++)
@@ -239,7 +238,7 @@ static bool needs_scsi_bus(const VmConfig *config) {
 
 int session_add_disks(Session *s, char **reterr) {
         const VmConfig *config = s->request->config;
-        int r = needs_scsi_bus(config) ? add_scsi_bus(s, reterr) : 0;
+        int r = session_has_scsi_bus(config) ? add_scsi_bus(s, reterr) : 0;
 
         if (r >= 0 && config->image)
                 r = add_disk(s,

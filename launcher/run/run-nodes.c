@@ -6,11 +6,10 @@
 
 #include "qmp-commands.h"
 
-#define SET_FIRST 11u /* pflash uses 1 and 2 */
-#define NODE_MAX  32u /* QEMU include/block/block_int-common.h: node_name[32], with its NUL */
+#define NODE_MAX 32u /* QEMU include/block/block_int-common.h: node_name[32], with its NUL */
 
 int node_add_file(Session *s, const FileNode *file, char **reterr) {
-        int set = (int) (SET_FIRST + s->n_fdsets++), r;
+        int set = (int) (NODE_SET_FIRST + s->n_fdsets++), r;
         Json *arguments = NULL;
         char path[32];
 

@@ -6,6 +6,16 @@
 #include "image-chain.h"
 #include "run-session.h"
 
+#define DISK_SERIAL_MAX 30u
+
+/* The name of the file, by which the guest finds the disk in /dev/disk/by-id; at most max bytes. */
+void disk_make_serial(const char *path, size_t max, char ret[static DISK_SERIAL_MAX + 1]);
+/* The machine has scsi0. */
+bool session_has_scsi_bus(const VmConfig *config);
+
+/* For the number of a descriptor set. */
+#define NODE_SET_FIRST 11u /* pflash uses 1 and 2 */
+
 #define NODE_USEC (30 * UINT64_C(1000000)) /* each is an open or a small write; slow disks need patience */
 
 typedef struct FileNode {

@@ -165,10 +165,12 @@ typedef struct Session {
         uint64_t heard; /* bytes from the ports */
         bool ready_sent, stopped;
         ControlSocket control_socket;
-        int control_result;     /* of making it */
-        char *control_error;    /* owned */
-        VarlinkServer *control; /* while the guest runs */
-        LoopSource *rebooting;  /* while its resets do not end it */
+        int control_result;        /* of making it */
+        char *control_error;       /* owned */
+        VarlinkServer *control;    /* while the guest runs */
+        LoopSource *rebooting;     /* while its resets do not end it */
+        struct HotDisk *hot_disks; /* owned: plugged in while it runs */
+        unsigned n_hot_disks;      /* ever */
         Process swtpm, relay;
         VsockState vsock;
         PasstState passt;

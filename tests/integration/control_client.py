@@ -2,6 +2,7 @@
 """A varlink client that can also behave badly, and a guest's control socket."""
 
 import json
+import os
 import socket
 
 INSTANCE = "io.systemd.MachineInstance"
@@ -26,6 +27,13 @@ class Client:
         name = method if "." in method else f"{INSTANCE}.{method}"
         self.socket.sendall(json.dumps({"method": name, "parameters": parameters, "more": more}).encode() + b"\0")
 
+    def send_file(self, method, path, flags=os.O_RDWR, **parameters):
+        """The same with a descriptor of this file."""
+        fd = os.open(path, flags)
+        text = json.dumps({"method": f"{INSTANCE}.{method}", "parameters": {"fileDescriptorIndex": 0, **parameters}}).encode() + b"\0"
+        socket.send_fds(self.socket, [text], [fd])
+        os.close(fd)
+
     def receive(self):
         """The next answer's parameters; None: the service has closed the connection."""
         while b"\0" not in self.left:
@@ -46,10 +54,14 @@ class Client:
         self.send(method, **parameters)
         return self.receive()
 
-    def refusal(self, method, **parameters):
+    def call_with_file(self, method, path, flags=os.O_RDWR, **parameters):
+        self.send_file(method, path, flags, **parameters)
+        return self.receive()
+
+    def refusal(self, method, path=None, flags=os.O_RDWR, **parameters):
         """The error's name, without the interface where it is the machine's."""
         try:
-            answer = self.call(method, **parameters)
+            answer = self.call_with_file(method, path, flags, **parameters) if path else self.call(method, **parameters)
         except Refused as error:
             return error.args[0].removeprefix(INSTANCE + ".")
         raise AssertionError(f"{method} was not refused: {answer}")

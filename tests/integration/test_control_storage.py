@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disks that come and go while the guest runs: AddStorage, RemoveStorage and ReplaceStorage of the control socket."""
+
+import os
+
+import pytest
+from control_client import Client, control_of
+
+SERVE = "vm.start(); vm.serve(); "
+BOOT = 120
+INVALID = "org.varlink.service.InvalidParameter"
+SYSTEM = "io.systemd.System"
+
+
+def raw(path, text=b"", size=1024 * 1024):
+    with open(path, "wb") as file:
+        file.write(text)
+        file.truncate(size)
+    return path
+
+
+@pytest.fixture
+def disks(tmp_path):
+    return [raw(tmp_path / f"disk-{number}.raw", b"text of disk %d\n" % number) for number in range(3)]
+
+
+def test_errors_come_first(fake, disks):
+    run = fake.start(SERVE, f"--extra-drive=virtio-scsi:{disks[0]}")
+    client = Client(control_of(run))
+
+    def add(config, **more):
+        return client.refusal("AddStorage", disks[1], name="x", config=config, **more)
+
+    assert add("floppy") == "BadConfig"
+    assert add("virtio-blk") == add("nvme") == add(None) == "ConfigNotSupported"
+    assert add(1) == INVALID
+    assert client.refusal("AddStorage", disks[1], name=str(disks[0]), config="virtio-scsi") == "StorageExists"
+    assert client.refusal("AddStorage", disks[1], name="disk1", config="virtio-scsi") == "StorageExists"
+    assert client.refusal("AddStorage", disks[1], name="y" * 256, config="virtio-scsi") == INVALID
+    assert client.refusal("AddStorage", disks[1], name="x", config="virtio-scsi", fileDescriptorIndex=1) == INVALID
+    assert client.refusal("AddStorage", disks[1], os.O_WRONLY, name="x", config="virtio-scsi") == SYSTEM
+    assert client.refusal("AddStorage", disks[1], os.O_PATH, name="x", config="virtio-scsi") == SYSTEM
+    assert client.refusal("AddStorage", "/dev/null", name="x", config="virtio-scsi") == SYSTEM
+    assert client.refusal("AddStorage", disks[1].parent, os.O_RDONLY, name="x", config="virtio-scsi") == SYSTEM
+    assert client.refusal("RemoveStorage", name="disk1") == client.refusal("ReplaceStorage", disks[1], name="disk1") == "StorageImmutable"
+    assert client.refusal("RemoveStorage", name="x") == client.refusal("ReplaceStorage", disks[1], name="x") == "NoSuchStorage"
+    for number in range(16):
+        assert client.call_with_file("AddStorage", disks[1], name=f"x{number}", config="virtio-scsi") == {}
+    assert add("virtio-scsi") == SYSTEM
+    assert client.refusal("AddStorage", disks[1], name="x3", config="virtio-scsi") == "StorageExists"
+    client.call("Terminate")
+    assert run.wait().leftovers == []
+
+
+def test_a_machine_without_a_scsi_bus(fake, disks):
+    run = fake.start(SERVE)
+    client = Client(control_of(run))
+    assert client.refusal("AddStorage", disks[0], name="x", config="virtio-scsi") == "ConfigNotSupported"
+    client.call("Terminate")
+    assert run.wait().leftovers == []
+
+
+@pytest.mark.parametrize("consent", [False, True], ids=["without consent", "with consent"])
+def test_a_confidential_machine_needs_consent(fake, disks, small_initrd, firmware, consent):
+    """No digest covers a disk."""
+    run = fake.start(SERVE, "--coco=sev-snp", "--simulate", f"--firmware={firmware}", f"--initrd={small_initrd}",
+                     *(["--allow-untrusted=disk"] if consent else []))
+    client = Client(control_of(run))
+    expected = "ConfigNotSupported" if consent else "org.varlink.service.PermissionDenied"
+    assert client.refusal("AddStorage", disks[0], name="x", config="virtio-scsi") == expected
+    client.call("Terminate")
+    assert run.wait().leftovers == []
+
+
+@pytest.mark.parametrize("command", ["add-fd", "blockdev-add", "device_add"])
+def test_qemu_refuses(fake, disks, command):
+    """What succeeded is taken back, and the name is free again."""
+    run = fake.start(f"""
+        vm.start()
+        import json
+        refuse = True
+        while line := vm.lines.readline():
+            command = json.loads(line)
+            vm.seen.append(command["execute"])
+            answer = {{"return": {{"running": True, "status": "running"}}}}
+            if command["execute"] == "{command}" and refuse:
+                answer = {{"error": {{"class": "GenericError", "desc": "no room"}}}}
+                refuse = command["execute"] == "blockdev-add" and vm.seen[-2] == "add-fd"
+            vm.tell({{**answer, "id": command["id"]}})
+            if command["execute"] == "quit":
+                sys.stderr.write(" ".join(name for name in vm.seen if name != "query-status"))
+                vm.power_off("host-qmp-quit")
+    """, f"--extra-drive=virtio-scsi:{disks[0]}")
+    client = Client(control_of(run))
+    assert client.refusal("AddStorage", disks[1], name="x", config="virtio-scsi") == SYSTEM
+    assert client.call_with_file("AddStorage", disks[1], name="x", config="virtio-scsi") == {}
+    client.call("Terminate")
+    result = run.wait()
+    assert "QEMU refused disk 'x': no room" in result.err
+    change = "add-fd blockdev-add remove-fd blockdev-add device_add"
+    assert f"{change} blockdev-del blockdev-del {change} quit" in result.err
+
+
+def test_a_real_guest(cvmspawn, tmp_path, disks):
+    """The guest sees a disk come, writes to it, sees it go; and another one in its place."""
+    boot = raw(tmp_path / "boot.raw")
+    script = """
+        modprobe -a virtio_scsi sd_mod
+        see() { while ! eval "$1"; do sleep 0.1; done; echo "$2"; }
+        see '[ -b /dev/sda ]' ready
+        see '[ -b /dev/sdb ]' "$(true)came"
+        read -r text </dev/sdb; echo "it says: $text"
+        echo "written by the guest" | dd of=/dev/sdb bs=512 seek=4 conv=sync oflag=sync 2>/dev/null; echo written
+        see '! [ -b /dev/sdb ]' went
+        exit 5
+    """
+    run = cvmspawn.start_guest(f"--image={boot}", "--image-disk-type=virtio-scsi", "--tpm=no", "root=tmpfs", "--run=" + script)
+    client = Client(control_of(run))
+    run.wait_for_output(b"ready\n", timeout=BOOT)
+    watcher = Client(run.control / "control")
+    watcher.subscribe("DEVICE_DELETED")
+    assert client.refusal("AddStorage", boot, name="x", config="virtio-scsi") == SYSTEM  # in use
+    assert client.call_with_file("AddStorage", disks[0], name="data", config="virtio-scsi") == {}
+    run.wait_for_output(b"it says: text of disk 0\n", timeout=BOOT)
+    run.wait_for_output(b"written\n", timeout=BOOT)
+    assert client.call_with_file("ReplaceStorage", disks[1], name="data") == {}
+    assert client.call_with_file("AddStorage", disks[2], os.O_RDONLY, name="cd", config="scsi-cd") == {}
+    assert client.call_with_file("ReplaceStorage", disks[0], os.O_RDONLY, name="cd") == {}
+    assert client.call("RemoveStorage", name="cd") == {}
+    assert client.call("RemoveStorage", name="data") == {}
+    assert [watcher.event() for _ in range(2)] == ["DEVICE_DELETED"] * 2
+    assert client.refusal("RemoveStorage", name="data") == "NoSuchStorage"
+    result = run.wait()
+    assert (result.status, result.leftovers) == (5, [])
+    assert disks[0].read_bytes()[2048:].startswith(b"written by the guest\n")
