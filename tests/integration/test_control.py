@@ -4,6 +4,8 @@
 import os
 import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -223,7 +225,13 @@ def test_the_folder_of_a_machine(fake):
     name = f"test-{os.getpid()}"
     run = fake.start(SERVE, f"--machine={name}", env={"RUNTIME_DIRECTORY": ""})
     folder = (Path("/run") if os.geteuid() == 0 else run.places[1]) / "cvmspawn" / name
-    assert Client(control_of(run, folder)).call("PowerOff") == {}
+    path = control_of(run, folder)
+    if os.geteuid() == 0:
+        """Root's guests can be seen by others, and no more."""
+        script = f"import socket; socket.socket(socket.AF_UNIX).connect({str(path)!r})"
+        done = subprocess.run(["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", script], capture_output=True, text=True)
+        assert "PermissionError" in done.stderr
+    assert Client(path).call("PowerOff") == {}
     assert run.wait().status == 0
     assert not folder.exists()
 

@@ -48,12 +48,15 @@ def guest(tmp_path):
     qemu = tmp_path / "qemu"
     qemu.write_text(f'#!/bin/sh\nexec {sys.executable} {SOURCE}/tests/integration/fake_qemu.py {scenario} "$@"\n')
     qemu.chmod(0o755)
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(4096))
     kernel = tmp_path / "kernel"
     kernel.write_bytes(kernel_image())
     runtime = tmp_path / "runtime"
     runtime.mkdir()
     with open(tmp_path / "log", "w+b") as log:
-        process = subprocess.Popen([BUILD / "programs/cvmspawn", f"--qemu={qemu}", "--kvm=no", "--tpm=no", f"--linux={kernel}"],
+        process = subprocess.Popen([BUILD / "programs/cvmspawn", f"--qemu={qemu}", "--kvm=no", "--tpm=no", f"--linux={kernel}",
+                                    f"--extra-drive=virtio-scsi:{disk}"],
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, "RUNTIME_DIRECTORY": str(runtime)})
         deadline = time.monotonic() + SECONDS
         while not (runtime / "control").exists():
@@ -108,4 +111,11 @@ def test_methods(varlinkctl, guest):
     ):
         done = call(method, parameters, check=False)
         assert done.returncode != 0 and error in done.stderr + done.stdout, (method, done)
-    assert call("AddStorage", '{"fileDescriptorIndex":0,"name":"x","config":"floppy"}', "--push-fd=/dev/null", check=False).returncode != 0
+    other = guest.parent.parent / "other"
+    other.write_bytes(bytes(4096))
+    for kind, error in ("floppy", f"{INSTANCE}.BadConfig"), ("nvme", f"{INSTANCE}.ConfigNotSupported"):
+        done = call("AddStorage", json.dumps({"fileDescriptorIndex": 0, "name": "x", "config": kind}), f"--push-fd={other}", check=False)
+        assert done.returncode != 0 and error in done.stderr
+    assert json.loads(call("AddStorage", '{"fileDescriptorIndex":0,"name":"x","config":"virtio-scsi"}', f"--push-fd={other}").stdout) == {}
+    assert json.loads(call("ReplaceStorage", '{"fileDescriptorIndex":0,"name":"x"}', f"--push-fd={other}").stdout) == {}
+    assert json.loads(call("RemoveStorage", '{"name":"x"}').stdout) == {}
