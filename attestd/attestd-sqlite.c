@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 #include "error.h"
 
@@ -253,11 +254,27 @@ static int schema_step(Store *s, size_t i) {
         return sqlite_end(s, r);
 }
 
+/* SQLite tries such a file again for reading, and then says what that came to. */
+static bool is_read_only(const char *path) {
+        _cleanup_free_ char *directory = strdup(path);
+        char *slash = directory ? strrchr(directory, '/') : NULL;
+        struct statvfs v;
+
+        if (!slash)
+                return false;
+        slash[slash == directory] = 0;
+        return statvfs(directory, &v) >= 0 && (v.f_flag & ST_RDONLY);
+}
+
 /* What the system said of a disk is clearer than "disk I/O error". */
-static const char *explain(const SqliteStore *s, int r) {
+static const char *explain(const SqliteStore *s, const char *path, int r) {
         int error = sqlite3_system_errno(s->db);
 
-        return error > 0 ? strerror(error) : r == -ENOSPC ? strerror(ENOSPC) : sqlite3_errmsg(s->db);
+        if (is_read_only(path))
+                error = EROFS;
+        else if (error <= 0 && r == -ENOSPC)
+                error = ENOSPC;
+        return error > 0 ? strerror(error) : sqlite3_errmsg(s->db);
 }
 
 /* Makes the tables in a new file and brings older ones up to date; newer ones are refused. */
@@ -273,7 +290,7 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                         r = sqlite_row(q);
                 if (r <= 0)
                         return error_set(reterr, r < 0 ? r : -EIO, "'%s' is not a usable database: %s", path,
-                                        explain(s, r));
+                                        explain(s, path, r));
                 version = sqlite3_column_int64(q, 0);
         }
         if (version < 0 || version > (int64_t) ELEMENTSOF(schema))
@@ -283,7 +300,7 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
                 r = schema_step(&s->store, i);
                 if (r < 0)
                         return error_set(reterr, r, "cannot create the tables in '%s': %s", path,
-                                        explain(s, r));
+                                        explain(s, path, r));
         }
         return 0;
 }
@@ -317,7 +334,7 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
         }
         if (code != SQLITE_OK)
                 r = error_set(reterr, sqlite_error(code), "cannot open the database '%s': %s", path,
-                                explain(s, sqlite_error(code)));
+                                explain(s, path, sqlite_error(code)));
         else
                 r = prepare_schema(s, path, reterr);
         (void) umask(mask);
