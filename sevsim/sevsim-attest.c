@@ -86,11 +86,18 @@ static int parse_data(const char *hex, uint8_t ret[static DATA_SIZE]) {
 static int write_report(const char *path, const uint8_t *report) {
         int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
         ssize_t n;
+        int r = 0;
 
         if (fd < 0)
                 return -errno;
         n = write(fd, report, PSP_SNP_REPORT_SIZE);
-        return close(fd) < 0 || n != PSP_SNP_REPORT_SIZE ? -EIO : 0;
+        if (n != PSP_SNP_REPORT_SIZE)
+                r = n < 0 ? -errno : -ENOSPC;
+        if (close(fd) < 0 && r == 0)
+                r = -errno;
+        if (r < 0)
+                (void) unlink(path);
+        return r;
 }
 
 static int attest(const Request *request) {

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Two services on one database, at once: the limits of a registration hold across both, one launch has one packet whichever of them is asked, and
-each release is in the audit log; also when both are killed at any time."""
+each release is in the audit log; also when both are killed at any time, or one of them at each of its steps."""
 
 import http.client
+import json
 import random
 import sqlite3
 import ssl
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from attestd_service import DIGEST, Client, Service, registration
+from test_attestd_crash import module  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 pytest.importorskip("cryptography", reason="python3-cryptography is not installed")
@@ -159,3 +161,61 @@ def test_both_killed_at_any_time(pair, platform, tmp_path):
             s.start()
     assert check(tmp_path / "state", crowd, limit) > 8, dict(crowd.statuses)
     assert set(crowd.statuses) <= {200, 404, 429, 503}, dict(crowd.statuses)
+
+
+class Story:
+    """One registration, launch and release, told to the one that dies, and at each failure once more to the one that stays."""
+
+    def __init__(self, name, psp, token, dying, staying):
+        self.path, self.psp, self.token, self.clients = f"/vm/{name}", psp, token, [c for c in (dying, staying) if c]
+        self.failures = 0
+
+    def ask(self, path, body, good, token=None):
+        for number, client in enumerate(self.clients):
+            try:
+                status, answer = client.request("POST", self.path + path, body, token=token)
+            except GONE:
+                self.failures += 1
+                continue
+            # what the first one did before it died, it did; nothing is blamed on the client
+            assert status in good | ({409} if number and not path else set()), (path, status, answer)
+            return answer
+        raise AssertionError("the service that stays does not answer")
+
+    def tell(self):
+        self.ask("", registration(), {201}, self.token)
+        answer = self.ask("/launch", self.psp.launch(), {200})
+        said = self.psp.measured(answer, DIGEST)
+        packet = self.ask("/validate", said, {200})
+        staying = self.clients[-1]
+        assert b"open sesame" in self.psp.unsealed(answer, said, packet)
+        assert staying.request("POST", self.path + "/validate", said) == (200, packet)
+        status, other = staying.request("POST", self.path + "/launch", self.psp.launch())
+        assert status == 200
+        assert staying.request("POST", self.path + "/validate", self.psp.measured(other, DIGEST))[0] == 429
+        events = [e["event"] for e in staying.request("GET", self.path + "/events", token=self.token)[1]]
+        assert events.count("released") == 1 and events.count("registered") == 1, events
+
+
+def test_one_killed_at_each_step_and_the_other_goes_on(pair, platform, module, tmp_path):  # noqa: F811
+    dying, staying = pair
+    dying.stop()
+    psp, token, client = Psp(platform), staying.token, staying.connect()
+    n, whole, interrupted = 0, 0, set()
+    while whole < 2:
+        n += 1
+        dying.env.update({"LD_PRELOAD": str(module), "DIE_AT": str(n)})
+        try:
+            dying.start()
+            first = dying.connect(timeout=20)
+        except (json.JSONDecodeError, FileNotFoundError, *GONE):
+            first = None  # it died before it was ready
+        story = Story(f"v{n}", psp, token, first, client)
+        story.tell()
+        whole += story.failures == 0 and first is not None
+        interrupted.add(story.failures)
+        if first:
+            first.close()
+        dying.kill()
+    client.close()
+    assert n > 20 and len(interrupted) > 2, (n, interrupted)
