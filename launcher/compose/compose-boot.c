@@ -29,6 +29,8 @@ static void compose_firmware(Composer *c) {
         case FIRMWARE_KIND_PFLASH:
                 add_pflash(c, "pflash0-file", LAUNCH_FD_FIRMWARE, 1, true);
                 add_pflash(c, "pflash1-file", LAUNCH_FD_NVRAM, 2, false);
+                if (c->inputs->firmware_smm)
+                        compose_add(c, "-global", "driver=cfi.pflash01,property=secure,value=on", NULL);
                 break;
         default:
                 assert(false);

@@ -19,7 +19,9 @@ static uint64_t ram_mib(const Composer *c) {
 
 /* -machine and -smp take key=value text; nothing in it comes from the user, so nothing needs escaping. */
 void compose_machine(Composer *c) {
-        const char *smm = c->inputs->firmware_kind == FIRMWARE_KIND_PFLASH ? "" : ",smm=off";
+        const char *smm = c->inputs->firmware_smm                          ? ",smm=on"
+                        : c->inputs->firmware_kind == FIRMWARE_KIND_PFLASH ? ""
+                                                                           : ",smm=off";
 
         compose_addf(c, "-name", "%s", c->config->machine ?: "cvm");
         if (c->config->uuid)

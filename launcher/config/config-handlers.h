@@ -20,6 +20,8 @@ int config_handle_backing_file(void *userdata, const OptionRow *row, const char 
 int config_handle_data_file(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_grow_image(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_publish(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_state(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_firmware_features(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_network(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_vsock(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_vsock_cid(void *userdata, const OptionRow *row, const char *value, char **reterr);

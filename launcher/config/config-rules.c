@@ -16,7 +16,7 @@ typedef struct ConfigRule {
 
 static bool nothing_to_boot(const VmConfig *c) {
         return !c->linux_path && !c->image && !c->directory && c->firmware != FIRMWARE_LIST &&
-                        c->firmware != FIRMWARE_DESCRIBE;
+                        !c->list_firmware_features && c->firmware != FIRMWARE_DESCRIBE;
 }
 
 static bool initrd_alone(const VmConfig *c) {
@@ -206,63 +206,6 @@ static bool half_session(const VmConfig *c) {
         return !c->dh_cert != !c->session;
 }
 
-static bool owner_told(const VmConfig *c, const char *option) {
-        STRV_FOREACH(s, c->owner) {
-                const char *rest = startswith(*s, option);
-
-                if (rest && (*rest == '=' || !*rest))
-                        return true;
-        }
-        return false;
-}
-
-static bool attested_twice(const VmConfig *c) {
-        return c->owner_dir && c->attestation_service;
-}
-
-static bool attested_other_mode(const VmConfig *c) {
-        return vm_config_attested(c) && !coco_of(c->coco)->launch_session;
-}
-
-static bool attested_simulated(const VmConfig *c) {
-        return vm_config_attested(c) && c->simulate;
-}
-
-static bool attested_with_session(const VmConfig *c) {
-        return (vm_config_attested(c) || vm_config_relayed(c)) && c->session;
-}
-
-static bool owner_options_alone(const VmConfig *c) {
-        static const char *const options[] = { "--inject-secret", "--oca", "--insecure-root",
-                "--insecure-unverified-platform" };
-
-        for (size_t i = 0; i < ELEMENTSOF(options) && !c->owner_dir; i++)
-                if (owner_told(c, options[i]))
-                        return true;
-        return false;
-}
-
-static bool attested_options_alone(const VmConfig *c) {
-        return !vm_config_attested(c) && (owner_told(c, "--certs") || owner_told(c, "--online"));
-}
-
-static bool service_options_alone(const VmConfig *c) {
-        return !c->attestation_service &&
-                        (owner_told(c, "--attestation-ca") || owner_told(c, "--attestation-wait"));
-}
-
-static bool relayed_options(const VmConfig *c) {
-        return vm_config_relayed(c) &&
-                        (owner_told(c, "--certs") || owner_told(c, "--online") ||
-                                        owner_told(c, "--attestation-wait"));
-}
-
-static bool service_url(const VmConfig *c) {
-        return c->attestation_service &&
-                        (!startswith(c->attestation_service, "https://") ||
-                                        !strstr(c->attestation_service, "/vm/"));
-}
-
 static bool initrd_transport_alone(const VmConfig *c) {
         return (c->credential_transport == TRANSPORT_INITRD ||
                                c->credential_transport == TRANSPORT_CMDLINE) &&
@@ -371,6 +314,13 @@ static const ConfigRule rules[] = {
                         "--credential-transport=smbios and fw_cfg have no effect under --coco=: a confidential guest ignores them; use initrd" },
         { coco_qemu_arg,
                         "--qemu-arg= under --coco= can change what the launch digest does not cover; to allow that, add --allow-untrusted=qemu-arg" },
+        { coco_secure_boot,
+                        "--secure-boot=yes does not work with --coco=: a confidential guest keeps no variables with keys; the launch digest covers kernel and initrd instead" },
+        { coco_nvram, "--efi-nvram-template= and --efi-nvram-state= do not work with --coco=: a confidential guest keeps no variables" },
+        { uefi_alone, "--secure-boot=yes, --firmware-features=, --efi-nvram-template= and --efi-nvram-state= require UEFI firmware: add --firmware=uefi" },
+        { state_ephemeral,
+                        "--ephemeral keeps nothing: remove --tpm-state= and --efi-nvram-state=, or --ephemeral" },
+        { tpm_state_alone, "--tpm-state= requires a TPM: remove --tpm=no" },
         { ready_alone, "--notify-ready=yes needs a guest that reports when it is ready: use --run=, or --vsock=yes for systemd's own report" },
         { vsock_cid_alone, "--vsock-cid= requires a vsock device: remove --vsock=no" },
         { coco_vsock_user,

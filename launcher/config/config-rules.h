@@ -7,9 +7,25 @@
 
 /* config-network.c */
 bool publish_alone(const VmConfig *c);
+/* config-firmware.c */
+bool coco_secure_boot(const VmConfig *c);
+bool coco_nvram(const VmConfig *c);
+bool uefi_alone(const VmConfig *c);
+bool state_ephemeral(const VmConfig *c);
+bool tpm_state_alone(const VmConfig *c);
 /* config-login.c */
 bool vsock_cid_alone(const VmConfig *c);
 bool coco_vsock_user(const VmConfig *c);
 bool coco_ssh_key(const VmConfig *c);
 bool ssh_key_type_alone(const VmConfig *c);
 bool ready_alone(const VmConfig *c);
+/* config-owner.c */
+bool attested_twice(const VmConfig *c);
+bool attested_other_mode(const VmConfig *c);
+bool attested_simulated(const VmConfig *c);
+bool attested_with_session(const VmConfig *c);
+bool owner_options_alone(const VmConfig *c);
+bool attested_options_alone(const VmConfig *c);
+bool service_options_alone(const VmConfig *c);
+bool relayed_options(const VmConfig *c);
+bool service_url(const VmConfig *c);

@@ -15,6 +15,7 @@ void vm_config_init(VmConfig *c) {
                 .kvm = TRISTATE_AUTO,
                 .tpm = TRISTATE_AUTO,
                 .pass_ssh_key = TRISTATE_AUTO,
+                .secure_boot = TRISTATE_AUTO,
                 .notify_ready = TRISTATE_AUTO,
                 .guest_features = 1,
                 .vcek = true,
@@ -42,6 +43,8 @@ void vm_config_done(VmConfig *c) {
         free(c->binds);
         strv_free(c->publish);
         free(c->firmware_path);
+        strv_free(c->firmware_include);
+        strv_free(c->firmware_exclude);
         strv_free(c->cmdline);
         strv_free(c->owner);
         options_free(&config_option_table, c);
@@ -250,6 +253,12 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "kvm", js_string(tristate_to_string(c->kvm)) },
                 { "firmware", js_string(c->firmware_path ?: firmware_choice_to_string(c->firmware)) },
                 { "tpm", js_string(tristate_to_string(c->tpm)) },
+                { "tpm-state", js_string(c->tpm_state ?: "auto") },
+                { "secure-boot", js_string(tristate_to_string(c->secure_boot)) },
+                { "firmware-features", js_strv(c->firmware_include) },
+                { "firmware-features-excluded", js_strv(c->firmware_exclude) },
+                { "efi-nvram-template", js_string(c->efi_nvram_template) },
+                { "efi-nvram-state", js_string(c->efi_nvram_state ?: "auto") },
                 { "uuid", js_string(c->uuid) },
                 { "network", js_string(network_mode_to_string(c->network)) },
                 { "publish", js_strv(c->publish) },

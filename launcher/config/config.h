@@ -162,9 +162,16 @@ typedef struct VmConfig {
         Tristate kvm;
         FirmwareChoice firmware;
         char *firmware_path;
-        char *machine; /* name */
+        Tristate secure_boot;
+        char **firmware_include, **firmware_exclude; /* features */
+        bool any_firmware_features;                  /* nothing is left out by default */
+        bool list_firmware_features;
+        char *efi_nvram_template;
+        char *efi_nvram_state; /* NULL: auto; "off", or a file */
+        char *machine;         /* name */
         char *uuid;
         Tristate tpm;
+        char *tpm_state; /* NULL: auto; "off", or a directory */
         NetworkMode network;
         char **publish; /* as QEMU's hostfwd takes them */
         char **smbios11;
@@ -233,6 +240,8 @@ void vm_config_done(VmConfig *c);
 _warn_unused_result_ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr);
 /* Checks options against each other by one table of rules (config-rules.c). The first broken rule is the error. */
 _warn_unused_result_ int vm_config_check(const VmConfig *c, char **reterr);
+/* What the files of state that outlives the guest are beside: image or directory; NULL: nothing is kept. */
+const char *vm_config_state_base(const VmConfig *c);
 /* The tap interface that belongs to a machine's name. */
 #define TAP_NAME_SIZE 16
 void vm_config_tap_name(const char *machine, char ret[TAP_NAME_SIZE]);

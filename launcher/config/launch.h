@@ -78,6 +78,7 @@ typedef struct LaunchInputs {
         FirmwareKind firmware_kind;
         char *firmware;
         char *nvram;
+        bool firmware_smm;         /* only code in system management mode may write its variables */
         char *firmware_descriptor; /* where the firmware was found, or NULL */
         char *kernel;
         char *initrd;

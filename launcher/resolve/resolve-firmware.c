@@ -102,39 +102,20 @@ int resolve_firmware_recheck(const VmConfig *config, const LaunchInputs *in, cha
                                           part->label);
 }
 
-/* A split build: code as it is, variables in a fresh copy of the template that ends with the guest. */
-static int take_flash(const FirmwareDescriptor *d, LaunchInputs *in, char **reterr) {
-        _cleanup_close_ int code = -EBADF, vars = -EBADF, memfd = -EBADF;
-        _cleanup_free_ char *content = NULL;
-        uint64_t size;
-        size_t n;
+/* A split build: code as it is, variables in a file of state or in a copy that ends with the guest. */
+static int take_flash(const VmConfig *config, const FirmwareDescriptor *d, LaunchInputs *in, char **reterr) {
+        _cleanup_close_ int code = resolve_open("firmware", d->executable, NULL, reterr);
         int r;
 
-        code = resolve_open("firmware", d->executable, NULL, reterr);
         if (code < 0)
                 return code;
-        vars = resolve_open("firmware", d->nvram_template, &size, reterr);
-        if (vars < 0)
-                return vars;
-        r = fd_read_all(vars, IMAGE_SIZE_MAX, &content, &n);
-        if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", d->nvram_template, strerror(-r));
-        memfd = memfd_new("cvmspawn-nvram");
-        if (memfd < 0)
-                return memfd;
-        r = fd_write_all(memfd, content, n);
-        if (r < 0)
-                return r;
-
         in->firmware_kind = FIRMWARE_KIND_PFLASH;
+        in->firmware_smm = strv_contains(d->features, "requires-smm");
         in->firmware = strdup(d->executable);
-        in->nvram = strdup(d->nvram_template);
-        if (!in->firmware || !in->nvram)
+        if (!in->firmware)
                 return -ENOMEM;
         r = launch_inputs_keep_fd(in, TAKE_FD(code), LAUNCH_FD_FIRMWARE);
-        if (r < 0)
-                return r;
-        return launch_inputs_keep_fd(in, TAKE_FD(memfd), LAUNCH_FD_NVRAM);
+        return r < 0 ? r : resolve_nvram(config, d->nvram_template, in, reterr);
 }
 
 static int take_descriptor(const VmConfig *config, const ResolveOptions *options,
@@ -144,32 +125,53 @@ static int take_descriptor(const VmConfig *config, const ResolveOptions *options
                 return -ENOMEM;
         if (vm_config_confidential(config) || d->mapping == FIRMWARE_MEMORY)
                 return take_image(config, options, d->executable, in, reterr);
-        return take_flash(d, in, reterr);
+        return take_flash(config, d, in, reterr);
 }
 
-static void fill_query(const VmConfig *config, char **features, FirmwareQuery *ret) {
-        static char enrolled[] = "enrolled-keys";
-        static char *exclude[] = { enrolled, NULL };
-        bool coco = vm_config_confidential(config);
+typedef struct Query {
+        FirmwareQuery query;
+        char **include, **exclude; /* owned */
+} Query;
 
-        features[0] = (char *) coco_of(config->coco)->firmware_feature;
-        *ret = (FirmwareQuery) {
+static void query_done(Query *q) {
+        strv_free(q->include);
+        strv_free(q->exclude);
+}
+
+static int add_feature(char ***list, const char *feature, bool wanted, int r) {
+        return r < 0 || !wanted ? r : strv_push(list, feature);
+}
+
+/* Firmware with other people's keys is taken on request only. */
+static int fill_query(const VmConfig *config, bool named, Query *ret) {
+        const char *technology = coco_of(config->coco)->firmware_feature;
+        const bool coco = vm_config_confidential(config);
+        int r = add_feature(&ret->include, technology, technology, 0);
+
+        r = add_feature(&ret->include, "secure-boot", config->secure_boot == TRISTATE_YES, r);
+        r = add_feature(&ret->exclude, "secure-boot", config->secure_boot == TRISTATE_NO, r);
+        r = add_feature(&ret->exclude, "enrolled-keys", !named && !config->any_firmware_features, r);
+        STRV_FOREACH(f, config->firmware_include)
+                r = add_feature(&ret->include, *f, true, r);
+        STRV_FOREACH(f, config->firmware_exclude)
+                r = add_feature(&ret->exclude, *f, true, r);
+        ret->query = (FirmwareQuery) {
                 .architecture = "x86_64",
                 .machine = "q35",
                 .stateless = coco,
                 .nvram_template = !coco,
                 .raw = true,
-                .include = features,
-                .exclude = exclude,
+                .include = ret->include,
+                .exclude = ret->exclude,
         };
+        return r;
 }
 
 static int choose(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         _cleanup_(firmware_list_done) FirmwareList list = {};
         _cleanup_strv_free_ char **directories = NULL;
+        _cleanup_(query_done) Query q = {};
         const FirmwareDescriptor *d;
-        char *features[2] = {};
-        FirmwareQuery query;
         int r;
 
         if (!options->firmware_dirs) {
@@ -180,8 +182,9 @@ static int choose(const VmConfig *config, const ResolveOptions *options, LaunchI
         r = firmware_list_load(options->firmware_dirs ?: directories, &list, reterr);
         if (r < 0)
                 return r;
-        fill_query(config, features, &query);
-        r = firmware_choose(&list, &query, &d, reterr);
+        r = fill_query(config, /* named= */ false, &q);
+        if (r >= 0)
+                r = firmware_choose(&list, &q.query, &d, reterr);
         if (r < 0)
                 return r;
         return take_descriptor(config, options, d, in, reterr);
@@ -207,24 +210,37 @@ static int check_image(const char *path, char **reterr) {
         return 0;
 }
 
+/* One image has its variables inside, or none, and does not say what it can do. */
+static int check_unflashed(const VmConfig *config, char **reterr) {
+        const char *state = config->efi_nvram_state;
+
+        if (config->secure_boot != TRISTATE_YES && !config->firmware_include && !config->firmware_exclude &&
+                        !config->efi_nvram_template && (!state || streq(state, "off")))
+                return 0;
+        return error_set(reterr, -EINVAL,
+                        "--secure-boot=, --firmware-features= and --efi-nvram-...= need a firmware descriptor (.json), which names code and variables: '%s' is an image",
+                        config->firmware_path);
+}
+
 static int take_named(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
         _cleanup_(firmware_descriptor_done) FirmwareDescriptor d = {};
-        char *features[2] = {};
-        FirmwareQuery query;
+        _cleanup_(query_done) Query q = {};
         int r;
 
         if (!is_descriptor(config->firmware_path)) {
-                r = check_image(config->firmware_path, reterr);
+                r = check_unflashed(config, reterr);
+                if (r >= 0)
+                        r = check_image(config->firmware_path, reterr);
                 return r < 0 ? r : take_image(config, options, config->firmware_path, in, reterr);
         }
 
         r = firmware_descriptor_load(config->firmware_path, &d, reterr);
         if (r < 0)
                 return r;
-        fill_query(config, features, &query);
-        query.exclude = NULL; /* the user named it */
-        r = firmware_descriptor_match(&d, &query, reterr);
+        r = fill_query(config, /* named= */ true, &q);
+        if (r >= 0)
+                r = firmware_descriptor_match(&d, &q.query, reterr);
         if (r < 0 && vm_config_confidential(config) && reterr && *reterr) {
                 _cleanup_free_ char *why = TAKE_PTR(*reterr);
 

@@ -62,6 +62,9 @@ _warn_unused_result_ int resolve_share_credentials(
 /* What no launch does is an error of a launch; a measurement still computes the digest, and names it in a notice. */
 _printf_(4, 5) int resolve_refuse(
                 const ResolveOptions *options, LaunchInputs *in, char **reterr, const char *format, ...);
+/* Opens the file of EFI variables, or a copy of the template `path` (or --efi-nvram-template=) in memory. */
+_warn_unused_result_ int resolve_nvram(
+                const VmConfig *config, const char *path, LaunchInputs *in, char **reterr);
 /* True if credentials for logins do not travel with the others. */
 bool resolve_login_apart(const VmConfig *config);
 /* Adds them to `set`; what the user `given` has is left alone. login may be NULL. */

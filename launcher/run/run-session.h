@@ -172,6 +172,7 @@ typedef struct Session {
         struct HotDisk *hot_disks; /* owned: plugged in while it runs */
         unsigned n_hot_disks;      /* ever */
         Process swtpm, relay;
+        int tpm_state; /* owned: the directory that is locked; -EBADF: none */
         VsockState vsock;
         PasstState passt;
         Forward tpm_stderr;

@@ -229,6 +229,7 @@ static void session_done(Session *s) {
         process_done(&s->qemu);
         session_end_shares(s);
         process_done(&s->swtpm);
+        s->tpm_state = fd_close(s->tpm_state);
         process_done(&s->relay);
         session_end_vsock(s);
         session_end_network(s);
@@ -331,6 +332,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .facts = { .guest_status = -1, .run = request->choices->run },
                 .qemu = PROCESS_NONE,
                 .swtpm = PROCESS_NONE,
+                .tpm_state = -EBADF,
                 .relay = PROCESS_NONE,
                 .vsock = { .helper = PROCESS_NONE },
                 .passt = { .process = PROCESS_NONE, .words = -EBADF },

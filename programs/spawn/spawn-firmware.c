@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
@@ -31,6 +32,28 @@ static int list(const FirmwareList *l) {
         return 0;
 }
 
+static int by_name(const void *a, const void *b) {
+        return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+/* Each once, sorted. */
+static int list_features(const FirmwareList *l) {
+        _cleanup_strv_free_ char **names = NULL;
+        int r = 0;
+
+        FOREACH_ARRAY(d, l->items, l->n_items)
+                STRV_FOREACH(f, d->features)
+                        if (r >= 0 && !strv_contains(names, *f))
+                                r = strv_push(&names, *f);
+        if (r < 0)
+                return r;
+        if (names)
+                qsort(names, strv_length(names), sizeof(char *), by_name);
+        STRV_FOREACH(n, names)
+                puts(*n);
+        return 0;
+}
+
 int spawn_firmware(const VmConfig *config, char **reterr) {
         _cleanup_(firmware_list_done) FirmwareList l = {};
         _cleanup_(launch_inputs_done) LaunchInputs in = {};
@@ -39,11 +62,11 @@ int spawn_firmware(const VmConfig *config, char **reterr) {
         const ResolveOptions options = {};
         int r;
 
-        if (config->firmware == FIRMWARE_LIST) {
+        if (config->firmware == FIRMWARE_LIST || config->list_firmware_features) {
                 r = firmware_directories(getenv, &directories);
                 if (r >= 0)
                         r = firmware_list_load(directories, &l, reterr);
-                return r < 0 ? r : list(&l);
+                return r < 0 ? r : config->list_firmware_features ? list_features(&l) : list(&l);
         }
 
         r = resolve_firmware_alone(config, &options, &in, reterr);

@@ -265,7 +265,8 @@ static int raise_limits(char **reterr) {
 static int spawn_run(SpawnJob *job, char **reterr) {
         int r;
 
-        if (job->config.firmware == FIRMWARE_LIST || job->config.firmware == FIRMWARE_DESCRIBE)
+        if (job->config.firmware == FIRMWARE_LIST || job->config.firmware == FIRMWARE_DESCRIBE ||
+                        job->config.list_firmware_features)
                 return spawn_firmware(&job->config, reterr);
         if (job->config.print == 0) {
                 r = output_open(&job->log, STDERR_FILENO);

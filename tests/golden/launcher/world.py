@@ -241,6 +241,12 @@ def files(directory):
         "firmware/qemu/firmware/50-plain.json": descriptor(
             f"{directory}/OVMF_CODE.fd", ["acpi-s3"], f"{directory}/OVMF_VARS.fd"
         ),
+        "firmware/qemu/firmware/55-secure.json": descriptor(
+            f"{directory}/OVMF_CODE.fd", ["acpi-s3", "requires-smm", "secure-boot"], f"{directory}/OVMF_VARS.fd"
+        ),
+        "firmware/qemu/firmware/58-keys.json": descriptor(
+            f"{directory}/OVMF_CODE.fd", ["enrolled-keys", "requires-smm", "secure-boot"], f"{directory}/OVMF_VARS.fd"
+        ),
         "firmware/qemu/firmware/60-amdsev.json": descriptor(
             f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]
         ),
