@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Keys and sockets for logins exist as long as the guest runs, whatever ends it: with stand-ins for QEMU and vhost-device-vsock."""
 
+import ast
+import base64
 import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import sys
 import textwrap
@@ -12,7 +15,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import descendants_of, name_of, skip_or_fail
+from conftest import build_folder, descendants_of, name_of, skip_or_fail
 from launcher_fake import TOOK_TOO_LONG, events, said
 
 WAITS = "vm.start(); vm.answer_until('system_powerdown'); vm.power_off()"
@@ -175,3 +178,64 @@ def test_the_end_of_the_device_program_ends_the_guest(fake, place, helper):
     assert (result.status, result.leftovers) == (125, [])
     assert said(result)[-1] == "cvmspawn: vhost-device-vsock ended while the guest was running"
     assert list(place.iterdir()) == []
+
+
+# --- the kernel's device ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def vhost(place):
+    """A preloaded stand-in for /dev/vhost-vsock: what is asked of it, and what follows."""
+    module = build_folder() / "tests/lib/vhost-vsock.so"
+    if not module.exists():
+        skip_or_fail(f"{module} is not built")
+    try:
+        socket.socket(socket.AF_VSOCK).close()
+    except OSError:
+        skip_or_fail("this kernel has no vsock sockets")
+    return {"LD_PRELOAD": str(module), "RUNTIME_DIRECTORY": str(place)}
+
+
+def argument(arguments, driver):
+    return next(json.loads(word) for word in arguments if f'"{driver}"' in word)
+
+
+def test_a_guest_has_vsock_and_a_key_by_default(fake, place, vhost, tmp_path):
+    """As with systemd-vmspawn, where the host can; the address is the same as there."""
+    seen = tmp_path / "seen"
+    scenario = f"open({str(seen)!r}, 'w').write(repr([arguments, [os.pread(n, 4096, 0) for n in (120, 121)]])); {WAITS}"
+    run = fake.start(scenario, "--machine=d", "--json=short", env=vhost)
+    event = login(run)
+    assert (event["ssh"], event["cid"]) == ("vsock/4288012282", 4288012282)
+    arguments, strings = ast.literal_eval(seen.read_text())
+    assert argument(arguments, "vhost-vsock-pci")["guest-cid"] == 4288012282
+    values = dict(text.split(b"=", 1) for text in strings)
+    key, address = (base64.b64decode(values[b"io.systemd.credential.binary:" + name]) for name in
+                    (b"ssh.ephemeral-authorized_keys-all", b"vmm.notify_socket"))  # fmt: skip
+    assert key == Path(event["key"] + ".pub").read_bytes()
+    assert address.startswith(b"vsock-stream:2:") and int(address[15:]) > 0
+    assert b'"ready"' not in run.output()  # that is for the guest to say
+    run.signal()
+    result = run.wait(TOOK_TOO_LONG)
+    assert (result.status, result.leftovers) == (0, []) and list(place.iterdir()) == []
+
+
+def test_a_taken_address_is_stepped_over(fake, vhost):
+    run = fake.start(WAITS, "--machine=d", "--json=short", "--pass-ssh-key=no", env={**vhost, "VHOST_VSOCK_TAKEN": ",4288012282,2349583810,"})
+    assert login(run)["cid"] == 1918722074
+    run.signal()
+    assert run.wait(TOOK_TOO_LONG).status == 0
+
+
+def test_a_taken_address_that_was_asked_for_is_an_error(fake, vhost, place):
+    result = fake.run(WAITS, "--vsock-cid=77", env={**vhost, "VHOST_VSOCK_TAKEN": ",77,"})
+    assert (result.status, result.leftovers) == (125, []) and list(place.iterdir()) == []
+    assert said(result)[-1] == "cvmspawn: vsock address 77 is in use by another guest: use another --vsock-cid= or another --machine="
+
+
+@pytest.mark.parametrize("options", [("--run=true",), ("--vsock=no", "--pass-ssh-key=no")], ids=["run", "no"])
+def test_nothing_is_added_where_nobody_logs_in(fake, small_initrd, vhost, place, options):
+    scenario = "vm.start(); vm.work()" if "--run=true" in options else "vm.start(); vm.power_off()"
+    result = fake.run(scenario, f"--initrd={small_initrd}", "--status-fd=2", *options, env=vhost)
+    assert result.status == 0, result.err
+    assert b'"login"' not in result.stderr and list(place.iterdir()) == []
