@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import textwrap
 import time
@@ -239,3 +240,30 @@ def test_nothing_is_added_where_nobody_logs_in(fake, small_initrd, vhost, place,
     result = fake.run(scenario, f"--initrd={small_initrd}", "--status-fd=2", *options, env=vhost)
     assert result.status == 0, result.err
     assert b'"login"' not in result.stderr and list(place.iterdir()) == []
+
+
+# --- under --coco= ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_is_part_of_the_digest(cvmspawn, firmware, kernel, small_initrd, tmp_path):
+    """The same command has the same digest, here and for the verifier; another key has another one, and vsock none."""
+    keys = []
+    for name in "one", "two":
+        key = tmp_path / f"{name}.pub"
+        key.write_text(f"ssh-ed25519 AAAA{name} comment\n")
+        keys.append(f"--pass-ssh-key={key}")
+    caps = tmp_path / "caps.json"
+    caps.write_text(json.dumps({"kvm": True, "sev": True, "sev-es": True, "sev-snp": True, "cbitpos": 51, "reduced-phys-bits": 1, "vsock": True,
+                                "qemu": "/bin/true"}))  # fmt: skip
+    options = ("--coco=sev-snp", f"--firmware={firmware}", f"--linux={kernel}", f"--initrd={small_initrd}")
+
+    def digest(*more):
+        result = cvmspawn.run(*options, *more, f"--host-caps={caps}", "--print=digest")
+        assert result.status == 0, result.err
+        return result.out.strip()
+
+    one = digest(keys[0])
+    assert one == digest(keys[0], "--vsock=yes", "--vsock-cid=9") != digest(keys[1])
+    assert digest() == digest("--vsock=yes") == digest("--pass-ssh-key=no") != one
+    measured = subprocess.run([build_folder() / "programs/verb-measure", *options, keys[0]], capture_output=True, text=True, check=True, timeout=60)
+    assert measured.stdout.strip() == one
