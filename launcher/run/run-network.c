@@ -132,15 +132,16 @@ static int start_passt(Session *s, char **reterr) {
 
 int session_start_network(Session *s, char **reterr) {
         const NetworkMode mode = s->request->config->network;
-        int fd;
+        int r = session_start_vsock(s, reterr), fd;
 
-        if (mode != NETWORK_TAP && mode != NETWORK_PASST)
-                return 0;
+        if (r < 0 || (mode != NETWORK_TAP && mode != NETWORK_PASST))
+                return r;
         fd = mode == NETWORK_TAP ? start_tap(s, reterr) : start_passt(s, reterr);
         return fd < 0 ? fd : session_pass(s, fd, LAUNCH_FD_NETWORK);
 }
 
 void session_end_network(Session *s) {
+        session_end_vsock(s);
         s->passt.source = loop_source_unref(s->passt.source);
         process_done(&s->passt.process);
         s->passt.words = fd_close(s->passt.words);

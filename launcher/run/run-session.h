@@ -239,7 +239,7 @@ _warn_unused_result_ int session_start_ports(Session *s);
 /* One line of the guest's notifications. */
 void session_notify_line(char *line, void *userdata);
 
-/* run-network.c */
+/* run-network.c: vsock, too */
 _warn_unused_result_ int session_start_network(Session *s, char **reterr);
 void session_end_network(Session *s);
 

@@ -115,8 +115,6 @@ static int start(Session *s, char **reterr) {
         if (r >= 0)
                 r = session_start_relay(s, reterr);
         if (r >= 0)
-                r = session_start_vsock(s, reterr);
-        if (r >= 0)
                 r = session_start_network(s, reterr);
         if (r < 0)
                 return r;
@@ -231,7 +229,6 @@ static void session_done(Session *s) {
         process_done(&s->swtpm);
         s->tpm_state = fd_close(s->tpm_state);
         process_done(&s->relay);
-        session_end_vsock(s);
         session_end_network(s);
         session_end_scan(s);
         session_end_measure(s);
