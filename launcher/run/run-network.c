@@ -99,7 +99,7 @@ static int on_passt_exit(_unused_ LoopSource *source, _unused_ const siginfo_t *
         Session *s = userdata;
         _cleanup_free_ char *text = NULL, *sentence = NULL;
 
-        process_forget(&s->passt.process);
+        s->passt.gone = true;
         /* It ends when QEMU does. */
         if (s->qemu_gone || s->qmp_lost || s->end_step > 0 || s->facts.guest_shutdown)
                 return 0;
@@ -143,6 +143,10 @@ int session_start_network(Session *s, char **reterr) {
 void session_end_network(Session *s) {
         session_end_vsock(s);
         s->passt.source = loop_source_unref(s->passt.source);
-        process_done(&s->passt.process);
+        /* The loop reaped it after its handler. */
+        if (s->passt.gone)
+                process_forget(&s->passt.process);
+        else
+                process_done(&s->passt.process);
         s->passt.words = fd_close(s->passt.words);
 }

@@ -124,6 +124,7 @@ typedef struct VsockPeer {
 
 typedef struct VsockState {
         Process helper; /* vhost-device-vsock */
+        bool helper_gone;
         LoopSource *helper_source, *listener_source;
         VsockPeer peers[VSOCK_PEERS_MAX];
 } VsockState;
@@ -132,6 +133,7 @@ typedef struct VsockState {
 
 typedef struct PasstState {
         Process process;
+        bool gone;
         LoopSource *source;
         int words; /* owned: what it says */
 } PasstState;

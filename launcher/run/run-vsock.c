@@ -199,7 +199,7 @@ static int start_helper(Session *s, char **reterr) {
 static int on_helper_exit(_unused_ LoopSource *source, _unused_ const siginfo_t *si, void *userdata) {
         Session *s = userdata;
 
-        process_forget(&s->vsock.helper);
+        s->vsock.helper_gone = true;
         if (s->qemu_gone || s->qmp_lost)
                 return 0;
         (void) session_fail(s, -EPIPE, "vhost-device-vsock ended while the guest was running");
@@ -290,5 +290,9 @@ void session_end_vsock(Session *s) {
         FOREACH_ARRAY(p, s->vsock.peers, VSOCK_PEERS_MAX)
                 if (p->session)
                         peer_done(p);
-        process_done(&s->vsock.helper);
+        /* The loop reaped it after its handler. */
+        if (s->vsock.helper_gone)
+                process_forget(&s->vsock.helper);
+        else
+                process_done(&s->vsock.helper);
 }
