@@ -82,7 +82,7 @@ class Runner:
     def environment(self, place):
         keep = {name: os.environ[name] for name in ("PATH",) if name in os.environ}
         return {**keep, "LC_ALL": "C.UTF-8", "HOME": str(place), "TMPDIR": str(place / "tmp"), "XDG_RUNTIME_DIR": str(place / "runtime"),
-                "XDG_CACHE_HOME": str(place / "cache"), **self.scenario.environment(self.world)}  # fmt: skip
+                "RUNTIME_DIRECTORY": str(place), "XDG_CACHE_HOME": str(place / "cache"), **self.scenario.environment(self.world)}  # fmt: skip
 
     def prefix(self, point, place, environment, debug):
         """What goes in front of the program's command line."""
