@@ -39,6 +39,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason="takes long: CVMSPAWN_FULL=1, as ./check --full sets it, runs it"))
 
 
+@pytest.fixture(autouse=True)
+def runtime_folder(tmp_path_factory, monkeypatch):
+    """Guests of other tests may have the same name."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path_factory.mktemp("runtime")))
+
+
 @pytest.fixture(scope="session")
 def artifacts():
     done = subprocess.run([SOURCE / "tools/artifacts"], capture_output=True, text=True)

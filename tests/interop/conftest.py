@@ -51,6 +51,12 @@ def private_apt(*arguments):
     return done.stdout.strip()
 
 
+@pytest.fixture(autouse=True)
+def runtime_folder(tmp_path_factory, monkeypatch):
+    """Guests of other tests may have the same name."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path_factory.mktemp("runtime")))
+
+
 @pytest.fixture(scope="session")
 def program():
     def find(verb):
