@@ -3,9 +3,11 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -274,3 +276,44 @@ def test_a_root_directory_in_use(cvmspawn, qemu, root, path):
     first.signal()
     first.signal()
     assert first.wait(60).leftovers == []
+
+
+@pytest.mark.full
+def test_a_reset_keeps_the_directories(cvmspawn, qemu, root, path, tmp_path):
+    rw, _ = folders(tmp_path)
+    result = boot_root(cvmspawn, qemu, root, path, "--reboot=reset", f"--bind={rw}:/rw", "--", "--", "mnt0=/rw", "twice")
+    assert (root / "first").exists() and result.splitlines()[-2] == "/rw: written"
+    assert (rw / "from-guest").read_text() == "guest\n"
+
+
+def test_the_servers_arguments(cvmspawn, qemu, kernel, tmp_path):
+    """As systemd-vmspawn 262.1 has them, but for --readonly, and for an ordinary user."""
+    rw, ro = folders(tmp_path)
+    log = tmp_path / "log"
+    record = f'case $1 in --version) echo virtiofsd 1.13.0;; *) echo "$@" >>{log}; sleep 1; exit 3;; esac'
+    user = os.geteuid() == 0
+    words = ["--private-users=70000:9"] * user
+    result = cvmspawn.run(f"--qemu={qemu}", "--kvm=no", "--tpm=no", f"--linux={kernel}", "-D", tmp_path, f"--bind={rw}:/rw", f"--bind-ro={ro}:/ro", *words,
+                          env=stand_in(tmp_path / "record", record))
+    assert (result.status, result.leftovers) == (125, [])
+    common = "--xattr --no-announce-submounts --log-level=error --modcaps=-mknod"
+    root = "--translate-uid=map:0:70000:9 --translate-gid=map:0:70000:9"
+    own = (f"--uid-map=:0:{os.geteuid()}:1: --gid-map=:0:{os.getegid()}:1: "
+           "--translate-uid=squash-guest:0:0:4294967295 --translate-gid=squash-guest:0:0:4294967295")
+    said = sorted(re.sub(r"--fd=\d+", "--fd=N", line) for line in log.read_text().splitlines())
+    assert said == sorted(f"--shared-dir={place} --fd=N {common} {further}".strip() for place, further in (
+        (tmp_path, root if user else own), (rw, "" if user else own), (ro, "--readonly" if user else f"--readonly {own}")))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_killed_at_50_points(cvmspawn, qemu, root, path, tmp_path, ephemeral):
+    """SIGKILL of the launcher, from its first instruction to a guest that boots: no process, file or mount is left."""
+    rw, ro = folders(tmp_path)
+    mounts = Path("/proc/mounts").read_text()
+    for point in range(50):
+        run = cvmspawn.start(f"--qemu={qemu}", "--kvm=no", "--tpm=no", "-D", root, *["-x"] * ephemeral, f"--bind={rw}:/rw", f"--bind-ro={ro}:/ro", env=path)
+        time.sleep(point * 0.01)
+        run.signal(signal.SIGKILL)
+        assert run.wait(60).leftovers == [], point
+    assert [line for line in Path("/proc/mounts").read_text().splitlines() if line not in mounts and str(tmp_path) in line] == []

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* PID 1 of a root directory that the host shares: leaves in /result what is mounted by virtiofs, what it is told of the owner of a file,
- * and the error of a write to each of the arguments after "--", which it mounts first as NAME=PLACE. Then it powers off. */
+ * and whether it can write to /rw and /ro. The arguments after "--" are what it mounts before, NAME=PLACE, and "twice" to boot again before
+ * that. Then it powers off. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +36,17 @@ static void try_to_write(FILE *out, const char *place) {
                 (void) fprintf(out, "%s: lost\n", place);
 }
 
+/* The directory that is left at a reset is there again after it. */
+static void boot_twice(void) {
+        int fd = open("/first", O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+        if (fd < 0)
+                return;
+        (void) close(fd);
+        sync();
+        reboot(RB_AUTOBOOT);
+}
+
 int main(int argc, char **argv) {
         struct stat st = {};
         FILE *out;
@@ -47,6 +59,8 @@ int main(int argc, char **argv) {
         for (int i = 1; i < argc; i++) {
                 char *place = strchr(argv[i], '=');
 
+                if (strcmp(argv[i], "twice") == 0)
+                        boot_twice();
                 if (!place)
                         continue;
                 *place++ = 0;
