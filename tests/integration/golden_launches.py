@@ -23,8 +23,9 @@ NO_KVM = ["Could not access KVM kernel module", "failed to initialize kvm", "VM 
 
 
 def arguments(path):
-    """The golden launch's own, with what would end it for another reason left out: a TPM's program may be missing here."""
-    lines = [line for line in path.read_text().splitlines() if not line.startswith(("#", "--host-caps=", "--tpm"))]
+    """The golden launch's own, with what would end it for another reason left out: a TPM's program or the device of sockets may be
+    missing here."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("#", "--host-caps=", "--tpm", "--vsock"))]
     return [line for line in lines if not line.startswith("--print")]
 
 
