@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* --ram=: memory at the start, and room for more. */
+/* Memory, and what the guest does: a job, a shell, a reboot. */
 
 #include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "config-handlers.h"
 #include "error.h"
@@ -41,5 +43,35 @@ int config_handle_ram(void *userdata, _unused_ const OptionRow *row, const char 
         c->ram = size;
         c->ram_max = max;
         c->ram_slots = slots;
+        return 0;
+}
+
+int config_handle_run(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        VmConfig *c = userdata;
+
+        c->shell = false;
+        return option_set_string(userdata, row, value, reterr);
+}
+
+/* A command of --run= like any other, so that the same options give the same digest: nothing of this terminal is in it. The last console
+ * is the one that the kernel calls /dev/console, but a session cannot have that as its terminal. */
+int config_handle_shell(void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
+                _unused_ char **reterr) {
+        static const char command[] =
+                        "read -r names </sys/class/tty/console/active; tty=/dev/${names##* }; export TERM=vt220 HOME=/root; cd /\n"
+                        "command -v setsid >/dev/null && exec setsid -c -w /bin/sh -i <\"$tty\" >\"$tty\" 2>&1\n"
+                        "exec /bin/sh -i <\"$tty\" >\"$tty\" 2>&1";
+        VmConfig *c = userdata;
+
+        free(c->run);
+        c->run = strdup(command);
+        c->shell = true;
+        return c->run ? 0 : -ENOMEM;
+}
+
+int config_handle_reboot(void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
+        if (!streq(value, "exit") && !streq(value, "reset"))
+                return error_set(reterr, -EINVAL, "expected exit or reset, not '%s'", value);
+        ((VmConfig *) userdata)->reset = streq(value, "reset");
         return 0;
 }

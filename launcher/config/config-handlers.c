@@ -127,13 +127,6 @@ int config_handle_only_no(_unused_ void *userdata, const OptionRow *row, const c
         return 0;
 }
 
-int config_handle_reboot(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        if (!streq(value, "exit") && !streq(value, "reset"))
-                return error_set(reterr, -EINVAL, "expected exit or reset, not '%s'", value);
-        *(bool *) field(userdata, row) = streq(value, "reset");
-        return 0;
-}
-
 int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         int b;
 

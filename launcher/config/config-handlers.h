@@ -8,6 +8,8 @@
 int config_handle_help(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_nothing(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_reboot(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_run(void *userdata, const OptionRow *row, const char *value, char **reterr);
+int config_handle_shell(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_only_no(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int config_handle_notify_ready(void *userdata, const OptionRow *row, const char *value, char **reterr);

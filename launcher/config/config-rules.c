@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "config-rules-storage.h"
 #include "config-rules.h"
 #include "error.h"
 #include "strutil.h"
@@ -27,66 +28,6 @@ static bool cmdline_without_kernel(const VmConfig *c) {
         return c->cmdline && !c->linux_path;
 }
 
-static bool format_without_image(const VmConfig *c) {
-        return c->image_format != IMAGE_FORMAT_AUTO && !c->image;
-}
-
-static bool ephemeral_without_image(const VmConfig *c) {
-        return c->ephemeral && !c->image && !c->directory;
-}
-
-static bool image_file_without_image(const VmConfig *c) {
-        bool qcow2 = c->image && c->image_format == IMAGE_FORMAT_QCOW2;
-
-        for (size_t i = 0; i < c->n_extra_drives && !qcow2; i++)
-                qcow2 = c->extra_drives[i].format == IMAGE_FORMAT_QCOW2;
-        return c->n_image_files > 0 && !qcow2;
-}
-
-static bool disk_type_without_disk(const VmConfig *c) {
-        return c->image_disk_type != DISK_VIRTIO_BLK && !c->image && c->n_extra_drives == 0;
-}
-
-static bool grow_without_image(const VmConfig *c) {
-        return c->grow_image > 0 && !c->image;
-}
-
-static bool grow_read_only(const VmConfig *c) {
-        return c->grow_image > 0 && disk_type_facts(c->image_disk_type)->read_only;
-}
-
-static bool grow_qcow2(const VmConfig *c) {
-        return c->grow_image > 0 && c->image_format == IMAGE_FORMAT_QCOW2 && !c->ephemeral;
-}
-
-static bool ephemeral_read_only(const VmConfig *c) {
-        return c->ephemeral && disk_type_facts(c->image_disk_type)->read_only;
-}
-
-static bool ephemeral_extra(const VmConfig *c) {
-        return c->ephemeral && c->n_extra_drives > 0;
-}
-
-static bool directory_and_image(const VmConfig *c) {
-        return c->directory && c->image;
-}
-
-static bool users_without_directory(const VmConfig *c) {
-        return c->user_range > 0 && !c->directory;
-}
-
-static bool same_bind_target(const VmConfig *c) {
-        for (size_t i = 0; i < c->n_binds; i++)
-                for (size_t k = 0; k < i; k++)
-                        if (streq(c->binds[i].target, c->binds[k].target))
-                                return true;
-        return false;
-}
-
-static bool coco_shares(const VmConfig *c) {
-        return vm_config_confidential(c) && vm_config_n_shares(c) > 0;
-}
-
 /* The owner answered for one launch. */
 static bool reset_with_owner(const VmConfig *c) {
         return c->reset && !c->simulate && coco_of(c->coco)->launch_session &&
@@ -100,6 +41,10 @@ static bool plugged_memory(const VmConfig *c) {
 
 static bool run_without_kernel(const VmConfig *c) {
         return c->run && !c->linux_path;
+}
+
+static bool shell_elsewhere(const VmConfig *c) {
+        return c->shell && c->console != CONSOLE_AUTO && c->console != CONSOLE_INTERACTIVE;
 }
 
 static bool run_empty(const VmConfig *c) {
@@ -260,6 +205,7 @@ static const ConfigRule rules[] = {
         { run_without_kernel, "--run= requires --linux= and an --initrd= whose PID 1 is systemd >= 262" },
         { console_log_native,
                         "--console-log= does not work with --console=native, where QEMU uses the terminal itself; use another --console=" },
+        { shell_elsewhere, "--shell uses the console on this terminal: remove --console=" },
         { run_empty, "--run= needs a command" },
         { initrd_transport_alone,
                         "--credential-transport=initrd and cmdline require --linux=: without it there is no initrd and no kernel command line to extend" },

@@ -219,6 +219,7 @@ typedef struct VmConfig {
 
         /* conduct */
         uint64_t timeout_usec; /* 0: none */
+        bool shell;            /* run is a shell on the terminal */
         bool reset;            /* a guest that reboots runs again, instead of ending */
         Tristate notify_ready;
         unsigned print; /* PrintMask */

@@ -140,12 +140,14 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
 
         choices.console = config->console;
         if (choices.console == CONSOLE_AUTO)
-                choices.console = config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
+                choices.console = config->shell                                  ? CONSOLE_INTERACTIVE
+                                : config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
                                 : terminal                                       ? CONSOLE_INTERACTIVE
                                                                                  : CONSOLE_READ_ONLY;
         if (choices.console == CONSOLE_INTERACTIVE && !isatty(STDIN_FILENO))
                 return error_set(reterr, -ENOTTY,
-                                "--console=interactive: standard input is not a terminal; use read-only");
+                                config->shell ? "--shell needs a terminal as standard input; use --run="
+                                              : "--console=interactive: standard input is not a terminal; use read-only");
 
         *ret = choices;
         return 0;

@@ -128,3 +128,24 @@ def test_warnings_of_qemu_reach_the_user(terminal):
     t = terminal("-q", *words, words=("--", "idle"))
     assert t.wait() == 0
     assert t.text == b""
+
+
+def test_shell(cvmspawn, qemu, kernel, initrd):
+    """A root shell of the initrd on the terminal, with job control and its exit status"""
+    for options in ((), ("--console-transport=virtio",)):
+        tty = b"hvc0" if options else b"ttyS0"
+        t = Terminal([build_folder() / "programs/cvmspawn", f"--qemu={qemu}", "--kvm=no", "--tpm=no", f"--linux={kernel}", f"--initrd={initrd}",
+                      "--timeout=300", "--shell", *options, "--", "quiet", "no_timer_check"])
+        try:
+            t.expect(b"# ")
+            t.type(b"id -u; echo from-$((40 + 2)); [ -t 0 ] && echo on-$(tty)\n")
+            t.expect(b"from-42")
+            t.expect(b"on-/dev/" + tty)
+            t.type(b"sleep 1000\n")
+            time.sleep(1)
+            t.type(b"\003")
+            t.type(b"echo after-$?; exit 7\n")
+            t.expect(b"after-130")
+            assert t.wait() == 7
+        finally:
+            t.close()
