@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "progress.h"
 #include "qmp-client-internal.h"
 #include "secret.h"
 #include "strutil.h"
@@ -106,6 +107,7 @@ static int client_fail_format(QmpClient *c, int error, const char *format, ...) 
 static int on_answer(QmpClient *c, const QmpMessage *m) {
         QmpPending *p;
 
+        progress_note();
         free(c->error_class);
         c->error_class = NULL;
 
