@@ -153,7 +153,7 @@ static const OptionRow rows[] = {
                         option_set_word, AT(ssh_key_type), OPTION_RARE },
         { "run", 0, OPTION_REQUIRED, "COMMAND", NULL,
                         "Run a shell command as the guest's only job; its output\nand exit status become those of cvmspawn",
-                        NULL, config_handle_run, AT(run), 0 },
+                        NULL, config_handle_run, AT(run), OPTION_STRING },
         { "shell", 0, OPTION_NONE, NULL, NULL,
                         "Run a root shell of the initrd on this terminal; its exit\nstatus becomes that of cvmspawn",
                         NULL, config_handle_shell, 0, OPTION_RARE },

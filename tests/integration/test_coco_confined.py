@@ -21,9 +21,14 @@ BOOT = 240
 CAP_KILL = 1 << 5
 PYTHON = "/usr/bin/python3"
 
-# Runs in QEMU's place. An attempt that raises is a good end; what it returns instead is told.
+# Runs in QEMU's place, once the machine is built: before that its files are still being copied, and are sealed and measured after that. An
+# attempt that raises is a good end; what it returns instead is told.
 ATTEMPTS = """
 import ctypes, fcntl, json, socket, stat
+
+vm.greet()
+if "-preconfig" in arguments:
+    vm.answer_until("x-exit-preconfig")
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -76,7 +81,8 @@ with open(PLACE, "w") as f:
                "fds": FDS,
                "seals": [fcntl.fcntl(fd, fcntl.F_GET_SEALS) for fd in (110, 112, 113)],
                "argv": " ".join(arguments), "mounts": os.readlink("/proc/self/ns/mnt")}, f)
-vm.start()
+vm.answer_until("cont")
+vm.event("RESUME")
 vm.power_off()
 """
 

@@ -42,11 +42,11 @@ def test_ends_of_the_guest(fake, scenario, status, source, sentence):
 
 def test_values_of_vmspawn_that_ask_for_what_happens_anyway(fake):
     result = fake.run("vm.start(); vm.power_off()", "--discard-disk=on", "--discard-disk", "1", "--secure-boot=no",
-                      "--secure-boot=auto", "--tpm-state=off", "--efi-nvram-state=off", "--image-disk-type=virtio-blk")
+                      "--secure-boot=auto", "--tpm-state=off", "--efi-nvram-state=off", "--image-disk-type=virtio-blk", "--bind-user-shell=no")
     assert result.status == 0
-    result = fake.run("vm.start(); vm.power_off()", "--secure-boot=yes")
+    result = fake.run("vm.start(); vm.power_off()", "--bind-user-shell=yes")
     assert result.status == 125
-    assert "--secure-boot is known from systemd-vmspawn, not supported yet" in result.err
+    assert "--bind-user-shell is known from systemd-vmspawn, not supported yet" in result.err
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 125, 255])
