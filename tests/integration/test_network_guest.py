@@ -95,7 +95,20 @@ def test_passt_forwards_a_port(cvmspawn, busybox, namespace):
     run = cvmspawn.start_guest(busybox, "--network=passt", "--publish=2222:22", "--tpm=no", f"--run={script}",
                                prefix=(*namespace[:4], prepare, "sh"), env={"PATH": f"{os.environ['PATH']}:{passt / 'usr/bin'}"})  # fmt: skip
     run.wait_for_output(b"up\n", timeout=BOOT)
-    ask = "import socket\nwhile True:\n s = socket.create_connection(('127.0.0.1', 2222), 10)\n s.settimeout(10)\n s.sendall(b'hello\\n')\n d = s.recv(100)\n if d: print(d.decode(), end=''); break\n"
+    # The guest may not listen yet: then the connection is reset.
+    ask = """if True:
+        import socket, time
+        answer = b""
+        while not answer:
+            try:
+                with socket.create_connection(("127.0.0.1", 2222), 10) as s:
+                    s.settimeout(10)
+                    s.sendall(b"hello\\n")
+                    answer = s.recv(100)
+            except OSError:
+                time.sleep(0.2)
+        print(answer.decode(), end="")
+    """
     assert inside(run, "python3", "-c", ask) == "answer\n"
     result = run.wait(BOOT)
     assert (result.status, result.leftovers) == (0, []), result.err

@@ -63,6 +63,7 @@ CASES = {
 EXCUSED = {
     "--cache": "filled by downloads: what cannot be stored is fetched again", "--kds-cache": "likewise", "--cek-store": "likewise",
     "--session-dir": "the files of 'session', by the same function", "--certs": "needs an SNP guest", "--format": "standard output",
+    "--efi-nvram-state": "copied whole or not at all (test_launcher_state.py); then QEMU writes it", "--tpm-state": "written by swtpm",
 }  # fmt: skip
 
 
