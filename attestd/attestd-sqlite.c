@@ -240,14 +240,31 @@ static const StoreOps sqlite_ops = {
         .events = events,
 };
 
+static int read_version(Store *s, int64_t *ret) {
+        _cleanup_query_ Query *q = NULL;
+        int r = sqlite_query(s, &q, "PRAGMA user_version", "");
+
+        if (r >= 0)
+                r = sqlite_row(q);
+        if (r <= 0)
+                return r < 0 ? r : -EIO;
+        *ret = sqlite3_column_int64(q, 0);
+        return 0;
+}
+
+/* Another service may have made the same step since the version was read. */
 static int schema_step(Store *s, size_t i) {
         char version[48];
+        int64_t now;
         int r;
 
         (void) snprintf(version, sizeof(version), "PRAGMA user_version = %zu", i + 1);
         r = sqlite_begin(s);
         if (r < 0)
                 return r;
+        r = read_version(s, &now);
+        if (r < 0 || now > (int64_t) i)
+                return sqlite_end(s, r);
         r = sqlite_error(sqlite3_exec(((SqliteStore *) s)->db, schema[i], NULL, NULL, NULL));
         if (r >= 0)
                 r = sqlite_do(s, NULL, version, "");
@@ -282,17 +299,9 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
         int64_t version;
         int r;
 
-        {
-                _cleanup_query_ Query *q = NULL;
-
-                r = sqlite_query(&s->store, &q, "PRAGMA user_version", "");
-                if (r >= 0)
-                        r = sqlite_row(q);
-                if (r <= 0)
-                        return error_set(reterr, r < 0 ? r : -EIO, "'%s' is not a usable database: %s", path,
-                                        explain(s, path, r));
-                version = sqlite3_column_int64(q, 0);
-        }
+        r = read_version(&s->store, &version);
+        if (r < 0)
+                return error_set(reterr, r, "'%s' is not a usable database: %s", path, explain(s, path, r));
         if (version < 0 || version > (int64_t) ELEMENTSOF(schema))
                 return error_set(reterr, -EOPNOTSUPP,
                                 "'%s' was written by a newer version of cvmspawn-attestd", path);

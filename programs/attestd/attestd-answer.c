@@ -30,7 +30,8 @@ static int find_owner(const AttestdWorld *w, const char *name, int64_t *ret, cha
         r = crypto_random(NULL, hash, sizeof(hash));
         if (r >= 0)
                 r = w->store->ops->owner_add(w->store, OWNER_DEFAULT, hash);
-        return r < 0 ? r : w->store->ops->owner_named(w->store, OWNER_DEFAULT, ret);
+        /* Another one that started at the same time may have added it. */
+        return r < 0 && r != -EEXIST ? r : w->store->ops->owner_named(w->store, OWNER_DEFAULT, ret);
 }
 
 static int print(const Reply *reply, const Request *q, int *ret_status) {

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@
 
 #define RATE_BURST_SECONDS 8u
 #define PEM_SIZE_MAX       (64u * 1024)
+#define LOCK_TRIES         1000u /* of 10 ms */
 #define STATE_DEFAULT      "/var/lib/cvmspawn-attestd"
 #define DEV_TEMPLATE       "/tmp/cvmspawn-attestd-XXXXXX"
 
@@ -122,6 +124,39 @@ static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                      : check_state(w->state, reterr);
 }
 
+/* Services that start at once would each make database and key: one after another. */
+static int lock_state(const char *path, int *ret, char **reterr) {
+        _cleanup_close_ int fd = fd_open(path, O_RDONLY | O_DIRECTORY, 0);
+
+        if (fd < 0)
+                return error_set(
+                                reterr, fd, "cannot read the state directory '%s': %s", path, strerror(-fd));
+        for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return error_set(reterr, -errno, "cannot lock the state directory '%s': %s", path,
+                                        strerror(errno));
+                if (i == LOCK_TRIES)
+                        return error_set(reterr, -EBUSY,
+                                        "another service has been opening the state directory '%s' for %u s: end it, or use another --state=",
+                                        path, LOCK_TRIES / 100);
+                (void) usleep(10 * 1000);
+        }
+        *ret = TAKE_FD(fd);
+        return 0;
+}
+
+static int open_database(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_close_ int lock = -EBADF;
+        _cleanup_free_ char *db = NULL;
+        int r = lock_state(w->state, &lock, reterr);
+
+        if (r >= 0)
+                r = in_state(w, "state.db", &db);
+        if (r >= 0)
+                r = store_sqlite_open(db, &w->store, reterr);
+        return r < 0 ? r : attestd_open_vault(a, w, db, reterr);
+}
+
 /* Each file is one generation: an ASK and an ARK. */
 int attestd_load_collateral(const AttestdArgs *a, ServiceCollateral **ret, size_t *ret_n, char **reterr) {
         _cleanup_free_ ServiceCollateral *found =
@@ -153,16 +188,11 @@ int attestd_load_collateral(const AttestdArgs *a, ServiceCollateral **ret, size_
 }
 
 int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
-        _cleanup_free_ char *db = NULL;
         int r;
 
         r = open_state(a, w, reterr);
         if (r >= 0)
-                r = in_state(w, "state.db", &db);
-        if (r >= 0)
-                r = store_sqlite_open(db, &w->store, reterr);
-        if (r >= 0)
-                r = attestd_open_vault(a, w, db, reterr);
+                r = open_database(a, w, reterr);
         if (r >= 0)
                 r = attestd_load_collateral(a, &w->collateral, &w->n_collateral, reterr);
         if (r >= 0 && a->dev)

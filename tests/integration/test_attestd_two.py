@@ -7,6 +7,7 @@ import json
 import random
 import sqlite3
 import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from attestd_service import DIGEST, Client, Service, registration
+from conftest import build_folder
 from test_attestd_crash import module  # noqa: F401
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
@@ -219,3 +221,14 @@ def test_one_killed_at_each_step_and_the_other_goes_on(pair, platform, module, t
         dying.kill()
     client.close()
     assert n > 20 and len(interrupted) > 2, (n, interrupted)
+
+
+def test_many_make_one_state(tmp_path):
+    """Programs that find no state directory at the same time make one database, one key and one local owner between them."""
+    program = build_folder() / "programs/cvmspawn-attestd"
+    for i in range(15):
+        running = [subprocess.Popen([program, f"--state={tmp_path / str(i)}", "--answer=GET /"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                    text=True) for _ in range(6)]
+        ends = [(*p.communicate(timeout=120), p.returncode) for p in running]
+        assert {(err, status) for _, err, status in ends} == {("", 0)}
+        assert len({json.loads(out)["packet-key"] for out, _, _ in ends}) == 1
