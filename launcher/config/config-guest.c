@@ -47,22 +47,23 @@ int config_handle_ram(void *userdata, _unused_ const OptionRow *row, const char 
 }
 
 int config_handle_run(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        VmConfig *c = userdata;
-
-        c->shell = false;
+        if (((VmConfig *) userdata)->shell)
+                return error_set(reterr, -EINVAL, "excludes --shell: use one of them");
         return option_set_string(userdata, row, value, reterr);
 }
 
 /* A command of --run= like any other, so that the same options give the same digest: nothing of this terminal is in it. The last console
  * is the one that the kernel calls /dev/console, but a session cannot have that as its terminal. */
-int config_handle_shell(void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
-                _unused_ char **reterr) {
+int config_handle_shell(
+                void *userdata, _unused_ const OptionRow *row, _unused_ const char *value, char **reterr) {
         static const char command[] =
                         "read -r names </sys/class/tty/console/active; tty=/dev/${names##* }; export TERM=vt220 HOME=/root; cd /\n"
                         "command -v setsid >/dev/null && exec setsid -c -w /bin/sh -i <\"$tty\" >\"$tty\" 2>&1\n"
                         "exec /bin/sh -i <\"$tty\" >\"$tty\" 2>&1";
         VmConfig *c = userdata;
 
+        if (c->run && !c->shell)
+                return error_set(reterr, -EINVAL, "excludes --run=: use one of them");
         free(c->run);
         c->run = strdup(command);
         c->shell = true;
