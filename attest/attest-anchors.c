@@ -37,6 +37,22 @@ const TrustAnchors *trust_anchors_amd(void) {
         return &amd;
 }
 
+/* Intel SGX Root CA. Provenance: SHA-256 over the DER SubjectPublicKeyInfo of the certificate at
+ * certificates.trustedservices.intel.com/Intel_SGX_Provisioning_Certification_RootCA.cer (valid from 2018-05-21 to 2049-12-31), which
+ * the quotes of all TDX machines have as the last one of their chain. */
+static const TrustAnchor intel_items[] = {
+        { "sgx",
+                        { 0xa0, 0xaf, 0x03, 0x12, 0x89, 0xf5, 0xd5, 0xd4, 0x13, 0x2f, 0x91, 0x86, 0x06, 0x8a,
+                                        0x7f, 0xc1, 0x36, 0x28, 0x63, 0x3b, 0xa2, 0x35, 0x77, 0x74, 0x72,
+                                        0xe2, 0x9b, 0x6b, 0x6c, 0x67, 0xa4, 0x9e } },
+};
+
+const TrustAnchors *trust_anchors_intel(void) {
+        static const TrustAnchors intel = { intel_items, ELEMENTSOF(intel_items) };
+
+        return &intel;
+}
+
 const TrustAnchor *trust_anchors_find(
                 const TrustAnchors *anchors, const uint8_t fingerprint[static ANCHOR_FINGERPRINT_SIZE]) {
         FOREACH_ARRAY(a, anchors->items, anchors->n_items)

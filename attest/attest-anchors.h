@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The trust anchors: the roots of AMD's hierarchies, named by the SHA-256 of their SubjectPublicKeyInfo. From Milan on
+/* The trust anchors: the roots of AMD's hierarchies and of Intel's, named by the SHA-256 of their SubjectPublicKeyInfo. From Milan on
  * the same key signs the SEV-format chain (SEV, SEV-ES) and the X.509 chain (SEV-SNP). A root that arrives with the
  * evidence is used only if its key is one of these, or one that the caller named. */
 
@@ -13,7 +13,7 @@
 #define ANCHOR_FINGERPRINT_SIZE 32u
 
 typedef struct TrustAnchor {
-        const char *generation; /* "Milan" */
+        const char *generation; /* "Milan"; "sgx" */
         uint8_t fingerprint[ANCHOR_FINGERPRINT_SIZE];
 } TrustAnchor;
 
@@ -24,6 +24,8 @@ typedef struct TrustAnchors {
 
 /* AMD's, compiled in. */
 const TrustAnchors *trust_anchors_amd(void);
+/* Intel's root of SGX and TDX, compiled in. */
+const TrustAnchors *trust_anchors_intel(void);
 /* The anchor with this fingerprint, or NULL. */
 const TrustAnchor *trust_anchors_find(
                 const TrustAnchors *anchors, const uint8_t fingerprint[static ANCHOR_FINGERPRINT_SIZE]);

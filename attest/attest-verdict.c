@@ -2,6 +2,9 @@
 
 #include "attest-verdict.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 static const struct {
         const char *name;
         int status;
@@ -21,4 +24,73 @@ const char *verdict_to_string(Verdict v) {
 
 int verdict_exit_status(Verdict v) {
         return (unsigned) v < _VERDICT_MAX ? verdicts[v].status : verdicts[VERDICT_UNVERIFIED].status;
+}
+
+void violations_done(Violations *v) {
+        FOREACH_ARRAY(x, v->list, v->n) {
+                free(x->expected);
+                free(x->got);
+        }
+        free(v->list);
+        *v = (Violations) {};
+}
+
+int violation_add(Violations *v, const char *rule, char *expected, char *got) {
+        Violation *list = expected && got ? realloc(v->list, (v->n + 1) * sizeof(Violation)) : NULL;
+
+        if (!list) {
+                free(expected);
+                free(got);
+                return -ENOMEM;
+        }
+        v->list = list;
+        v->list[v->n++] = (Violation) { rule, expected, got };
+        return 0;
+}
+
+void violations_put(Text *t, const Violations *v) {
+        FOREACH_ARRAY(x, v->list, v->n)
+                text_putf(t, "  violation: %s: expected %s, got %s\n", x->rule, x->expected, x->got);
+}
+
+int violations_json(Json *o, const Violations *v) {
+        _cleanup_js_ Json *a = js_array();
+        int r = a ? 0 : -ENOMEM;
+
+        FOREACH_ARRAY(x, v->list, v->n) {
+                Json *j = NULL;
+
+                if (r >= 0)
+                        r = js_build(&j, "{s:s, s:s, s:s}", "rule", x->rule, "expected", x->expected, "got",
+                                        x->got);
+                if (r >= 0)
+                        r = js_append(a, j);
+        }
+        return r < 0 ? r : js_set(o, "violations", TAKE_PTR(a));
+}
+
+void verdict_put(Text *t, const VerdictText *v) {
+        switch (v->verdict) {
+        case VERDICT_VERIFIED:
+                if (v->insecure_root)
+                        text_putf(t, "verified against a root that is not %s's\n", v->vendor);
+                else
+                        text_put(t, "verified\n");
+                break;
+        case VERDICT_NOT_AUTHENTIC:
+                text_putf(t, "not authentic (%s): %s\n", v->step, v->sentence ?: "?");
+                break;
+        case VERDICT_COLLATERAL_UNAVAILABLE:
+                text_putf(t, "collateral unavailable (%s): %s\n", v->step, v->sentence ?: "?");
+                break;
+        case VERDICT_POLICY_NOT_MET:
+                text_putf(t, "authentic, but the policy is not met: %zu violation%s\n", v->violations->n,
+                                v->violations->n == 1 ? "" : "s");
+                break;
+        case VERDICT_UNVERIFIED:
+        case _VERDICT_MAX:
+        case VERDICT_AUTHENTIC:
+        default:
+                text_put(t, "unverified\n");
+        }
 }

@@ -29,7 +29,7 @@ int id_key_digest(const SnpIdKey *k, uint8_t ret[static SHA384_SIZE]) {
         return hash_digest(HASH_SHA384, key, sizeof(key), ret);
 }
 
-static int verify_signature(const SnpIdKey *key, const SnpIdSignature *s, const void *p, size_t n) {
+int id_signature_verify(const SnpIdKey *key, const SnpIdSignature *s, const void *p, size_t n) {
         _cleanup_ec_key_ EcKey *k = NULL;
         EcSignature sig;
         EcPoint point;
@@ -58,14 +58,14 @@ int id_block_verify(const void *block, size_t block_size, const void *auth, size
         if (r < 0)
                 return r;
 
-        r = verify_signature(&a.id_key, &a.id_block_signature, block, block_size);
+        r = id_signature_verify(&a.id_key, &a.id_block_signature, block, block_size);
         if (r == -EBADMSG)
                 return error_set(reterr, r, "the ID key is not a point of the curve P-384");
         if (r < 0)
                 return error_set(reterr, r, "the ID block's signature was not made by the ID key");
         if (a.has_author) {
                 snp_key_encode(&a.id_key, key);
-                r = verify_signature(&a.author_key, &a.id_key_signature, key, sizeof(key));
+                r = id_signature_verify(&a.author_key, &a.id_key_signature, key, sizeof(key));
                 if (r == -EBADMSG)
                         return error_set(reterr, r, "the author key is not a point of the curve P-384");
                 if (r < 0)

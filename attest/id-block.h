@@ -30,6 +30,11 @@ _warn_unused_result_ int id_block_assemble(const SnpIdBlock *b, const EcKey *id_
                 const EcSignature *id_signature, const EcKey *author_public,
                 const EcSignature *author_signature, IdBlockFiles *ret, char **reterr);
 
+/* A signature over n bytes by P-384 and SHA-384, against the public key alone: 0, -EBADMSG if the key is not a point of the curve, or another
+ * -errno if it did not sign this. */
+_warn_unused_result_ int id_signature_verify(
+                const SnpIdKey *key, const SnpIdSignature *s, const void *p, size_t n);
+
 /* Both signatures and the layout: -EBADMSG, -EKEYREJECTED with an error message. */
 _warn_unused_result_ int id_block_verify(const void *block, size_t block_size, const void *auth,
                 size_t auth_size, SnpIdBlock *ret_block, SnpIdAuth *ret_auth, char **reterr);

@@ -327,3 +327,22 @@ int snp_collateral_add_table(SnpCollateral *c, const SnpCertTable *t, const char
         }
         return 0;
 }
+
+int snp_collateral_insecure_root(
+                SnpTrust *t, const void *data, size_t size, const char *path, char **reterr) {
+        _cleanup_(snp_collateral_done) SnpCollateral found = {};
+        bool trusted = false;
+        int r = snp_collateral_add(&found, data, size, path, /* named= */ false, reterr);
+
+        if (r < 0)
+                return error_prefix(reterr, r, "%s", path);
+        for (size_t i = 0; r >= 0 && i < found.n_certificates; i++)
+                if (found.certificates[i]->role == SNP_ROLE_ARK) {
+                        r = snp_trust_insecure_acknowledging_forgery(
+                                        t, found.certificates[i]->certificate, reterr);
+                        trusted = true;
+                }
+        if (r >= 0 && !trusted)
+                return error_set(reterr, -EINVAL, "'%s' does not contain a root certificate (ARK)", path);
+        return MIN(r, 0);
+}

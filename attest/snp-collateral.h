@@ -12,6 +12,7 @@
 #include "macro.h"
 #include "snp-cert-table.h"
 #include "snp-leaf.h"
+#include "snp-trust.h"
 
 #define SNP_COLLATERAL_MAX 1024u /* certificates in one pool: a directory of leaves */
 
@@ -53,3 +54,6 @@ _warn_unused_result_ int snp_collateral_add(SnpCollateral *c, const void *data, 
 /* The same for a table that came with a report: entries that cannot be read are skipped, the host may put anything there. */
 _warn_unused_result_ int snp_collateral_add_table(
                 SnpCollateral *c, const SnpCertTable *t, const char *origin);
+/* Trusts the root certificates in these bytes instead of AMD's, for simulated machines: -EINVAL with an error message if there is none. */
+_warn_unused_result_ int snp_collateral_insecure_root(
+                SnpTrust *t, const void *data, size_t size, const char *path, char **reterr);

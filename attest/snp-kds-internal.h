@@ -18,6 +18,10 @@ _warn_unused_result_ int snp_kds_cache_read(const SnpKds *k, int dir, const char
                 const SnpCollateral *pool, uint8_t **ret, size_t *ret_size, bool *ret_outdated);
 _warn_unused_result_ int snp_kds_cache_write(int dir, const char *name, const void *p, size_t n);
 
+/* 1 if the bytes are a revocation list that is older than the one in the cache; 0, or -errno. */
+_warn_unused_result_ int snp_kds_cache_is_older(
+                const SnpKds *k, int dir, const char *name, const void *p, size_t n);
+
 /* Chip and TCB of the report: the identity of the VCEK. */
 _warn_unused_result_ int snp_kds_identity(
                 const SnpKdsItem *item, char **ret_hwid, SnpTcb *ret_tcb, char **reterr);

@@ -124,6 +124,10 @@ static int accept_answer(const SnpKds *k, int dir, const char *name, const void 
                 return error_set(reterr, -EPROTO,
                                 "the answer of %s is not %s, or does not verify up to the pinned root key",
                                 k->url ?: SNP_KDS_URL, name);
+        if (r > 0 && dir >= 0 && snp_kds_cache_is_older(k, dir, name, p, n) > 0)
+                return error_set(reterr, -EPROTO,
+                                "the answer of %s is older than the revocation list in the cache",
+                                k->url ?: SNP_KDS_URL);
         /* A cache that cannot be written makes us slow, not wrong. */
         if (r > 0 && dir >= 0)
                 (void) !!snp_kds_cache_write(dir, name, p, n);
@@ -218,16 +222,4 @@ int snp_kds_fetch(const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, 
         }
         r = snp_collateral_add(pool, p, n, origin, /* named= */ false, reterr);
         return r < 0 && r != -ENOMEM ? error_prefix(reterr, -ENOENT, "%s", origin) : r;
-}
-
-int snp_kds_store(const SnpKds *k, const char *name, const void *p, size_t n, char **reterr) {
-        _cleanup_close_ int dir = k->cache ? snp_kds_cache_open(k->cache) : -EBADF;
-        int r;
-
-        if (dir < 0)
-                return error_set(reterr, dir, "cannot open the cache '%s'", k->cache ?: "");
-        r = snp_kds_cache_judge(k, dir, name, p, n, NULL);
-        if (r == 0 || r == -ENODATA)
-                return error_set(reterr, -EKEYREJECTED, "%s does not verify up to a pinned root key", name);
-        return r < 0 ? r : snp_kds_cache_write(dir, name, p, n);
 }

@@ -64,9 +64,19 @@ typedef struct SnpKds {
 _warn_unused_result_ int snp_kds_fetch(
                 const SnpKds *k, const SnpKdsItem *item, SnpCollateral *pool, char **reterr);
 /* Into the cache, for a caller that fetched it elsewhere: -EKEYREJECTED with an error message if it does not verify up to a pinned root under this
- * name. */
+ * name; -ESTALE if it is a revocation list that is overdue, or older than the one in the cache. */
 _warn_unused_result_ int snp_kds_store(
                 const SnpKds *k, const char *name, const void *p, size_t n, char **reterr);
+
+/* A file of the cache that verifies, for a caller that serves it to others: 0, -ENOENT, -ENOMEM. */
+typedef struct SnpKdsKept {
+        uint8_t *data; /* owned */
+        size_t size;
+        int64_t this_update, next_update; /* of a revocation list; else 0 and INT64_MAX */
+        int64_t stored;                   /* when it was fetched */
+} SnpKdsKept;
+void snp_kds_kept_done(SnpKdsKept *k);
+_warn_unused_result_ int snp_kds_load(const SnpKds *k, const char *name, SnpKdsKept *ret);
 
 /* snp_verify(), again and again, with what was missing fetched into in->collateral in between, until there is a verdict or nothing more is
  * available; then the error message says why. A VCEK of another TCB or chip that came unasked, from the host's table or a directory, is

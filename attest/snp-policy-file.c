@@ -9,6 +9,7 @@
 
 #include "encode.h"
 #include "error.h"
+#include "snp-advisory.h"
 #include "snp-policy.h"
 #include "strutil.h"
 
@@ -236,6 +237,23 @@ static int read_csp(SnpPolicy *p, const Json *j, char **reterr) {
         return 0;
 }
 
+static int read_acknowledged(SnpPolicy *p, const Json *j, char **reterr) {
+        size_t n = js_is_array(j) ? js_length(j) : 1;
+
+        for (size_t i = 0; i < n; i++) {
+                const char *s = js_string_value(js_is_array(j) ? js_at(j, i) : j);
+                const SnpAdvisory *a = s ? snp_advisory_find(s) : NULL;
+                int r = a ? strv_push(&p->acknowledged, a->name)
+                          : error_set(reterr, -EINVAL,
+                                            "expected names of advisories as 'report verify' prints them, not '%s'",
+                                            s ?: "?");
+
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static int read_schema(const Json *j, char **reterr) {
         if (streq_ptr(js_string_value(j), SCHEMA))
                 return 0;
@@ -303,6 +321,8 @@ static int read_member(SnpPolicy *p, const char *name, const Json *j, char **ret
                 return read_products(p, j, reterr);
         if (streq(name, "csp_id"))
                 return read_csp(p, j, reterr);
+        if (streq(name, "acknowledged_advisories"))
+                return read_acknowledged(p, j, reterr);
         if (streq(name, "schema"))
                 return read_schema(j, reterr);
         if (streq(name, "insecure_any_measurement") || streq(name, "insecure_any_report_data"))

@@ -90,6 +90,7 @@ void snp_policy_done(SnpPolicy *p) {
         FOREACH_ARRAY(b, p->bytes, ELEMENTSOF(p->bytes))
                 free(b->values);
         strv_free(p->csp_ids);
+        strv_free(p->acknowledged);
         *p = (SnpPolicy) {};
 }
 
@@ -113,21 +114,22 @@ int snp_policy_accept(SnpPolicy *p, SnpBytesField f, const uint8_t *value, char 
         return 0;
 }
 
+int snp_policy_expect_elsewhere(SnpPolicy *p, SnpBytesField f, const char *where, char **reterr) {
+        SnpBytesRule *b = p->bytes + f;
+
+        if (is_required(f) && b->rule == SNP_RULE_ANY)
+                return say_which(f, reterr);
+        b->rule = SNP_RULE_SET;
+        b->elsewhere = where;
+        return 0;
+}
+
 void snp_policy_accept_any_measurement_acknowledging_forgery(SnpPolicy *p) {
         p->bytes[SNP_FIELD_MEASUREMENT].rule = SNP_RULE_ANY;
 }
 
 void snp_policy_accept_any_report_data_acknowledging_replay(SnpPolicy *p) {
         p->bytes[SNP_FIELD_REPORT_DATA].rule = SNP_RULE_ANY;
-}
-
-void snp_violations_done(SnpViolations *v) {
-        FOREACH_ARRAY(x, v->list, v->n) {
-                free(x->expected);
-                free(x->got);
-        }
-        free(v->list);
-        *v = (SnpViolations) {};
 }
 
 int snp_policy_decided(const SnpPolicy *p, char **reterr) {

@@ -42,6 +42,7 @@ typedef struct SnpBytesRule {
         SnpRule rule;
         uint8_t *values; /* owned: n_values times snp_field_size() bytes */
         size_t n_values;
+        const char *elsewhere; /* weak: where the caller looks for more values itself; NULL: nowhere */
 } SnpBytesRule;
 
 /* A number: the least, the mask or the exact value, as the field says. */
@@ -77,7 +78,8 @@ typedef struct SnpPolicy {
         bool allow_migration_agent; /* POLICY.MIGRATE_MA, REPORT_ID_MA of an agent */
         SnpNumberRule products;     /* SET: a bit mask of 1 << SnpGeneration */
         SnpRule csp_rule;
-        char **csp_ids; /* owned: accepted cspIDs of VLEKs */
+        char **csp_ids;      /* owned: accepted cspIDs of VLEKs */
+        char **acknowledged; /* owned: names of advisories (snp-advisory.h) that need not be said again */
 } SnpPolicy;
 
 void snp_policy_init(SnpPolicy *p);
@@ -92,6 +94,10 @@ SnpBytesField snp_field_from_string(const char *s);
 /* One more accepted value, of exactly the field's size. */
 _warn_unused_result_ int snp_policy_accept(
                 SnpPolicy *p, SnpBytesField f, const uint8_t *value, char **reterr);
+/* More values are where the caller looks for them before it judges, such as in a bundle: a rule without other values accepts none until then. `where`
+ * is borrowed, and stands in violations. */
+_warn_unused_result_ int snp_policy_expect_elsewhere(
+                SnpPolicy *p, SnpBytesField f, const char *where, char **reterr);
 /* Any measurement: the report can come from any guest on the machine. */
 void snp_policy_accept_any_measurement_acknowledging_forgery(SnpPolicy *p);
 /* Any report data: the report can be an old one, or be about somebody else's key. */
@@ -101,24 +107,12 @@ void snp_policy_accept_any_report_data_acknowledging_replay(SnpPolicy *p);
  * rules that it names and keeps the others. -EINVAL with an error message that names the member. */
 _warn_unused_result_ int snp_policy_read(const Json *j, SnpPolicy *p, char **reterr);
 
-typedef struct SnpViolation {
-        const char *rule; /* a literal: the member's name */
-        char *expected, *got;
-} SnpViolation;
-
-typedef struct SnpViolations {
-        SnpViolation *list; /* owned */
-        size_t n;
-} SnpViolations;
-
-void snp_violations_done(SnpViolations *v);
-
 /* -EINVAL with an error message if a rule is unset: nobody decided about it. */
 _warn_unused_result_ int snp_policy_decided(const SnpPolicy *p, char **reterr);
 
 /* Judges an authentic result: sets its verdict to VERIFIED, or POLICY_NOT_MET with every violation in *ret. -EINVAL with an error message if
  * a rule is unset, or if the result is not authentic: then there is nothing to judge. */
 _warn_unused_result_ int snp_policy_judge(
-                const SnpPolicy *p, SnpResult *result, SnpViolations *ret, char **reterr);
+                const SnpPolicy *p, SnpResult *result, Violations *ret, char **reterr);
 /* The names of the rules that are waived, as a JSON array. */
 _warn_unused_result_ int snp_policy_waived(const SnpPolicy *p, Json **ret);

@@ -96,7 +96,27 @@ static void put_chip(Text *t, const SnpResult *r) {
                 text_put(t, "       chip: not bound to a chip: the host masks CHIP_ID (MASK_CHIP_ID), so the leaf could not be compared with it\n");
 }
 
-int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, char **ret) {
+const SnpAdvisory *snp_result_advisory(const SnpResult *r, const SnpPolicy *p, size_t *i) {
+        size_t n;
+        const SnpAdvisory *list = snp_advisories(&n);
+
+        while (r->authentic && *i < n) {
+                const SnpAdvisory *a = list + (*i)++;
+
+                if (a->generation == r->generation && !strv_contains(p->acknowledged, a->name))
+                        return a;
+        }
+        return NULL;
+}
+
+static void put_advisories(Text *t, const SnpResult *r, const SnpPolicy *p) {
+        const SnpAdvisory *a;
+
+        for (size_t i = 0; (a = snp_result_advisory(r, p, &i));)
+                text_putf(t, "    warning: %s: %s (%s)\n", a->name, a->text, a->published);
+}
+
+int snp_result_text(const SnpResult *r, const SnpPolicy *p, const Violations *v, char **ret) {
         _cleanup_(text_done) Text t = {};
         int k = 0;
 
@@ -117,38 +137,21 @@ int snp_result_text(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
                 text_putf(&t, " revocation: %s%s\n", r->crl_note ? "not checked: " : "checked",
                                 r->crl_note ?: "");
                 put_chip(&t, r);
+                put_advisories(&t, r, p);
                 text_put(&t, "  signature: good\n");
                 k = put_waived(&t, p);
                 if (k < 0)
                         return k;
-                FOREACH_ARRAY(x, v->list, v->n)
-                        text_putf(&t, "  violation: %s: expected %s, got %s\n", x->rule, x->expected,
-                                        x->got);
+                violations_put(&t, v);
         }
 
-        switch (r->verdict) {
-        case VERDICT_VERIFIED:
-                text_put(&t,
-                                r->insecure_root ? "verified against a root that is not AMD's\n"
-                                                 : "verified\n");
-                break;
-        case VERDICT_NOT_AUTHENTIC:
-                text_putf(&t, "not authentic (%s): %s\n", snp_step_to_string(r->step), r->sentence ?: "?");
-                break;
-        case VERDICT_COLLATERAL_UNAVAILABLE:
-                text_putf(&t, "collateral unavailable (%s): %s\n", snp_step_to_string(r->step),
-                                r->sentence ?: "?");
-                break;
-        case VERDICT_POLICY_NOT_MET:
-                text_putf(&t, "authentic, but the policy is not met: %zu violation%s\n", v->n,
-                                v->n == 1 ? "" : "s");
-                break;
-        case VERDICT_UNVERIFIED:
-        case _VERDICT_MAX:
-        case VERDICT_AUTHENTIC:
-        default:
-                text_put(&t, "unverified\n");
-        }
+        verdict_put(&t,
+                        &(const VerdictText) { .verdict = r->verdict,
+                                        .vendor = "AMD",
+                                        .insecure_root = r->insecure_root,
+                                        .step = snp_step_to_string(r->step),
+                                        .sentence = r->sentence,
+                                        .violations = v });
         return text_finish(&t, ret);
 }
 
@@ -188,26 +191,23 @@ static int set_certificate(Json *o, const char *key, const SnpCertificate *c, Sn
         return js_set(o, key, TAKE_PTR(x));
 }
 
-static int set_violations(Json *o, const SnpViolations *v) {
-        _cleanup_js_ Json *a = js_array();
-        int r;
+static int set_advisories(Json *o, const SnpResult *r, const SnpPolicy *p) {
+        _cleanup_js_ Json *list = js_array();
+        const SnpAdvisory *a;
+        int k = list ? 0 : -ENOMEM;
 
-        if (!a)
-                return -ENOMEM;
-        FOREACH_ARRAY(x, v->list, v->n) {
+        for (size_t i = 0; k >= 0 && (a = snp_result_advisory(r, p, &i));) {
                 Json *j = NULL;
 
-                r = js_build(&j, "{s:s, s:s, s:s}", "rule", x->rule, "expected", x->expected, "got", x->got);
-                if (r < 0)
-                        return r;
-                r = js_append(a, j);
-                if (r < 0)
-                        return r;
+                k = js_build(&j, "{s:s, s:s, s:s}", "name", a->name, "published", a->published, "text",
+                                a->text);
+                if (k >= 0)
+                        k = js_append(list, j);
         }
-        return js_set(o, "violations", TAKE_PTR(a));
+        return k < 0 ? k : js_set(o, "advisories", TAKE_PTR(list));
 }
 
-int snp_result_json(const SnpResult *r, const SnpPolicy *p, const SnpViolations *v, Json **ret) {
+int snp_result_json(const SnpResult *r, const SnpPolicy *p, const Violations *v, Json **ret) {
         _cleanup_js_ Json *o = js_object(), *report = NULL, *waived = NULL;
         int k;
 
@@ -241,7 +241,9 @@ int snp_result_json(const SnpResult *r, const SnpPolicy *p, const SnpViolations 
                 if (k == 0)
                         k = js_set(o, "not-checked", TAKE_PTR(waived));
                 if (k == 0)
-                        k = set_violations(o, v);
+                        k = set_advisories(o, r, p);
+                if (k == 0)
+                        k = violations_json(o, v);
                 if (k < 0)
                         return k;
         }

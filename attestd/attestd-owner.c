@@ -36,7 +36,7 @@ int service_load(ServiceCall *c) {
 
         if (r == -ENOENT)
                 return reply_problem(c->reply, 404, "unknown-vm", "Unknown registration",
-                                "there is no registration with this id");
+                                "no registration has this id");
         /* A client that floods one registration keeps nobody from the others, nor others from this one. */
         if (r >= 0 && q->owner == 0 && s->rate && !rate_take(s->rate, q->path, q->peer ?: "")) {
                 c->reply->retry_after = 1;

@@ -33,6 +33,7 @@ typedef struct Reply {
         Json *body;           /* owned; NULL: none */
         unsigned retry_after; /* seconds; 0: not said */
         const char *allow;    /* header, or NULL */
+        bool closes;          /* it is the last on its connection */
         int error;            /* why status is 500, for the log */
 } Reply;
 

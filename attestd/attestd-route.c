@@ -161,7 +161,7 @@ int service_takes_upload(const Service *s, const Request *request) {
         return r == 1 && route->upload ? authorize(s, &q, &reply) : MIN(r, 0);
 }
 
-static int handle(const Service *s, Request *q, Reply *reply) {
+static int handle(const Service *s, Request *q, size_t *ret_route, Reply *reply) {
         _cleanup_(path_ids_done) PathIds ids = {};
         const char *allow = NULL;
         const ServiceRoute *route;
@@ -181,6 +181,7 @@ static int handle(const Service *s, Request *q, Reply *reply) {
         if (r == 0)
                 return reply_problem(reply, 404, "not-found", "Not found",
                                 "unknown path; hosts use /vm/ID/launch and /vm/ID/validate, GET / describes the service");
+        *ret_route = (size_t) (route - routes);
         if (q->body_size > route->max_body)
                 return reply_problem(reply, 413, "too-large", "Body too large",
                                 "the body of this request may be at most %zu bytes", route->max_body);
@@ -200,29 +201,59 @@ static int handle(const Service *s, Request *q, Reply *reply) {
         return r;
 }
 
+/* The database is full, busy, read-only, has another key, or cannot be reached: for the time being. */
+static bool is_away(int error) {
+        return error == -ENOSPC || error == -EAGAIN || error == -EROFS || error == -EKEYEXPIRED;
+}
+
 void service_failed(int error, Reply *ret) {
         Reply reply = {};
 
         /* Without memory there is a status without a body. */
-        if (error == -ENOSPC || error == -EAGAIN)
+        if (error == -EINPROGRESS)
+                (void) (reply_problem(&reply, 503, "unavailable", "Service unavailable",
+                                        "the database went away before it confirmed the change: try again later; what was done is not done twice") <
+                                0);
+        else if (is_away(error))
                 (void) (reply_problem(&reply, 503, "unavailable", "Service unavailable",
                                         "the service cannot write its database at the moment; "
                                         "nothing was changed, try again later") < 0);
         else
                 (void) (reply_problem(&reply, 500, "internal", "Internal error",
                                         "nothing was changed; see the service's log") < 0);
-        reply.status = error == -ENOSPC || error == -EAGAIN ? 503 : 500;
+        reply.status = error == -EINPROGRESS || is_away(error) ? 503 : 500;
         reply.error = error;
         *ret = reply;
 }
 
-void service_handle(const Service *s, Request *q, Reply *ret) {
-        Reply reply = {};
-        int r = handle(s, q, &reply);
+static void count(const Service *s, size_t route, uint64_t begin, const Reply *reply) {
+        Metrics *m = s->metrics;
 
+        if (m)
+                metrics_count(m, &(MetricsAnswer) { .route = route,
+                                                 .status = reply->status,
+                                                 .code = js_string_value(js_get(reply->body, "code")),
+                                                 .usec = m->usec(m->userdata) - begin });
+}
+
+void service_handle(const Service *s, Request *q, Reply *ret) {
+        uint64_t begin = s->metrics ? s->metrics->usec(s->metrics->userdata) : 0;
+        size_t route = ELEMENTSOF(routes);
+        Reply reply = {};
+        int r;
+
+        static_assert(ELEMENTSOF(routes) <= METRICS_ROUTES_MAX, "each has its counters");
+        r = handle(s, q, &route, &reply);
+
+        if ((r == -EKEYEXPIRED || r == -EKEYREJECTED) && s->rekey && s->rekey(s->rekey_data) > 0) {
+                reply_done(&reply);
+                reply = (Reply) {};
+                r = handle(s, q, &route, &reply);
+        }
         if (r < 0) {
                 reply_done(&reply);
                 service_failed(r, &reply);
         }
+        count(s, route, begin, &reply);
         *ret = reply;
 }

@@ -15,6 +15,8 @@ static bool add_headers(struct MHD_Response *m, const Reply *reply) {
                 return false;
         if (MHD_add_response_header(m, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") != MHD_YES)
                 return false;
+        if (reply->closes && MHD_add_response_header(m, MHD_HTTP_HEADER_CONNECTION, "close") != MHD_YES)
+                return false;
         if (reply->allow && MHD_add_response_header(m, MHD_HTTP_HEADER_ALLOW, reply->allow) != MHD_YES)
                 return false;
         if (reply->status == 401 &&

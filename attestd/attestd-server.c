@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "attestd-peer.h"
 #include "attestd-send.h"
@@ -25,7 +26,9 @@ struct Server {
         const ServerSettings settings;
         struct MHD_Daemon *daemon;
         TlsAuthority *authority; /* owned, or NULL */
-        PeerList peers;
+        HttpdPeers peers;
+        bool quiet;    /* accepts nothing any more */
+        size_t calls;  /* requests on their way */
         size_t bodies; /* bytes held in all calls */
         size_t uploads;
 };
@@ -44,6 +47,7 @@ static void call_free(Call *c) {
                 return;
         if (c->body)
                 erase_memory(c->body, c->size);
+        c->server->calls--;
         c->server->bodies -= c->room;
         c->server->uploads -= c->is_file;
         (void) fd_close(c->fd);
@@ -55,7 +59,7 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
                 enum MHD_RequestTerminationCode code) {
         (void) userdata;
         (void) code;
-        peer_answered(connection);
+        httpd_peer_answered(connection);
         call_free(*context);
         *context = NULL;
 }
@@ -78,7 +82,7 @@ static Request request_of(Server *s, struct MHD_Connection *connection, const ch
                 .path = local_path(s, url),
                 .authorization = MHD_lookup_connection_value(
                                 connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
-                .peer = peer_name(connection, peer),
+                .peer = httpd_peer_address(connection, peer),
         };
 }
 
@@ -93,6 +97,7 @@ static enum MHD_Result answer(Server *s, struct MHD_Connection *connection, Requ
         _cleanup_(reply_done) Reply reply = {};
 
         service_handle(s->settings.service, q, &reply);
+        reply.closes = s->quiet;
         return send_logged(s, connection, q, &reply);
 }
 
@@ -141,6 +146,7 @@ static enum MHD_Result begin(Server *s, struct MHD_Connection *connection, const
         if (!c)
                 return MHD_NO;
         c->server = s;
+        s->calls++;
         c->fd = -EBADF;
         *context = c;
         r = service_body_max(method, q.path, &c->max);
@@ -240,7 +246,11 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
 
         if (!s)
                 return -ENOMEM;
-        peer_list_init(&s->peers, settings->certificate);
+        s->peers = (HttpdPeers) { .max = SERVER_CONNECTIONS_MAX,
+                .spare = SERVER_CONNECTIONS_SPARE,
+                .request_seconds = SERVER_REQUEST_SECONDS,
+                .begin = settings->certificate ? peer_begin : NULL };
+        httpd_peers_init(&s->peers);
         memcpy((void *) &s->settings, settings, sizeof(*settings));
         if (settings->host_authority) {
                 r = tls_authority_new(settings->host_authority, &s->authority, reterr);
@@ -255,7 +265,7 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
                         SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                        peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+                        httpd_peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
                         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!s->daemon)
                 return error_set(reterr, -EINVAL,
@@ -270,10 +280,26 @@ int server_fd(const Server *s) {
         return info ? info->epoll_fd : -EBADF;
 }
 
+void server_quiesce(Server *s) {
+        MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+
+        s->quiet = true;
+        if (fd != MHD_INVALID_SOCKET)
+                (void) close(fd);
+}
+
+bool server_is_idle(const Server *s, uint64_t msec) {
+        return s->calls == 0 && !httpd_peers_are_fresh(&s->peers, msec);
+}
+
+size_t server_connections(const Server *s) {
+        return s->peers.n;
+}
+
 int server_run(Server *s, uint64_t *ret_usec) {
         MHD_UNSIGNED_LONG_LONG msec;
 
-        peer_list_sweep(&s->peers);
+        httpd_peers_sweep(&s->peers);
         for (unsigned i = 0; i < TURNS_MAX; i++) {
                 if (MHD_run(s->daemon) != MHD_YES)
                         return -EIO;

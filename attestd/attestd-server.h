@@ -34,6 +34,12 @@ Server *server_free(Server *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Server *, server_free);
 #define _cleanup_server_ _cleanup_(server_freep)
 
+/* Accepts no connection any more; those that are open are answered and closed. The socket is closed here, not for others that have it. */
+void server_quiesce(Server *s);
+/* No request is on its way. Connections that are between two requests, or have not begun one, do not count, but for `msec` after they were accepted. */
+bool server_is_idle(const Server *s, uint64_t msec);
+size_t server_connections(const Server *s);
+
 /* Readable when there is something to do. */
 int server_fd(const Server *s);
 /* Does what can be done without waiting; *ret_usec is when to call again at the latest. */

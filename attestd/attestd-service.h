@@ -26,6 +26,7 @@
 #include "attest-anchors.h"
 #include "attest-chain.h"
 #include "attestd-cache.h"
+#include "attestd-metrics.h"
 #include "attestd-rate.h"
 #include "attestd-registration.h"
 #include "attestd-reply.h"
@@ -34,6 +35,7 @@
 #include "crypto-random.h"
 #include "macro.h"
 #include "snp-trust.h"
+#include "snp-verify.h"
 
 #define BODY_SIZE_MAX      (64u * 1024)
 #define FIRMWARE_BODY_MAX  (16u * 1024 * 1024)
@@ -67,17 +69,23 @@ struct Service {
         const ServiceFile *snp_files; /* borrowed */
         size_t n_snp_files;
         const char *kds_cache;
+        SnpCrlMode crl; /* AMD's revocation lists, from snp_files and kds_cache */
         /* Has a certificate fetched from AMD's key service, without waiting for it: into cek_store by the chip's id (hexadecimal), into
          * kds_cache by "NAME PATH". peer: who needs it, maybe NULL. 1: it may come, ask again after *ret_seconds; 0: it is not
          * available. NULL: nothing is fetched. */
         int (*fetch)(void *userdata, const char *what, const char *peer, unsigned *ret_seconds);
         void *fetch_data;
+        /* Reads the key again, if the store's secrets are encrypted with another one by now. 1: the vault has it; 0: it is the same, or not
+         * available. NULL: never. */
+        int (*rekey)(void *userdata);
+        void *rekey_data;
         RandomFunction random;
         void *random_data;
         int64_t (*now)(void *userdata); /* seconds since 1970 */
         void *now_data;
         PlatformCache *platforms; /* weak: those that were found authentic; NULL: each is verified each time */
         bool hosts_certified;     /* hosts need a certificate */
+        Metrics *metrics;         /* weak, or NULL */
         RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
 };
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attestd-revocation.h"
 #include "attestd-service.h"
 #include "attestd-sev.h"
 #include "crypto-hash.h"
@@ -111,9 +112,17 @@ static int verify(const Service *s, const Evidence *e, SnpCollateral *pool, SnpR
                 .trust = s->snp_trust,
                 .now = service_now(s),
                 .generation = _SNP_GENERATION_INVALID,
+                .crl = s->crl,
         };
+        int r = s->kds_cache ? snp_kds_verify(&kds, &in, ret) : snp_verify(&in, ret);
 
-        return s->kds_cache ? snp_kds_verify(&kds, &in, ret) : snp_verify(&in, ret);
+        if (r >= 0)
+                r = service_revocation(s, ret, pool);
+        if (r <= 0)
+                return r;
+        snp_result_done(ret);
+        *ret = (SnpResult) {};
+        return snp_verify(&in, ret);
 }
 
 static int refuse(const ServiceCall *c, const StoreLaunch *l, const char *code, const char *detail) {
@@ -129,7 +138,7 @@ static int refuse(const ServiceCall *c, const StoreLaunch *l, const char *code, 
                                         : "; after three failures the launch ends");
 }
 
-static bool violated(const SnpViolations *v, const char *rule) {
+static bool violated(const Violations *v, const char *rule) {
         FOREACH_ARRAY(x, v->list, v->n)
                 if (streq(x->rule, rule))
                         return true;
@@ -137,7 +146,7 @@ static bool violated(const SnpViolations *v, const char *rule) {
 }
 
 /* The names of the rules, never what they require. */
-static int refuse_policy(const ServiceCall *c, const StoreLaunch *l, const SnpViolations *v) {
+static int refuse_policy(const ServiceCall *c, const StoreLaunch *l, const Violations *v) {
         _cleanup_(text_done) Text t = {};
         _cleanup_free_ char *detail = NULL;
         int r;
@@ -194,7 +203,7 @@ static int want(const ServiceCall *c, const SnpResult *result, unsigned *ret_sec
 static int judge(const ServiceCall *c, const StoreLaunch *l, const Evidence *e) {
         const Service *s = c->s;
         _cleanup_(snp_collateral_done) SnpCollateral pool = {};
-        _cleanup_(snp_violations_done) SnpViolations violations = {};
+        _cleanup_(violations_done) Violations violations = {};
         _cleanup_(snp_result_done) SnpResult result = {};
         _cleanup_free_ char *detail = NULL;
         uint8_t data[SNP_PACKET_DATA_SIZE];

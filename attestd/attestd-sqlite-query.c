@@ -5,10 +5,7 @@
 #include <string.h>
 
 #include "attestd-sqlite.h"
-#include "encode.h"
 #include "strutil.h"
-
-#define REFUSALS_KEPT 300u /* of one registration */
 
 int sqlite_error(int code) {
         switch (code & 0xff) {
@@ -134,12 +131,22 @@ void sqlite_durable(Store *s, bool durable) {
 }
 
 int sqlite_begin(Store *s) {
-        return sqlite_do(s, NULL, "BEGIN IMMEDIATE", "");
+        int r;
+
+        if (((SqliteStore *) s)->owned)
+                return 0;
+        r = sqlite_do(s, NULL, "BEGIN IMMEDIATE", "");
+        if (r < 0)
+                return r;
+        r = store_check_key(s);
+        return r < 0 ? sqlite_end(s, r) : 0;
 }
 
 int sqlite_end(Store *s, int r) {
         int k = -EIO;
 
+        if (((SqliteStore *) s)->owned)
+                return r;
         if (r >= 0)
                 k = sqlite_do(s, NULL, "COMMIT", "");
         if (k < 0) {
@@ -150,28 +157,4 @@ int sqlite_end(Store *s, int r) {
                 return r < 0 ? r : k;
         }
         return r;
-}
-
-/* Events that hosts can cause at will must not fill the disk, nor replace others: only the latest of them are kept. */
-static int forget_refusals(Store *s, const char *vm) {
-        return sqlite_do(s, NULL,
-                        "DELETE FROM event WHERE number IN (SELECT number FROM event WHERE vm = ?1 AND " SQLITE_REFUSALS
-                        " ORDER BY number DESC LIMIT -1 OFFSET ?2)",
-                        "si", vm, (int64_t) REFUSALS_KEPT);
-}
-
-int sqlite_event(Store *s, int64_t when, const char *vm, const uint8_t *launch, const char *event) {
-        _cleanup_free_ char *id = launch ? hex_encode(launch, LAUNCH_ID_SIZE) : strdup("");
-
-        int r;
-
-        if (!id)
-                return -ENOMEM;
-        r = sqlite_do(s, NULL,
-                        "INSERT INTO event (time, owner, vm, launch, what) "
-                        "VALUES (?1, (SELECT owner FROM vm WHERE id = ?2), ?2, ?3, ?4)",
-                        "isss", when, vm, id, event);
-        return r >= 0 && (streq(event, "refused") || streq(event, "burned") || streq(event, "held"))
-                        ? forget_refusals(s, vm)
-                        : r;
 }

@@ -44,7 +44,16 @@ static const char *const schema[] = {
         "UPDATE launch SET state = 1, keys = NULL WHERE released IS NOT NULL;"
         "CREATE INDEX launch_by_age ON launch (state, created);",
         /* What forget_refusals() counts: without it each refusal reads all events of its registration. */
-        "CREATE INDEX event_refused ON event (vm, number) WHERE " SQLITE_REFUSALS ";",
+        "CREATE INDEX event_refused ON event (vm, number) WHERE " STORE_REFUSALS ";",
+        /* What all services on the store agree on: store_table(), STORE_KEY_ID. */
+        "CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;",
+        /* attestd-audit.h: rows are only added. */
+        "CREATE TABLE audit (number INTEGER PRIMARY KEY, time INTEGER NOT NULL, vm TEXT NOT NULL,"
+        "  position INTEGER NOT NULL, launch TEXT NOT NULL, what TEXT NOT NULL, link BLOB NOT NULL,"
+        "  UNIQUE (vm, position)) STRICT;"
+        "CREATE INDEX audit_refused ON audit (vm, number) WHERE " STORE_AUDIT_REFUSALS ";"
+        "CREATE TRIGGER audit_update BEFORE UPDATE ON audit BEGIN SELECT RAISE (ABORT, 'rows are only added'); END;"
+        "CREATE TRIGGER audit_delete BEFORE DELETE ON audit BEGIN SELECT RAISE (ABORT, 'rows are only added'); END;",
 };
 
 static Store *store_close(Store *s) {
@@ -227,6 +236,7 @@ static const StoreOps sqlite_ops = {
         .vm_delete = vm_delete,
         .launch_add = sqlite_launch_add,
         .launch_get = sqlite_launch_get,
+        .launch_count = sqlite_launch_count,
         .launch_each = sqlite_launch_each,
         .launch_fail = sqlite_launch_fail,
         .launch_hold = sqlite_launch_hold,
@@ -238,6 +248,16 @@ static const StoreOps sqlite_ops = {
         .firmware_list = sqlite_firmware_list,
         .firmware_delete = sqlite_firmware_delete,
         .events = events,
+        .begin = sqlite_own,
+        .end = sqlite_own_end,
+        .setting_get = sqlite_setting_get,
+        .setting_put = sqlite_setting_put,
+        .launch_sealed = sqlite_launch_sealed,
+        .vm_reseal = sqlite_vm_reseal,
+        .launch_reseal = sqlite_launch_reseal,
+        .rows = sqlite_rows,
+        .row_add = sqlite_row_add,
+        .row_count = sqlite_row_count,
 };
 
 static int read_version(Store *s, int64_t *ret) {
@@ -314,7 +334,7 @@ static int prepare_schema(SqliteStore *s, const char *path, char **reterr) {
         return 0;
 }
 
-int store_sqlite_open(const char *path, Store **ret, char **reterr) {
+static int open_with(const char *path, int flags, Store **ret, char **reterr) {
         _cleanup_store_ Store *owned = NULL;
         SqliteStore *s = calloc(1, sizeof(SqliteStore));
         mode_t mask;
@@ -329,9 +349,7 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
         owned = &s->store;
         mask = umask(077);
         code = sqlite3_open_v2(path, &s->db,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
-                                        SQLITE_OPEN_NOFOLLOW,
-                        NULL);
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW | flags, NULL);
         if (code == SQLITE_OK) {
                 (void) sqlite3_busy_timeout(s->db, BUSY_MSEC);
                 code = sqlite3_exec(s->db,
@@ -351,4 +369,12 @@ int store_sqlite_open(const char *path, Store **ret, char **reterr) {
                 return r;
         *ret = TAKE_PTR(owned);
         return 0;
+}
+
+int store_sqlite_open(const char *path, Store **ret, char **reterr) {
+        return open_with(path, SQLITE_OPEN_CREATE, ret, reterr);
+}
+
+int store_sqlite_open_existing(const char *path, Store **ret, char **reterr) {
+        return open_with(path, 0, ret, reterr);
 }

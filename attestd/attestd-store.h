@@ -2,7 +2,8 @@
 #pragma once
 
 /* The service's database, as an interface: owners, registrations, launches and the audit log. Every operation is atomic, and durable when
- * it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. */
+ * it has returned. Secrets arrive here sealed (attestd-vault.h). Times are seconds since 1970. Where an operation failed, nothing was changed;
+ * only after -EINPROGRESS it may have been: the database went away while it was to confirm it. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include "attest-launch.h"
 #include "attest-secret.h"
 #include "attestd-machine.h"
+#include "attestd-vault.h"
 #include "macro.h"
 
 #define LAUNCH_ID_SIZE        16u
@@ -74,12 +76,56 @@ typedef struct StoreFirmware {
 void store_vm_done(StoreVm *v);
 void store_launch_done(StoreLaunch *l);
 
+/* Events that hosts can cause at will; the same condition as in the index event_refused. */
+#define STORE_REFUSALS "what IN ('refused', 'burned', 'held', 'expired')"
+
+/* What of it is in the audit trail; the same condition as in the index audit_refused. */
+#define STORE_AUDIT_REFUSALS "what IN ('refused', 'burned', 'held')"
+
 typedef struct Store Store;
 typedef int (*StoreVmFunction)(void *userdata, const StoreVm *v);
 typedef int (*StoreLaunchFunction)(void *userdata, const StoreLaunch *l); /* > 0: stop, and return that */
 typedef int (*StoreFirmwareFunction)(void *userdata, const StoreFirmware *f);
 typedef int (*StoreEventFunction)(
                 void *userdata, int64_t when, const char *vm, const char *launch, const char *event);
+
+/* The tables, in the order in which rows can be added. */
+typedef enum StoreTable {
+        STORE_OWNER,
+        STORE_VM,
+        STORE_LAUNCH,
+        STORE_EVENT,
+        STORE_FIRMWARE,
+        STORE_SETTING,
+        STORE_AUDIT,
+        _STORE_TABLE_MAX,
+} StoreTable;
+
+#define STORE_COLUMNS_MAX 14u
+
+/* Names and types of columns, the same in every store: a store is moved by copying rows. */
+typedef struct StoreTableInfo {
+        const char *name, *columns;
+        const char *types; /* by letters: i number, s text, b bytes; the first column is the key */
+} StoreTableInfo;
+
+const StoreTableInfo *store_table(StoreTable t);
+
+typedef struct StoreValue {
+        bool is_null;
+        int64_t number;
+        const void *data; /* borrowed; text ends with a NUL that does not count */
+        size_t size;
+} StoreValue;
+
+typedef int (*StoreRowFunction)(void *userdata, const StoreValue *values);
+
+/* Settings: what all services on a store agree on. */
+#define STORE_KEY_ID "key-id" /* vault_id() of the key that secrets are encrypted with */
+#define STORE_KEY_NEXT                                                                                      \
+        "key-next" /* that key, encrypted with the one before, as long as rows of that one exist */
+#define STORE_SIGNER "signer" /* the encrypted scalar of vault_signer(), once the key has changed */
+#define STORE_MOVED  "moved"  /* the id of the key, where the rows were moved to another store */
 
 typedef struct StoreOps {
         Store *(*free)(Store *s);
@@ -105,6 +151,8 @@ typedef struct StoreOps {
         int (*launch_add)(Store *s, const StoreLaunch *l, const StoreLimits *limits);
         int (*launch_get)(Store *s, const char *vm, const uint8_t id[static LAUNCH_ID_SIZE],
                         StoreLaunch *ret); /* -ENOENT */
+        /* All in this state. */
+        int (*launch_count)(Store *s, LaunchState state, uint64_t *ret);
         /* The newest first. */
         int (*launch_each)(Store *s, const StoreQuery *q, StoreLaunchFunction f, void *userdata);
         /* Wrong evidence. Counts unless the launch is final; with the max-th failure it is burned. -ENOENT; *ret_left is UINT64_MAX if it
@@ -128,11 +176,41 @@ typedef struct StoreOps {
                         const uint8_t sha256[static STORE_SHA256_SIZE]); /* -ENOENT */
 
         int (*events)(Store *s, int64_t owner, const char *vm, StoreEventFunction f, void *userdata);
+
+        /* From begin to end the store belongs to the caller: no other service changes it. What is done between them is one transaction, kept
+         * if r >= 0. end() returns r or the error. */
+        int (*begin)(Store *s);
+        int (*end)(Store *s, int r);
+        /* *ret is owned, NULL if it is not set. */
+        int (*setting_get)(Store *s, const char *name, uint8_t **ret, size_t *ret_size);
+        int (*setting_put)(
+                        Store *s, const char *name, const void *value, size_t size); /* NULL: removes it */
+        int (*launch_sealed)(Store *s, StoreLaunchFunction f, void *userdata);       /* those with keys */
+        /* Replaces a sealed value unless it has changed; then nothing happens. */
+        int (*vm_reseal)(Store *s, const StoreVm *old, const uint8_t *sealed, size_t size);
+        int (*launch_reseal)(Store *s, const StoreLaunch *old, const uint8_t *keys, size_t size);
+        int (*rows)(Store *s, StoreTable t, StoreRowFunction f, void *userdata);
+        int (*row_add)(Store *s, StoreTable t, const StoreValue *values);
+        int (*row_count)(Store *s, StoreTable t, uint64_t *ret);
+
+        /* The clock that all services on this store share, NULL where it is this machine's. */
+        int64_t (*now)(Store *s);
+        /* What the last failure was, in a few words; NULL where errors say it. */
+        const char *(*reason)(Store *s);
 } StoreOps;
+
+#define STORE_AUDIT_SIZE 32u
 
 struct Store {
         const StoreOps *ops;
+        uint8_t audit_key[STORE_AUDIT_SIZE]; /* attestd-audit.h */
+        /* With which key this service encrypts; changes are refused with -EKEYEXPIRED if the store has another one by now. */
+        bool has_key;
+        uint8_t key_id[VAULT_ID_SIZE];
 };
+
+/* 0, or -EKEYEXPIRED. */
+_warn_unused_result_ int store_check_key(Store *s);
 
 static inline Store *store_free(Store *s) {
         return s ? s->ops->free(s) : NULL;
@@ -142,3 +220,9 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Store *, store_free);
 
 /* SQLite in one file, which is created if it is missing. */
 _warn_unused_result_ int store_sqlite_open(const char *path, Store **ret, char **reterr);
+/* The same, which must exist. */
+_warn_unused_result_ int store_sqlite_open_existing(const char *path, Store **ret, char **reterr);
+/* PostgreSQL by libpq, which is loaded now. */
+_warn_unused_result_ int store_postgresql_open(const char *url, Store **ret, char **reterr);
+/* The files that libpq reads to connect again; *ret is owned. *ret_network: not only over sockets of this machine. */
+_warn_unused_result_ int store_postgresql_needs(Store *s, char ***ret, bool *ret_network);

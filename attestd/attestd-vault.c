@@ -28,6 +28,8 @@ static void record_keys_erase(RecordKeys *k) {
 
 void vault_done(Vault *v) {
         secret_buf_done(&v->key);
+        secret_buf_done(&v->previous);
+        secret_buf_done(&v->signer);
 }
 
 static int make_key(const char *path, char **reterr) {
@@ -74,7 +76,7 @@ int vault_open(const char *path, bool create, Vault *ret, char **reterr) {
         return 0;
 }
 
-static int derive(const Vault *v, const uint8_t salt[static SALT_SIZE], const VaultPlace *place,
+static int derive(const SecretBuf *key, const uint8_t salt[static SALT_SIZE], const VaultPlace *place,
                 RecordKeys *ret) {
         uint8_t bound[SALT_SIZE + CONTEXT_SIZE_MAX];
         size_t n = strlen(place->purpose) + 1;
@@ -86,7 +88,7 @@ static int derive(const Vault *v, const uint8_t salt[static SALT_SIZE], const Va
         if (place->context_size > 0)
                 memcpy(bound + SALT_SIZE + n, place->context, place->context_size);
         static_assert(sizeof(RecordKeys) == GCM_KEY_SIZE + GCM_NONCE_SIZE, "no padding");
-        return crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-v2", bound,
+        return crypto_kdf_counter_le(key->data, key->size, "cvmspawn-attestd-v2", bound,
                         SALT_SIZE + n + place->context_size, (uint8_t *) ret, sizeof(*ret));
 }
 
@@ -102,7 +104,7 @@ int vault_seal(const Vault *v, const VaultPlace *place, const void *data, size_t
         record[0] = VERSION;
         r = (v->random ?: crypto_random)(v->random_data, record + 1, SALT_SIZE);
         if (r >= 0)
-                r = derive(v, record + 1, place, &keys);
+                r = derive(&v->key, record + 1, place, &keys);
         if (r >= 0)
                 r = crypto_gcm_seal(keys.key, keys.nonce, record, HEAD_SIZE, data, size, record + HEAD_SIZE,
                                 record + HEAD_SIZE + size);
@@ -113,7 +115,8 @@ int vault_seal(const Vault *v, const VaultPlace *place, const void *data, size_t
         return 0;
 }
 
-int vault_unseal(const Vault *v, const VaultPlace *place, const void *record, size_t size, SecretBuf *ret) {
+static int unseal(const SecretBuf *key, const VaultPlace *place, const void *record, size_t size,
+                SecretBuf *ret) {
         _cleanup_(record_keys_erase) RecordKeys keys = {};
         _cleanup_(secret_buf_done) SecretBuf plain = {};
         const uint8_t *p = record;
@@ -121,7 +124,7 @@ int vault_unseal(const Vault *v, const VaultPlace *place, const void *record, si
 
         if (size < VAULT_OVERHEAD || p[0] != VERSION)
                 return -EKEYREJECTED;
-        r = derive(v, p + 1, place, &keys);
+        r = derive(key, p + 1, place, &keys);
         if (r >= 0)
                 r = secret_buf_alloc(&plain, size - VAULT_OVERHEAD);
         if (r >= 0)
@@ -133,13 +136,36 @@ int vault_unseal(const Vault *v, const VaultPlace *place, const void *record, si
         return 0;
 }
 
-int vault_signer(const Vault *v, EcKey **ret) {
-        uint8_t scalar[P384_SIZE];
-        int r = crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-signer-v1", NULL, 0,
-                        scalar, sizeof(scalar));
+int vault_unseal(const Vault *v, const VaultPlace *place, const void *record, size_t size, SecretBuf *ret) {
+        int r = unseal(&v->key, place, record, size, ret);
 
-        if (r >= 0)
-                r = ec_key_from_scalar(scalar, ret); /* fails for one in 2^190 keys */
-        erase_memory(scalar, sizeof(scalar));
-        return r;
+        return r == -EKEYREJECTED && v->previous.size > 0 ? unseal(&v->previous, place, record, size, ret)
+                                                          : r;
+}
+
+int vault_id(const Vault *v, uint8_t ret[static VAULT_ID_SIZE]) {
+        return crypto_kdf_counter_le(
+                        v->key.data, v->key.size, "cvmspawn-attestd-key-id", NULL, 0, ret, VAULT_ID_SIZE);
+}
+
+int vault_signer_scalar(const Vault *v, SecretBuf *ret) {
+        _cleanup_(secret_buf_done) SecretBuf scalar = {};
+        int r = secret_buf_alloc(&scalar, P384_SIZE);
+
+        if (r >= 0 && v->signer.size == P384_SIZE)
+                memcpy(scalar.data, v->signer.data, P384_SIZE);
+        else if (r >= 0)
+                r = crypto_kdf_counter_le(v->key.data, v->key.size, "cvmspawn-attestd-signer-v1", NULL, 0,
+                                scalar.data, P384_SIZE);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(scalar, (SecretBuf) {});
+        return 0;
+}
+
+int vault_signer(const Vault *v, EcKey **ret) {
+        _cleanup_(secret_buf_done) SecretBuf scalar = {};
+        int r = vault_signer_scalar(v, &scalar);
+
+        return r < 0 ? r : ec_key_from_scalar(scalar.data, ret); /* fails for one in 2^190 keys */
 }

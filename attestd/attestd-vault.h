@@ -21,8 +21,12 @@
 #define VAULT_KEY_SIZE 32u
 #define VAULT_OVERHEAD (1u + 16u + 16u)
 
+#define VAULT_ID_SIZE 16u
+
 typedef struct Vault {
         SecretBuf key;
+        SecretBuf previous; /* also opens records, while they are encrypted again with `key`; or empty */
+        SecretBuf signer;   /* the scalar of vault_signer(), where it is not derived from `key`; or empty */
         RandomFunction random; /* for salts; NULL: the system's */
         void *random_data;
 } Vault;
@@ -46,5 +50,10 @@ _warn_unused_result_ int vault_seal(const Vault *v, const VaultPlace *place, con
 _warn_unused_result_ int vault_unseal(
                 const Vault *v, const VaultPlace *place, const void *record, size_t size, SecretBuf *ret);
 
-/* The key that this service signs packets for SNP guests with: a P-384 key, the same as long as the vault's key is. */
+/* Which key it is, without telling it. */
+_warn_unused_result_ int vault_id(const Vault *v, uint8_t ret[static VAULT_ID_SIZE]);
+/* The secret scalar of vault_signer(). */
+_warn_unused_result_ int vault_signer_scalar(const Vault *v, SecretBuf *ret);
+/* The key that this service signs packets for SNP guests with: a P-384 key, derived from the vault's first key, since guests are measured
+ * with it. */
 _warn_unused_result_ int vault_signer(const Vault *v, EcKey **ret);

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -47,25 +49,79 @@ static int fill(const char *path, const void *p, size_t n, mode_t mode, unsigned
         return fsync(fd) < 0 ? -errno : 0;
 }
 
-int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, unsigned flags) {
+/* What becomes of one file; a temporary name is there to remove until it is moved. */
+typedef struct Writing {
+        char *temporary; /* owned; NULL: none was written */
+        bool direct;     /* no regular file */
+        bool linked;
+} Writing;
+
+static int prepare(const AtomicFile *f, unsigned flags, Writing *w) {
         _cleanup_free_ char *temporary = NULL;
         struct stat st;
         int r;
 
-        if ((flags & ATOMIC_FILE_REPLACE) && stat(path, &st) >= 0 && !S_ISREG(st.st_mode))
-                return S_ISDIR(st.st_mode) ? -EISDIR : write_direct(path, p, n);
-        r = temporary_name(path, &temporary);
+        if ((flags & ATOMIC_FILE_REPLACE) && stat(f->path, &st) >= 0 && !S_ISREG(st.st_mode)) {
+                w->direct = true;
+                return S_ISDIR(st.st_mode) ? -EISDIR : 0;
+        }
+        r = temporary_name(f->path, &temporary);
         if (r < 0)
                 return r;
-        r = fill(temporary, p, n, mode, flags);
+        r = fill(temporary, f->data, f->size, f->mode, flags);
         if (r == -EEXIST) /* somebody else's: not ours to remove */
                 return -EAGAIN;
-        if (r >= 0) {
-                /* link() refuses an existing name, where rename() would replace it */
-                r = flags & ATOMIC_FILE_REPLACE ? rename(temporary, path) : link(temporary, path);
-                r = r < 0 ? -errno : 0;
-        }
-        if (r < 0 || !(flags & ATOMIC_FILE_REPLACE))
-                (void) unlink(temporary);
+        w->temporary = TAKE_PTR(temporary);
         return r;
+}
+
+static int move(const AtomicFile *f, unsigned flags, Writing *w) {
+        if (w->direct)
+                return write_direct(f->path, f->data, f->size);
+        /* link() refuses an existing name, where rename() would replace it */
+        if (!(flags & ATOMIC_FILE_REPLACE)) {
+                w->linked = link(w->temporary, f->path) >= 0;
+                return w->linked ? 0 : -errno;
+        }
+        if (rename(w->temporary, f->path) < 0)
+                return -errno;
+        free(w->temporary);
+        w->temporary = NULL;
+        return 0;
+}
+
+static int write_all(const AtomicFile *files, size_t n, unsigned flags, Writing *w, size_t *i) {
+        int r = 0;
+
+        for (*i = 0; *i < n && r >= 0; ++*i)
+                r = prepare(files + *i, flags, w + *i);
+        /* What may still fail for want of room is written first, before files are replaced. */
+        for (unsigned direct = 2; direct-- > 0 && r >= 0;)
+                for (*i = 0; *i < n && r >= 0; ++*i)
+                        if (w[*i].direct == (direct > 0))
+                                r = move(files + *i, flags, w + *i);
+        if (r < 0)
+                --*i;
+        return r;
+}
+
+int files_write_atomic(const AtomicFile *files, size_t n, unsigned flags, size_t *ret_failed) {
+        _cleanup_free_ Writing *writings = calloc(MAX(n, 1u), sizeof(Writing));
+        size_t failed = 0;
+        int r = writings ? write_all(files, n, flags, writings, &failed) : -ENOMEM;
+
+        for (size_t i = 0; writings && i < n; i++) {
+                if (writings[i].temporary)
+                        (void) unlink(writings[i].temporary);
+                free(writings[i].temporary);
+                if (r < 0 && writings[i].linked)
+                        (void) unlink(files[i].path);
+        }
+        if (r < 0 && ret_failed)
+                *ret_failed = failed;
+        return r;
+}
+
+int file_write_atomic(const char *path, const void *p, size_t n, mode_t mode, unsigned flags) {
+        return files_write_atomic(&(const AtomicFile) { path, p, n, mode }, 1, flags, NULL);
 }

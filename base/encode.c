@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/types.h>
 
 #include "error.h"
+#include "secret.h"
 
 static const char hex_digits[16] = "0123456789abcdef";
 static const char base64_alphabet[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -31,25 +33,44 @@ char *hex_encode(const void *p, size_t n) {
         return s;
 }
 
-static int unhex(char c) {
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -EINVAL;
+/* Texts are decoded in blocks of this many characters, whose loops become vector instructions, and without a branch for each character: bundles have a
+ * million of them, which no processor foresees, and keys are among what is decoded. */
+#define BLOCK 64u
+
+/* Their values, and 0x80 for each other character; or all of them in one byte. */
+static uint8_t unhex_block(const char *text, uint8_t v[static BLOCK]) {
+        uint8_t bad = 0;
+
+        for (size_t i = 0; i < BLOCK; i++) {
+                uint8_t u = (uint8_t) text[i], digit = (uint8_t) (u - '0'),
+                        letter = (uint8_t) ((u | 0x20) - 'a');
+
+                v[i] = digit < 10 ? digit : letter < 6 ? (uint8_t) (letter + 10) : 0x80;
+                bad |= v[i];
+        }
+        return bad;
 }
 
 static int hex_decode_into(const char *text, uint8_t *buf, size_t n) {
-        for (size_t i = 0; i < n; i++) {
-                int h = unhex(text[2 * i]), l = unhex(text[2 * i + 1]);
+        uint8_t bad = 0, v[BLOCK];
+        char last[BLOCK];
 
-                if (h < 0 || l < 0)
-                        return -EINVAL;
-                buf[i] = (uint8_t) (h << 4 | l);
+        for (size_t done = 0; done < n; done += BLOCK / 2) {
+                size_t count = MIN(n - done, (size_t) BLOCK / 2);
+
+                if (count == BLOCK / 2)
+                        bad |= unhex_block(text + 2 * done, v);
+                else {
+                        memset(last, '0', sizeof(last));
+                        memcpy(last, text + 2 * done, 2 * count);
+                        bad |= unhex_block(last, v);
+                }
+                for (size_t i = 0; i < count; i++)
+                        buf[done + i] = (uint8_t) (v[2 * i] << 4 | v[2 * i + 1]);
         }
-        return 0;
+        erase_memory(v, sizeof(v));
+        erase_memory(last, sizeof(last));
+        return bad > 15 ? -EINVAL : 0;
 }
 
 int hex_decode(const char *text, size_t len, uint8_t **ret, size_t *ret_size) {
@@ -77,8 +98,17 @@ int hex_decode_exact(const char *text, void *buf, size_t n) {
         size_t size;
         int r;
 
+        uint8_t few[64];
+
         if (strlen(text) != 2 * n)
                 return -EINVAL;
+        if (n <= sizeof(few)) {
+                r = hex_decode_into(text, few, n);
+                if (r >= 0)
+                        memcpy(buf, few, n);
+                erase_memory(few, sizeof(few));
+                return r;
+        }
         r = hex_decode(text, 2 * n, &b, &size);
         if (r < 0)
                 return r;
@@ -111,39 +141,68 @@ char *base64_encode(const void *p, size_t n) {
         return s;
 }
 
-static int unbase64(char c) {
-        const char *p;
+/* What a vector instruction takes. A comparison gives 0xff for each byte that it is true of, and so selects. */
+#define LANES 16u
+typedef uint8_t Lanes __attribute__((vector_size(LANES)));
 
-        if (c == 0)
-                return -EINVAL;
-        p = memchr(base64_alphabet, c, sizeof(base64_alphabet));
-        return p ? (int) (p - base64_alphabet) : -EINVAL;
+/* Nothing that is not the alphabet's is less than 64. */
+static void unbase64(const char *text, uint8_t v[static LANES]) {
+        Lanes c, upper, lower, digit;
+
+        memcpy(&c, text, sizeof(c));
+        upper = c - 'A';
+        lower = c - 'a';
+        digit = c - '0';
+        c = (((Lanes) (upper < 26) & (upper + 1)) | ((Lanes) (lower < 26) & (lower + 27)) |
+                            ((Lanes) (digit < 10) & (digit + 53)) | ((Lanes) (c == '+') & 63) |
+                            ((Lanes) (c == '/') & 64)) -
+                        1;
+        memcpy(v, &c, sizeof(c));
+}
+
+static void put_group(const uint8_t v[static 4], uint8_t out[static 3]) {
+        out[0] = (uint8_t) (v[0] << 2 | v[1] >> 4);
+        out[1] = (uint8_t) (v[1] << 4 | v[2] >> 2);
+        out[2] = (uint8_t) (v[2] << 6 | v[3]);
+}
+
+/* Without the last group, which may be padded: how many characters were decoded, or -EINVAL. */
+static ssize_t base64_lanes(const char *text, size_t len, uint8_t *out) {
+        uint8_t bad = 0, v[LANES];
+        size_t done;
+
+        for (done = 0; len - done > LANES; done += LANES) {
+                unbase64(text + done, v);
+                for (size_t i = 0; i < LANES; i++)
+                        bad |= v[i];
+                for (size_t i = 0; i < LANES; i += 4, out += 3)
+                        put_group(v + i, out);
+        }
+        erase_memory(v, sizeof(v));
+        return bad > 63 ? -EINVAL : (ssize_t) done;
 }
 
 /* Decodes one group of four characters; the last may end in one or two '='. Returns the bytes written. */
 static int base64_group(const char *t, bool last, uint8_t out[static 3]) {
-        int n = 3, v[4];
+        char text[LANES] = "AAAA";
+        uint8_t v[LANES];
+        int n = 3;
 
         if (last && t[3] == '=')
                 n = t[2] == '=' ? 1 : 2;
-        for (int i = 0; i < 4; i++) {
-                v[i] = i > n ? 0 : unbase64(t[i]);
-                if (v[i] < 0)
-                        return -EINVAL;
-        }
+        memcpy(text, t, (size_t) n + 1);
+        unbase64(text, v);
         /* Bits that no byte uses must be zero, or two texts would mean the same bytes. */
-        if ((n == 1 && (v[1] & 15) != 0) || (n == 2 && (v[2] & 3) != 0))
+        if ((v[0] | v[1] | v[2] | v[3]) > 63 || (n == 1 && (v[1] & 15) != 0) || (n == 2 && (v[2] & 3) != 0))
                 return -EINVAL;
-
-        out[0] = (uint8_t) (v[0] << 2 | v[1] >> 4);
-        out[1] = (uint8_t) (v[1] << 4 | v[2] >> 2);
-        out[2] = (uint8_t) (v[2] << 6 | v[3]);
+        put_group(v, out);
         return n;
 }
 
 int base64_decode(const char *text, size_t len, uint8_t **ret, size_t *ret_size) {
         _cleanup_free_ uint8_t *buf = NULL;
-        size_t size = 0;
+        ssize_t lanes;
+        size_t size;
 
         if (len % 4 != 0)
                 return -EINVAL;
@@ -153,7 +212,11 @@ int base64_decode(const char *text, size_t len, uint8_t **ret, size_t *ret_size)
                         return -ENOMEM;
         }
 
-        for (size_t i = 0; i < len; i += 4) {
+        lanes = base64_lanes(text, len, buf);
+        if (lanes < 0)
+                return (int) lanes;
+        size = (size_t) lanes / 4 * 3;
+        for (size_t i = (size_t) lanes; i < len; i += 4) {
                 uint8_t out[3];
                 int n = base64_group(text + i, i + 4 == len, out);
 

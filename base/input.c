@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "error.h"
 #include "fd.h"
@@ -33,4 +34,11 @@ int input_read_secret(const char *option, const char *path, size_t max, SecretBu
         int r = fd < 0 ? fd : secret_buf_read_fd(ret, fd, max);
 
         return r < 0 ? input_error(option, path, max, r, reterr) : 0;
+}
+
+bool input_is_uri(const char *s) {
+        const char *colon = strchr(s, ':');
+        struct stat st;
+
+        return colon && !memchr(s, '/', (size_t) (colon - s)) && stat(s, &st) < 0;
 }

@@ -22,6 +22,10 @@ void log_open(const char *name, bool quiet) {
         log_state.quiet = quiet;
 }
 
+const char *log_name(void) {
+        return log_state.name;
+}
+
 void log_set_writer(LogWriter writer, void *userdata) {
         log_state.writer = writer;
         log_state.userdata = userdata;

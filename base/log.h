@@ -17,6 +17,8 @@ typedef enum LogLevel {
 
 /* name: borrowed for ever (a literal), e.g. "cvmspawn measure". */
 void log_open(const char *name, bool quiet);
+/* The name that each message begins with. */
+const char *log_name(void);
 /* Where lines go instead of standard error: a writer that does not wait. NULL: standard error again. */
 typedef void (*LogWriter)(const char *text, size_t n, void *userdata);
 void log_set_writer(LogWriter writer, void *userdata);

@@ -143,8 +143,11 @@ bool options_dump_requested(const OptionTable *table, int argc, char *const *arg
                 { "zsh", options_zsh },
                 { "list", options_list },
                 { "commands", options_commands },
+                { "introspect", options_introspect },
         };
-        const char *what = argc == 2 ? startswith(argv[1], "--dump-options=") : NULL;
+        const char *what = argc != 2                         ? NULL
+                        : streq(argv[1], "--introspect-cli") ? "introspect"
+                                                             : startswith(argv[1], "--dump-options=");
 
         for (size_t i = 0; what && i < ELEMENTSOF(kinds); i++)
                 if (streq(what, kinds[i].what)) {

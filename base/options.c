@@ -45,6 +45,16 @@ int option_set_string(void *userdata, const OptionRow *row, const char *value, _
         return 0;
 }
 
+int option_given_twice(char **reterr) {
+        return error_set(reterr, -EINVAL, "given twice; pass this option once");
+}
+
+int option_set_once(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (*(char **) target(userdata, row))
+                return option_given_twice(reterr);
+        return option_set_string(userdata, row, value, reterr);
+}
+
 int option_set_word(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         if (!options_list_has(row->values, value))
                 return error_set(reterr, -EINVAL, "expected %s, not '%s'", values_text(row->values).text,
@@ -117,8 +127,8 @@ int option_set_json(void *userdata, const OptionRow *row, const char *value, cha
 
 void options_free(const OptionTable *table, void *userdata) {
         FOREACH_ARRAY(row, table->rows, table->n_rows) {
-                if (row->handler == option_set_string || row->handler == option_set_word ||
-                                row->flags & OPTION_STRING)
+                if (row->handler == option_set_string || row->handler == option_set_once ||
+                                row->handler == option_set_word || row->flags & OPTION_STRING)
                         free(TAKE_PTR(*(char **) target(userdata, row)));
                 else if (row->handler == option_append || row->flags & OPTION_LIST) {
                         char ***list = target(userdata, row);

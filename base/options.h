@@ -96,7 +96,9 @@ void options_zsh(const OptionTable *table, FILE *f);
 void options_list(const OptionTable *table, FILE *f);
 /* What goes with which subcommand, for tests: "NAME\t--option\t..." a line; without subcommands nothing. */
 void options_commands(const OptionTable *table, FILE *f);
-/* Handles the hidden --dump-options=help|bash|zsh|list|commands that the build uses; true if argv asked for it. */
+/* One line of JSON, as systemd's programs describe their options; nothing if memory is short. */
+void options_introspect(const OptionTable *table, FILE *f);
+/* Handles the hidden --dump-options=help|bash|zsh|list|commands that the build uses, and --introspect-cli; true if argv asked for it. */
 bool options_dump_requested(const OptionTable *table, int argc, char *const *argv);
 
 /* --json[=pretty|short|off]: without a value pretty on a terminal, else short. */
@@ -124,6 +126,9 @@ int option_set_bool(
                 void *userdata, const OptionRow *row, const char *value, char **reterr); /* bool: yes|no */
 int option_set_string(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* char *: last wins */
+int option_set_once(void *userdata, const OptionRow *row, const char *value,
+                char **reterr); /* char *: a second one is refused, where the first must not lose its effect */
+int option_given_twice(char **reterr); /* -EINVAL and the message of that, for other handlers */
 int option_set_word(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* char *: one of row->values, last wins */
 int option_append(void *userdata, const OptionRow *row, const char *value,

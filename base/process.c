@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -149,6 +150,20 @@ int process_spawn(const ProcessSpec *spec, Process *ret, char **reterr) {
         if (r < 0)
                 return error_set(reterr, r, "cannot watch '%s': %s", spec->file, strerror(-r));
         return 0;
+}
+
+int process_check(const char *file, char **reterr) {
+        _cleanup_free_ char *found = NULL;
+        struct stat st;
+        int r = strchr(file, '/') ? 0 : process_find_program(file, &found);
+
+        if (r >= 0 && !strchr(file, '/') && !found)
+                r = -ENOENT;
+        if (r >= 0 && (stat(found ?: file, &st) < 0 || access(found ?: file, X_OK) < 0))
+                r = -errno;
+        if (r >= 0 && !S_ISREG(st.st_mode))
+                r = -EACCES;
+        return r < 0 ? error_set(reterr, r, "cannot start '%s': %s", file, strerror(-r)) : 0;
 }
 
 int process_fork(int (*child_main)(void *userdata), void *userdata, Process *ret) {

@@ -44,6 +44,8 @@ _warn_unused_result_ int process_find_beside(const char *verb, char **ret);
 _warn_unused_result_ int process_find_program(const char *name, char **ret);
 /* Forks without exec; the child runs main(userdata) and exits with its return value. It keeps all descriptors. */
 _warn_unused_result_ int process_fork(int (*child_main)(void *userdata), void *userdata, Process *ret);
+/* Would this program start? 0, or -errno with the error message that process_spawn() has. */
+_warn_unused_result_ int process_check(const char *file, char **reterr);
 int process_signal(const Process *p, int sig);
 /* Waits at most timeout_usec (UINT64_MAX: for ever): 0 with the wait status in the form of waitid (si_code, si_status),
  * -ETIMEDOUT, or -errno. Afterwards the handle is empty. */

@@ -5,12 +5,13 @@
 #include <stdatomic.h>
 #include <time.h>
 
-static _Atomic uint64_t last;
+static _Atomic uint64_t last, begun;
 static const char *_Atomic doing = "starting";
 
 void progress_step(const char *what) {
         atomic_store(&doing, what);
         progress_note();
+        atomic_store(&begun, atomic_load(&last));
 }
 
 void progress_note(void) {
@@ -22,6 +23,10 @@ void progress_note(void) {
 
 uint64_t progress_usec(void) {
         return atomic_load(&last);
+}
+
+uint64_t progress_begun(void) {
+        return atomic_load(&begun);
 }
 
 const char *progress_doing(void) {

@@ -12,5 +12,7 @@ void progress_note(void);
 
 /* When there was progress last: CLOCK_MONOTONIC in microseconds; 0: not yet. */
 uint64_t progress_usec(void);
+/* When the last step began, likewise. */
+uint64_t progress_begun(void);
 /* The last step; borrowed, never NULL. */
 const char *progress_doing(void);

@@ -61,7 +61,7 @@ static void verify(SnpCollateral *pool) {
                 .trust = &trust,
                 .now = 1790000000,
                 .generation = _SNP_GENERATION_INVALID };
-        SnpViolations violations = {};
+        Violations violations = {};
         SnpResult result = {};
         SnpPolicy policy;
 
@@ -71,7 +71,7 @@ static void verify(SnpCollateral *pool) {
         MUST(snp_policy_accept(&policy, SNP_FIELD_REPORT_DATA, result.report.report_data, NULL) == 0);
         MUST(snp_policy_judge(&policy, &result, &violations, NULL) == 0 &&
                         result.verdict == VERDICT_VERIFIED);
-        snp_violations_done(&violations);
+        violations_done(&violations);
         snp_policy_done(&policy);
         snp_result_done(&result);
 }

@@ -7,6 +7,7 @@
 #include "guest-policy.h"
 #include "ovmf-need.h"
 #include "strutil.h"
+#include "tdx-abi.h"
 
 static const CocoPolicyWord sev_words[] = {
         { "debug", SEV_POLICY_NODBG, true },
@@ -34,16 +35,35 @@ static const CocoPolicyWord snp_words[] = {
         {},
 };
 
-#define AMD_HOST .vendor = COCO_VENDOR_AMD, .kvm_module = "kvm_amd", .module_remedy = "modprobe kvm_amd"
+static const CocoPolicyWord tdx_words[] = {
+        { "debug", TDX_ATTRIBUTE_DEBUG, false },
+        { "sept-ve-disable", TDX_ATTRIBUTE_SEPT_VE_DISABLE, false },
+        { "no-sept-ve-disable", TDX_ATTRIBUTE_SEPT_VE_DISABLE, true },
+        { "pks", TDX_ATTRIBUTE_PKS, false },
+        { "perfmon", TDX_ATTRIBUTE_PERFMON, false },
+        {},
+};
+
+#define AMD_HOST                                                                                            \
+        .vendor = COCO_VENDOR_AMD, .kvm_module = "kvm_amd", .key_noun = "ASIDs",                            \
+        .no_virtualization = "this CPU does not report SVM", .module_remedy = "modprobe kvm_amd",           \
+        .device_remedy = "load kvm_amd; in a VM or container, the host must pass the device through",       \
+        .virtualization_remedy = "enable SVM in the BIOS; inside a VM, the host must expose it",            \
+        .qemu_remedy = "install QEMU 10.0 or later (bookworm-backports), or pass --qemu=PATH",              \
+        .firmware_remedy = "name one from OvmfPkg/AmdSev with --firmware= (Debian sid: ovmf-amdsev)"
+
+#define AMD_CPU "EPYC-v4"
 
 static const Coco technologies[] = {
-        [COCO_NONE] = { .name = "no", .label = "no confidential computing" },
+        [COCO_NONE] = { .name = "no", .label = "no confidential computing", .cpu_model = AMD_CPU },
         [COCO_SEV] = {
                 .name = "sev",
                 .label = "SEV",
                 .scheme = "amd-sev",
                 .firmware_feature = "amd-sev",
                 .qemu_object = "sev-guest",
+                .qemu_id = "sev0",
+                .cpu_model = AMD_CPU,
                 .kernel_needs = OVMF_NEED_HASH_TABLE,
                 .launch_session = true,
                 .digest_algorithm = "sha256",
@@ -76,6 +96,8 @@ static const Coco technologies[] = {
                 .scheme = "amd-sev-es",
                 .firmware_feature = "amd-sev-es",
                 .qemu_object = "sev-guest",
+                .qemu_id = "sev0",
+                .cpu_model = AMD_CPU,
                 .firmware_needs = OVMF_NEED_RESET,
                 .kernel_needs = OVMF_NEED_HASH_TABLE,
                 .vcpus_measured = true,
@@ -111,6 +133,8 @@ static const Coco technologies[] = {
                 .scheme = "amd-sev-snp",
                 .firmware_feature = "amd-sev-snp",
                 .qemu_object = "sev-snp-guest",
+                .qemu_id = "sev0",
+                .cpu_model = AMD_CPU,
                 .firmware_needs = OVMF_NEED_RESET | OVMF_NEED_METADATA,
                 .kernel_needs = OVMF_NEED_HASH_TABLE | OVMF_NEED_HASH_PAGE,
                 .kernel_required = true,
@@ -143,8 +167,55 @@ static const Coco technologies[] = {
                         .kvm_remedy = "enable SNP and RMP coverage in the BIOS, boot with mem_encrypt=on iommu=nopt, load kvm_amd with sev_snp=1",
                 },
         },
+        [COCO_TDX] = {
+                .name = "tdx",
+                .label = "TDX",
+                .firmware_feature = "intel-tdx",
+                .qemu_object = "tdx-guest",
+                .qemu_id = "tdx0",
+                .cpu_model = "host",
+                .cpu_of_host = true,
+                .emulated = true,
+                .owner_values = true,
+                .firmware_needs = OVMF_NEED_TDX_METADATA,
+                .encrypted_registers = true,
+                .guest_memfd = true,
+                .guest_report = true,
+                .event_log = true,
+                .digest_algorithm = "sha384",
+                .digest_size = 48,
+                .policy = {
+                        .initial = TDX_ATTRIBUTES_DEFAULT,
+                        .max = UINT64_MAX,
+                        .clear = ~TDX_ATTRIBUTES_KNOWN,
+                        .wrong = "only the bits 0 (debug), 28 (sept-ve-disable), 30 (pks) and 63 (perfmon) have a meaning to QEMU",
+                        .debug = TDX_ATTRIBUTE_DEBUG,
+                        .unlaunched = TDX_ATTRIBUTE_DEBUG | TDX_ATTRIBUTE_PERFMON,
+                        .words = tdx_words,
+                },
+                .host = {
+                        .vendor = COCO_VENDOR_INTEL,
+                        .kvm_vm_type = 5,
+                        .linux_minor = 16,
+                        .kvm_module = "kvm_intel",
+                        .kvm_parameter = "tdx",
+                        .key_pool = "tdx",
+                        .key_noun = "keys",
+                        .no_virtualization = "this CPU does not report VMX",
+                        .cpu_remedy = "TDX needs a Xeon of the fourth generation with TDX, or later; enable it in the BIOS",
+                        .module_remedy = "modprobe kvm_intel",
+                        .kernel_remedy = "boot Linux 6.16 or later",
+                        .kvm_remedy = "enable TDX in the BIOS, boot with nohibernate, load kvm_intel with tdx=1",
+                        .device_remedy = "load kvm_intel; in a container, the host must pass the device through",
+                        .virtualization_remedy = "enable VMX in the BIOS; TDX does not work inside a VM",
+                        .qemu_remedy = "install QEMU 10.1 or later (Debian sid has it), or pass --qemu=PATH",
+                        .firmware_remedy = "name one of OvmfPkg/IntelTdx with --firmware= (Debian sid: ovmf-inteltdx)",
+                },
+        },
 };
 static_assert(ELEMENTSOF(technologies) == _COCO_MODE_MAX, "every mode has a row");
+
+const CocoMode coco_by_strength[COCO_STRENGTHS] = { COCO_SEV_SNP, COCO_TDX, COCO_SEV_ES, COCO_SEV };
 
 const Coco *coco_of(CocoMode m) {
         return technologies + (m >= 0 && m < _COCO_MODE_MAX ? m : COCO_NONE);

@@ -13,6 +13,7 @@ typedef enum CocoMode {
         COCO_SEV,
         COCO_SEV_ES,
         COCO_SEV_SNP,
+        COCO_TDX,
         _COCO_MODE_MAX,
         _COCO_MODE_INVALID = -22,
 } CocoMode;
@@ -22,7 +23,9 @@ typedef enum CocoMode {
 #define COCO_SNP_POLICY_NAMES                                                                               \
         "smt nosmt migrate-ma debug single-socket cxl-allow mem-aes-256-xts rapl-dis ciphertext-hiding "    \
         "page-swap-disable"
-#define COCO_POLICY_NAMES COCO_SEV_POLICY_NAMES " " COCO_SNP_POLICY_NAMES
+#define COCO_TDX_POLICY_WORDS "sept-ve-disable no-sept-ve-disable pks perfmon"
+#define COCO_TDX_POLICY_NAMES "debug " COCO_TDX_POLICY_WORDS
+#define COCO_POLICY_NAMES     COCO_SEV_POLICY_NAMES " " COCO_SNP_POLICY_NAMES " " COCO_TDX_POLICY_WORDS
 
 /* A word of --coco-policy= and the bit that it sets or clears. */
 typedef struct CocoPolicyWord {
@@ -32,13 +35,14 @@ typedef struct CocoPolicyWord {
 } CocoPolicyWord;
 
 typedef struct CocoPolicy {
-        uint64_t initial;    /* without --coco-policy= */
+        uint64_t initial;    /* without --coco-policy=; TDX calls it ATTRIBUTES */
         uint64_t max;        /* all bits that a policy has room for */
         uint64_t set, clear; /* bits that any policy of this technology has set, or clear */
         const char *wrong; /* what to say when they are not: goes after "0x3 is not a valid SEV-ES policy: " */
         uint64_t debug;    /* the bit that decides whether the host may debug the guest... */
         bool debug_if_clear; /* ...when it is clear instead of set */
         bool kvm_limits;     /* KVM may take fewer bits, and says which */
+        uint64_t unlaunched; /* what other monitors can ask for, and QEMU or Linux refuses */
         const CocoPolicyWord *words;
 } CocoPolicy;
 
@@ -46,6 +50,7 @@ typedef struct CocoPolicy {
 typedef enum CocoVendor {
         COCO_VENDOR_NONE,
         COCO_VENDOR_AMD,
+        COCO_VENDOR_INTEL,
 } CocoVendor;
 
 /* What only AMD's processors have. */
@@ -67,7 +72,11 @@ typedef struct CocoHost {
         const char *kvm_parameter; /* of that module */
         const char *key_pool;      /* resource of the misc cgroup: a guest takes one of its memory keys */
         bool pins_memory;          /* all of the guest's memory is locked */
-        const char *cpu_remedy, *module_remedy, *kernel_remedy, *kvm_remedy; /* where it is missing */
+        const char *key_noun;      /* what those are called */
+        const char *no_virtualization; /* what to say of a CPU that runs no guests */
+        /* what to do where it is missing */
+        const char *cpu_remedy, *module_remedy, *kernel_remedy, *kvm_remedy, *device_remedy,
+                        *virtualization_remedy, *qemu_remedy, *firmware_remedy;
 } CocoHost;
 
 typedef struct Coco {
@@ -76,6 +85,8 @@ typedef struct Coco {
         const char *scheme;           /* "amd-sev-es": attestation services; NULL: none */
         const char *firmware_feature; /* in firmware descriptors (QEMU docs/interop/firmware.json) */
         const char *qemu_object;      /* QEMU's qapi/qom.json */
+        const char *qemu_id;          /* what the object is called in our command lines */
+        const char *cpu_model;        /* without --cpu= */
         unsigned firmware_needs;      /* OvmfNeed: what OVMF must have... */
         unsigned kernel_needs;        /* ...and more of it where a kernel is booted directly */
         bool kernel_required; /* a launch without direct kernel boot is refused: its digest would cover the firmware only */
@@ -86,6 +97,10 @@ typedef struct Coco {
         bool guest_report;   /* the running guest asks for a report, and gets its secrets then */
         bool id_block;       /* takes an ID block, host data and a choice of the key that signs reports */
         bool guest_features; /* SEV_FEATURES are chosen at launch */
+        bool event_log;      /* firmware and kernel extend further registers, and log what: rtmr0 to rtmr3 */
+        bool cpu_of_host;    /* QEMU takes no CPU model but the host's */
+        bool emulated;       /* --simulate needs QEMU's own emulation of the CPU, with one vCPU */
+        bool owner_values; /* takes values of the guest owner's for its reports: mrconfigid, mrowner, mrownerconfig */
         const char *digest_algorithm; /* of the launch digest: "sha256", "sha384" */
         size_t digest_size;           /* bytes */
         CocoPolicy policy;
@@ -94,6 +109,10 @@ typedef struct Coco {
 
 /* The row of a mode. COCO_NONE has one, too, where only name and label are set; it also stands for what is not a mode. */
 const Coco *coco_of(CocoMode m);
+
+/* All of them, the strongest first. */
+#define COCO_STRENGTHS ((size_t) _COCO_MODE_MAX - 1)
+extern const CocoMode coco_by_strength[COCO_STRENGTHS];
 
 const char *coco_mode_to_string(CocoMode m); /* "no", "sev", "sev-es", "sev-snp" */
 CocoMode coco_mode_from_string(const char *s);

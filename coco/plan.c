@@ -48,6 +48,9 @@ int plan_input_add(PlanInput *in, const char *label, int fd, uint64_t offset, ui
 
 void launch_plan_done(LaunchPlan *p) {
         free(p->cpu_model);
+        free(p->tdx.edk2);
+        free(p->tdx.fw_cfg);
+        free(p->tdx.bios);
         plan_input_done(&p->firmware);
         plan_input_done(&p->kernel);
         plan_input_done(&p->initrd);
@@ -96,6 +99,14 @@ int launch_plan_to_json(const LaunchPlan *p, Json **ret) {
                         (long long) p->sev.cpu_signature, "guest-features", (long long) p->sev.features,
                         "policy", (long long) p->policy, "kernel-hashes", p->sev.kernel_hashes,
                         "legacy-vm-type", p->sev.legacy_vm_type);
+        if (r >= 0 && p->tdx.memory > 0)
+                r = js_set(j, "memory", js_u64(p->tdx.memory));
+        if (r >= 0 && p->tdx.edk2)
+                r = js_set(j, "edk2", js_string(p->tdx.edk2));
+        if (r >= 0 && p->tdx.fw_cfg)
+                r = js_set(j, "fw-cfg", js_string(p->tdx.fw_cfg));
+        if (r >= 0 && p->tdx.bios)
+                r = js_set(j, "bios", js_string(p->tdx.bios));
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(inputs); i++) {
@@ -112,7 +123,7 @@ static int read_mode(const Json *value, void *target, char **reterr) {
         CocoMode m = s ? coco_mode_from_string(s) : _COCO_MODE_INVALID;
 
         if (m < 0)
-                return error_set(reterr, -EINVAL, "expected no, sev, sev-es or sev-snp");
+                return error_set(reterr, -EINVAL, "expected no, sev, sev-es, sev-snp or tdx");
         *(CocoMode *) target = m;
         return 0;
 }
@@ -167,6 +178,10 @@ int launch_plan_from_json(const Json *j, LaunchPlan *ret, char **reterr) {
                 { "policy", JS_FIELD_U64, offsetof(LaunchPlan, policy), true, NULL },
                 { "kernel-hashes", JS_FIELD_BOOL, offsetof(LaunchPlan, sev.kernel_hashes), true, NULL },
                 { "legacy-vm-type", JS_FIELD_BOOL, offsetof(LaunchPlan, sev.legacy_vm_type), true, NULL },
+                { "memory", JS_FIELD_U64, offsetof(LaunchPlan, tdx.memory), false, NULL },
+                { "edk2", JS_FIELD_STRING, offsetof(LaunchPlan, tdx.edk2), false, NULL },
+                { "fw-cfg", JS_FIELD_STRING, offsetof(LaunchPlan, tdx.fw_cfg), false, NULL },
+                { "bios", JS_FIELD_STRING, offsetof(LaunchPlan, tdx.bios), false, NULL },
                 { "firmware", JS_FIELD_CUSTOM, offsetof(LaunchPlan, firmware), false, read_input },
                 { "kernel", JS_FIELD_CUSTOM, offsetof(LaunchPlan, kernel), false, read_input },
                 { "initrd", JS_FIELD_CUSTOM, offsetof(LaunchPlan, initrd), false, read_input },

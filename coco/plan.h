@@ -36,14 +36,22 @@ typedef struct SevPlan {
         bool kernel_hashes;     /* QEMU gives the firmware a table of hashes of kernel, initrd and words */
 } SevPlan;
 
+typedef struct TdxPlan {
+        uint64_t memory; /* bytes: the list of it enters RTMR0 */
+        char *edk2; /* owned: release and build of the firmware, "202608-inteltdx"; NULL: only MRTD is predicted */
+        char *fw_cfg; /* owned: folder with QEMU's tables, for RTMR0; or NULL */
+        char *bios;   /* owned: "VENDOR,VERSION,DATE" of the firmware, or NULL */
+        bool two_pass; /* KVM adds all pages of a section, and extends them afterwards: out-of-tree kernels of 2022 to 2024 */
+} TdxPlan;
+
 typedef struct LaunchPlan {
         CocoMode mode;
         unsigned vcpus;  /* that are there at start */
         char *cpu_model; /* owned; QEMU's name, e.g. "EPYC-v4" */
         uint64_t policy; /* of the guest: which bits it has is the technology's (coco.h) */
-        union {          /* what enters the digest with one vendor's technologies only */
-                SevPlan sev;
-        };
+        /* What enters the digest with one vendor's technologies only; zeros with the others'. */
+        SevPlan sev;
+        TdxPlan tdx;
         PlanInput firmware;
         PlanInput kernel;
         PlanInput initrd;

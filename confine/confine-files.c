@@ -70,6 +70,10 @@ static int rules_allow(int rules_fd, const Rules *rules, const ConfinePath *p) {
                 a.allowed_access = p->write ? FS_WRITE : FS_READ;
         else
                 a.allowed_access = p->write ? FS_FILE_WRITE : FS_FILE_READ;
+        if (p->names)
+                a.allowed_access = LANDLOCK_ACCESS_FS_READ_DIR;
+        if (p->execute)
+                a.allowed_access |= LANDLOCK_ACCESS_FS_EXECUTE;
         a.allowed_access &= rules->files;
         return syscall(SYS_landlock_add_rule, rules_fd, LANDLOCK_RULE_PATH_BENEATH, &a, 0) < 0 ? -errno : 0;
 }

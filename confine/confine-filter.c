@@ -111,18 +111,23 @@ static int check(const ConfineFilter *f, const char *const *names, size_t n, uin
                         : -EBADMSG;
 }
 
+/* Calls of another architecture have other numbers. */
+static void begin(ConfineFilter *f, uint32_t arch) {
+        add_load(f, OFFSET_ARCH);
+        add(f, BPF_JMP | BPF_JEQ | BPF_K, arch, 1, 0);
+        add_return(f, DENY);
+        add_load(f, OFFSET_NUMBER);
+        if (arch == SCMP_ARCH_X86_64) {
+                add(f, BPF_JMP | BPF_JSET | BPF_K, X32_BIT, 0, 1);
+                add_return(f, DENY);
+        }
+}
+
 int confine_filter_build(const char *const *names, size_t n, ConfineFilter *ret) {
         const uint32_t arch = seccomp_arch_native();
         ConfineFilter f = {};
 
-        add_load(&f, OFFSET_ARCH);
-        add(&f, BPF_JMP | BPF_JEQ | BPF_K, arch, 1, 0);
-        add_return(&f, DENY);
-        add_load(&f, OFFSET_NUMBER);
-        if (arch == SCMP_ARCH_X86_64) {
-                add(&f, BPF_JMP | BPF_JSET | BPF_K, X32_BIT, 0, 1);
-                add_return(&f, DENY);
-        }
+        begin(&f, arch);
         for (size_t i = 0; i < n; i++) {
                 bool unix_only;
                 int number = resolve(names[i], &unix_only);
@@ -153,4 +158,30 @@ int confine_system_calls(const char *const *names, size_t n) {
         int r = confine_filter_build(names, n, &f);
 
         return r < 0 ? r : confine_filter_install(&f);
+}
+
+int confine_foreign_program(void) {
+        static const char *const denied[] = { "socket", "socketpair", "io_uring_setup", "ptrace",
+                "process_vm_readv", "process_vm_writev", "kill", "tkill", "pidfd_send_signal", "mount",
+                "umount2", "move_mount", "open_by_handle_at", "unshare", "setns", "bpf", "perf_event_open",
+                "keyctl", "add_key", "request_key", "userfaultfd", "kexec_load", "init_module",
+                "finit_module" };
+        const uint32_t arch = seccomp_arch_native();
+        ConfineFilter f = {};
+
+        begin(&f, arch);
+        for (size_t i = 0; i < ELEMENTSOF(denied); i++) {
+                int number = seccomp_syscall_resolve_name(denied[i]);
+
+                if (number < 0)
+                        continue;
+                add(&f, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t) number, 0, 1);
+                add_return(&f, DENY);
+        }
+        add_return(&f, ALLOW);
+        if (confine_filter_decide(&f, arch, SYS_socket, 0) != DENY ||
+                        confine_filter_decide(&f, arch, SYS_read, 0) != ALLOW ||
+                        confine_filter_decide(&f, ~arch, SYS_read, 0) != DENY)
+                return -EBADMSG;
+        return confine_filter_install(&f);
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -124,7 +125,8 @@ typedef struct Attempt {
 static int try_to_execute(void *userdata) {
         const Attempt *a = userdata;
 
-        if (setegid(a->user->gid) < 0 || seteuid(a->user->uid) < 0 ||
+        /* A change of user takes the death signal back. */
+        if (setegid(a->user->gid) < 0 || seteuid(a->user->uid) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
                         faccessat(AT_FDCWD, a->path, X_OK, AT_EACCESS) < 0)
                 return errno < 255 ? errno : 255;
         return 0;

@@ -31,9 +31,11 @@ _warn_unused_result_ int confine_files_but_removal(int files_in, int folders_in)
 typedef struct ConfinePath {
         const char *path; /* a file, or a directory with everything below it */
         bool write;       /* also made, changed, removed; else read only */
+        bool execute;     /* programs there can be started */
+        bool names;       /* directories can be listed, and nothing be read */
 } ConfinePath;
 
-/* Only these can be opened from here on, and nothing can be executed. Where the kernel knows how, no TCP connection can be opened
+/* Only these can be opened from here on, and nothing else can be executed. Where the kernel knows how, no TCP connection can be opened
  * or waited for by a new socket (6.7), and nobody outside can be reached by signals or abstract sockets (6.12). -EOPNOTSUPP: this
  * kernel has no Landlock. Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_to_paths(const ConfinePath *paths, size_t n);
@@ -71,6 +73,10 @@ uint32_t confine_filter_decide(const ConfineFilter *f, uint32_t arch, uint32_t n
 /* Only these system calls; all others fail with EPERM. Names that this machine's libseccomp does not know are skipped.
  * Needs confine_no_new_privileges(). */
 _warn_unused_result_ int confine_system_calls(const char *const *names, size_t n);
+
+/* For a program of somebody else that is started next, whose calls are not known: all but those that reach the network, other processes, or past
+ * this filter. Needs confine_no_new_privileges(). */
+_warn_unused_result_ int confine_foreign_program(void);
 
 typedef struct ConfineUser {
         uid_t uid;

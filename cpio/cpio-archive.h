@@ -9,6 +9,11 @@
 #include "macro.h"
 
 #define ARCHIVE_LIBRARY_FUNCTIONS(X)                                                                        \
+        X(archive_entry_filetype)                                                                           \
+        X(archive_entry_hardlink)                                                                           \
+        X(archive_entry_pathname)                                                                           \
+        X(archive_entry_size)                                                                               \
+        X(archive_entry_symlink)                                                                            \
         X(archive_error_string)                                                                             \
         X(archive_filter_bytes)                                                                             \
         X(archive_filter_count)                                                                             \
@@ -17,6 +22,7 @@
         X(archive_read_new)                                                                                 \
         X(archive_read_next_header)                                                                         \
         X(archive_read_open)                                                                                \
+        X(archive_read_open2)                                                                               \
         X(archive_read_support_filter_bzip2)                                                                \
         X(archive_read_support_filter_gzip)                                                                 \
         X(archive_read_support_filter_lz4)                                                                  \
@@ -24,7 +30,8 @@
         X(archive_read_support_filter_xz)                                                                   \
         X(archive_read_support_filter_zstd)                                                                 \
         X(archive_read_support_format_empty)                                                                \
-        X(archive_read_support_format_raw)
+        X(archive_read_support_format_raw)                                                                  \
+        X(archive_read_support_format_tar)
 
 /* One pointer a function, under the function's own name: library->archive_read_new(). */
 typedef struct ArchiveLibrary {

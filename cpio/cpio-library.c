@@ -20,17 +20,20 @@ typedef struct FunctionRow {
 #define ZLIB_ROW(name)    { #name, offsetof(ZlibLibrary, name) },
 #define BZIP2_ROW(name)   { #name, offsetof(Bzip2Library, name) },
 #define LZO_ROW(name)     { #name, offsetof(LzoLibrary, name) },
+#define ZSTD_ROW(name)    { #name, offsetof(ZstdLibrary, name) },
 
 static const FunctionRow archive_functions[] = { ARCHIVE_LIBRARY_FUNCTIONS(ARCHIVE_ROW) };
 static const FunctionRow zlib_functions[] = { ZLIB_LIBRARY_FUNCTIONS(ZLIB_ROW) };
 static const FunctionRow bzip2_functions[] = { BZIP2_LIBRARY_FUNCTIONS(BZIP2_ROW) };
 static const FunctionRow lzo_functions[] = { LZO_LIBRARY_FUNCTIONS(LZO_ROW) };
+static const FunctionRow zstd_functions[] = { ZSTD_LIBRARY_FUNCTIONS(ZSTD_ROW) };
 
 typedef enum Library {
         LIBRARY_ARCHIVE,
         LIBRARY_ZLIB,
         LIBRARY_BZIP2,
         LIBRARY_LZO,
+        LIBRARY_ZSTD,
         _LIBRARY_MAX,
 } Library;
 
@@ -40,7 +43,7 @@ static const struct {
         size_t n_functions, size;
 } libraries[] = {
 #define LIBRARY_ROW(rows, type) .functions = rows, .n_functions = ELEMENTSOF(rows), .size = sizeof(type)
-        [LIBRARY_ARCHIVE] = { "libarchive.so.13", "packs credentials and reads initrds",
+        [LIBRARY_ARCHIVE] = { "libarchive.so.13", "reads initrds and archives",
                         "install the Debian package libarchive13 (libarchive13t64 since Debian 13)",
                         LIBRARY_ROW(archive_functions, ArchiveLibrary) },
         [LIBRARY_ZLIB] = { "libz.so.1", "reads gzip initrds", "install the Debian package zlib1g",
@@ -50,6 +53,8 @@ static const struct {
         [LIBRARY_LZO] = { "liblzo2.so.2", "reads lzo initrds",
                         "install the Debian package liblzo2-2, or compress the initrd with zstd, xz or gzip",
                         LIBRARY_ROW(lzo_functions, LzoLibrary) },
+        [LIBRARY_ZSTD] = { "libzstd.so.1", "reads zstd-compressed qcow2 images",
+                        "install the Debian package libzstd1", LIBRARY_ROW(zstd_functions, ZstdLibrary) },
 #undef LIBRARY_ROW
 };
 static_assert(ELEMENTSOF(libraries) == _LIBRARY_MAX, "one row per library");
@@ -61,12 +66,14 @@ static ArchiveLibrary archive;
 static ZlibLibrary zlib;
 static Bzip2Library bzip2;
 static LzoLibrary lzo;
+static ZstdLibrary zstd;
 
 static void *const functions[] = {
         [LIBRARY_ARCHIVE] = &archive,
         [LIBRARY_ZLIB] = &zlib,
         [LIBRARY_BZIP2] = &bzip2,
         [LIBRARY_LZO] = &lzo,
+        [LIBRARY_ZSTD] = &zstd,
 };
 static_assert(ELEMENTSOF(functions) == _LIBRARY_MAX, "one structure per library");
 
@@ -119,6 +126,7 @@ LIBRARY_GETTER(archive_library_get, ArchiveLibrary, LIBRARY_ARCHIVE, archive)
 LIBRARY_GETTER(zlib_library_get, ZlibLibrary, LIBRARY_ZLIB, zlib)
 LIBRARY_GETTER(bzip2_library_get, Bzip2Library, LIBRARY_BZIP2, bzip2)
 LIBRARY_GETTER(lzo_library_get, LzoLibrary, LIBRARY_LZO, lzo)
+LIBRARY_GETTER(zstd_library_get, ZstdLibrary, LIBRARY_ZSTD, zstd)
 
 void cpio_library_unload(void) {
         bool any = false;

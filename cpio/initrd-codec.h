@@ -19,10 +19,30 @@
         X(BZ2_bzDecompressEnd)                                                                              \
         X(BZ2_bzDecompressInit)
 #define LZO_LIBRARY_FUNCTIONS(X) X(lzo1x_decompress_safe)
+#define ZSTD_LIBRARY_FUNCTIONS(X)                                                                           \
+        X(ZSTD_createDStream)                                                                               \
+        X(ZSTD_decompressStream)                                                                            \
+        X(ZSTD_freeDStream)                                                                                 \
+        X(ZSTD_isError)
 
 /* lzo/lzo1x.h: *n is the room in `to`, then what was written; 0 (LZO_E_OK) or an error. `work` is not used and may be NULL.
  * Declared here, so that building needs no header of a library that is optional. */
 int lzo1x_decompress_safe(const uint8_t *from, size_t size, uint8_t *to, size_t *n, void *work);
+
+/* zstd.h, stable since 1.0: ZSTD_DStream, ZSTD_inBuffer, ZSTD_outBuffer. Declared here for the same reason. */
+typedef struct ZstdStream ZstdStream;
+typedef struct ZstdInput {
+        const void *src;
+        size_t size, pos;
+} ZstdInput;
+typedef struct ZstdOutput {
+        void *dst;
+        size_t size, pos;
+} ZstdOutput;
+ZstdStream *ZSTD_createDStream(void);
+size_t ZSTD_freeDStream(ZstdStream *stream);
+size_t ZSTD_decompressStream(ZstdStream *stream, ZstdOutput *output, ZstdInput *input);
+unsigned ZSTD_isError(size_t code);
 
 #define LIBRARY_POINTER(name) typeof(name) *name;
 typedef struct ZlibLibrary {
@@ -34,12 +54,16 @@ typedef struct Bzip2Library {
 typedef struct LzoLibrary {
         LZO_LIBRARY_FUNCTIONS(LIBRARY_POINTER)
 } LzoLibrary;
+typedef struct ZstdLibrary {
+        ZSTD_LIBRARY_FUNCTIONS(LIBRARY_POINTER)
+} ZstdLibrary;
 #undef LIBRARY_POINTER
 
 /* Load the library; 0, or -ENOPKG with an error message that names the package. Valid until cpio_library_unload(). */
 _warn_unused_result_ int zlib_library_get(const ZlibLibrary **ret, char **reterr);
 _warn_unused_result_ int bzip2_library_get(const Bzip2Library **ret, char **reterr);
 _warn_unused_result_ int lzo_library_get(const LzoLibrary **ret, char **reterr);
+_warn_unused_result_ int zstd_library_get(const ZstdLibrary **ret, char **reterr);
 
 /* Each decompresses exactly one stream that begins at `offset`; results as initrd_decompress(). */
 _warn_unused_result_ int initrd_gunzip(InitrdInput *in, uint64_t offset, initrd_sink_t sink, void *userdata,

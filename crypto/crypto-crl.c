@@ -35,7 +35,7 @@ static int read_body(Crl *c, const DerValue *body) {
         /* Version 2 is written as 1. */
         if (der_expect(&r, DER_INTEGER, &v) < 0 || der_u64(&v, &version) < 0 || version != 1)
                 return -EBADMSG;
-        if (x509_read_algorithm(&r) < 0 || der_expect(&r, DER_SEQUENCE, &v) < 0)
+        if (x509_read_algorithm(&r, c->profile) < 0 || der_expect(&r, DER_SEQUENCE, &v) < 0)
                 return -EBADMSG;
         c->issuer = (CertificateBytes) { v.whole, v.whole_size };
         if (x509_read_time(&r, &c->this_update) < 0)
@@ -54,7 +54,7 @@ static int read_body(Crl *c, const DerValue *body) {
         return byte_reader_left(&r) > 0 ? -EBADMSG : check_entries(&c->entries);
 }
 
-int crl_new(const void *der, size_t size, Crl **ret, char **reterr) {
+int crl_new_profile(X509Profile profile, const void *der, size_t size, Crl **ret, char **reterr) {
         _cleanup_crl_ Crl *c = NULL;
         ByteReader r, inside;
         DerValue outer, body;
@@ -71,12 +71,13 @@ int crl_new(const void *der, size_t size, Crl **ret, char **reterr) {
                 return -ENOMEM;
         memcpy(c->der, der, size);
         c->size = size;
+        c->profile = profile;
 
         r = byte_reader(c->der, size);
         if (der_expect(&r, DER_SEQUENCE, &outer) < 0 || byte_reader_left(&r) > 0)
                 return error_set(reterr, -EBADMSG, "not a DER revocation list");
         inside = der_inside(&outer);
-        k = x509_read_signed(&inside, &body, &c->signature, reterr);
+        k = x509_read_signed(&inside, profile, &body, &c->signature, reterr);
         if (k < 0)
                 return k;
         c->signed_part = (CertificateBytes) { body.whole, body.whole_size };
@@ -84,6 +85,10 @@ int crl_new(const void *der, size_t size, Crl **ret, char **reterr) {
                 return error_set(reterr, -EBADMSG, "not an X.509 version 2 revocation list");
         *ret = TAKE_PTR(c);
         return 0;
+}
+
+int crl_new(const void *der, size_t size, Crl **ret, char **reterr) {
+        return crl_new_profile(X509_RSA_PSS, der, size, ret, reterr);
 }
 
 Crl *crl_free(Crl *c) {

@@ -166,25 +166,20 @@ int ec_key_derive(const EcKey *own, const EcKey *peer, SecretBuf *ret) {
         return 0;
 }
 
-int ec_key_verify(
-                const EcKey *k, HashAlgorithm hash, const void *data, size_t size, const EcSignature *sig) {
-        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx =
-                        EVP_PKEY_CTX_new_from_pkey(k->library, k->pkey, NULL);
+int ecdsa_verify(EVP_PKEY_CTX *ctx, const uint8_t *r, const uint8_t *s, size_t size, const uint8_t *digest,
+                size_t digest_size) {
         _cleanup_(ECDSA_SIG_freep) ECDSA_SIG *es = ECDSA_SIG_new();
-        BIGNUM *r = BN_bin2bn(sig->r, P384_SIZE, NULL), *s = BN_bin2bn(sig->s, P384_SIZE, NULL);
-        uint8_t digest[HASH_SIZE_MAX], der[SIGNATURE_DER_MAX], *p = der;
+        BIGNUM *number_r = BN_bin2bn(r, (int) size, NULL), *number_s = BN_bin2bn(s, (int) size, NULL);
+        uint8_t der[SIGNATURE_DER_MAX], *p = der;
         int n, q;
 
-        if (!es || !r || !s || !ECDSA_SIG_set0(es, r, s)) {
-                BN_free(r);
-                BN_free(s);
+        if (!es || !number_r || !number_s || !ECDSA_SIG_set0(es, number_r, number_s)) {
+                BN_free(number_r);
+                BN_free(number_s);
                 return -ENOMEM;
         }
         if (!ctx)
                 return -ENOMEM;
-        q = hash_digest(hash, data, size, digest);
-        if (q < 0)
-                return q;
         n = i2d_ECDSA_SIG(es, NULL);
         if (n <= 0 || (size_t) n > sizeof(der))
                 return -EIO;
@@ -192,8 +187,18 @@ int ec_key_verify(
         ERR_clear_error(); /* what is there then is about this signature */
         if (EVP_PKEY_verify_init(ctx) <= 0)
                 return -EIO;
-        q = EVP_PKEY_verify(ctx, der, (size_t) n, digest, hash_size(hash));
+        q = EVP_PKEY_verify(ctx, der, (size_t) n, digest, digest_size);
         return q == 1 ? 0 : q == 0 ? crypto_rejected(-EKEYREJECTED) : crypto_failure(-EKEYREJECTED);
+}
+
+int ec_key_verify(
+                const EcKey *k, HashAlgorithm hash, const void *data, size_t size, const EcSignature *sig) {
+        _cleanup_(EVP_PKEY_CTX_freep) EVP_PKEY_CTX *ctx =
+                        EVP_PKEY_CTX_new_from_pkey(k->library, k->pkey, NULL);
+        uint8_t digest[HASH_SIZE_MAX];
+        int r = hash_digest(hash, data, size, digest);
+
+        return r < 0 ? r : ecdsa_verify(ctx, sig->r, sig->s, P384_SIZE, digest, hash_size(hash));
 }
 
 int ec_key_sign(const EcKey *k, HashAlgorithm hash, const void *data, size_t size, EcSignature *ret) {

@@ -10,19 +10,24 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdbool.h>
+#include <string.h>
 
 #include "crypto-hash.h"
+#include "crypto-sign-internal.h"
+#include "crypto-store.h"
 #include "error.h"
 
+#define PUBLIC_KEY_MARK "PUBLIC KEY-----"
+
 struct SignKey {
-        EVP_PKEY *key; /* owned */
-        bool ed25519;
+        StoreKey key;       /* owned */
+        const char *digest; /* sign_digest() */
 };
 
 SignKey *sign_key_free(SignKey *k) {
         if (!k)
                 return NULL;
-        EVP_PKEY_free(k->key);
+        store_key_done(&k->key);
         free(k);
         return NULL;
 }
@@ -32,41 +37,83 @@ static int no_passphrase(_unused_ char *buf, _unused_ int size, _unused_ int rwf
         return -1;
 }
 
-static bool is_p384(EVP_PKEY *key) {
-        char name[32] = "";
+static bool is_on(const char *group, const char *name, const char *other) {
+        return OPENSSL_strcasecmp(group, name) == 0 || OPENSSL_strcasecmp(group, other) == 0;
+}
+
+const char *sign_digest(EVP_PKEY *key) {
+        char group[32] = "";
         size_t n;
 
-        return EVP_PKEY_is_a(key, "EC") && EVP_PKEY_get_group_name(key, name, sizeof(name), &n) == 1 &&
-                        (OPENSSL_strcasecmp(name, "secp384r1") == 0 ||
-                                        OPENSSL_strcasecmp(name, "P-384") == 0);
+        if (EVP_PKEY_is_a(key, "ED25519"))
+                return "";
+        if (!EVP_PKEY_is_a(key, "EC") || EVP_PKEY_get_group_name(key, group, sizeof(group), &n) != 1)
+                return NULL;
+        return is_on(group, "secp384r1", "P-384")             ? "SHA2-384"
+                        : is_on(group, "prime256v1", "P-256") ? "SHA2-256"
+                                                              : NULL;
+}
+
+static int choose_digest(SignKey *k, char **reterr) {
+        k->digest = sign_digest(k->key.pkey);
+        return k->digest
+                        ? 0
+                        : error_set(reterr, -EOPNOTSUPP,
+                                          "only Ed25519, P-256 and P-384 keys are supported: openssl genpkey -algorithm ed25519");
 }
 
 int sign_key_load(const void *pem, size_t size, SignKey **ret, char **reterr) {
         _cleanup_sign_key_ SignKey *k = calloc(1, sizeof(SignKey));
         BIO *bio;
+        int r;
 
         if (!k)
                 return -ENOMEM;
         if (size > INT_MAX)
                 return -E2BIG;
-        bio = BIO_new_mem_buf(pem, (int) size);
+        /* OpenSSL takes a buffer of no bytes for a mistake of the program. */
+        bio = BIO_new_mem_buf(size > 0 ? pem : "\n", size > 0 ? (int) size : 1);
         if (!bio)
                 return -ENOMEM;
-        k->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+        k->key.pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
         BIO_free(bio);
-        if (!k->key)
+        if (!k->key.pkey && memmem(pem, size, PUBLIC_KEY_MARK, strlen(PUBLIC_KEY_MARK)))
+                return error_set(reterr, -EBADMSG,
+                                "this is a public key; expected an unencrypted private key in PEM");
+        if (!k->key.pkey)
                 return error_set(reterr, -EBADMSG, "not an unencrypted private key in PEM");
-        k->ed25519 = EVP_PKEY_is_a(k->key, "ED25519") == 1;
-        if (!k->ed25519 && !is_p384(k->key))
-                return error_set(reterr, -EOPNOTSUPP,
-                                "only Ed25519 and P-384 keys are supported: openssl genpkey -algorithm ed25519");
-        *ret = TAKE_PTR(k);
-        return 0;
+        r = choose_digest(k, reterr);
+        if (r >= 0)
+                *ret = TAKE_PTR(k);
+        return r;
+}
+
+int sign_key_open(const char *uri, SignKey **ret, char **reterr) {
+        _cleanup_sign_key_ SignKey *k = calloc(1, sizeof(SignKey));
+        int r = k ? store_key_open(uri, &k->key, reterr) : -ENOMEM;
+
+        if (r >= 0)
+                r = choose_digest(k, reterr);
+        if (r >= 0)
+                *ret = TAKE_PTR(k);
+        return r;
+}
+
+static bool is_p384(const SignKey *k) {
+        return strcmp(k->digest, "SHA2-384") == 0;
+}
+
+const char *sign_key_jws_name(const SignKey *k) {
+        return !k->digest[0] ? "EdDSA" : is_p384(k) ? "ES384" : "ES256";
+}
+
+size_t sign_key_ecdsa_half(const SignKey *k) {
+        return !k->digest[0] ? 0 : is_p384(k) ? 48 : 32;
 }
 
 int sign_key_id(const SignKey *k, uint8_t ret[static 32]) {
         unsigned char *der = NULL;
-        int n = i2d_PUBKEY(k->key, &der), r;
+        int n = i2d_PUBKEY(k->key.public_part ?: k->key.pkey, &der), r;
 
         if (n <= 0)
                 return -EIO;
@@ -84,8 +131,8 @@ int sign_data(const SignKey *k, const void *data, size_t size, uint8_t **ret, si
         if (!context)
                 return -ENOMEM;
         /* Ed25519 hashes by itself. */
-        if (EVP_DigestSignInit_ex(context, NULL, k->ed25519 ? NULL : "SHA2-384", NULL, NULL, k->key, NULL) ==
-                                        1 &&
+        if (EVP_DigestSignInit_ex(context, NULL, k->digest[0] ? k->digest : NULL, k->key.libctx, NULL,
+                            k->key.pkey, NULL) == 1 &&
                         EVP_DigestSign(context, NULL, &n, data, size) == 1) {
                 signature = malloc(n);
                 r = !signature                                                            ? -ENOMEM

@@ -9,59 +9,12 @@
 #include "crypto-x509-internal.h"
 #include "error.h"
 
-/* The one algorithm: rsassaPss (1.2.840.113549.1.1.10) with [0] sha384, [1] mgf1 with sha384, [2] salt 48, and [3] trailer
- * field 1, which AMD's certificates of before 2024 spell out although it is the default. Compared byte by byte:
- * another encoding of the same thing is not AMD's. */
-#define PSS_PARAMETERS                                                                                      \
-        0xa0, 0x0f, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02, 0x05,     \
-                        0x00, 0xa1, 0x1c, 0x30, 0x1a, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, \
-                        0x01, 0x08, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, \
-                        0x02, 0x05, 0x00, 0xa2, 0x03, 0x02, 0x01, 0x30
-#define PSS_OID 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0a
-static const uint8_t pss_short[] = { 0x30, 0x41, PSS_OID, 0x30, 0x34, PSS_PARAMETERS };
-static const uint8_t pss_long[] = { 0x30, 0x46, PSS_OID, 0x30, 0x39, PSS_PARAMETERS, 0xa3, 0x03, 0x02, 0x01,
-        0x01 };
-static const uint8_t rsa_algorithm[] = { 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
-        0x01, 0x01, 0x05, 0x00 };
-static const uint8_t p384_algorithm[] = { 0x30, 0x10, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-        0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22 };
 static const uint8_t oid_common_name[] = { 0x55, 0x04, 0x03 };
 static const uint8_t oid_key_usage[] = { 0x55, 0x1d, 0x0f };
 static const uint8_t oid_basic_constraints[] = { 0x55, 0x1d, 0x13 };
 
-static bool same(const DerValue *v, const uint8_t *p, size_t n) {
-        return v->whole_size == n && memcmp(v->whole, p, n) == 0;
-}
-
-static bool is_pss(const DerValue *v) {
-        return same(v, pss_short, sizeof(pss_short)) || same(v, pss_long, sizeof(pss_long));
-}
-
 static CertificateBytes bytes_whole(const DerValue *v) {
         return (CertificateBytes) { v->whole, v->whole_size };
-}
-
-int x509_read_signed(ByteReader *outer, DerValue *ret_body, CertificateBytes *ret_signature, char **reterr) {
-        DerValue body, algorithm, bits;
-
-        if (der_expect(outer, DER_SEQUENCE, &body) < 0 || der_expect(outer, DER_SEQUENCE, &algorithm) < 0 ||
-                        der_expect(outer, DER_BIT_STRING, &bits) < 0 || byte_reader_left(outer) > 0)
-                return error_set(reterr, -EBADMSG, "not a signed X.509 structure");
-        if (!is_pss(&algorithm))
-                return error_set(reterr, -EBADMSG,
-                                "the signature algorithm is not RSASSA-PSS with SHA-384, MGF1-SHA-384 and salt 48");
-        if (der_bits(&bits, &ret_signature->data, &ret_signature->size) < 0)
-                return error_set(reterr, -EBADMSG, "the signature is not a whole number of bytes");
-        *ret_body = body;
-        return 0;
-}
-
-int x509_read_algorithm(ByteReader *r) {
-        DerValue v;
-
-        if (der_expect(r, DER_SEQUENCE, &v) < 0 || !is_pss(&v))
-                return -EBADMSG;
-        return 0;
 }
 
 int x509_read_time(ByteReader *r, int64_t *ret) {
@@ -107,49 +60,6 @@ static int read_name(ByteReader *r, CertificateBytes *ret_name, char ret[static 
         }
         *ret_name = bytes_whole(&name);
         return found ? 0 : -EBADMSG;
-}
-
-static int read_rsa_key(const uint8_t *p, size_t n, RsaKey **ret) {
-        ByteReader r = byte_reader(p, n), inside;
-        DerValue key, modulus, exponent;
-        const uint8_t *m, *e;
-        size_t m_size, e_size;
-
-        if (der_expect(&r, DER_SEQUENCE, &key) < 0 || byte_reader_left(&r) > 0)
-                return -EBADMSG;
-        inside = der_inside(&key);
-        if (der_expect(&inside, DER_INTEGER, &modulus) < 0 ||
-                        der_expect(&inside, DER_INTEGER, &exponent) < 0 || byte_reader_left(&inside) > 0 ||
-                        der_unsigned(&modulus, &m, &m_size) < 0 || der_unsigned(&exponent, &e, &e_size) < 0)
-                return -EBADMSG;
-        return rsa_key_new(m, m_size, e, e_size, ret);
-}
-
-static int read_public_key(Certificate *c, ByteReader *r) {
-        DerValue info, algorithm, bits;
-        ByteReader inside;
-        const uint8_t *p;
-        EcPoint point;
-        size_t n;
-
-        if (der_expect(r, DER_SEQUENCE, &info) < 0)
-                return -EBADMSG;
-        inside = der_inside(&info);
-        if (der_expect(&inside, DER_SEQUENCE, &algorithm) < 0 ||
-                        der_expect(&inside, DER_BIT_STRING, &bits) < 0 || byte_reader_left(&inside) > 0 ||
-                        der_bits(&bits, &p, &n) < 0)
-                return -EBADMSG;
-        c->public_key = bytes_whole(&info);
-
-        if (same(&algorithm, rsa_algorithm, sizeof(rsa_algorithm)))
-                return read_rsa_key(p, n, &c->rsa);
-        if (same(&algorithm, p384_algorithm, sizeof(p384_algorithm)) && n == 1 + 2 * P384_SIZE &&
-                        p[0] == 4) {
-                memcpy(point.x, p + 1, P384_SIZE);
-                memcpy(point.y, p + 1 + P384_SIZE, P384_SIZE);
-                return ec_key_from_point(&point, &c->ec);
-        }
-        return -EBADMSG;
 }
 
 static int read_extension(Certificate *c, ByteReader *list, char **reterr) {
@@ -264,10 +174,12 @@ static int read_body(Certificate *c, const DerValue *body, char **reterr) {
         if (der_expect(&inside, DER_INTEGER, &v) < 0 || byte_reader_left(&inside) > 0 ||
                         der_u64(&v, &number) < 0 || number != 2)
                 return error_set(reterr, -EBADMSG, "not an X.509 version 3 certificate");
-        if (der_expect(&r, DER_INTEGER, &serial) < 0 || serial.size < 1 || serial.size > 20)
+        /* 20 bytes, and one for the sign. */
+        if (der_expect(&r, DER_INTEGER, &serial) < 0 || serial.size < 1 || serial.size > 21 ||
+                        (serial.size == 21 && serial.data[0] != 0))
                 return error_set(reterr, -EBADMSG, "bad serial number");
         c->serial = (CertificateBytes) { serial.data, serial.size };
-        if (x509_read_algorithm(&r) < 0)
+        if (x509_read_algorithm(&r, c->profile) < 0)
                 return error_set(reterr, -EBADMSG, "the two signature algorithm fields differ");
         if (read_name(&r, &c->issuer, c->issuer_common_name) < 0)
                 return error_set(reterr, -EBADMSG, "bad issuer name");
@@ -279,9 +191,11 @@ static int read_body(Certificate *c, const DerValue *body, char **reterr) {
                 return error_set(reterr, -EBADMSG, "bad validity");
         if (read_name(&r, &c->subject, c->common_name) < 0)
                 return error_set(reterr, -EBADMSG, "bad subject name");
-        k = read_public_key(c, &r);
+        k = x509_read_public_key(c, &r);
         if (k < 0)
-                return error_set(reterr, k == -ENOMEM ? k : -EBADMSG, "the key is neither RSA nor on P-384");
+                return error_set(reterr, k == -ENOMEM ? k : -EBADMSG,
+                                c->profile == X509_ECDSA_P256 ? "the key is not on P-256"
+                                                              : "the key is neither RSA nor on P-384");
         k = read_extensions(c, &r, reterr);
         if (k < 0)
                 return k;
@@ -290,7 +204,8 @@ static int read_body(Certificate *c, const DerValue *body, char **reterr) {
         return 0;
 }
 
-int certificate_new(const void *der, size_t size, Certificate **ret, char **reterr) {
+int certificate_new_profile(
+                X509Profile profile, const void *der, size_t size, Certificate **ret, char **reterr) {
         _cleanup_certificate_ Certificate *c = NULL;
         ByteReader r, inside;
         DerValue outer, body;
@@ -307,6 +222,7 @@ int certificate_new(const void *der, size_t size, Certificate **ret, char **rete
                 return -ENOMEM;
         memcpy(c->der, der, size);
         c->size = size;
+        c->profile = profile;
 
         r = byte_reader(c->der, size);
         if (der_expect(&r, DER_SEQUENCE, &outer) < 0)
@@ -315,7 +231,7 @@ int certificate_new(const void *der, size_t size, Certificate **ret, char **rete
                 return error_set(reterr, -EBADMSG, "%zu bytes after the end of the certificate",
                                 byte_reader_left(&r));
         inside = der_inside(&outer);
-        k = x509_read_signed(&inside, &body, &c->signature, reterr);
+        k = x509_read_signed(&inside, profile, &body, &c->signature, reterr);
         if (k < 0)
                 return k;
         c->signed_part = bytes_whole(&body);
@@ -326,11 +242,16 @@ int certificate_new(const void *der, size_t size, Certificate **ret, char **rete
         return 0;
 }
 
+int certificate_new(const void *der, size_t size, Certificate **ret, char **reterr) {
+        return certificate_new_profile(X509_RSA_PSS, der, size, ret, reterr);
+}
+
 Certificate *certificate_free(Certificate *c) {
         if (!c)
                 return NULL;
         rsa_key_free(c->rsa);
         ec_key_free(c->ec);
+        p256_key_free(c->p256);
         free(c->der);
         free(c);
         return NULL;
@@ -350,14 +271,6 @@ int certificate_fingerprint(const Certificate *c, uint8_t ret[static SHA256_SIZE
 
 bool x509_same_bytes(const CertificateBytes *a, const CertificateBytes *b) {
         return a->size == b->size && memcmp(a->data, b->data, a->size) == 0;
-}
-
-int x509_verify_bytes(
-                const CertificateBytes *body, const CertificateBytes *signature, const Certificate *issuer) {
-        if (!issuer->rsa)
-                return -EKEYREJECTED;
-        return rsa_key_verify_pss(
-                        issuer->rsa, HASH_SHA384, body->data, body->size, signature->data, signature->size);
 }
 
 int certificate_verify(const Certificate *c, const Certificate *issuer) {

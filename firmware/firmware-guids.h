@@ -21,9 +21,10 @@
 /* u32: where the SEV metadata begins, counted back from the end of the image. */
 #define GUID_OVMF_SEV_METADATA                                                                              \
         GUID_INIT(0xdc886566, 0x984a, 0x4798, 0xa7, 0x5e, 0x55, 0x85, 0xa7, 0xbf, 0x67, 0xcc)
-/* Known by name only: their content does not matter to SEV. */
+/* u32: where the TDX metadata begin, counted back from the end of the image (Intel TDX Virtual Firmware Design Guide). */
 #define GUID_OVMF_TDX_METADATA                                                                              \
         GUID_INIT(0xe47a6535, 0x984a, 0x4798, 0x86, 0x5e, 0x46, 0x85, 0xa7, 0xbf, 0x8e, 0xc2)
+/* Known by name only. */
 #define GUID_OVMF_IGVM_METADATA                                                                             \
         GUID_INIT(0x784fa70e, 0x3176, 0x4677, 0x8a, 0x20, 0x04, 0xb6, 0x86, 0x99, 0xe3, 0x74)
 /* COCONUT-SVSM: u32 reset vector, u32 compatibility mask. */
@@ -42,3 +43,7 @@
         GUID_INIT(0xee4e5898, 0x3914, 0x4259, 0x9d, 0x6e, 0xdc, 0x7b, 0xd7, 0x94, 0x03, 0xcf)
 /* The boot loader inside the firmware: OvmfPkg/AmdSev/Grub/Grub.inf. */
 #define GUID_FILE_GRUB GUID_INIT(0xb5ae312c, 0xbc8a, 0x43b1, 0x9c, 0x62, 0xeb, 0xb8, 0x26, 0xdd, 0x5d, 0x07)
+
+/* Edk2's GUIDs of variables: EFI_GLOBAL_VARIABLE, EFI_IMAGE_SECURITY_DATABASE_GUID (UEFI 2.10). */
+#define GUID_GLOBAL   GUID_INIT(0x8be4df61, 0x93ca, 0x11d2, 0xaa, 0x0d, 0x00, 0xe0, 0x98, 0x03, 0x2b, 0x8c)
+#define GUID_SECURITY GUID_INIT(0xd719b2cb, 0x3d3a, 0x4596, 0xa3, 0xbc, 0xda, 0xd0, 0x0e, 0x67, 0x65, 0x6f)

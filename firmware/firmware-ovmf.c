@@ -90,7 +90,7 @@ static int read_number(ByteReader *data, const char *name, uint32_t *ret, char *
 static int read_known_entry(const Guid *guid, ByteReader data, OvmfInfo *info, char **reterr) {
         static const Guid reset = GUID_SEV_ES_RESET_BLOCK, hash = GUID_SEV_HASH_TABLE_RV,
                           secret = GUID_SEV_SECRET_BLOCK, metadata = GUID_OVMF_SEV_METADATA,
-                          svsm = GUID_SVSM_INFO;
+                          tdx = GUID_OVMF_TDX_METADATA, svsm = GUID_SVSM_INFO;
         const char *name = ovmf_guid_to_string(guid);
         uint32_t number;
         int r;
@@ -106,6 +106,10 @@ static int read_known_entry(const Guid *guid, ByteReader data, OvmfInfo *info, c
         if (guid_equal(guid, &svsm)) {
                 info->has_svsm_entry = true;
                 return read_number(&data, name, &info->svsm_entry, reterr);
+        }
+        if (guid_equal(guid, &tdx)) {
+                info->has_tdx = true;
+                return read_number(&data, name, &info->tdx_distance, reterr);
         }
         if (!guid_equal(guid, &metadata))
                 return 0;
@@ -276,7 +280,7 @@ static int read_metadata(const uint8_t *image, size_t size, OvmfInfo *info, char
         return 0;
 }
 
-int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) {
+int ovmf_parse_table(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) {
         OvmfInfo info = { .size = size };
         uint16_t length;
         int r;
@@ -288,12 +292,22 @@ int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) 
         r = read_table(image, size, length, &info, reterr);
         if (r < 0)
                 return r;
+        info.code_half = !ovmf_starts_with_variables(image, size);
+        *ret = info;
+        return 0;
+}
+
+int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr) {
+        OvmfInfo info;
+        int r = ovmf_parse_table(image, size, &info, reterr);
+
+        if (r < 0)
+                return r;
         if (info.has_metadata) {
                 r = read_metadata(image, size, &info, reterr);
                 if (r < 0)
                         return r;
         }
-        info.code_half = !ovmf_starts_with_variables(image, size);
         *ret = info;
         return 0;
 }
@@ -302,6 +316,10 @@ int ovmf_require(const OvmfInfo *info, unsigned needs, char **reterr) {
         if ((needs & OVMF_NEED_METADATA) && !info->has_metadata)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "the firmware has no SEV metadata: it was not built for SEV-SNP; " REMEDY_AMDSEV);
+        if ((needs & OVMF_NEED_TDX_METADATA) && !info->has_tdx)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "the firmware has no TDX metadata: it was not built for TDX; use " TDX_FIRMWARE_SOURCE
+                                ", or name another image with --firmware= or --ovmf");
         if ((needs & OVMF_NEED_RESET) && !info->has_reset)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "the firmware has no SEV-ES reset block: it was not built for SEV-ES; " REMEDY_AMDSEV);

@@ -63,7 +63,9 @@ typedef struct OvmfInfo {
         uint32_t metadata_offset; /* in the image */
         OvmfSection sections[OVMF_SECTIONS_MAX];
         size_t n_sections; /* in table order, which is the order of measurement: never sorted */
-        bool code_half;    /* no variable store: the CODE half of a split build, or one that never had it */
+        bool has_tdx; /* TDX metadata, for tdvf_parse(): how far they begin before the end of the image */
+        uint32_t tdx_distance;
+        bool code_half; /* no variable store: the CODE half of a split build, or one that never had it */
 } OvmfInfo;
 
 const char *ovmf_section_type_to_string(uint32_t type); /* "SNP_SEC_MEM" ..., NULL: unknown */
@@ -72,6 +74,9 @@ const char *ovmf_guid_to_string(const Guid *guid);      /* a name, NULL: unknown
 /* Reads the image's table. -EBADMSG with an error message that names what is wrong, where, and what to do. An image without
  * a table is refused, too: it looks the same as a file that is not firmware. */
 _warn_unused_result_ int ovmf_parse(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr);
+
+/* The GUID table alone: for TDX, since images that are built for it may have SEV metadata that no SEV guest could use. */
+_warn_unused_result_ int ovmf_parse_table(const uint8_t *image, size_t size, OvmfInfo *ret, char **reterr);
 
 /* True if the image carries a GUID table at all; nothing else is checked. */
 bool ovmf_has_table(const uint8_t *image, size_t size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Talking to the secure processor from inside an SNP guest: /dev/sev-guest (Linux Documentation/virt/coco/sev-guest.rst; message formats
+/* Talking to the secure processor from inside an SNP guest, and to the kernel of a TD: /dev/sev-guest (Linux Documentation/virt/coco/sev-guest.rst; message formats
  * AMD 56860, MSG_REPORT_REQ, MSG_KEY_REQ) and the TSM tree in configfs (Documentation/ABI/testing/configfs-tsm-report).
  * The device and the tree are parameters: tests bring their own. */
 
@@ -20,17 +20,21 @@
 #define GUEST_VMPL_ANY    0xffffffffu /* the guest's own: the most privileged that it may speak for */
 
 typedef struct GuestReport {
-        uint8_t *report; /* owned; the raw bytes, whatever their version */
+        uint8_t *report; /* owned; the raw bytes, whatever their version: an SNP report, or a TD's quote */
         size_t report_size;
         uint8_t *certs; /* owned; the host's certificate table, NULL if it gave none */
         size_t certs_size;
-        char interface[32]; /* "tsm: sev_guest" or "ioctl" */
+        char interface[32]; /* "tsm: sev_guest", "tsm: tdx_guest" or "ioctl" */
         char note[160];     /* why the certificates that the host has are not there, or empty */
 } GuestReport;
 
 void guest_report_done(GuestReport *r);
 /* It has a report's size and carries the data that was asked for: everything else is the verifier's to judge. */
 _warn_unused_result_ int guest_report_check(
+                const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr);
+
+/* It has a quote's form and carries the data. */
+_warn_unused_result_ int guest_quote_check(
                 const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr);
 
 /* -ENOENT with an error message if the interface is not there, -ENXIO if nothing answers behind it; vmpl: 0 to 3 or GUEST_VMPL_ANY. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -115,29 +116,55 @@ static int make_folder(const char *path, char **reterr) {
         return 0;
 }
 
-static int drop(const Item *i, char **reterr) {
-        _cleanup_free_ char *path = NULL;
-        int r;
+typedef struct Files {
+        AtomicFile *list; /* owned, with the paths */
+        char **paths;
+        size_t n;
+} Files;
 
-        if (asprintf(&path, "%s/%s", i->folder, i->name) < 0) {
-                path = NULL;
+static void files_done(Files *f) {
+        FOREACH_ARRAY(path, f->paths, f->n)
+                free(*path);
+        free(f->paths);
+        free(f->list);
+}
+
+static int name_files(const Items *items, Files *f, char **reterr) {
+        f->list = calloc(MAX(items->n, 1u), sizeof(AtomicFile));
+        f->paths = calloc(MAX(items->n, 1u), sizeof(char *));
+        if (!f->list || !f->paths)
                 return -ENOMEM;
+        FOREACH_ARRAY(i, items->list, items->n) {
+                int r = make_folder(i->folder, reterr);
+
+                if (r < 0)
+                        return r;
+                if (asprintf(&f->paths[f->n], "%s/%s", i->folder, i->name) < 0) {
+                        f->paths[f->n] = NULL;
+                        return -ENOMEM;
+                }
+                f->list[f->n] = (AtomicFile) { f->paths[f->n], i->data.data, i->data.size, 0400 };
+                f->n++;
         }
-        r = make_folder(i->folder, reterr);
-        if (r >= 0)
-                r = file_write_atomic(path, i->data.data, i->data.size, 0400,
-                                ATOMIC_FILE_REPLACE | ATOMIC_FILE_EXACT_MODE);
-        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+        return 0;
 }
 
 int guest_drop(GuestDrop *d, const Json *secrets, char **reterr) {
         _cleanup_(items_done) Items items = {};
+        _cleanup_(files_done) Files files = {};
+        size_t failed;
         int r = read_items(d, secrets, &items, reterr);
 
-        for (size_t i = 0; r >= 0 && i < items.n; i++) {
-                r = drop(items.list + i, reterr);
-                if (r >= 0)
-                        *(items.list[i].folder == d->keys ? &d->n_keys : &d->n_credentials) += 1;
-        }
-        return r;
+        if (r >= 0)
+                r = name_files(&items, &files, reterr);
+        if (r < 0)
+                return r;
+        r = files_write_atomic(
+                        files.list, files.n, ATOMIC_FILE_REPLACE | ATOMIC_FILE_EXACT_MODE, &failed);
+        if (r < 0)
+                return error_set(reterr, r, "cannot write '%s': %s", files.n > 0 ? files.paths[failed] : "",
+                                strerror(-r));
+        FOREACH_ARRAY(i, items.list, items.n)
+                *(i->folder == d->keys ? &d->n_keys : &d->n_credentials) += 1;
+        return 0;
 }

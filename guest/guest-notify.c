@@ -28,8 +28,8 @@ int guest_notify(const char *root, char *const *lines, char **reterr) {
                 r = guest_port_find(root, GUEST_NOTIFY_PORT, &path);
         if (r == -ENOENT)
                 return error_set(reterr, r,
-                                "there is no virtio port " GUEST_NOTIFY_PORT
-                                ": the launcher adds one with --linux=, and the kernel needs virtio_console");
+                                "the virtio port " GUEST_NOTIFY_PORT
+                                " is missing: the launcher adds one with --linux=, and the kernel needs virtio_console");
         if (r < 0)
                 return r;
         fd = fd_open(path, O_WRONLY | O_NOCTTY, 0);

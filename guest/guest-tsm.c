@@ -97,8 +97,20 @@ static int read_blobs(int dir, GuestReport *report, char **reterr) {
         return 0;
 }
 
-/* Others' reports have other layouts: what they mean is not ours to say. */
-static int check_provider(int dir, char ret[static 32], char **reterr) {
+/* What a driver's reports look like. Others have other layouts: what they mean is not ours to say. */
+typedef struct Provider {
+        const char *name;
+        bool levels;
+        int (*check)(const GuestReport *r, const uint8_t data[static GUEST_REPORT_DATA], char **reterr);
+} Provider;
+
+static const Provider providers[] = {
+        { "sev_guest", true, guest_report_check },
+        { "tdx_guest", false, guest_quote_check },
+};
+
+static int check_provider(
+                int dir, uint32_t vmpl, char interface[static 32], const Provider **ret, char **reterr) {
         _cleanup_free_ char *provider = NULL;
         size_t n;
         int r;
@@ -107,11 +119,17 @@ static int check_provider(int dir, char ret[static 32], char **reterr) {
         if (r < 0)
                 return r;
         provider[strcspn(provider, "\n")] = 0;
-        if (!streq(provider, "sev_guest"))
+        *ret = NULL;
+        FOREACH_ARRAY(p, providers, ELEMENTSOF(providers))
+                if (streq(provider, p->name))
+                        *ret = p;
+        if (!*ret)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "the kernel's reports come from '%s' here, not from sev_guest: this is not an SEV-SNP guest",
+                                "the kernel's reports come from '%s' here, not from sev_guest or tdx_guest: this is neither an SEV-SNP guest nor a TD",
                                 provider);
-        (void) snprintf(ret, 32, "tsm: %s", provider);
+        if (vmpl != GUEST_VMPL_ANY && !(*ret)->levels)
+                return error_set(reterr, -EINVAL, "a TD has no privilege levels: leave out --vmpl");
+        (void) snprintf(interface, 32, "tsm: %s", provider);
         return 0;
 }
 
@@ -123,9 +141,10 @@ static int ask(int dir, const uint8_t data[static GUEST_REPORT_DATA], uint32_t v
         for (unsigned i = 0; i < ATTEMPTS_MAX; i++) {
                 _cleanup_(guest_report_done) GuestReport report = {};
                 uint64_t before = 0, after = 0, writes = 1;
+                const Provider *provider;
                 int r;
 
-                r = check_provider(dir, report.interface, reterr);
+                r = check_provider(dir, vmpl, report.interface, &provider, reterr);
                 if (r == 0)
                         r = read_number(dir, "generation", &before, reterr);
                 if (r == 0)
@@ -141,7 +160,7 @@ static int ask(int dir, const uint8_t data[static GUEST_REPORT_DATA], uint32_t v
                         return r;
                 if (busy || after - before != writes)
                         continue;
-                r = guest_report_check(&report, data, reterr);
+                r = provider->check(&report, data, reterr);
                 if (r == 0)
                         *ret = TAKE_STRUCT(report, (GuestReport) {});
                 return r;
@@ -170,7 +189,8 @@ static int make_entry(const char *tree, char ret[static 4096], char **reterr) {
                                         tree);
                 if (r == -ENXIO)
                         return error_set(reterr, r,
-                                        "no driver provides reports in '%s' (modprobe sev-guest)", tree);
+                                        "no driver provides reports in '%s' (modprobe sev-guest, or tdx-guest)",
+                                        tree);
                 return error_set(reterr, r, "cannot make an entry in '%s': %s%s", tree, strerror(-r),
                                 r == -EACCES || r == -EPERM ? ": run as root" : "");
         }

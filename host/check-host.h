@@ -9,10 +9,11 @@ typedef enum Known { KNOWN_UNKNOWN = 0, KNOWN_NO, KNOWN_YES } Known;
 
 typedef struct HostFacts {
         HostCaps caps;
-        bool amd;       /* vendor AuthenticAMD (or Hygon) */
-        char *cpu_name; /* owned */
-        bool svm;
-        char *kernel; /* owned; release */
+        CocoVendor vendor; /* AMD's is also that of Hygon */
+        bool tdx_platform; /* Linux has started with the TDX module (/proc/cpuinfo) */
+        char *cpu_name;    /* owned */
+        bool virtualizes;  /* SVM or VMX */
+        char *kernel;      /* owned; release */
         unsigned kernel_major, kernel_minor;
         unsigned max_asids,
                         min_sev_asid; /* CPUID 0x8000001f ECX, EDX: ES and SNP use 1 to min_sev_asid - 1 */
@@ -36,8 +37,9 @@ typedef struct HostFacts {
         bool ipc_lock;      /* may exceed it */
         char *qemu_version; /* owned; NULL: not known */
         unsigned qemu_major;
-        Known qemu_object[_COCO_MODE_MAX]; /* QEMU has the object */
-        char *firmware[_COCO_MODE_MAX];    /* owned; the image a mode would take, NULL: none */
+        Known qemu_object[_COCO_MODE_MAX];  /* QEMU has the object */
+        char *firmware[_COCO_MODE_MAX];     /* owned; the image a mode would take, NULL: none */
+        bool firmware_keys[_COCO_MODE_MAX]; /* ...which boots signed kernels only */
         char *fetched_remedy; /* owned; names the image that tools/fetch-artifacts fetched, NULL: none */
 } HostFacts;
 

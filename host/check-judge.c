@@ -62,10 +62,10 @@ static void add(CheckList *l, const char *subject, CheckState state, const char 
         l->lines[l->n_lines++] = line;
 }
 
-static void judge_cpu(const HostFacts *f, CocoMode m, CheckList *l) {
+static void judge_cpu_amd(const HostFacts *f, CocoMode m, CheckList *l) {
         const char *name = f->cpu_name ?: "unnamed";
 
-        if (!f->amd)
+        if (f->vendor != COCO_VENDOR_AMD)
                 add(l, "CPU", CHECK_MISSING,
                                 "use an AMD EPYC machine, or try the same launch here with --simulate",
                                 "%s is not an AMD CPU: SEV is not available", name);
@@ -81,6 +81,21 @@ static void judge_cpu(const HostFacts *f, CocoMode m, CheckList *l) {
                                 "raise 'SEV-ES ASID space limit' (minimum SEV non-ES ASID) in the BIOS above 1",
                                 "%u of %u ASIDs are for SEV-ES and SEV-SNP",
                                 f->min_sev_asid > 0 ? f->min_sev_asid - 1 : 0, f->max_asids);
+}
+
+static void judge_cpu_intel(const HostFacts *f, CocoMode m, CheckList *l) {
+        const char *name = f->cpu_name ?: "unnamed", *label = coco_of(m)->label;
+
+        if (f->vendor != COCO_VENDOR_INTEL)
+                add(l, "CPU", CHECK_MISSING,
+                                "use an Intel Xeon machine, or record the launch here by 'cvmspawn sevsim'",
+                                "%s is not an Intel CPU: %s is not available", name, label);
+        else if (!f->tdx_platform && !f->caps.has[m])
+                add(l, "CPU", CHECK_MISSING, coco_of(m)->host.cpu_remedy,
+                                "%s: Linux found no %s in it (flag tdx_host_platform in /proc/cpuinfo)",
+                                name, label);
+        else
+                add(l, "CPU", CHECK_OK, NULL, "%s has %s", name, label);
 }
 
 static void judge_kernel(const HostFacts *f, CocoMode m, CheckList *l) {
@@ -103,16 +118,15 @@ static void judge_kvm(const HostFacts *f, CocoMode m, CheckList *l) {
                 add(l, "/dev/kvm", CHECK_UNKNOWN, "add this user to the group kvm, or run as root",
                                 "no access");
         else if (f->kvm_errno > 0)
-                add(l, "/dev/kvm", CHECK_MISSING,
-                                "load kvm_amd; in a VM or container, the host must pass the device through",
-                                "%s", strerror(f->kvm_errno));
+                add(l, "/dev/kvm", CHECK_MISSING, coco_of(m)->host.device_remedy, "%s",
+                                strerror(f->kvm_errno));
         else if (!f->kvm_types_known)
-                add(l, "/dev/kvm", f->svm ? CHECK_UNKNOWN : CHECK_MISSING,
-                                f->svm ? "boot a kernel whose KVM reports its VM types (6.8 or later)"
-                                       : "enable SVM in the BIOS; inside a VM, the host must expose it",
+                add(l, "/dev/kvm", f->virtualizes ? CHECK_UNKNOWN : CHECK_MISSING,
+                                f->virtualizes ? "boot a kernel whose KVM reports its VM types (6.8 or later)"
+                                               : coco_of(m)->host.virtualization_remedy,
                                 "%s",
-                                f->svm ? "KVM does not report its VM types"
-                                       : "this CPU does not report SVM");
+                                f->virtualizes ? "KVM does not report its VM types"
+                                               : coco_of(m)->host.no_virtualization);
         else
                 add(l, "/dev/kvm",
                                 f->kvm_types & 1u << coco_of(m)->host.kvm_vm_type ? CHECK_OK : CHECK_MISSING,
@@ -123,7 +137,7 @@ static void judge_kvm(const HostFacts *f, CocoMode m, CheckList *l) {
                                 coco_of(m)->label, f->kvm_types);
 }
 
-static void judge_platform(const HostFacts *f, CocoMode m, CheckList *l) {
+static void judge_platform_amd(const HostFacts *f, CocoMode m, CheckList *l) {
         const CocoHost *host = &coco_of(m)->host;
 
         if (f->sev_errno == EACCES || f->sev_errno == EPERM) {
@@ -166,8 +180,18 @@ static void judge_platform(const HostFacts *f, CocoMode m, CheckList *l) {
         }
 }
 
+/* A guest without a service starts, and can prove nothing to others. */
+static void judge_platform_intel(const HostFacts *f, CocoMode m, CheckList *l) {
+        if (f->caps.quote_socket)
+                add(l, "quotes", CHECK_OK, NULL, "service at %s", f->caps.quote_socket);
+        else
+                add(l, "quotes", CHECK_NOTE, "install Intel's qgsd, or pass --quote-socket=",
+                                "no socket of a quoting service: %s guests ask vsock:2:4050",
+                                coco_of(m)->label);
+}
+
 static void judge_iommu(const HostFacts *f, CocoMode m, CheckList *l) {
-        if (!coco_of(m)->host.amd.rmp)
+        if (coco_of(m)->host.vendor != COCO_VENDOR_AMD || !coco_of(m)->host.amd.rmp)
                 return;
         if (f->iommu == KNOWN_YES && !f->iommu_passthrough)
                 add(l, "IOMMU", CHECK_OK, NULL, "on");
@@ -182,8 +206,8 @@ static void judge_limits(const HostFacts *f, CocoMode m, uint64_t ram, CheckList
         unsigned all = f->asids[m], used = f->asids_used[m];
 
         if (f->asids_known && f->caps.has[m])
-                add(l, "ASIDs", all > used ? CHECK_OK : CHECK_MISSING, "end other confidential guests",
-                                "%u of %u in use", used, all);
+                add(l, coco_of(m)->host.key_noun, all > used ? CHECK_OK : CHECK_MISSING,
+                                "end other confidential guests", "%u of %u in use", used, all);
         if (!coco_of(m)->host.pins_memory)
                 return;
         if (f->ipc_lock || f->memlock >= wanted)
@@ -197,43 +221,59 @@ static void judge_limits(const HostFacts *f, CocoMode m, uint64_t ram, CheckList
                                 f->memlock >> 20, wanted >> 20);
 }
 
+static const struct {
+        void (*cpu)(const HostFacts *f, CocoMode m, CheckList *l);
+        void (*platform)(const HostFacts *f, CocoMode m, CheckList *l);
+        bool fetched; /* tools/fetch-artifacts fetches an image for it */
+} vendors[] = {
+        [COCO_VENDOR_NONE] = {},
+        [COCO_VENDOR_AMD] = { judge_cpu_amd, judge_platform_amd, true },
+        [COCO_VENDOR_INTEL] = { judge_cpu_intel, judge_platform_intel, false },
+};
+
 static void judge_software(const HostFacts *f, CocoMode m, CheckList *l) {
         Known object = f->qemu_object[m];
 
         if (!f->qemu_version)
-                add(l, "QEMU", CHECK_MISSING, "install qemu-system-x86 (10.0 or later), or pass --qemu=PATH",
-                                "not found");
+                add(l, "QEMU", CHECK_MISSING, coco_of(m)->host.qemu_remedy, "not found");
         else
                 add(l, "QEMU", f->qemu_major >= 10 && object == KNOWN_YES ? CHECK_OK : CHECK_MISSING,
-                                "install QEMU 10.0 or later (Debian 12: from bookworm-backports)",
-                                "version %s %s %s", f->qemu_version,
+                                coco_of(m)->host.qemu_remedy, "version %s %s %s", f->qemu_version,
                                 object == KNOWN_YES ? "with" : "without", coco_of(m)->qemu_object);
         if (f->firmware[m])
                 add(l, "OVMF", CHECK_OK, NULL, "%s", f->firmware[m]);
         else
                 add(l, "OVMF", CHECK_MISSING,
-                                f->fetched_remedy
-                                                ?: "name one from OvmfPkg/AmdSev with --firmware= (Debian sid: ovmf-amdsev)",
-                                "no firmware descriptor offers %s with kernel hashes", coco_of(m)->label);
+                                vendors[coco_of(m)->host.vendor].fetched && f->fetched_remedy
+                                                ? f->fetched_remedy
+                                                : coco_of(m)->host.firmware_remedy,
+                                "no firmware descriptor offers %s%s", coco_of(m)->label,
+                                coco_of(m)->kernel_needs ? " with kernel hashes" : "");
+        if (f->firmware[m] && f->firmware_keys[m])
+                add(l, "signing", CHECK_NOTE,
+                                "sign the kernel, or name an image without keys with --firmware=",
+                                "it has Secure Boot keys: needs --secure-boot=yes and a signed kernel");
 }
 
 /* Published as BadAML; there is nothing to mend on a host. */
-static void judge_uncovered(CheckList *l) {
-        add(l, "ACPI", CHECK_NOTE, NULL,
-                        "no digest covers these tables, and the guest runs them: cvmspawn-threat-model(7)");
+static void judge_uncovered(CocoMode m, CheckList *l) {
+        add(l, "ACPI", CHECK_NOTE, NULL, "%s",
+                        coco_of(m)->event_log
+                                        ? "the guest runs the host's tables: compare RTMR0, see cvmspawn-threat-model(7)"
+                                        : "no digest covers these tables, and the guest runs them: cvmspawn-threat-model(7)");
 }
 
 int check_judge(const HostFacts *f, CocoMode mode, uint64_t ram, CheckList *ret) {
         CheckList l = {};
 
-        judge_cpu(f, mode, &l);
+        vendors[coco_of(mode)->host.vendor].cpu(f, mode, &l);
         judge_kernel(f, mode, &l);
         judge_kvm(f, mode, &l);
-        judge_platform(f, mode, &l);
+        vendors[coco_of(mode)->host.vendor].platform(f, mode, &l);
         judge_iommu(f, mode, &l);
         judge_limits(f, mode, ram, &l);
         judge_software(f, mode, &l);
-        judge_uncovered(&l);
+        judge_uncovered(mode, &l);
         if (l.error < 0) {
                 int r = l.error;
 

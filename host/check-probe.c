@@ -29,7 +29,8 @@
 #ifndef KVM_CAP_VM_TYPES
 #define KVM_CAP_VM_TYPES 235 /* Linux 6.8 */
 #endif
-#define SNP_PLATFORM_STATUS_COMMAND 9 /* psp-sev.h of Linux 6.11 */
+#define SNP_PLATFORM_STATUS_COMMAND 9                     /* psp-sev.h of Linux 6.11 */
+#define CPUINFO_MAX                 (64u * 1024u * 1024u) /* of a machine with some thousand CPUs */
 #define SMALL_FILE                  (64u * 1024u)
 #define QEMU_ANSWER_USEC            (20 * UINT64_C(1000000))
 
@@ -48,10 +49,14 @@ static void probe_cpu(HostFacts *f) {
         unsigned eax, ebx, ecx, edx, brand[13] = {};
 
         if (__get_cpuid(0, &eax, &ebx, &ecx, &edx))
-                /* "AuthenticAMD", "HygonGenuine": EBX is enough to tell them from all others. */
-                f->amd = ebx == 0x68747541 || ebx == 0x6f677948;
+                /* "AuthenticAMD", "HygonGenuine", "GenuineIntel": EBX is enough to tell them from all others. */
+                f->vendor = ebx == 0x68747541 || ebx == 0x6f677948 ? COCO_VENDOR_AMD
+                                : ebx == 0x756e6547                ? COCO_VENDOR_INTEL
+                                                                   : COCO_VENDOR_NONE;
         if (__get_cpuid(0x80000001u, &eax, &ebx, &ecx, &edx))
-                f->svm = ecx & 1u << 2;
+                f->virtualizes = ecx & 1u << 2; /* SVM */
+        if (__get_cpuid(1, &eax, &ebx, &ecx, &edx))
+                f->virtualizes = f->virtualizes || ecx & 1u << 5; /* VMX */
         if ((unsigned) __get_cpuid_max(0x80000000u, NULL) >= 0x80000004u) {
                 for (unsigned i = 0; i < 3; i++)
                         __cpuid(0x80000002u + i, brand[4 * i], brand[4 * i + 1], brand[4 * i + 2],
@@ -68,6 +73,14 @@ static void probe_cpu(HostFacts *f) {
         }
 }
 
+/* No CPUID leaf tells the host: Linux finds the module by its machine check registers, and says so among the flags. */
+static void probe_tdx(HostFacts *f) {
+        _cleanup_free_ char *text = NULL;
+
+        if (file_read_all("/proc/cpuinfo", CPUINFO_MAX, &text, NULL) >= 0)
+                f->tdx_platform = strstr(text, " tdx_host_platform");
+}
+
 static void probe_kernel(HostFacts *f) {
         struct utsname u;
 
@@ -82,7 +95,7 @@ static void probe_kvm(HostFacts *f) {
         int k;
 
         f->kvm_errno = fd < 0 ? -fd : 0;
-        if (fd < 0 || !f->svm)
+        if (fd < 0 || !f->virtualizes)
                 return;
         k = ioctl(fd, KVM_CHECK_EXTENSION, KVM_CAP_VM_TYPES);
         f->kvm_types_known = k >= 0;
@@ -252,20 +265,30 @@ static void probe_qemu(const VmConfig *config, HostFacts *f) {
         f->caps.monitor_object = strstr(objects, "monitor-qmp");
 }
 
-static int probe_firmware(const VmConfig *config, HostFacts *f) {
+static int find_firmware(const VmConfig *config, CocoMode mode, Tristate secure_boot, char **ret) {
         const ResolveOptions options = {};
+        _cleanup_(launch_inputs_done) LaunchInputs in = {};
+        VmConfig c = { .coco = mode,
+                .firmware = config->firmware,
+                .firmware_path = config->firmware_path,
+                .secure_boot = secure_boot };
 
+        if (resolve_firmware_for(&c, &options, &in, NULL) < 0 || in.plan.firmware.n_parts == 0)
+                return 0;
+        *ret = strdup(in.plan.firmware.parts[0].label);
+        return *ret ? 0 : -ENOMEM;
+}
+
+static int probe_firmware(const VmConfig *config, HostFacts *f) {
         for (int mode = COCO_NONE + 1; mode < _COCO_MODE_MAX; mode++) {
-                _cleanup_(launch_inputs_done) LaunchInputs in = {};
-                VmConfig c = { .coco = (CocoMode) mode,
-                        .firmware = config->firmware,
-                        .firmware_path = config->firmware_path };
+                int r = find_firmware(config, (CocoMode) mode, TRISTATE_NO, f->firmware + mode);
 
-                if (resolve_firmware_for(&c, &options, &in, NULL) < 0 || in.plan.firmware.n_parts == 0)
-                        continue;
-                f->firmware[mode] = strdup(in.plan.firmware.parts[0].label);
-                if (!f->firmware[mode])
-                        return -ENOMEM;
+                if (r >= 0 && !f->firmware[mode] && coco_of((CocoMode) mode)->event_log) {
+                        r = find_firmware(config, (CocoMode) mode, TRISTATE_YES, f->firmware + mode);
+                        f->firmware_keys[mode] = f->firmware[mode];
+                }
+                if (r < 0)
+                        return r;
         }
         return resolve_firmware_remedy(&f->fetched_remedy);
 }
@@ -283,6 +306,7 @@ int check_probe(const VmConfig *config, HostFacts *ret) {
                         return -ENOMEM;
         }
         probe_cpu(&f);
+        probe_tdx(&f);
         probe_kernel(&f);
         probe_kvm(&f);
         probe_module(&f);

@@ -84,7 +84,7 @@ const ExplainRule explain_host[] = {
                         "memory encryption is off: enable SMEE in the BIOS" },
         { "Direct firmware load for amd/amd_sev", "failed with error -2", EXPLAIN_GENERAL,
                         "linux drivers/base/firmware_loader/main.c",
-                        "there is no newer SEV firmware in /lib/firmware/amd: harmless, the BIOS's firmware is used; "
+                        "no newer SEV firmware is in /lib/firmware/amd: harmless, the BIOS's firmware is used; "
                         "install amd64-microcode or linux-firmware if it is too old" },
         { "unable to access the device: you might be running a broken BIOS", NULL, EXPLAIN_CAUSE,
                         "linux drivers/crypto/ccp/psp-dev.c",

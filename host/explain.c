@@ -23,7 +23,7 @@ static const char *const terminations_linux[] = {
         "its CPUID page is not valid",
         "the host's CPUID answers are not valid",
         "its secrets page is not valid",
-        "there is no SVSM although it does not run at VMPL 0",
+        "an SVSM is missing although it does not run at VMPL 0",
         "the SVSM runs at VMPL 0",
         "the SVSM's calling area is not aligned",
         "its secure TSC cannot be set up",

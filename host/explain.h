@@ -28,3 +28,6 @@ bool explain_is_launch(const char *line);
 
 /* One line. *ret_sentence (owned) is set for GENERAL and CAUSE: cause and remedy. */
 _warn_unused_result_ int explain_line(const char *line, ExplainRank *ret, char **ret_sentence);
+
+/* A line of the guest's kernel that says which technologies are active. *ret_sentence (owned) is NULL for other lines. */
+_warn_unused_result_ int explain_active(const char *line, char **ret_sentence);

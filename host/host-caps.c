@@ -18,6 +18,11 @@
 #include "process.h"
 #include "strutil.h"
 
+#ifndef KVM_CAP_VM_TYPES
+#define KVM_CAP_VM_TYPES 235 /* Linux 6.8 */
+#endif
+/* Of Intel's package with the service, where systemd-vmspawn looks for it, too. */
+#define QUOTE_SOCKET       "/run/tdx-qgs/qgs.socket"
 #define HOST_CAPS_SIZE_MAX (256u * 1024u) /* check-host writes some KiB */
 
 /* AMD APM volume 3, Fn8000_001F: EAX a bit for each technology; EBX 5:0 C-bit position, 11:6 physical address
@@ -62,6 +67,15 @@ static void probe_policy_bits(int kvm, HostCaps *caps) {
                         : UINT64_C(0x1bffff);
 }
 
+/* Where no CPUID bit says so, KVM does. */
+static void probe_vm_types(int kvm, HostCaps *caps) {
+        int types = ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_VM_TYPES);
+
+        for (int m = COCO_NONE + 1; types > 0 && m < _COCO_MODE_MAX; m++)
+                if (coco_of((CocoMode) m)->host.vendor == COCO_VENDOR_INTEL)
+                        caps->has[m] = (unsigned) types & 1u << coco_of((CocoMode) m)->host.kvm_vm_type;
+}
+
 /* The device node alone proves nothing: nested hosts exist where KVM answers everything and hangs every guest, and
  * their CPU shows neither SVM nor VMX. */
 static int probe_kvm(HostCaps *caps) {
@@ -72,7 +86,7 @@ static int probe_kvm(HostCaps *caps) {
                 k = asprintf(&caps->kvm_reason, "this CPU reports neither SVM nor VMX");
                 return k < 0 ? -ENOMEM : 0;
         }
-        fd = fd_open("/dev/kvm", O_RDWR, 0);
+        fd = caps->kvm_fd > 0 ? fcntl(caps->kvm_fd, F_DUPFD_CLOEXEC, 3) : fd_open("/dev/kvm", O_RDWR, 0);
         if (fd < 0) {
                 k = asprintf(&caps->kvm_reason, "cannot open /dev/kvm: %s", strerror(-fd));
                 return k < 0 ? -ENOMEM : 0;
@@ -83,6 +97,7 @@ static int probe_kvm(HostCaps *caps) {
         }
         caps->kvm = true;
         probe_policy_bits(fd, caps);
+        probe_vm_types(fd, caps);
         return 0;
 }
 
@@ -101,6 +116,10 @@ static int find_virtiofsd(char **ret) {
 
 /* The node may be there without its module. */
 static void probe_vsock(HostCaps *caps) {
+        if (caps->vsock_fd > 0) {
+                caps->vsock = true;
+                return;
+        }
         int fd = fd_open("/dev/vhost-vsock", O_RDWR, 0);
 
         caps->vsock = fd >= 0;
@@ -108,7 +127,7 @@ static void probe_vsock(HostCaps *caps) {
 }
 
 int host_caps_probe(const VmConfig *config, HostCaps *ret) {
-        _cleanup_(host_caps_done) HostCaps caps = {};
+        _cleanup_(host_caps_done) HostCaps caps = { .kvm_fd = ret->kvm_fd, .vsock_fd = ret->vsock_fd };
         int r;
 
         probe_sev(&caps);
@@ -130,6 +149,8 @@ int host_caps_probe(const VmConfig *config, HostCaps *ret) {
                 return r;
         if (config->vsock != VSOCK_NO)
                 probe_vsock(&caps);
+        if (access(QUOTE_SOCKET, F_OK) == 0 && !(caps.quote_socket = strdup(QUOTE_SOCKET)))
+                return -ENOMEM;
         *ret = TAKE_STRUCT(caps, (HostCaps) {});
         return 0;
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "encode.h"
 #include "error.h"
@@ -122,10 +123,36 @@ static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
         return n;
 }
 
-static bool set_basics(HttpClient *c, const HttpRequest *q, Transfer *t) {
+/* "unix:/run/x.sock/path": the socket is the part of it that is one, since nothing can be below a socket. */
+static int split_unix(const char *url, char **ret_socket, char **ret_url) {
+        const char *path = startswith(url, "unix:");
+        struct stat st;
+
+        for (const char *end = path ? strchr(path + 1, '/') : NULL; end; end = strchr(end + 1, '/')) {
+                _cleanup_free_ char *socket = strndup(path, (size_t) (end - path));
+
+                if (!socket)
+                        return -ENOMEM;
+                if (stat(socket, &st) < 0)
+                        return -errno;
+                if (!S_ISSOCK(st.st_mode))
+                        continue;
+                if (asprintf(ret_url, "http://localhost%s", end) < 0) {
+                        *ret_url = NULL;
+                        return -ENOMEM;
+                }
+                *ret_socket = TAKE_PTR(socket);
+                return 1;
+        }
+        return path ? -ENOTSOCK : 0;
+}
+
+static bool set_basics(HttpClient *c, const HttpRequest *q, const char *socket, Transfer *t) {
         bool plain = strncmp(q->url, "http://", 7) == 0;
 
         c->easy_reset(c->easy);
+        if (socket && c->easy_setopt(c->easy, CURLOPT_UNIX_SOCKET_PATH, socket) != CURLE_OK)
+                return false;
         if (c->easy_setopt(c->easy, CURLOPT_PROTOCOLS_STR, plain ? "http" : "https") != CURLE_OK &&
                         c->easy_setopt(c->easy, PROTOCOLS_NUMBER,
                                         plain ? (long) CURLPROTO_HTTP : (long) CURLPROTO_HTTPS) != CURLE_OK)
@@ -168,8 +195,9 @@ static bool set_authorities(HttpClient *c, const char *path) {
 }
 
 /* The list of headers is the caller's: libcurl only reads it, and so keeps no copy of a token in it. */
-static bool set_options(HttpClient *c, const HttpRequest *q, struct curl_slist *headers, Transfer *t) {
-        if (!set_basics(c, q, t))
+static bool set_options(HttpClient *c, const HttpRequest *q, const char *socket, struct curl_slist *headers,
+                Transfer *t) {
+        if (!set_basics(c, q, socket, t))
                 return false;
         if (q->ca_file && !set_authorities(c, q->ca_file))
                 return false;
@@ -195,7 +223,8 @@ int http_client_get(HttpClient *c, const char *url, size_t max, unsigned timeout
         return http_client_request(c, &q, max, ret, reterr);
 }
 
-int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr) {
+static int request(HttpClient *c, const HttpRequest *q, const char *socket, size_t max, HttpAnswer *ret,
+                char **reterr) {
         _cleanup_free_ char *type = NULL;
         struct curl_slist lines[2] = {}, *headers = NULL;
         Transfer t = { .max = max };
@@ -215,7 +244,7 @@ int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAns
                 lines[1] = (struct curl_slist) { (char *) q->authorization, headers };
                 headers = &lines[1];
         }
-        if (!set_options(c, q, headers, &t))
+        if (!set_options(c, q, socket, headers, &t))
                 return error_set(reterr, -EINVAL, "'%s' is not a URL that libcurl supports", q->url);
         code = c->easy_perform(c->easy);
         if (code != CURLE_OK) {
@@ -235,4 +264,21 @@ int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAns
                 .size = t.size,
         };
         return 0;
+}
+
+int http_client_request(HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr) {
+        _cleanup_free_ char *socket = NULL, *url = NULL;
+        HttpRequest over = *q;
+        int r = split_unix(q->url, &socket, &url);
+
+        if (r < 0)
+                return error_set(reterr, r == -ENOMEM ? r : -EHOSTUNREACH,
+                                "'%s': cannot connect to this socket: %s", q->url, strerror(-r));
+        if (r > 0)
+                over.url = url;
+        return request(c, &over, socket, max, ret, reterr);
+}
+
+bool http_url_valid(const char *url) {
+        return startswith(url, "https://") || startswith(url, "http://") || startswith(url, "unix:/");
 }

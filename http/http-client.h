@@ -4,6 +4,7 @@
 /* One request at a time through libcurl, which is loaded on first use: programs that never ask the network neither link nor load
  * it. No redirects, no cookies, no credentials; certificates are checked against the system's store. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,10 +38,12 @@ typedef struct HttpRequest {
         unsigned timeout_seconds;
 } HttpRequest;
 
+/* Whether it begins like one of the addresses below. */
+bool http_url_valid(const char *url);
 /* As http_client_get(), with any method. */
 _warn_unused_result_ int http_client_request(
                 HttpClient *c, const HttpRequest *q, size_t max, HttpAnswer *ret, char **reterr);
-/* https://..., or http://... if the caller's URL says so. 0 with whatever status the server gave; -EHOSTUNREACH with an error message if
+/* https://..., or http://... if the caller's URL says so, or unix:/SOCKET/... for HTTP to a socket of this machine. 0 with whatever status the server gave; -EHOSTUNREACH with an error message if
  * there was no answer, -E2BIG over `max` bytes, -ETIMEDOUT. */
 _warn_unused_result_ int http_client_get(HttpClient *c, const char *url, size_t max,
                 unsigned timeout_seconds, HttpAnswer *ret, char **reterr);

@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "libvirt-abi.h"
+#include "libvirt-limit.h"
 #include "strutil.h"
 
 /* The functions that are used, by name: FUNCTION(result, name, arguments). */
@@ -43,6 +44,15 @@ static struct {
         LIBVIRT_FUNCTIONS
 #undef FUNCTION
 } lib;
+
+/* A call that may wait for the daemon. */
+#define ASK(function, ...)                                                                                  \
+        ({                                                                                                  \
+                libvirt_limit_begin(#function);                                                             \
+                typeof(lib.function(__VA_ARGS__)) answer = lib.function(__VA_ARGS__);                       \
+                libvirt_limit_end();                                                                        \
+                answer;                                                                                     \
+        })
 
 struct LibvirtConnection {
         virConnectPtr connection; /* owned */
@@ -95,7 +105,7 @@ int libvirt_open(const char *uri, LibvirtConnection **ret, char **reterr) {
         c = calloc(1, sizeof(*c));
         if (!c)
                 return -ENOMEM;
-        c->connection = lib.virConnectOpen(uri);
+        c->connection = ASK(virConnectOpen, uri);
         if (!c->connection) {
                 free(c);
                 return fail(reterr);
@@ -107,7 +117,7 @@ int libvirt_open(const char *uri, LibvirtConnection **ret, char **reterr) {
 LibvirtConnection *libvirt_close(LibvirtConnection *c) {
         if (!c)
                 return NULL;
-        (void) lib.virConnectClose(c->connection);
+        (void) ASK(virConnectClose, c->connection);
         free(c);
         return NULL;
 }
@@ -120,11 +130,11 @@ static int take_text(char *text, char **ret, char **reterr) {
 }
 
 int libvirt_hostname(LibvirtConnection *c, char **ret, char **reterr) {
-        return take_text(lib.virConnectGetHostname(c->connection), ret, reterr);
+        return take_text(ASK(virConnectGetHostname, c->connection), ret, reterr);
 }
 
 int libvirt_capabilities(LibvirtConnection *c, char **ret, char **reterr) {
-        return take_text(lib.virConnectGetCapabilities(c->connection), ret, reterr);
+        return take_text(ASK(virConnectGetCapabilities, c->connection), ret, reterr);
 }
 
 void libvirt_platform_done(LibvirtPlatform *p) {
@@ -147,7 +157,7 @@ int libvirt_platform(LibvirtConnection *c, LibvirtPlatform *ret, char **reterr) 
         virTypedParameter *params = NULL;
         int n = 0, r = 0;
 
-        if (lib.virNodeGetSEVInfo(c->connection, &params, &n, 0) < 0)
+        if (ASK(virNodeGetSEVInfo, c->connection, &params, &n, 0) < 0)
                 return fail(reterr);
         for (int i = 0; i < n && r >= 0; i++)
                 FOREACH_ARRAY(t, texts, ELEMENTSOF(texts))
@@ -171,7 +181,7 @@ int libvirt_start_paused(LibvirtConnection *c, const char *xml, LibvirtDomain **
 
         if (!d)
                 return -ENOMEM;
-        d->domain = lib.virDomainCreateXML(c->connection, xml, VIR_DOMAIN_START_PAUSED);
+        d->domain = ASK(virDomainCreateXML, c->connection, xml, VIR_DOMAIN_START_PAUSED);
         if (!d->domain)
                 return fail(reterr);
         *ret = TAKE_PTR(d);
@@ -192,13 +202,13 @@ int libvirt_lookup(LibvirtConnection *c, LibvirtLookup how, const char *what, Li
                 if (parse_u64_max(*what ? what : "0", INT32_MAX, &id) < 0)
                         return error_set(reterr, -EREMOTEIO,
                                         "Domain not found: no domain with matching id %s", what);
-                d->domain = lib.virDomainLookupByID(c->connection, (int) id);
+                d->domain = ASK(virDomainLookupByID, c->connection, (int) id);
                 break;
         case LIBVIRT_BY_UUID:
-                d->domain = lib.virDomainLookupByUUIDString(c->connection, what);
+                d->domain = ASK(virDomainLookupByUUIDString, c->connection, what);
                 break;
         default:
-                d->domain = lib.virDomainLookupByName(c->connection, what);
+                d->domain = ASK(virDomainLookupByName, c->connection, what);
         }
         if (!d->domain)
                 return fail(reterr);
@@ -231,8 +241,8 @@ int libvirt_domain_info(LibvirtDomain *d, LibvirtDomainInfo *ret, char **reterr)
         if (!i.name)
                 return -ENOMEM;
         i.id = (int) lib.virDomainGetID(d->domain);
-        active = lib.virDomainIsActive(d->domain);
-        if (active < 0 || lib.virDomainGetInfo(d->domain, &info) < 0)
+        active = ASK(virDomainIsActive, d->domain);
+        if (active < 0 || ASK(virDomainGetInfo, d->domain, &info) < 0)
                 return fail(reterr);
         i.active = active > 0;
         i.state = info.state;
@@ -242,11 +252,12 @@ int libvirt_domain_info(LibvirtDomain *d, LibvirtDomainInfo *ret, char **reterr)
 }
 
 int libvirt_domain_xml(LibvirtDomain *d, char **ret, char **reterr) {
-        return take_text(lib.virDomainGetXMLDesc(d->domain, 0), ret, reterr);
+        return take_text(ASK(virDomainGetXMLDesc, d->domain, 0), ret, reterr);
 }
 
 int libvirt_domain_xml_to_start(LibvirtDomain *d, char **ret, char **reterr) {
-        return take_text(lib.virDomainGetXMLDesc(d->domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE),
+        return take_text(
+                        ASK(virDomainGetXMLDesc, d->domain, VIR_DOMAIN_XML_SECURE | VIR_DOMAIN_XML_INACTIVE),
                         ret, reterr);
 }
 
@@ -285,7 +296,7 @@ int libvirt_domain_launch(LibvirtDomain *d, LibvirtLaunch *ret, char **reterr) {
         virTypedParameter *params = NULL;
         int n = 0, r = 0;
 
-        if (lib.virDomainGetLaunchSecurityInfo(d->domain, &params, &n, 0) < 0)
+        if (ASK(virDomainGetLaunchSecurityInfo, d->domain, &params, &n, 0) < 0)
                 return fail(reterr);
         for (int i = 0; i < n && r >= 0; i++)
                 r = take_parameter(&params[i], &l);
@@ -307,15 +318,15 @@ int libvirt_domain_inject(LibvirtDomain *d, const char *header, const char *payl
         };
         int n = address ? ELEMENTSOF(params) : ELEMENTSOF(params) - 1;
 
-        if (lib.virDomainSetLaunchSecurityState(d->domain, params, n, 0) < 0)
+        if (ASK(virDomainSetLaunchSecurityState, d->domain, params, n, 0) < 0)
                 return fail(reterr);
         return 0;
 }
 
 int libvirt_domain_resume(LibvirtDomain *d, char **reterr) {
-        return lib.virDomainResume(d->domain) < 0 ? fail(reterr) : 0;
+        return ASK(virDomainResume, d->domain) < 0 ? fail(reterr) : 0;
 }
 
 int libvirt_domain_destroy(LibvirtDomain *d, char **reterr) {
-        return lib.virDomainDestroy(d->domain) < 0 ? fail(reterr) : 0;
+        return ASK(virDomainDestroy, d->domain) < 0 ? fail(reterr) : 0;
 }

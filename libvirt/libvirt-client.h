@@ -13,6 +13,9 @@
 typedef struct LibvirtConnection LibvirtConnection;
 typedef struct LibvirtDomain LibvirtDomain;
 
+/* How long one call may wait for libvirt (0: without end), and the exit status of the process if one waits longer; 5 minutes and 1 unless
+ * set. */
+void libvirt_set_limit(uint64_t usec, int exit_status);
 /* -EOPNOTSUPP with a remedy if libvirt is not installed; -EREMOTEIO for everything that libvirt refuses. */
 _warn_unused_result_ int libvirt_open(const char *uri, LibvirtConnection **ret, char **reterr);
 LibvirtConnection *libvirt_close(LibvirtConnection *c); /* takes NULL; returns NULL */

@@ -18,6 +18,16 @@ static const uint64_t known_features[] = { 0x1, 0x21, 0x201, 0x221, 0x9, 0x29, 0
 static const uint32_t real_signatures[] = { 0xa00f11, 0xa00f12, 0xa10f11, 0xa10f12, 0xaa0f01, 0xaa0f02,
         0xb00f20, 0xb00f21, 0xb10f10, 0x830f10, 0x800f12, 0 };
 
+const uint64_t *change_known_features(size_t *ret_n) {
+        *ret_n = ELEMENTSOF(known_features);
+        return known_features;
+}
+
+const uint32_t *change_real_signatures(size_t *ret_n) {
+        *ret_n = ELEMENTSOF(real_signatures);
+        return real_signatures;
+}
+
 /* --- what is in the VMSAs -------------------------------------------------------------------------------------------- */
 
 static int add_features(ChangeList *l, const LaunchSpec *base) {
@@ -101,6 +111,16 @@ static int add_profiles(ChangeList *l, const LaunchSpec *base) {
         return 0;
 }
 
+/* What there is to try where no vCPU and no kernel enters the digest. */
+static int add_page_order(ChangeList *l, const LaunchSpec *base) {
+        bool two_pass = !base->two_pass;
+
+        return change_list_add(l, (Change) { .dimension = CHANGE_PAGE_ORDER, .two_pass = two_pass },
+                        change_text(two_pass ? "pages extended in a second pass, by a kernel with TDX patches from before Linux 6.16"
+                                             : "each page extended when it is added, by Linux 6.16 or later"),
+                        change_text("--page-order=%s", two_pass ? "two-pass" : "single-pass"));
+}
+
 int change_list_build(const MeasureContext *c, const LaunchSpec *base, ChangeList *ret, char **reterr) {
         _cleanup_(change_list_done) ChangeList l = {};
         bool svsm = c->request->mode == MEASURE_SVSM, vmsas = coco_of(base->mode)->vcpus_measured;
@@ -112,7 +132,9 @@ int change_list_build(const MeasureContext *c, const LaunchSpec *base, ChangeLis
                 r = add_features(&l, base);
         if (r >= 0 && vmsas)
                 r = add_signatures(&l, base);
-        if (r >= 0 && !svsm)
+        if (launch_is_whole(base->mode))
+                r = add_page_order(&l, base);
+        else if (r >= 0 && !svsm)
                 r = change_list_add_boot(&l, c, base, reterr);
         if (r < 0)
                 return r;
@@ -147,6 +169,9 @@ void change_apply(const Change *change, LaunchSpec *spec, const FirmwareImage **
                 break;
         case CHANGE_SIGNATURE:
                 spec->signature = change->signature;
+                break;
+        case CHANGE_PAGE_ORDER:
+                spec->two_pass = change->two_pass;
                 break;
         case CHANGE_VCPUS:
                 spec->vcpus = change->vcpus;

@@ -12,12 +12,17 @@ typedef enum ChangeDimension {
         CHANGE_CMDLINE,
         CHANGE_INITRD,
         CHANGE_PROFILE,
+        CHANGE_PAGE_ORDER, /* TDX */
         /* what is in them */
         CHANGE_FEATURES,
         CHANGE_SIGNATURE,
         CHANGE_VCPUS,
         _CHANGE_DIMENSION_MAX,
 } ChangeDimension;
+
+/* Values of SEV_FEATURES that occur, and CPU signatures of processors that are not those of a model (0 ends no list: it is one of them). */
+const uint64_t *change_known_features(size_t *ret_n);
+const uint32_t *change_real_signatures(size_t *ret_n);
 
 #define CHANGE_FIRST_VMSA CHANGE_FEATURES
 
@@ -32,6 +37,7 @@ typedef struct Change {
         uint64_t features;
         uint32_t signature;
         unsigned vcpus;
+        bool two_pass;
 } Change;
 
 /* As sev-snp-measure has it: an empty text is an option that was not given. */

@@ -96,6 +96,7 @@ void measure_context_spec(const MeasureContext *c, unsigned vcpus, const Measure
                 .features = coco_of(q->plan.mode)->guest_features ? q->features : q->es_features,
                 .kernel_hashes = q->plan.sev.kernel_hashes,
                 .hashes = c->hashes,
+                .two_pass = q->plan.tdx.two_pass,
         };
 }
 

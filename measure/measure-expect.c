@@ -77,6 +77,7 @@ static int add_vcpus_answer(Search *s, const Change *other, unsigned vcpus) {
 typedef struct Start {
         const FirmwareImage *firmware;
         LaunchSpec spec;
+        LaunchDigest whole; /* TDX */
         SnpChain chain;
         Hash *hash; /* SEV, SEV-ES */
 } Start;
@@ -92,7 +93,9 @@ static int start_init(Search *s, const Change *const *changes, size_t n, Start *
 
         for (size_t i = 0; i < n; i++)
                 change_apply(changes[i], &t.spec, &t.firmware);
-        if (launch_is_chain(t.spec.mode)) {
+        if (launch_is_whole(t.spec.mode))
+                r = launch_digest(t.firmware, &t.spec, NULL, NULL, &t.whole, NULL);
+        else if (launch_is_chain(t.spec.mode)) {
                 VmsaDigests unused;
 
                 r = launch_snp_start(t.firmware, &t.spec, &t.chain, &unused, NULL);
@@ -154,6 +157,8 @@ static int run_sev(Search *s, const Start *t, const LaunchSpec *spec, unsigned f
 
 static int run(Search *s, const Start *t, const LaunchSpec *spec, unsigned first, unsigned last,
                 unsigned *ret_hit) {
+        if (launch_is_whole(spec->mode))
+                return memcmp(t->whole.bytes, s->expected, t->whole.size) == 0;
         return launch_is_chain(spec->mode) ? run_snp(s, t, spec, first, last, ret_hit)
                                            : run_sev(s, t, spec, first, last, ret_hit);
 }
@@ -293,9 +298,7 @@ int measure_expect(const MeasureContext *c, unsigned vcpus, const MeasureCpu *cp
                                 "--expect: the digest has %zu bytes, but one of mode %s has %zu", n_expected,
                                 measure_mode_to_string(c->request->mode), result.computed.size);
         result.equal = memcmp(result.computed.bytes, expected, n_expected) == 0;
-        if (!result.equal &&
-                        (c->request->mode == MEASURE_SEV || c->request->mode == MEASURE_SEV_ES ||
-                                        c->request->mode == MEASURE_SNP)) {
+        if (!result.equal && c->request->mode == measure_mode_of_coco(measure_mode_coco(c->request->mode))) {
                 r = change_list_build(c, &s.base, &s.changes, reterr);
                 if (r >= 0)
                         r = try_all(&s, 0);

@@ -142,6 +142,9 @@ int igvm_measure(const uint8_t *data, size_t size, CocoMode mode, LaunchTrace tr
         int r;
 
         assert(mode > COCO_NONE && mode < _COCO_MODE_MAX);
+        if (!platforms[mode])
+                return error_set(reterr, -EOPNOTSUPP, "IGVM files of %s guests are not supported",
+                                coco_of(mode)->label);
         r = igvm_open(data, size, &file, reterr);
         if (r >= 0)
                 r = igvm_platform_mask(&file, platforms[mode], &mask, reterr);

@@ -8,6 +8,7 @@
 
 #include "bytes.h"
 #include "error.h"
+#include "measure-tdx.h"
 #include "sev-cpu.h"
 
 /* --- SEV-SNP --------------------------------------------------------------------------------------------------------- */
@@ -269,6 +270,7 @@ static const LaunchMethod methods[] = {
         [COCO_SEV] = { FIRMWARE_SHA256, sev_digest },
         [COCO_SEV_ES] = { FIRMWARE_SHA256, sev_digest },
         [COCO_SEV_SNP] = { FIRMWARE_SNP, snp_digest },
+        [COCO_TDX] = { 0, tdx_digest },
 };
 static_assert(ELEMENTSOF(methods) == _COCO_MODE_MAX, "every mode has a row");
 
@@ -278,6 +280,10 @@ unsigned launch_firmware_work(CocoMode mode) {
 
 bool launch_is_chain(CocoMode mode) {
         return methods[mode].digest == snp_digest;
+}
+
+bool launch_is_whole(CocoMode mode) {
+        return methods[mode].digest == tdx_digest;
 }
 
 int launch_digest(const FirmwareImage *firmware, const LaunchSpec *spec, LaunchTrace trace, void *userdata,
@@ -311,7 +317,8 @@ int launch_spec_from_plan(const LaunchPlan *plan, LaunchSpec *ret, char **reterr
                 .vcpus = plan->vcpus,
                 .signature = plan->sev.cpu_signature,
                 .features = coco_of(plan->mode)->guest_features ? plan->sev.features : 0,
-                .kernel_hashes = plan->sev.kernel_hashes };
+                .kernel_hashes = plan->sev.kernel_hashes,
+                .two_pass = plan->tdx.two_pass };
 
         if (coco_of(plan->mode)->vcpus_measured && s.signature == 0) {
                 int r = sev_cpu_resolve(plan->cpu_model ?: "", &s.signature, reterr);

@@ -6,6 +6,7 @@
  *   SEV       SHA-256( firmware | kernel hashes )
  *   SEV-ES    SHA-256( firmware | kernel hashes | VMSA 0 | VMSA 1 ... )
  *   SEV-SNP   chain( firmware, metadata sections, VMSAs ): measure-snp.h
+ *   TDX       SHA-384( a record for each page, records and bytes of what is measured ): measure-tdx.h
  */
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ typedef struct LaunchSpec {
         uint64_t features; /* SEV_FEATURES; with SEV-ES 0 but on hosts with DebugSwap (Linux 6.6 and 6.7: 0x20) */
         bool kernel_hashes;
         KernelHashes hashes; /* with kernel_hashes */
+        bool two_pass;       /* TDX: TdxPlan */
 } LaunchSpec;
 
 typedef struct LaunchDigest {
@@ -56,6 +58,9 @@ _warn_unused_result_ int launch_digest(const FirmwareImage *firmware, const Laun
 unsigned launch_firmware_work(CocoMode mode);
 /* Is the digest a chain of pages (snp_chain_init() and so on), and not a hash of all bytes? */
 bool launch_is_chain(CocoMode mode);
+
+/* Is it computed as a whole, since launches have no beginning in common? */
+bool launch_is_whole(CocoMode mode);
 
 /* The chain over the firmware alone, which can seed others: mode snp:ovmf-hash. */
 _warn_unused_result_ int launch_ovmf_hash(const FirmwareImage *firmware, LaunchTrace trace, void *userdata,

@@ -3,12 +3,14 @@
 #include "measure-plan.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "error.h"
 #include "measure-firmware.h"
 #include "measure-input.h"
 #include "measure-json.h"
 #include "measure-launch.h"
+#include "measure-rtmr.h"
 
 typedef struct FirmwareJob {
         const LaunchPlan *plan;
@@ -61,6 +63,39 @@ static int add_digest(Json *answer, const LaunchPlan *plan, const FirmwareImage 
         return js_set(answer, "digest-algorithm", js_string(hash_algorithm_to_string(digest.algorithm)));
 }
 
+/* The registers that firmware and kernel extend, as far as the plan says what they depend on. */
+static int add_registers(
+                Json *answer, const LaunchPlan *plan, const FirmwareImage *firmware, char **reterr) {
+        _cleanup_(rtmr_events_done) RtmrEvents events = {};
+        uint8_t registers[TDX_RTMRS][SHA384_SIZE];
+        RtmrBoot boot = { .firmware = firmware,
+                .plan = plan,
+                .ram = plan->tdx.memory,
+                .fw_cfg = plan->tdx.fw_cfg,
+                .bios = plan->tdx.bios,
+                .registers = plan->tdx.fw_cfg ? 7u : 6u };
+        Json *values = js_object();
+        int r = values ? js_set(answer, "registers", values) : -ENOMEM;
+
+        if (r >= 0)
+                r = edk2_profile_from_string(plan->tdx.edk2, &boot.edk2, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "--edk2");
+        r = rtmr_predict(&boot, &events, reterr);
+        if (r >= 0)
+                r = rtmr_replay(&events, registers);
+        if (r >= 0)
+                r = js_set(values, "mrtd", js_ref((Json *) js_get(answer, "digest")));
+        for (unsigned i = 0; r >= 0 && i < TDX_RTMRS - 1; i++) {
+                char name[16];
+
+                (void) snprintf(name, sizeof(name), "rtmr%u", i);
+                if (boot.registers & 1u << i)
+                        r = js_set(values, name, js_hex(registers[i], SHA384_SIZE));
+        }
+        return r;
+}
+
 int measure_plan(const LaunchPlan *plan, Json **ret, char **reterr) {
         _cleanup_(firmware_image_done) FirmwareImage firmware = {};
         _cleanup_(plan_digests_done) PlanDigests digests = {};
@@ -87,6 +122,8 @@ int measure_plan(const LaunchPlan *plan, Json **ret, char **reterr) {
                 r = add_kernel_hashes(answer, &firmware, &hashes, reterr);
         if (r >= 0)
                 r = add_digest(answer, plan, &firmware, &hashes, reterr);
+        if (r >= 0 && plan->tdx.edk2)
+                r = add_registers(answer, plan, &firmware, reterr);
         if (r >= 0)
                 r = js_set(answer, "warnings", js_array());
         if (r < 0)

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 
+#include "measure-family.h"
 #include "measure-json.h"
 #include "measure-metadata.h"
+#include "measure-tdx.h"
 
 static bool has_vmsas(const MeasureContext *c) {
         return measure_mode_has_vcpus(c->request->mode);
@@ -48,7 +50,9 @@ static int add_parameters(
 
         if (!j)
                 return -ENOMEM;
-        if (q->mode != MEASURE_OVMF_HASH)
+        if (launch_is_whole(q->plan.mode))
+                r = js_set(j, "page-order", js_string(tdx_page_order_to_string(q->plan.tdx.two_pass)));
+        else if (q->mode != MEASURE_OVMF_HASH)
                 r = js_set(j, "kernel-hashes", js_bool(q->plan.sev.kernel_hashes));
         if (r >= 0 && has_vmsas(c))
                 r = js_set(j, "vmsa", js_string(vmm_profile_to_string(q->profile)));
@@ -113,6 +117,16 @@ static int add_inputs(Json *report, const MeasureContext *c) {
         return r < 0 ? r : js_set(report, "parts", parts);
 }
 
+static int add_family(Json *report, const MeasureContext *c, char **reterr) {
+        LaunchFamily f;
+        Json *j = NULL;
+        int r = measure_family(c, &f, reterr);
+
+        if (r >= 0)
+                r = launch_family_to_json(&f, &j);
+        return r < 0 ? r : js_set(report, "family", j);
+}
+
 int measure_report(const MeasureContext *c, const LaunchSpec *spec, const MeasureCpu *cpu,
                 const LaunchDigest *digest, Json *rows, Json **ret, char **reterr) {
         _cleanup_js_ Json *j = js_object(), *taken = rows;
@@ -139,6 +153,8 @@ int measure_report(const MeasureContext *c, const LaunchSpec *spec, const Measur
                 if (r >= 0)
                         r = js_set(j, "ovmf-metadata", metadata);
         }
+        if (r >= 0 && c->request->family && measure_has_family(c->request))
+                r = add_family(j, c, reterr);
         if (r >= 0)
                 r = js_build(&generator, "{s:s, s:s}", "name", "cvmspawn", "version", CVMSPAWN_VERSION);
         if (r >= 0)

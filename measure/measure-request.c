@@ -22,6 +22,7 @@ static const struct {
         [MEASURE_SNP] = { "snp", COCO_SEV_SNP },
         [MEASURE_OVMF_HASH] = { "snp:ovmf-hash", COCO_SEV_SNP, .firmware_alone = true },
         [MEASURE_SVSM] = { "snp:svsm", COCO_SEV_SNP },
+        [MEASURE_TDX] = { "tdx", COCO_TDX },
 };
 static_assert(ELEMENTSOF(modes) == _MEASURE_MODE_MAX, "every mode has a row");
 
@@ -96,7 +97,7 @@ int measure_request_from_plan(LaunchPlan *plan, VmmProfile profile, uint64_t es_
 
         if (r.mode < 0)
                 return error_set(reterr, -EINVAL,
-                                "a launch without SEV has no digest: pass --coco=sev, sev-es or sev-snp");
+                                "a launch without SEV has no digest: pass --coco=sev, sev-es, sev-snp or tdx");
         if (profile < 0)
                 r.profile = launch_profile_of_plan(plan);
         r.vcpus = calloc(1, sizeof(unsigned));

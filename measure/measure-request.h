@@ -21,11 +21,13 @@ typedef enum MeasureMode {
         MEASURE_SNP,
         MEASURE_OVMF_HASH, /* the SNP chain over the firmware only */
         MEASURE_SVSM,      /* COCONUT-SVSM before IGVM */
+        MEASURE_TDX,
         _MEASURE_MODE_MAX,
         _MEASURE_MODE_INVALID = -22,
 } MeasureMode;
 
-const char *measure_mode_to_string(MeasureMode m);   /* "sev", "seves", "snp", "snp:ovmf-hash", "snp:svsm" */
+const char *measure_mode_to_string(
+                MeasureMode m); /* "sev", "seves", "snp", "snp:ovmf-hash", "snp:svsm", "tdx" */
 MeasureMode measure_mode_from_string(const char *s); /* the launcher's "sev-es" and "sev-snp", too */
 /* The launch of a technology as it is; _MEASURE_MODE_INVALID: it has no digest. */
 MeasureMode measure_mode_of_coco(CocoMode m);
@@ -62,6 +64,7 @@ typedef struct MeasureRequest {
         uint64_t vars_size;
         int *fds; /* owned, with the descriptors */
         size_t n_fds;
+        bool family;                /* the answer says what extrapolates to other vCPUs: measure-family.h */
         struct RequestFiles *files; /* weak; where descriptors are shared instead, or NULL */
 } MeasureRequest;
 

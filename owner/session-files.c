@@ -29,54 +29,44 @@ char *session_file_path(const char *folder, const char *name, SessionFile file) 
         return asprintf(&path, "%s/%s%s", folder, name, suffixes[file]) < 0 ? NULL : path;
 }
 
-static int write_one(const char *folder, const char *name, SessionFile file, const void *data, size_t size,
-                const char *remedy, char **reterr) {
-        _cleanup_free_ char *path = session_file_path(folder, name, file);
-        int r;
+typedef struct Paths {
+        char *items[_SESSION_FILE_MAX]; /* owned */
+} Paths;
 
-        if (!path)
-                return -ENOMEM;
-        r = file_write_atomic(path, data, size, 0600, ATOMIC_FILE_EXACT_MODE);
-        if (r == -EEXIST)
-                return error_set(reterr, r,
-                                "'%s' exists and is not replaced: every launch needs new keys, %s", path,
-                                remedy);
-        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
-}
-
-static void remove_one(const char *folder, const char *name, SessionFile file) {
-        _cleanup_free_ char *path = session_file_path(folder, name, file);
-
-        if (path)
-                (void) unlink(path);
+static void paths_done(Paths *p) {
+        FOREACH_ARRAY(i, p->items, ELEMENTSOF(p->items))
+                free(*i);
 }
 
 int session_files_write(const char *folder, const char *name, const SevSession *session, const char *remedy,
                 char **reterr) {
         _cleanup_free_ char *godh = base64_encode(session->godh, sizeof(session->godh));
         _cleanup_free_ char *blob = base64_encode(session->blob, sizeof(session->blob));
+        _cleanup_(paths_done) Paths paths = {};
+        size_t failed;
+        int r;
 
         if (!godh || !blob)
                 return -ENOMEM;
-        const struct {
-                const void *data;
-                size_t size;
-        } contents[] = {
-                [SESSION_FILE_TIK] = { session->keys.tik, SEV_KEY_SIZE },
-                [SESSION_FILE_TEK] = { session->keys.tek, SEV_KEY_SIZE },
-                [SESSION_FILE_GODH] = { godh, strlen(godh) },
-                [SESSION_FILE_SESSION] = { blob, strlen(blob) },
+        AtomicFile files[] = {
+                [SESSION_FILE_TIK] = { .data = session->keys.tik, .size = SEV_KEY_SIZE },
+                [SESSION_FILE_TEK] = { .data = session->keys.tek, .size = SEV_KEY_SIZE },
+                [SESSION_FILE_GODH] = { .data = godh, .size = strlen(godh) },
+                [SESSION_FILE_SESSION] = { .data = blob, .size = strlen(blob) },
         };
         for (SessionFile f = 0; f < _SESSION_FILE_MAX; f++) {
-                int r = write_one(folder, name, f, contents[f].data, contents[f].size, remedy, reterr);
-
-                if (r < 0) {
-                        while (f-- > 0)
-                                remove_one(folder, name, f);
-                        return r;
-                }
+                paths.items[f] = session_file_path(folder, name, f);
+                if (!paths.items[f])
+                        return -ENOMEM;
+                files[f].path = paths.items[f];
+                files[f].mode = 0600;
         }
-        return 0;
+        r = files_write_atomic(files, ELEMENTSOF(files), ATOMIC_FILE_EXACT_MODE, &failed);
+        if (r == -EEXIST)
+                return error_set(reterr, r,
+                                "'%s' exists and is not replaced: every launch needs new keys, %s",
+                                files[failed].path, remedy);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", files[failed].path, strerror(-r)) : 0;
 }
 
 static int read_key(const char *folder, const char *name, SessionFile file, uint8_t ret[static SEV_KEY_SIZE],

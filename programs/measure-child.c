@@ -13,10 +13,11 @@
 #include "process.h"
 #include "strutil.h"
 
-#define ANSWER_MAX (1024u * 1024u)
+#define ANSWER_MAX (64u * 1024u * 1024u) /* a table has many rows */
 
-int measure_child_with(char *const *arguments, int input, char **ret, int *ret_status, char **reterr) {
-        _cleanup_close_ int out = memfd_new("measurement");
+int verb_child(const char *verb, char *const *arguments, int input, char **ret, int *ret_status,
+                char **reterr) {
+        _cleanup_close_ int out = memfd_new("answer");
         _cleanup_strv_free_ char **argv = NULL;
         _cleanup_free_ char *text = NULL, *path = NULL;
         Process p = PROCESS_NONE;
@@ -27,15 +28,15 @@ int measure_child_with(char *const *arguments, int input, char **ret, int *ret_s
 
         if (out < 0)
                 return out;
-        r = strv_push(&argv, "cvmspawn measure");
+        r = strv_pushf(&argv, "cvmspawn %s", verb);
         STRV_FOREACH(s, arguments)
                 if (r == 0)
                         r = strv_push(&argv, *s);
         if (r == 0)
-                r = process_find_beside("measure", &path);
+                r = process_find_beside(verb, &path);
         if (r == -ENOENT)
-                return error_set(reterr, r,
-                                "the program 'cvmspawn measure' is not installed beside this one");
+                return error_set(reterr, r, "the program 'cvmspawn %s' is not installed beside this one",
+                                verb);
         if (r < 0)
                 return r;
         spec.file = path;
@@ -46,7 +47,7 @@ int measure_child_with(char *const *arguments, int input, char **ret, int *ret_s
         if (r < 0)
                 return r;
         if (status.si_code != CLD_EXITED)
-                return error_set(reterr, -EIO, "cvmspawn measure was ended by signal %d", status.si_status);
+                return error_set(reterr, -EIO, "cvmspawn %s was ended by signal %d", verb, status.si_status);
         if (lseek(out, 0, SEEK_SET) < 0)
                 return -errno;
         r = fd_read_all(out, ANSWER_MAX, &text, &n);
@@ -57,6 +58,10 @@ int measure_child_with(char *const *arguments, int input, char **ret, int *ret_s
         *ret = TAKE_PTR(text);
         *ret_status = status.si_status;
         return 0;
+}
+
+int measure_child_with(char *const *arguments, int input, char **ret, int *ret_status, char **reterr) {
+        return verb_child("measure", arguments, input, ret, ret_status, reterr);
 }
 
 int measure_child(char *const *arguments, char **ret, int *ret_status, char **reterr) {

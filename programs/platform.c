@@ -174,6 +174,17 @@ static int load_oca(const char *text, uint8_t ret[static SHA256_SIZE], char **re
         return hash_digest(HASH_SHA256, c->oca.raw, SEV_CERT_SIZE, ret);
 }
 
+int platform_check_files(const PlatformArgs *a, char **reterr) {
+        _cleanup_free_ SevChain *chain = calloc(1, sizeof(SevChain));
+        uint8_t oca[SHA256_SIZE];
+        TrustAnchor root;
+        int r = chain ? platform_load(a, (char *const[]) { NULL }, chain, reterr) : -ENOMEM;
+
+        if (r >= 0 && a->insecure_root)
+                r = platform_load_root(a->insecure_root, &root, reterr);
+        return r < 0 || !a->oca ? r : load_oca(a->oca, oca, reterr);
+}
+
 int platform_verify(const PlatformArgs *a, SevChain *chain, SevChainReport *ret, char **reterr) {
         uint8_t oca[SHA256_SIZE];
         TrustAnchor root;

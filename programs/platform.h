@@ -75,6 +75,8 @@ typedef struct PlatformArgs {
 
 /* The anchor that --insecure-root names: the key of any certificate in AMD's format. */
 _warn_unused_result_ int platform_load_root(const char *path, TrustAnchor *ret, char **reterr);
+/* The files that the options name hold what they should. */
+_warn_unused_result_ int platform_check_files(const PlatformArgs *a, char **reterr);
 /* One of the facts that libvirt and QEMU tell of a host, by their common names: pdh and cert-chain (base64) go to the chain, cpu0-id
  * to *cek_id unless something is there (owned; cek_id may be NULL), others are nothing to us. */
 _warn_unused_result_ int platform_add_fact(const PlatformArgs *a, SevChain *chain, char **cek_id,

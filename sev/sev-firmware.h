@@ -5,4 +5,6 @@
 #define AMDSEV_SOURCE                                                                                       \
         "an OVMF built from OvmfPkg/AmdSev (package ovmf-amdsev of Debian sid, or what "                    \
         "'tools/fetch-artifacts' in cvmspawn's source fetches)"
-#define GET_FIRMWARE "use " AMDSEV_SOURCE " and name it with --firmware="
+/* The same for TDX guests. */
+#define TDX_FIRMWARE_SOURCE "an OVMF built from OvmfPkg/IntelTdx (package ovmf-inteltdx of Debian sid)"
+#define GET_FIRMWARE        "use " AMDSEV_SOURCE " and name it with --firmware="

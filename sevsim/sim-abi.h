@@ -20,10 +20,12 @@ typedef enum VmType {
         VM_TYPE_SEV = 2,
         VM_TYPE_SEV_ES = 3,
         VM_TYPE_SNP = 4,
+        VM_TYPE_TDX = 5,
 } VmType;
 
 #define VM_TYPES_MASK                                                                                       \
-        ((1U << VM_TYPE_DEFAULT) | (1U << VM_TYPE_SEV) | (1U << VM_TYPE_SEV_ES) | (1U << VM_TYPE_SNP))
+        ((1U << VM_TYPE_DEFAULT) | (1U << VM_TYPE_SEV) | (1U << VM_TYPE_SEV_ES) | (1U << VM_TYPE_SNP) |     \
+                        (1U << VM_TYPE_TDX))
 
 /* Capabilities and requests newer than the build machine's headers may be. */
 enum {

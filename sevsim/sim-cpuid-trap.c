@@ -89,8 +89,8 @@ void cpuid_trap_stop(void) {
         steps_left = 0;
 }
 
-void cpuid_trap_expect(void) {
-        answered = false;
+void cpuid_trap_expect(bool expected) {
+        answered = !expected;
 }
 
 bool cpuid_trap_answered(void) {

@@ -45,7 +45,7 @@ static const struct kvm_cpuid_entry2 table[] = {
                         .edx = 0x2fd3fbff },
         { .function = 0x80000007, .edx = B(8) },
         { .function = 0x80000008,
-                        .eax = 0x3934,
+                        .eax = 0x303934, /* guest physical bits 48: what a TD needs */
                         .ebx = B(0) | B(2) | B(9) | B(12) | B(14) | B(15) | B(16) | B(17) | B(24) | B(25) |
                                         B(28) },
         { .function = 0x8000000a, .eax = 1, .ebx = 8, .edx = B(0) | B(3) | B(10) | B(12) | B(28) },

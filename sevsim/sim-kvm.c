@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "sim-machine.h"
+#include "sim-tdx-abi.h"
 
 #define SUPPORTED_XCR0 0x2e7ULL /* x87, SSE, AVX, AVX-512, PKRU */
 
@@ -66,6 +67,8 @@ static const CapRow caps[] = {
         { KVM_CAP_EXCEPTION_PAYLOAD, 1 },
         { KVM_CAP_SET_GUEST_DEBUG, 1 },
         { KVM_CAP_X86_SMM, 1 },
+        { TDX_CAP_APIC_BUS_CYCLES_NS, 1 },
+        { TDX_CAP_VM_TSC_CONTROL, 1 },
         { SIM_CAP_EXIT_HYPERCALL, (int) SIM_HC_MAP_GPA_RANGE_MASK },
         { SIM_CAP_USER_MEMORY2, 1 },
         { SIM_CAP_MEMORY_FAULT_INFO, 1 },
@@ -82,6 +85,10 @@ int kvm_check_extension(const SimVm *vm, long extension) {
                 return private ? 1 : 0;
         if (extension == KVM_CAP_MULTI_ADDRESS_SPACE)
                 return vm && vm_has_private_memory(vm) ? 1 : 2;
+
+        /* kvm_arch_has_readonly_mem() */
+        if (extension == KVM_CAP_READONLY_MEM && vm && vm->type == VM_TYPE_TDX)
+                return 0;
 
         for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++)
                 if (caps[i].extension == extension)
@@ -208,6 +215,8 @@ static int encrypt_op(SimVm *vm, SimSevCmd *cmd) {
         /* Without a command it asks whether there is any memory encryption. */
         if (!cmd)
                 return 0;
+        if (vm->type == VM_TYPE_TDX)
+                return tdx_vm_op(vm, (SimTdxCmd *) cmd);
         return cmd->id >= SEV_CMD_SNP_LAUNCH_START ? snp_encrypt_op(vm, cmd) : sev_encrypt_op(vm, cmd);
 }
 
@@ -247,6 +256,13 @@ int kvm_vm_ioctl(SimVm *vm, unsigned long request, void *arg) {
                 return user_read(&vm->clock, (uintptr_t) arg, sizeof(vm->clock));
 
         case KVM_ENABLE_CAP:
+                vm->tdx.split_irqchip |= ((struct kvm_enable_cap *) arg)->cap == KVM_CAP_SPLIT_IRQCHIP;
+                return 0;
+
+        case KVM_GET_TSC_KHZ:
+                return SIM_TSC_KHZ;
+
+        case KVM_SET_TSC_KHZ:
         case KVM_SET_TSS_ADDR:
         case KVM_SET_IDENTITY_MAP_ADDR:
         case KVM_SET_NR_MMU_PAGES:

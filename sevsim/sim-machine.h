@@ -14,6 +14,7 @@
 #include "sim-psp.h"
 #include "sim-ranges.h"
 #include "sim-record.h"
+#include "sim-tdx.h"
 
 enum {
         SIM_VMS_MAX = 1024, /* QEMU makes one, and since 11.0 another for each reset of a guest with encrypted registers */
@@ -22,6 +23,7 @@ enum {
         SIM_MSRS_MAX = 128,
         SIM_CPUID_MAX = 256, /* KVM_MAX_CPUID_ENTRIES */
         SIM_XSAVE_SIZE = 4096,
+        SIM_TSC_KHZ = 2600000,
         SIM_RUN_SIZE = 3 * 4096, /* kvm_run, port I/O data, coalesced MMIO ring */
 };
 
@@ -47,6 +49,7 @@ typedef struct SimVcpu {
         struct kvm_cpuid_entry2 cpuid[SIM_CPUID_MAX];
         size_t n_cpuid;
         uint32_t tsc_khz;
+        bool tdx_initialized;
         bool guest_ended; /* KVM_RUN has told the end of the guest already */
 } SimVcpu;
 
@@ -76,6 +79,7 @@ typedef struct SimVm {
         bool protected;  /* the VMSAs are encrypted: registers cannot be set any more */
         uint64_t vmsa_features;
         PspGuest guest;
+        SimTdx tdx;
         SimRecord *record;   /* owned; NULL before INIT or without a record folder */
         const char *refusal; /* borrowed: why the command under way is refused, for its line in the record */
 } SimVm;
@@ -105,6 +109,11 @@ void vmsa_build(const SimVm *vm, const SimVcpu *vcpu, uint8_t ret[static SIM_PAG
 /* sim-sev.c, sim-snp.c: KVM_MEMORY_ENCRYPT_OP */
 int sev_encrypt_op(SimVm *vm, SimSevCmd *cmd);
 int snp_encrypt_op(SimVm *vm, SimSevCmd *cmd);
+/* sim-tdx.c: the same request on a TD and on its vCPUs */
+struct SimTdxCmd;
+int tdx_vm_op(SimVm *vm, struct SimTdxCmd *cmd);
+int tdx_vcpu_op(SimVm *vm, SimVcpu *vcpu, struct SimTdxCmd *cmd);
+int tdx_vcpu_may_be_created(SimVm *vm);
 int sev_pin_region(SimVm *vm, uint64_t size, bool pin);
 
 /* sim-kvm.c */

@@ -14,5 +14,5 @@ void cpuid_trap_arm(unsigned max_steps);
 /* Ends the stepping early: every request that comes in does so. */
 void cpuid_trap_stop(void);
 bool cpuid_trap_answered(void);
-/* A machine begins: QEMU executes the instruction for each, also for one that replaces another at a reset. */
-void cpuid_trap_expect(void);
+/* A machine begins: QEMU executes the instruction for each, also for one that replaces another at a reset; but for no TD. */
+void cpuid_trap_expect(bool expected);

@@ -90,12 +90,11 @@ static int open_device(DeviceKind kind, int flags) {
 
 static int new_vm(unsigned long type) {
         SimVm *vm;
-        int r;
+        int r = vm_create((VmType) type, &vm);
 
-        r = vm_create((VmType) type, &vm);
         if (r < 0)
                 return r;
-        cpuid_trap_expect();
+        cpuid_trap_expect(type != VM_TYPE_TDX);
         return device_open(&(Device) { .kind = DEVICE_VM, .vm = vm->index }, 0);
 }
 
@@ -122,7 +121,7 @@ static int new_guest_memfd(SimVm *vm, const SimCreateGuestMemfd *arg) {
         return device_open(&(Device) { .kind = DEVICE_GUEST_MEMFD, .vm = vm->index }, arg->size);
 }
 
-/* The end of a command's line in the record, with the outcome. A refusal outside a line gets its own. */
+/* The end of a command's line in the record, with the outcome. A refusal outside a line gets its own. A launch that cannot be recorded fails. */
 static int finish_command(SimVm *vm, int r, const SimSevCmd *cmd) {
         if (vm->refusal) {
                 if (!record_in_line(vm->record))
@@ -136,7 +135,7 @@ static int finish_command(SimVm *vm, int r, const SimSevCmd *cmd) {
         if (r < 0)
                 record_string(vm->record, "error", strerrorname_np(-r));
         record_end(vm->record);
-        return r;
+        return r >= 0 && record_is_lost(vm->record) ? -EIO : r;
 }
 
 static int vm_request(SimVm *vm, unsigned long request, void *arg) {
@@ -164,7 +163,7 @@ static int sev_request(unsigned long request, SimSevIssueCmd *cmd) {
                         record_string(host, "error", strerrorname_np(-r));
                 record_end(host);
         }
-        return r;
+        return r >= 0 && record_is_lost(host) ? -EIO : r;
 }
 
 static int device_request(const Device *device, unsigned long request, void *arg) {
@@ -254,6 +253,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
         va_list ap;
         void *arg;
 
+        /* The kernel takes 32 bits. QEMU before 8.1 passes an int, which is negative where bit 31 is set. */
+        request = (uint32_t) request;
         va_start(ap, request);
         arg = va_arg(ap, void *);
         va_end(ap);

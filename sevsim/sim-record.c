@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@
 enum { LAUNCHES_MAX = 9999 };
 
 struct SimRecord {
+        char *path; /* owned: of a launch's folder; NULL: the lines of the host */
+        bool lost;  /* something could not be written: a launch's folder is gone */
         int dir_fd;
         int lines_fd;
         int pages_fd;
@@ -33,48 +36,76 @@ void sim_log(const char *format, ...) {
         dprintf(STDERR_FILENO, "sevsim (simulation): %s\n", text);
 }
 
-static int make_launch_dir(const char *root) {
-        char path[4096];
+static int make_launch_dir(const char *root, char **ret) {
+        char *path = NULL;
 
         for (unsigned i = 1; i <= LAUNCHES_MAX; i++) {
-                if (snprintf(path, sizeof(path), "%s/launch-%03u", root, i) >= (int) sizeof(path))
-                        return -ENAMETOOLONG;
+                if (asprintf(&path, "%s/launch-%03u", root, i) < 0)
+                        return -ENOMEM;
                 if (mkdir(path, 0755) >= 0) {
-                        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                        return fd < 0 ? -errno : fd;
+                        *ret = path;
+                        return 0;
                 }
+                free(path);
                 if (errno != EEXIST)
                         return -errno;
         }
         return -ENOSPC;
 }
 
-static SimRecord *record_open(int dir_fd, const char *lines, bool pages) {
+/* Half a record reads like a launch that did something else: all of it goes, and what follows is not recorded. */
+static void record_lose(SimRecord *record, int error) {
+        DIR *d = record->path ? opendir(record->path) : NULL;
+
+        record->lost = true;
+        sim_log("the record is incomplete%s: %s", record->path ? " and was removed" : "", strerror(error));
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+                (void) unlinkat(dirfd(d), e->d_name, 0); /* not "." and ".." */
+        if (d)
+                closedir(d);
+        if (record->path)
+                (void) rmdir(record->path);
+}
+
+static SimRecord *record_open(char *path, int dir_fd, const char *lines) {
         SimRecord *record = calloc(1, sizeof(SimRecord));
 
         if (!record)
                 return NULL;
+        record->path = path;
         record->dir_fd = dir_fd;
         record->pages_fd = -1;
         record->lines_fd = openat(dir_fd, lines, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-        if (pages)
+        if (record->lines_fd >= 0 && path)
                 record->pages_fd =
                                 openat(dir_fd, "pages.bin", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+        if (record->lines_fd < 0 || (path && record->pages_fd < 0))
+                record_lose(record, errno);
         return record;
 }
 
-SimRecord *record_new(void) {
+int record_new(SimRecord **ret) {
         const char *root = getenv("CVMSPAWN_SEVSIM_RECORD");
-        int fd;
+        char *path = NULL;
+        int fd, r;
 
         if (!root)
-                return NULL;
-        fd = make_launch_dir(root);
-        if (fd < 0) {
-                sim_log("cannot record into '%s': %s", root, strerror(-fd));
-                return NULL;
+                return 0;
+        r = make_launch_dir(root, &path);
+        fd = r < 0 ? r : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (r >= 0 && fd < 0)
+                r = -errno;
+        if (r >= 0) {
+                *ret = record_open(path, fd, "commands.jsonl");
+                if (*ret)
+                        return (*ret)->lost ? -EIO : 0;
+                r = -ENOMEM;
         }
-        return record_open(fd, "commands.jsonl", /* pages= */ true);
+        sim_log("cannot record into '%s': %s", root, strerror(-r));
+        if (fd >= 0)
+                close(fd);
+        free(path);
+        return r;
 }
 
 SimRecord *record_host(void) {
@@ -85,10 +116,14 @@ SimRecord *record_host(void) {
         if (!tried && root) {
                 int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
                 if (fd >= 0)
-                        host = record_open(fd, "host.jsonl", /* pages= */ false);
+                        host = record_open(NULL, fd, "host.jsonl");
         }
         tried = true;
         return host;
+}
+
+bool record_is_lost(const SimRecord *record) {
+        return record && record->lost;
 }
 
 void record_free(SimRecord *record) {
@@ -102,27 +137,27 @@ void record_free(SimRecord *record) {
         if (record->line)
                 fclose(record->line);
         free(record->line_text);
+        free(record->path);
         free(record);
 }
 
-static void write_all(int fd, const void *data, size_t size) {
+static int write_all(int fd, const void *data, size_t size) {
         const char *p = data;
 
-        while (fd >= 0 && size > 0) {
+        while (size > 0) {
                 ssize_t n = write(fd, p, size);
                 if (n < 0 && errno == EINTR)
                         continue;
-                if (n <= 0) {
-                        sim_log("the record is incomplete: %s", strerror(errno));
-                        return;
-                }
+                if (n <= 0)
+                        return n < 0 ? -errno : -EIO;
                 p += n;
                 size -= (size_t) n;
         }
+        return 0;
 }
 
 void record_begin(SimRecord *record, const char *command) {
-        if (!record)
+        if (!record || record->lost)
                 return;
         record->line = open_memstream(&record->line_text, &record->line_size);
         if (record->line)
@@ -172,39 +207,52 @@ void record_hex(SimRecord *record, const char *key, const void *data, size_t siz
         fputc('"', record->line);
 }
 
-/* One write a line, so that lines of several processes in host.jsonl do not mix. */
+/* One write a line, so that lines of several processes in host.jsonl do not mix; a part of one is taken back. */
 void record_end(SimRecord *record) {
+        struct stat before;
+        int r;
+
         if (!record_in_line(record))
                 return;
         fputs("}\n", record->line);
         fclose(record->line);
         record->line = NULL;
-        write_all(record->lines_fd, record->line_text, record->line_size);
+        r = record->lost ? 0 : fstat(record->lines_fd, &before);
+        if (r >= 0 && !record->lost) {
+                r = write_all(record->lines_fd, record->line_text, record->line_size);
+                if (r < 0) {
+                        (void) !ftruncate(record->lines_fd, before.st_size);
+                        record_lose(record, -r);
+                }
+        }
         free(record->line_text);
         record->line_text = NULL;
 }
 
 void record_pages(SimRecord *record, const void *data, size_t size) {
-        if (!record_in_line(record))
+        int r;
+
+        if (!record_in_line(record) || record->lost)
                 return;
         record_number(record, "pages_offset", (uint64_t) record->pages_size);
         record_number(record, "pages_size", size);
-        write_all(record->pages_fd, data, size);
+        r = write_all(record->pages_fd, data, size);
+        if (r < 0)
+                record_lose(record, -r);
         record->pages_size += (off_t) size;
 }
 
 void record_file(SimRecord *record, const char *name, const void *data, size_t size, mode_t mode) {
-        int fd;
+        int fd, r;
 
-        if (!record)
+        if (!record || record->lost)
                 return;
         fd = openat(record->dir_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
-        if (fd < 0) {
-                sim_log("cannot record '%s': %s", name, strerror(errno));
-                return;
-        }
-        write_all(fd, data, size);
-        close(fd);
+        r = fd < 0 ? -errno : write_all(fd, data, size);
+        if (fd >= 0)
+                close(fd);
+        if (r < 0)
+                record_lose(record, -r);
 }
 
 void record_file_hex(SimRecord *record, const char *name, const void *data, size_t size) {

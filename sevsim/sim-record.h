@@ -14,8 +14,10 @@
 
 typedef struct SimRecord SimRecord;
 
-/* NULL when no record folder is set or it cannot be written: the simulation works without. */
-SimRecord *record_new(void);
+/* *ret is left alone if no record folder is set: the simulation works without. -errno: it cannot be written, which is reported. */
+int record_new(SimRecord **ret);
+/* Something could not be written. A launch's folder was removed: a part of a record reads like another launch. */
+bool record_is_lost(const SimRecord *record);
 SimRecord *record_host(void); /* RECORD/host.jsonl: what is not part of a launch; borrowed */
 void record_free(SimRecord *record);
 

@@ -15,18 +15,13 @@
 #include <unistd.h>
 
 #include "sim-abi.h"
+#include "sim-rules.h"
 
-enum { PAGES = 16, NORMAL = 1, VMSA = 2, ZERO = 3 };
+enum { NORMAL = 1, VMSA = 2, ZERO = 3 };
 
 static int failures;
 
-typedef struct Machine {
-        int kvm, sev, vm, memfd;
-        uint8_t *memory; /* PAGES pages, at guest address 0 */
-} Machine;
-
-/* wanted: 0, or the errno that the request must fail with. */
-static void expect(const char *rule, int got, int wanted) {
+void expect(const char *rule, int got, int wanted) {
         int error = got < 0 ? errno : 0;
         bool ok = error == wanted;
 
@@ -43,7 +38,7 @@ static int sev_command(const Machine *m, uint32_t id, void *data) {
         return ioctl(m->vm, KVM_MEMORY_ENCRYPT_OP, &cmd);
 }
 
-static int set_memory(const Machine *m, uint32_t slot, uint64_t gpa, uint32_t flags, uint64_t size) {
+int set_memory(const Machine *m, uint32_t slot, uint64_t gpa, uint32_t flags, uint64_t size) {
         SimMemoryRegion2 region = {
                 .slot = slot,
                 .flags = flags,
@@ -56,7 +51,7 @@ static int set_memory(const Machine *m, uint32_t slot, uint64_t gpa, uint32_t fl
         return ioctl(m->vm, SIM_SET_USER_MEMORY_REGION2, &region);
 }
 
-static int set_private(const Machine *m, uint64_t gpa, uint64_t size, uint64_t attributes) {
+int set_private(const Machine *m, uint64_t gpa, uint64_t size, uint64_t attributes) {
         SimMemoryAttributes a = { .address = gpa, .size = size, .attributes = attributes };
 
         return ioctl(m->vm, SIM_SET_MEMORY_ATTRIBUTES, &a);
@@ -80,13 +75,13 @@ static int snp_start(const Machine *m, uint64_t policy, uint16_t flags) {
         return sev_command(m, SEV_CMD_SNP_LAUNCH_START, &start);
 }
 
-static Machine machine_new(unsigned long type) {
+Machine machine_new(unsigned long type) {
         Machine m = { .kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC),
                 .sev = open("/dev/sev", O_RDWR | O_CLOEXEC) };
         SimCreateGuestMemfd create = { .size = PAGES * SIM_PAGE_SIZE };
 
         m.vm = ioctl(m.kvm, KVM_CREATE_VM, type);
-        m.memfd = type == VM_TYPE_SNP ? ioctl(m.vm, SIM_CREATE_GUEST_MEMFD, &create) : -1;
+        m.memfd = type >= VM_TYPE_SNP ? ioctl(m.vm, SIM_CREATE_GUEST_MEMFD, &create) : -1;
         m.memory = mmap(NULL, PAGES * SIM_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                         0);
         if (m.kvm < 0 || m.sev < 0 || m.vm < 0 || m.memory == MAP_FAILED) {
@@ -223,5 +218,6 @@ int main(void) {
         rules_of_start();
         rules_of_update();
         rules_of_sev();
+        rules_of_tdx();
         return failures > 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -49,8 +49,9 @@ static int guest_init(SimVm *vm, const SimSevCmd *cmd) {
                 if (r < 0)
                         return r;
         }
-        if (!vm->record)
-                vm->record = record_new();
+        r = vm->record ? 0 : record_new(&vm->record);
+        if (r < 0)
+                return r;
         record_begin(vm->record, legacy ? (cmd->id == SEV_CMD_INIT ? "INIT" : "ES_INIT") : "INIT2");
         record_string(vm->record, "vm_type", vm_type_name(vm->type));
         record_address(vm->record, "vmsa_features", init.vmsa_features);

@@ -45,7 +45,7 @@ static void vcpu_reset(SimVcpu *vcpu) {
         vcpu->mp_state.mp_state = vcpu->index == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_UNINITIALIZED;
         xsave_initial(vcpu->xsave);
         vcpu->msrs[vcpu->n_msrs++] = (SimMsr) { MSR_IA32_CR_PAT_INDEX, 0x0007040600070406ULL };
-        vcpu->tsc_khz = 2600000;
+        vcpu->tsc_khz = SIM_TSC_KHZ;
 }
 
 int vcpu_create(SimVm *vm, uint32_t id, int fd, SimVcpu **ret) {
@@ -53,6 +53,13 @@ int vcpu_create(SimVm *vm, uint32_t id, int fd, SimVcpu **ret) {
 
         if (vm->n_vcpus >= SIM_VCPUS_MAX)
                 return -EINVAL;
+        if (vm->type == VM_TYPE_TDX) {
+                int r = tdx_vcpu_may_be_created(vm);
+
+                if (r < 0)
+                        return r;
+                vm->protected = true; /* its registers are the module's from the beginning */
+        }
         for (unsigned i = 0; i < vm->n_vcpus; i++)
                 if (vm->vcpus[i]->id == id)
                         return -EEXIST;
@@ -267,6 +274,9 @@ int vcpu_ioctl(SimVm *vm, SimVcpu *vcpu, unsigned long request, void *arg) {
         for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
                 if (request == fields[i].get || (fields[i].set && request == fields[i].set))
                         return vcpu_field(vm, vcpu, &fields[i], request != fields[i].get, arg);
+
+        if (request == KVM_MEMORY_ENCRYPT_OP && vm->type == VM_TYPE_TDX)
+                return tdx_vcpu_op(vm, vcpu, arg);
 
         switch (request) {
 

@@ -17,7 +17,7 @@ int vm_refuse(SimVm *vm, int error, const char *reason) {
 }
 
 int vm_create(VmType type, SimVm **ret) {
-        if (type > VM_TYPE_SNP || !(VM_TYPES_MASK & 1U << type))
+        if (type > VM_TYPE_TDX || !(VM_TYPES_MASK & 1U << type))
                 return -EINVAL;
         for (unsigned i = 0; i < SIM_VMS_MAX; i++)
                 if (!vms[i]) {
@@ -41,11 +41,11 @@ SimVm *vm_newest(void) {
 }
 
 bool vm_has_private_memory(const SimVm *vm) {
-        return vm->type == VM_TYPE_SNP;
+        return vm->type == VM_TYPE_SNP || vm->type == VM_TYPE_TDX;
 }
 
 bool vm_has_protected_state(const SimVm *vm) {
-        return vm->type == VM_TYPE_SEV_ES || vm->type == VM_TYPE_SNP;
+        return vm->type == VM_TYPE_SEV_ES || vm->type == VM_TYPE_SNP || vm->type == VM_TYPE_TDX;
 }
 
 static SimSlot *vm_slot(SimVm *vm, uint32_t number) {

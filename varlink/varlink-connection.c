@@ -37,6 +37,8 @@ int varlink_connection_open(int folder_fd, const char *name, VarlinkConnection *
 
 void varlink_connection_done(VarlinkConnection *c) {
         (void) fd_close(c->fd);
+        for (size_t i = 0; i < c->n_fds; i++)
+                (void) fd_close(c->fds[i]);
         free(c->in);
         *c = VARLINK_CONNECTION_NONE;
 }
@@ -94,7 +96,38 @@ int varlink_connection_call(
         return r < 0 ? r : write_all(c->fd, text, size, deadline);
 }
 
+/* More of them than fit are closed: nobody asked for these. */
+static void take_fds(VarlinkConnection *c, struct msghdr *msg) {
+        for (struct cmsghdr *h = CMSG_FIRSTHDR(msg); h; h = CMSG_NXTHDR(msg, h)) {
+                size_t n = h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS
+                                ? (h->cmsg_len - CMSG_LEN(0)) / sizeof(int)
+                                : 0;
+
+                for (size_t i = 0; i < n; i++) {
+                        int fd;
+
+                        memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
+                        if (c->n_fds < VARLINK_REPLY_FDS)
+                                c->fds[c->n_fds++] = fd;
+                        else
+                                (void) fd_close(fd);
+                }
+        }
+}
+
+int varlink_connection_take_fd(VarlinkConnection *c, uint64_t index) {
+        return index < c->n_fds ? TAKE_GENERIC(c->fds[index], int, -EBADF) : -EBADMSG;
+}
+
 static int read_some(VarlinkConnection *c) {
+        union {
+                struct cmsghdr header;
+                char space[CMSG_SPACE(sizeof(int) * VARLINK_REPLY_FDS)];
+        } control = {};
+        struct iovec iov;
+        struct msghdr msg = {
+                .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
         ssize_t n;
 
         if (c->allocated - c->size < READ_SIZE) {
@@ -106,9 +139,11 @@ static int read_some(VarlinkConnection *c) {
                 c->in = in;
                 c->allocated += 4 * READ_SIZE;
         }
-        n = recv(c->fd, c->in + c->size, READ_SIZE, MSG_DONTWAIT);
+        iov = (struct iovec) { c->in + c->size, READ_SIZE };
+        n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
         if (n < 0)
                 return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+        take_fds(c, &msg);
         c->size += (size_t) n;
         return n == 0 ? -ECONNRESET : 0;
 }

@@ -11,12 +11,15 @@
 
 /* A message from a service may be longer than those that ours take: a guest's events have no fixed size. */
 #define VARLINK_REPLY_MAX ((size_t) 1024 * 1024)
+#define VARLINK_REPLY_FDS 4u
 
 typedef struct VarlinkConnection {
         int fd;   /* owned */
         char *in; /* owned */
         size_t size, allocated, searched;
-        size_t used; /* of the reply that was handed out */
+        size_t used;                /* of the reply that was handed out */
+        int fds[VARLINK_REPLY_FDS]; /* owned: what came with replies */
+        size_t n_fds;
 } VarlinkConnection;
 
 #define VARLINK_CONNECTION_NONE ((VarlinkConnection) { .fd = -EBADF })
@@ -33,3 +36,5 @@ _warn_unused_result_ int varlink_connection_call(
 /* The next answer. -ETIMEDOUT; -ECONNRESET: the service closed the connection; -EBADMSG, -EMSGSIZE: it does not speak varlink. */
 _warn_unused_result_ int varlink_connection_receive(
                 VarlinkConnection *c, uint64_t deadline, VarlinkReply *ret);
+/* A descriptor that came with the reply; owned. -EBADMSG: none of this number did. */
+_warn_unused_result_ int varlink_connection_take_fd(VarlinkConnection *c, uint64_t index);

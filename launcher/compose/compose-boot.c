@@ -7,8 +7,6 @@
 
 #include "compose-parts.h"
 
-static_assert(LAUNCH_FD_TABLE == 115, "compose_boot() names it in a path");
-
 /* A descriptor of ours as a block node: QEMU opens /dev/fdset/SET, which -add-fd fills. */
 static void add_pflash(Composer *c, const char *node, int fd, unsigned set, bool read_only) {
         char path[32];
@@ -41,6 +39,10 @@ void compose_boot(Composer *c) {
         const LaunchInputs *in = c->inputs;
 
         compose_firmware(c);
+        if (c->tables) {
+                compose_fd(c, LAUNCH_FD_FIRMWARE);
+                return;
+        }
         if (in->kernel)
                 compose_add(c, "-kernel", in->kernel, NULL);
         if (in->initrd)
@@ -48,11 +50,8 @@ void compose_boot(Composer *c) {
         if (in->cmdline)
                 compose_add(c, "-append", in->cmdline, NULL);
 
-        /* Without SEV nobody encrypts the table into place: the loader device copies it there at every reset, and the
-         * firmware checks kernel, initrd and words against it as it would under SEV. */
-        if (c->choices->simulated && in->plan.sev.kernel_hashes)
-                compose_build(c, "-device", "{s:s, s:s, s:I, s:b}", "driver", "loader", "file",
-                                "/proc/self/fd/115", "addr", (long long) in->hashes_gpa, "force-raw", true);
+        if (c->choices->simulated)
+                compose_vendor(coco_of(in->plan.mode))->simulate(c);
 
         /* The command line is in a memory file for the measure program only. */
         for (size_t i = 0; i < in->n_fds; i++)

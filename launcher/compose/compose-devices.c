@@ -7,8 +7,14 @@
 
 #include "compose-parts.h"
 
+#define HOT_PORT_NUMBER 200 /* chassis and slot: those of the disks count from 1 */
+
 /* A chardev on an inherited socket. -chardev takes no JSON; nothing here comes from the user. */
 static void add_socket(Composer *c, const char *id, int fd) {
+        if (c->tables) {
+                compose_addf(c, "-chardev", "null,id=%s", id);
+                return;
+        }
         compose_addf(c, "-chardev", "socket,id=%s,fd=%d,server=off", id, fd);
         compose_fd(c, fd);
 }
@@ -16,9 +22,10 @@ static void add_socket(Composer *c, const char *id, int fd) {
 /* Virtio devices of a confidential guest: modern, and with DMA through the IOMMU API of the guest (shared pages). QEMU 6.0
  * and later default to that under SEV; said all the same. Option ROMs would be unmeasured code. */
 static void add_virtio(Composer *c, Json *device) {
+        const bool emulated = c->choices->simulated && coco_of(c->config->coco)->emulated;
         int r = 0;
 
-        if (device && c->confidential) {
+        if (device && (c->confidential || c->tables || emulated)) {
                 r = js_set(device, "disable-legacy", js_string("on"));
                 if (r >= 0)
                         r = js_set(device, "iommu_platform", js_bool(true));
@@ -34,20 +41,55 @@ static Json *build(const char *driver, const char *id) {
         return js_build(&j, "{s:s, s:s}", "driver", driver, "id", id) < 0 ? NULL : j;
 }
 
-static void add_port(Composer *c, const char *name, int fd, unsigned nr) {
+static void add_port_of(Composer *c, const char *driver, const char *name, int fd, unsigned nr) {
         char id[32], full[64];
 
         (void) snprintf(id, sizeof(id), "port-%s", name);
         (void) snprintf(full, sizeof(full), "io.cvmspawn.%s", name);
         add_socket(c, id, fd);
-        compose_build(c, "-device", "{s:s, s:s, s:s, s:s, s:i}", "driver", "virtserialport", "bus",
-                        "serial0.0", "chardev", id, "name", full, "nr", (int) nr);
+        compose_build(c, "-device", "{s:s, s:s, s:s, s:s, s:i}", "driver", driver, "bus", "serial0.0",
+                        "chardev", id, "name", full, "nr", (int) nr);
+}
+
+static void add_port(Composer *c, const char *name, int fd, unsigned nr) {
+        add_port_of(c, "virtserialport", name, fd, nr);
+}
+
+/* For the adapter, which finds them by their address: a kernel has this driver when it has no module for virtio-serial. Not the second port
+ * of a PC, where OVMF writes, and an interrupt for each: those of ISA are not shared. */
+static void add_serial(Composer *c, const char *name, int fd, int address, int irq, int index) {
+        char id[32];
+
+        (void) snprintf(id, sizeof(id), "port-%s", name);
+        add_socket(c, id, fd);
+        compose_build(c, "-device", "{s:s, s:s, s:i, s:i, s:i}", "driver", "isa-serial", "chardev", id,
+                        "iobase", address, "irq", irq, "index", index);
+}
+
+static void add_ports(Composer *c) {
+        if (c->choices->run && c->inputs->adapter) {
+                add_serial(c, "notify", LAUNCH_FD_NOTIFY, 0x238, 5, 1);
+                add_serial(c, "stdout", LAUNCH_FD_STDOUT, 0x3e8, 10, 2);
+                add_serial(c, "stderr", LAUNCH_FD_STDERR, 0x2e8, 11, 3);
+                return;
+        }
+        add_port(c, "notify", LAUNCH_FD_NOTIFY, 1);
+        if (c->choices->run) {
+                /* A terminal of the guest, and not a port: one of its kernel's consoles. */
+                if (c->choices->terminal)
+                        add_port_of(c, "virtconsole", "terminal", LAUNCH_FD_STDOUT, 2);
+                else
+                        add_port(c, "stdout", LAUNCH_FD_STDOUT, 2);
+                add_port(c, "stderr", LAUNCH_FD_STDERR, 3);
+                add_port(c, "stdin", LAUNCH_FD_STDIN, 5);
+        }
 }
 
 static void compose_console(Composer *c) {
         /* QEMU's standard input and output: the terminal, or pipes of the launcher. Not a socket: its buffer is full after 280
          * writes of one byte, and a serial port then loses what the guest's kernel does not wait for longer than 10 ms. */
-        compose_add(c, "-chardev", "stdio,id=console,mux=off,signal=off", NULL);
+        compose_add(c, "-chardev", c->tables ? "null,id=console" : "stdio,id=console,mux=off,signal=off",
+                        NULL);
         if (c->config->console_transport == CONSOLE_SERIAL)
                 compose_add(c, "-serial", "chardev:console", NULL);
         else
@@ -69,17 +111,15 @@ static void compose_monitor(Composer *c) {
 void compose_channels(Composer *c) {
         bool ports = c->config->linux_path, console = c->config->console_transport == CONSOLE_VIRTIO;
 
-        add_socket(c, "qmp", LAUNCH_FD_QMP);
-        compose_monitor(c);
+        if (!c->tables) {
+                add_socket(c, "qmp", LAUNCH_FD_QMP);
+                compose_monitor(c);
+        }
         if (ports || console || vm_config_relayed(c->config))
                 add_virtio(c, build("virtio-serial-pci", "serial0"));
         compose_console(c);
         if (ports)
-                add_port(c, "notify", LAUNCH_FD_NOTIFY, 1);
-        if (c->choices->run) {
-                add_port(c, "stdout", LAUNCH_FD_STDOUT, 2);
-                add_port(c, "stderr", LAUNCH_FD_STDERR, 3);
-        }
+                add_ports(c);
         if (vm_config_relayed(c->config))
                 add_port(c, "attest", LAUNCH_FD_ATTEST, 4);
 }
@@ -202,7 +242,22 @@ static void compose_disk_ports(Composer *c) {
                 add_disk_port(c, SCSI_PORT, ++number);
 }
 
+/* Before the devices that QEMU finds a slot for. */
+static void compose_hot_ports(Composer *c) {
+        for (unsigned i = 0; i < vm_config_hot_ports(c->config); i++) {
+                const int number = (int) (HOT_PORT_NUMBER + i);
+                char id[32], address[16];
+
+                (void) snprintf(id, sizeof(id), HOT_PORT, i);
+                (void) snprintf(address, sizeof(address), "0x%x.%u", HOT_PORT_SLOT, i);
+                compose_build(c, "-device", "{s:s, s:s, s:i, s:i, s:s, s:b}", "driver", "pcie-root-port",
+                                "id", id, "chassis", number, "slot", number, "addr", address,
+                                "multifunction", i == 0);
+        }
+}
+
 void compose_devices(Composer *c) {
+        compose_hot_ports(c);
         compose_build(c, "-object", "{s:s, s:s, s:s}", "qom-type", "rng-random", "id", "rng0", "filename",
                         "/dev/urandom");
         Json *rng = build("virtio-rng-pci", "rng-device0");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Machine, CPU, memory, and the SEV object. What enters the launch digest of a confidential guest: firmware, kernel hashes, the
+/* Machine, CPU and memory. What enters the launch digest of a confidential guest: firmware, kernel hashes, the
  * number of vCPUs and the CPU model's signature; everything else here does not. */
 
 #include <inttypes.h>
@@ -8,6 +8,8 @@
 #include "compose-parts.h"
 
 #define MIB (UINT64_C(1) << 20)
+/* The firmware of a TD uses no more than 46 bits of addresses, where QEMU's default is 40; that is in the tables. */
+#define TABLES_CPU "max,vendor=GenuineIntel,level=0x21,phys-bits=46"
 
 static uint64_t mib(uint64_t bytes) {
         return (bytes + MIB - 1) / MIB;
@@ -17,23 +19,48 @@ static uint64_t ram_mib(const Composer *c) {
         return mib(c->config->ram);
 }
 
+/* KVM by the descriptor that the service manager has passed. */
+static void compose_kvm(Composer *c) {
+        compose_addf(c, "-add-fd", "fd=%d,set=%d,opaque=/dev/kvm", LAUNCH_FD_KVM, LAUNCH_KVM_SET);
+        compose_addf(c, "-accel", "kvm,device=/dev/fdset/%d", LAUNCH_KVM_SET);
+        compose_fd(c, LAUNCH_FD_KVM);
+}
+
 /* -machine and -smp take key=value text; nothing in it comes from the user, so nothing needs escaping. */
 void compose_machine(Composer *c) {
         const char *smm = c->inputs->firmware_smm                          ? ",smm=on"
                         : c->inputs->firmware_kind == FIRMWARE_KIND_PFLASH ? ""
                                                                            : ",smm=off";
+        const bool passed = !c->tables && c->choices->kvm && c->choices->kvm_fd > 0;
+        const ComposeVendor *simulated =
+                        c->choices->simulated ? compose_vendor(coco_of(c->inputs->plan.mode)) : NULL;
 
         compose_addf(c, "-name", "%s", c->config->machine ?: "cvm");
         if (c->config->uuid)
                 compose_add(c, "-uuid", c->config->uuid, NULL);
 
-        compose_addf(c, "-machine", "q35,accel=%s,hpet=off,vmport=off,usb=off%s%s%s,memory-backend=ram0%s%s",
-                        c->choices->kvm ? "kvm" : "tcg", smm, c->confidential ? ",kernel-irqchip=split" : "",
-                        c->confidential ? ",confidential-guest-support=sev0" : "",
+        if (passed)
+                compose_kvm(c);
+        compose_addf(c, "-machine", "q35%s,hpet=off,vmport=off,usb=off%s%s%s%s,memory-backend=ram0%s%s",
+                        passed                                          ? ""
+                                        : c->choices->kvm && !c->tables ? ",accel=kvm"
+                                                                        : ",accel=tcg",
+                        smm,
+                        c->tables                         ? ",pic=off"
+                                        : c->confidential ? ",kernel-irqchip=split"
+                                        : simulated       ? simulated->simulated_machine
+                                                          : "",
+                        c->confidential ? ",confidential-guest-support=" : "",
+                        c->confidential ? coco_of(c->inputs->plan.mode)->qemu_id : "",
                         c->inputs->firmware_kind == FIRMWARE_KIND_PFLASH ? ",pflash0=pflash0-file" : "",
                         c->inputs->firmware_kind == FIRMWARE_KIND_PFLASH ? ",pflash1=pflash1-file" : "");
-        /* A confidential guest has a named model, whose signature is in every VMSA; otherwise the best there is. */
-        compose_add(c, "-cpu", c->confidential ? c->config->cpu_model : "max", NULL);
+        /* A guest whose registers are measured has a named model, whose signature is in them; a plain one the best there is. */
+        compose_add(c, "-cpu",
+                        c->tables                         ? TABLES_CPU
+                                        : c->confidential ? c->config->cpu_model
+                                        : simulated       ? simulated->simulated_cpu
+                                                          : "max",
+                        NULL);
         /* maxcpus is said, so that no later default adds vCPUs. */
         compose_addf(c, "-smp", "cpus=%u,maxcpus=%u", c->config->cpus, c->config->cpus);
         if (c->config->ram_max > 0)
@@ -54,36 +81,6 @@ void compose_machine(Composer *c) {
                         "size", (long long) (ram_mib(c) * MIB), "share", share);
 }
 
-static int set_text(Json *j, const char *key, const char *value) {
-        return value ? js_set(j, key, js_string(value)) : 0;
-}
-
-/* The properties of sev-guest and sev-snp-guest: QEMU docs/system/i386/amd-memory-encryption.rst, qapi/qom.json. */
-static int add_snp(const Composer *c, Json *j) {
-        const LaunchInputs *in = c->inputs;
-        int r = set_text(j, "host-data", in->host_data);
-
-        if (r >= 0)
-                r = set_text(j, "id-block", in->id_block);
-        if (r >= 0)
-                r = set_text(j, "id-auth", in->id_auth);
-        if (r >= 0 && in->author_key)
-                r = js_set(j, "author-key-enabled", js_bool(true));
-        if (r >= 0 && !c->config->vcek)
-                r = js_set(j, "vcek-disabled", js_bool(true));
-        return r;
-}
-
-static int add_sev(const Composer *c, Json *j) {
-        int r = js_set(j, "legacy-vm-type", js_string(c->inputs->plan.sev.legacy_vm_type ? "on" : "off"));
-
-        if (r >= 0)
-                r = set_text(j, "dh-cert-file", c->inputs->dh_cert);
-        if (r >= 0)
-                r = set_text(j, "session-file", c->inputs->session);
-        return r;
-}
-
 void compose_confidential(Composer *c) {
         const LaunchPlan *plan = &c->inputs->plan;
         const Coco *coco = coco_of(plan->mode);
@@ -92,14 +89,9 @@ void compose_confidential(Composer *c) {
 
         if (!c->confidential)
                 return;
-        r = js_build(&j, "{s:s, s:s, s:I, s:I, s:I, s:b}", "qom-type", coco->qemu_object, "id", "sev0",
-                        "cbitpos", (long long) c->caps->sev.cbitpos, "reduced-phys-bits",
-                        (long long) c->caps->sev.reduced_phys_bits, "policy", (long long) plan->policy,
-                        "kernel-hashes", plan->sev.kernel_hashes);
+        r = js_build(&j, "{s:s, s:s}", "qom-type", coco->qemu_object, "id", coco->qemu_id);
         if (r >= 0)
-                r = coco->id_block ? add_snp(c, j) : 0;
-        if (r >= 0 && coco->launch_session)
-                r = add_sev(c, j);
+                r = compose_vendor(coco)->add_object(c, coco, j);
         if (r < 0 && c->error == 0)
                 c->error = r;
         compose_json(c, "-object", TAKE_PTR(j));

@@ -10,8 +10,9 @@ typedef struct Composer {
         const LaunchInputs *inputs; /* weak */
         const HostCaps *caps;       /* weak */
         const LaunchChoices *choices;
-        bool confidential; /* SEV really on: neither plain nor simulated */
-        char **argv;       /* owned until compose_qemu() hands it over */
+        bool confidential; /* SEV or TDX really on: neither plain nor simulated */
+        bool tables; /* the same machine under TCG, whose tables are read before it runs: compose_tables() */
+        char **argv; /* owned until compose_qemu() hands it over */
         int *fds;
         size_t n_fds;
         int error; /* first failure; the rest is skipped */
@@ -31,6 +32,15 @@ void compose_json(Composer *c, const char *option, Json *value);
                 compose_json((c), (option), _j_);                                                           \
         })
 void compose_fd(Composer *c, int fd);
+
+/* What is different for each vendor's technologies. */
+typedef struct ComposeVendor {
+        int (*add_object)(const Composer *c, const Coco *coco, Json *j);  /* the members of its object */
+        int (*check)(const Composer *c, const Coco *coco, char **reterr); /* does the host have it? */
+        void (*simulate)(Composer *c);                                    /* where nothing of it is there */
+        const char *simulated_machine, *simulated_cpu;
+} ComposeVendor;
+const ComposeVendor *compose_vendor(const Coco *coco);
 
 void compose_machine(Composer *c);
 void compose_confidential(Composer *c);

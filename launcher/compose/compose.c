@@ -28,17 +28,47 @@ static int check_policy(const Composer *c, char **reterr) {
 
 int compose_check_host(
                 const VmConfig *config, const HostCaps *caps, const LaunchChoices *choices, char **reterr) {
-        if (vm_config_confidential(config) && !choices->simulated && caps->sev.cbitpos == 0)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "this CPU does not support memory encryption (CPUID 0x8000001f), so --coco=%s cannot run here: add --simulate to boot the same files without it, or pass --host-caps=FILE to print the command line for another host",
-                                coco_mode_to_string(config->coco));
-        if (vm_config_confidential(config) && !choices->simulated && !caps->has[config->coco])
-                return error_set(reterr, -EOPNOTSUPP,
-                                "this CPU supports memory encryption, but not %s (CPUID 0x8000001f), so --coco=%s cannot run here: use a machine that has it, or add --simulate",
-                                coco_of(config->coco)->label, coco_mode_to_string(config->coco));
+        const Composer c = { .config = config, .caps = caps, .choices = choices };
+        const Coco *coco = coco_of(config->coco);
+        int r = vm_config_confidential(config) && !choices->simulated
+                        ? compose_vendor(coco)->check(&c, coco, reterr)
+                        : 0;
+
+        if (r < 0)
+                return r;
         if (!caps->qemu && !config->qemu)
                 return error_set(reterr, -ENOENT,
                                 "QEMU not found: install qemu-system-x86 (10.0 or later), or pass --qemu=PATH");
+        return 0;
+}
+
+static int compose_all(Composer *c, QemuCommand *ret) {
+        const VmConfig *config = c->config;
+
+        compose_add(c, config->qemu ?: c->caps->qemu, "-S", NULL);
+        if (c->inputs->preconfig && !c->tables)
+                compose_add(c, "-preconfig", NULL);
+        compose_add(c, "-nodefaults", "-no-user-config", NULL);
+        if (!config->reset)
+                compose_add(c, "-no-reboot", NULL);
+        compose_add(c, "-display", "none", "-sandbox", LAUNCH_SANDBOX, NULL);
+        if (c->tables)
+                compose_add(c, "-qtest", "stdio", "-qtest-log", "none", NULL);
+        compose_machine(c);
+        compose_confidential(c);
+        compose_boot(c);
+        compose_strings(c);
+        compose_channels(c);
+        compose_devices(c);
+        STRV_FOREACH(s, config->qemu_args)
+                compose_add(c, *s, NULL);
+
+        if (c->error < 0) {
+                strv_free(c->argv);
+                free(c->fds);
+                return c->error;
+        }
+        *ret = (QemuCommand) { .argv = c->argv, .fds = c->fds, .n_fds = c->n_fds };
         return 0;
 }
 
@@ -59,27 +89,25 @@ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps 
         if (r < 0)
                 return r;
 
-        compose_add(&c, config->qemu ?: caps->qemu, "-S", NULL);
-        if (in->preconfig)
-                compose_add(&c, "-preconfig", NULL);
-        compose_add(&c, "-nodefaults", "-no-user-config", NULL);
-        if (!config->reset)
-                compose_add(&c, "-no-reboot", NULL);
-        compose_add(&c, "-display", "none", "-sandbox", LAUNCH_SANDBOX, NULL);
-        compose_machine(&c);
-        compose_confidential(&c);
-        compose_boot(&c);
-        compose_strings(&c);
-        compose_channels(&c);
-        compose_devices(&c);
-        STRV_FOREACH(s, config->qemu_args)
-                compose_add(&c, *s, NULL);
+        return compose_all(&c, ret);
+}
 
-        if (c.error < 0) {
-                strv_free(c.argv);
-                free(c.fds);
-                return c.error;
-        }
-        *ret = (QemuCommand) { .argv = c.argv, .fds = c.fds, .n_fds = c.n_fds };
-        return 0;
+int compose_tables(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
+                const LaunchChoices *choices, QemuCommand *ret, char **reterr) {
+        Composer c = {
+                .config = config,
+                .inputs = in,
+                .caps = caps,
+                .choices = choices,
+                .tables = true,
+        };
+
+        if (config->image || config->n_extra_drives > 0 || choices->tpm || choices->vsock != VSOCK_NO ||
+                        config->network == NETWORK_TAP || config->network == NETWORK_PASST ||
+                        config->qemu_args)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "--fw-cfg=auto: tables are not read for guests with disks, a TPM, vsock, a network other than user, or --qemu-arg=: save them in a guest, and pass the folder");
+        if (!caps->qemu && !config->qemu)
+                return error_set(reterr, -ENOENT, "--fw-cfg=auto: QEMU not found: pass --qemu=PATH");
+        return compose_all(&c, ret);
 }

@@ -20,3 +20,8 @@ _warn_unused_result_ int compose_check_host(
 /* 0, -ENOMEM, or -EINVAL with an error message when host and launch do not fit (no C-bit position known, ...). */
 _warn_unused_result_ int compose_qemu(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
                 const LaunchChoices *choices, QemuCommand *ret, char **reterr);
+
+/* The same machine under TCG, with -qtest on its standard input and output: firmware and devices, nothing that would run. For what cannot
+ * be had so, -EOPNOTSUPP with an error message. */
+_warn_unused_result_ int compose_tables(const VmConfig *config, const LaunchInputs *in, const HostCaps *caps,
+                const LaunchChoices *choices, QemuCommand *ret, char **reterr);

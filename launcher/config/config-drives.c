@@ -35,7 +35,7 @@ const DiskTypeFacts *disk_type_facts(DiskType t) {
         return &disk_types[t];
 }
 
-static bool disk_type_from_text(const char *text, size_t n, DiskType *ret) {
+bool disk_type_from_text(const char *text, size_t n, DiskType *ret) {
         for (size_t i = 0; i < ELEMENTSOF(disk_types); i++)
                 if (strlen(disk_types[i].name) == n && memcmp(disk_types[i].name, text, n) == 0) {
                         *ret = (DiskType) i;
@@ -44,8 +44,40 @@ static bool disk_type_from_text(const char *text, size_t n, DiskType *ret) {
         return false;
 }
 
+static const char *const image_formats[] = {
+        [IMAGE_FORMAT_AUTO] = "auto",
+        [IMAGE_FORMAT_RAW] = "raw",
+        [IMAGE_FORMAT_QCOW2] = "qcow2",
+        [IMAGE_FORMAT_VMDK] = "vmdk",
+        [IMAGE_FORMAT_VHDX] = "vhdx",
+        [IMAGE_FORMAT_VDI] = "vdi",
+        [IMAGE_FORMAT_VPC] = "vpc",
+};
+static_assert(ELEMENTSOF(image_formats) == _IMAGE_FORMAT_MAX, "every format has a name");
+
+const char *image_format_to_string(ImageFormat f) {
+        return image_formats[f];
+}
+
+ImageFormat image_format_from_string(const char *name) {
+        for (ImageFormat f = IMAGE_FORMAT_RAW; f < _IMAGE_FORMAT_MAX; f++)
+                if (streq(image_formats[f], name))
+                        return f;
+        return IMAGE_FORMAT_AUTO;
+}
+
+int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        ImageFormat f = image_format_from_string(value);
+
+        if (f == IMAGE_FORMAT_AUTO)
+                return error_set(reterr, -EINVAL, "expected %s, not '%s'", values_text(row->values).text,
+                                value);
+        ((VmConfig *) userdata)->image_format = f;
+        return 0;
+}
+
 static bool format_from_text(const char *text, size_t n, ImageFormat *ret) {
-        for (ImageFormat f = IMAGE_FORMAT_RAW; f < _IMAGE_FORMAT_MAX; f++) {
+        for (ImageFormat f = IMAGE_FORMAT_RAW; f <= IMAGE_FORMAT_QCOW2; f++) {
                 const char *name = image_format_to_string(f);
 
                 if (strlen(name) == n && memcmp(name, text, n) == 0) {
@@ -66,11 +98,25 @@ int config_handle_disk_type(void *userdata, const OptionRow *row, const char *va
         return 0;
 }
 
+int config_add_drive(VmConfig *c, const DriveSource *drive, char **reterr) {
+        DriveSource *grown;
+
+        if (c->n_extra_drives >= DRIVES_MAX)
+                return error_set(reterr, -E2BIG, "at most %u extra drives are supported", DRIVES_MAX);
+        grown = reallocarray(c->extra_drives, c->n_extra_drives + 1, sizeof(*grown));
+        if (!grown)
+                return -ENOMEM;
+        c->extra_drives = grown;
+        c->extra_drives[c->n_extra_drives++] = *drive;
+        return 0;
+}
+
 /* [FORMAT:][TYPE:]PATH. What is neither a format nor a type belongs to the path, as in systemd-vmspawn. */
 int config_handle_extra_drive(
                 void *userdata, _unused_ const OptionRow *row, const char *value, char **reterr) {
         VmConfig *c = userdata;
-        DriveSource drive = { .type = _DISK_TYPE_MAX }, *grown;
+        DriveSource drive = { .type = _DISK_TYPE_MAX };
+        int r;
         const char *path = value;
 
         for (const char *colon; (colon = strchr(path, ':')); path = colon + 1) {
@@ -83,20 +129,13 @@ int config_handle_extra_drive(
                 return error_set(reterr, -EINVAL,
                                 "expected [raw:|qcow2:][virtio-blk:|virtio-scsi:|nvme:|scsi-cd:]PATH, not '%s'",
                                 value);
-        if (c->n_extra_drives >= DRIVES_MAX)
-                return error_set(reterr, -E2BIG, "at most %u extra drives are supported", DRIVES_MAX);
-
         drive.path = strdup(path);
         if (!drive.path)
                 return -ENOMEM;
-        grown = reallocarray(c->extra_drives, c->n_extra_drives + 1, sizeof(*grown));
-        if (!grown) {
+        r = config_add_drive(c, &drive, reterr);
+        if (r < 0)
                 free(drive.path);
-                return -ENOMEM;
-        }
-        c->extra_drives = grown;
-        c->extra_drives[c->n_extra_drives++] = drive;
-        return 0;
+        return r;
 }
 
 static int add_image_file(VmConfig *c, const char *path, ImageFormat format, bool data, char **reterr) {

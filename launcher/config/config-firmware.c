@@ -66,7 +66,8 @@ const char *vm_config_state_base(const VmConfig *c) {
 }
 
 bool coco_secure_boot(const VmConfig *c) {
-        return vm_config_confidential(c) && c->secure_boot == TRISTATE_YES;
+        /* A TD's firmware has its keys in itself, and logs what it checks. */
+        return vm_config_confidential(c) && !coco_of(c->coco)->event_log && c->secure_boot == TRISTATE_YES;
 }
 
 bool coco_nvram(const VmConfig *c) {

@@ -56,10 +56,7 @@ int config_handle_run(void *userdata, const OptionRow *row, const char *value, c
  * is the one that the kernel calls /dev/console, but a session cannot have that as its terminal. */
 int config_handle_shell(
                 void *userdata, _unused_ const OptionRow *row, _unused_ const char *value, char **reterr) {
-        static const char command[] =
-                        "read -r names </sys/class/tty/console/active; tty=/dev/${names##* }; export TERM=vt220 HOME=/root; cd /\n"
-                        "command -v setsid >/dev/null && exec setsid -c -w /bin/sh -i <\"$tty\" >\"$tty\" 2>&1\n"
-                        "exec /bin/sh -i <\"$tty\" >\"$tty\" 2>&1";
+        static const char command[] = "cd /; exec /bin/sh -i";
         VmConfig *c = userdata;
 
         if (c->run && !c->shell)

@@ -9,6 +9,7 @@
 #include "encode.h"
 #include "error.h"
 #include "strutil.h"
+#include "terminal-tint.h"
 
 #define CPUS_MAX         1024u /* q35 machines of QEMU 10 take no more with ordinary interrupt routing */
 #define MACHINE_NAME_MAX 64u   /* as a host name: machined's limit */
@@ -16,13 +17,6 @@
 static void *field(void *userdata, const OptionRow *row) {
         return (char *) userdata + row->offset;
 }
-
-static const char *const image_formats[] = {
-        [IMAGE_FORMAT_AUTO] = "auto",
-        [IMAGE_FORMAT_RAW] = "raw",
-        [IMAGE_FORMAT_QCOW2] = "qcow2",
-};
-static_assert(ELEMENTSOF(image_formats) == _IMAGE_FORMAT_MAX, "every format has a name");
 
 static const char *const firmware_choices[] = {
         [FIRMWARE_AUTO] = "auto",
@@ -58,10 +52,6 @@ static const char *const credential_transports[] = {
         [TRANSPORT_CMDLINE] = "cmdline",
 };
 static_assert(ELEMENTSOF(credential_transports) == _CREDENTIAL_TRANSPORT_MAX, "every transport has a name");
-
-const char *image_format_to_string(ImageFormat f) {
-        return image_formats[f];
-}
 
 const char *firmware_choice_to_string(FirmwareChoice f) {
         return firmware_choices[f];
@@ -115,16 +105,9 @@ int config_handle_nothing(_unused_ void *userdata, _unused_ const OptionRow *row
         return 0;
 }
 
-int config_handle_only_no(_unused_ void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        int b = streq(value, "auto") ? 0 : parse_boolean(value);
-
-        if (b < 0)
-                return error_set(reterr, b, "expected yes or no, not '%s'", value);
-        if (b > 0)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: only --%s=no is accepted",
-                                row->name);
-        return 0;
+int config_handle_alone(_unused_ void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
+                char **reterr) {
+        return error_set(reterr, -EINVAL, "it prints the options and starts no guest: pass nothing else");
 }
 
 int config_handle_tristate(void *userdata, const OptionRow *row, const char *value, char **reterr) {
@@ -147,17 +130,32 @@ int config_handle_notify_ready(void *userdata, const OptionRow *row, const char 
         return config_handle_tristate(userdata, row, value, reterr);
 }
 
-int config_handle_image_format(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        return pick(image_formats, ELEMENTSOF(image_formats), IMAGE_FORMAT_RAW, value, field(userdata, row),
-                        reterr);
+/* --console=gui and its older name. */
+int config_handle_gui(_unused_ void *userdata, _unused_ const OptionRow *row, _unused_ const char *value,
+                char **reterr) {
+        return error_set(reterr, -EOPNOTSUPP,
+                        "a graphical console is not supported: QEMU runs confined and as a user that cannot reach this session's display; use --console=interactive, or ssh and a remote desktop of the guest by --publish=");
 }
 
 int config_handle_console(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         if (streq(value, "gui"))
-                return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: graphical consoles are not supported");
+                return config_handle_gui(userdata, row, value, reterr);
         return pick(console_modes, ELEMENTSOF(console_modes), CONSOLE_INTERACTIVE, value,
                         field(userdata, row), reterr);
+}
+
+int config_handle_background(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        VmConfig *c = userdata;
+
+        if (*value && !terminal_tint_valid(value))
+                return error_set(reterr, -EINVAL,
+                                "expected a background colour as parameters of SGR, such as 44, 48;5;22 or 48;2;0;40;0, not '%s'",
+                                value);
+        if (*value)
+                return option_set_string(userdata, row, value, reterr);
+        free(c->background);
+        c->background = NULL;
+        return 0;
 }
 
 int config_handle_console_transport(void *userdata, const OptionRow *row, const char *value, char **reterr) {
@@ -187,13 +185,14 @@ int config_handle_json(void *userdata, const OptionRow *row, const char *value, 
 
 int config_handle_coco(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         CocoMode m = coco_mode_from_string(value);
+        VmConfig *c = (VmConfig *) ((char *) userdata + row->offset - offsetof(VmConfig, coco));
+        const bool automatic = streq(value, "auto");
 
-        if (streq(value, "tdx"))
-                return error_set(reterr, -EOPNOTSUPP,
-                                "known from systemd-vmspawn, not supported yet: cvmspawn supports AMD SEV only");
-        if (m < 0)
-                return error_set(reterr, -EINVAL, "expected no, sev, sev-es or sev-snp, not '%s'", value);
-        *(CocoMode *) field(userdata, row) = m;
+        if (m < 0 && !automatic)
+                return error_set(reterr, -EINVAL, "expected no, sev, sev-es, sev-snp, tdx or auto, not '%s'",
+                                value);
+        c->coco = automatic ? COCO_NONE : m;
+        c->coco_auto = automatic;
         return 0;
 }
 

@@ -22,7 +22,8 @@ bool attested_twice(const VmConfig *c) {
 }
 
 bool attested_other_mode(const VmConfig *c) {
-        return vm_config_attested(c) && !coco_of(c->coco)->launch_session;
+        return (vm_config_attested(c) && !coco_of(c->coco)->launch_session) ||
+                        (c->attestation_service && !coco_of(c->coco)->scheme);
 }
 
 bool attested_simulated(const VmConfig *c) {

@@ -34,6 +34,12 @@ static int check_policy(const Coco *coco, uint64_t policy, bool debug_word, char
                 return error_set(reterr, -EINVAL,
                                 "--coco-policy: 0x%" PRIx64 " is not a valid %s policy: %s", policy,
                                 coco->label, p->wrong);
+        if (policy & p->unlaunched)
+                return error_set(reterr, -EINVAL,
+                                "--coco-policy: QEMU and Linux do not launch a %s guest with bit %d (0x%" PRIx64
+                                "): clear it",
+                                coco->label, __builtin_ctzll(policy & p->unlaunched),
+                                policy & p->unlaunched);
         if (coco_policy_allows_debug(coco, policy) && !debug_word)
                 return error_set(reterr, -EINVAL,
                                 "--coco-policy: 0x%" PRIx64

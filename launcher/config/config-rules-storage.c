@@ -53,13 +53,33 @@ bool users_without_directory(const VmConfig *c) {
 }
 
 bool same_bind_target(const VmConfig *c) {
-        for (size_t i = 0; i < c->n_binds; i++)
+        for (size_t i = 0; i < c->n_binds; i++) {
                 for (size_t k = 0; k < i; k++)
                         if (streq(c->binds[i].target, c->binds[k].target))
                                 return true;
+                FOREACH_ARRAY(u, c->bind_users, c->n_bind_users)
+                        if (streq(c->binds[i].target, u->target))
+                                return true;
+        }
         return false;
 }
 
 bool coco_shares(const VmConfig *c) {
-        return vm_config_confidential(c) && vm_config_n_shares(c) > 0;
+        FOREACH_ARRAY(b, c->binds, c->n_binds)
+                if (vm_config_confidential(c) && !b->read_only)
+                        return true;
+        return vm_config_confidential(c) && c->directory;
+}
+
+bool coco_bind_user(const VmConfig *c) {
+        return vm_config_confidential(c) && c->n_bind_users > 0;
+}
+
+bool bind_user_options_alone(const VmConfig *c) {
+        return c->n_bind_users == 0 &&
+                        (c->bind_user_groups || c->bind_user_shell || c->bind_user_host_shell);
+}
+
+bool coco_bind_alone(const VmConfig *c) {
+        return vm_config_confidential(c) && c->n_binds > 0 && !c->linux_path;
 }

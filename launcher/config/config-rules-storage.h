@@ -18,3 +18,6 @@ bool directory_and_image(const VmConfig *c);
 bool users_without_directory(const VmConfig *c);
 bool same_bind_target(const VmConfig *c);
 bool coco_shares(const VmConfig *c);
+bool coco_bind_user(const VmConfig *c);
+bool bind_user_options_alone(const VmConfig *c);
+bool coco_bind_alone(const VmConfig *c);

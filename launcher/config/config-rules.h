@@ -19,6 +19,12 @@ bool coco_vsock_user(const VmConfig *c);
 bool coco_ssh_key(const VmConfig *c);
 bool ssh_key_type_alone(const VmConfig *c);
 bool ready_alone(const VmConfig *c);
+/* config-journal.c */
+bool journal_limits_alone(const VmConfig *c);
+bool journal_without_vsock(const VmConfig *c);
+bool journal_empty(const VmConfig *c);
+/* config-scope.c */
+bool scope_of_kept_unit(const VmConfig *c);
 /* config-owner.c */
 bool attested_twice(const VmConfig *c);
 bool attested_other_mode(const VmConfig *c);
@@ -29,3 +35,9 @@ bool attested_options_alone(const VmConfig *c);
 bool service_options_alone(const VmConfig *c);
 bool relayed_options(const VmConfig *c);
 bool service_url(const VmConfig *c);
+/* config-tdx.c */
+bool expect_no_digest(const VmConfig *c);
+bool registers_alone(const VmConfig *c);
+bool registers_without_kernel(const VmConfig *c);
+bool cpu_of_host(const VmConfig *c);
+bool owner_values_alone(const VmConfig *c);

@@ -10,8 +10,7 @@
 #include "error.h"
 #include "strutil.h"
 
-/* One field up to a colon or the end; "\:" and "\\" stand for the characters themselves. *ret is owned. */
-static int take_field(const char **p, char **ret) {
+int config_take_field(const char **p, char **ret) {
         _cleanup_free_ char *field = malloc(strlen(*p) + 1);
         size_t n = 0;
         const char *s = *p;
@@ -76,11 +75,11 @@ int config_handle_bind(void *userdata, const OptionRow *row, const char *value, 
         _cleanup_(share_source_done) ShareSource share = { .read_only = streq(row->name, "bind-ro") };
         VmConfig *c = userdata;
         const char *p = value;
-        int r = take_field(&p, &share.source);
+        int r = config_take_field(&p, &share.source);
 
         if (r >= 0 && *p == ':') {
                 p++;
-                r = take_field(&p, &share.target);
+                r = config_take_field(&p, &share.target);
         } else if (r >= 0) {
                 share.target = strdup(share.source);
                 r = share.target ? 0 : -ENOMEM;
@@ -136,11 +135,19 @@ void vm_config_share(const VmConfig *c, size_t i, Share *ret) {
                 return;
         }
         i -= c->directory ? 1 : 0;
-        s = c->binds + i;
-        *ret = (Share) { .option = s->read_only ? "bind-ro" : "bind",
-                .source = s->source,
-                .target = s->target,
-                .read_only = s->read_only };
+        if (i >= c->n_binds) {
+                const BindUser *u = c->bind_users + (i - c->n_binds);
+
+                *ret = (Share) {
+                        .option = "bind-user", .source = u->home ?: u->name, .target = u->target, .user = u
+                };
+        } else {
+                s = c->binds + i;
+                *ret = (Share) { .option = s->read_only ? "bind-ro" : "bind",
+                        .source = s->source,
+                        .target = s->target,
+                        .read_only = s->read_only };
+        }
         (void) snprintf(ret->id, sizeof(ret->id), "mnt%zu", i);
         (void) snprintf(ret->tag, sizeof(ret->tag), "mnt%zu", i);
 }
@@ -187,10 +194,15 @@ int vm_config_mounts_dropin(const VmConfig *c, char **ret) {
         _cleanup_(text_done) Text t = {};
 
         text_put(&t, "[Service]\n");
-        for (size_t i = 0; i < c->n_binds; i++) {
-                text_putf(&t, "ExecStartPre=mount --mkdir -t virtiofs -o %s mnt%zu ",
-                                c->binds[i].read_only ? "ro" : "rw", i);
-                put_word(&t, c->binds[i].target);
+        for (size_t i = 0; i < vm_config_n_shares(c); i++) {
+                Share s;
+
+                vm_config_share(c, i, &s);
+                if (!s.target)
+                        continue;
+                text_putf(&t, "ExecStartPre=mount --mkdir -t virtiofs -o %s %s ", s.read_only ? "ro" : "rw",
+                                s.tag);
+                put_word(&t, s.target);
                 text_put(&t, "\n");
         }
         return text_finish(&t, ret);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "config.h"
+#include "config-volumes.h"
 
 #include <string.h>
 
@@ -17,6 +18,7 @@ void vm_config_init(VmConfig *c) {
                 .pass_ssh_key = TRISTATE_AUTO,
                 .secure_boot = TRISTATE_AUTO,
                 .notify_ready = TRISTATE_AUTO,
+                .registration = TRISTATE_AUTO,
                 .guest_features = 1,
                 .vcek = true,
                 .discard_disk = true,
@@ -30,8 +32,10 @@ void vm_config_done(VmConfig *c) {
                 free(s->path);
         }
         free(c->credentials);
-        FOREACH_ARRAY(d, c->extra_drives, c->n_extra_drives)
+        FOREACH_ARRAY(d, c->extra_drives, c->n_extra_drives) {
                 free(d->path);
+                volume_source_free(d->volume);
+        }
         free(c->extra_drives);
         FOREACH_ARRAY(f, c->image_files, c->n_image_files)
                 free(f->path);
@@ -41,11 +45,19 @@ void vm_config_done(VmConfig *c) {
                 free(s->target);
         }
         free(c->binds);
+        bind_users_free(c->bind_users, c->n_bind_users);
+        FOREACH_ARRAY(k, c->copies, c->n_copies) {
+                free(k->path);
+                free(k->file);
+        }
+        free(c->copies);
         strv_free(c->publish);
         free(c->firmware_path);
         strv_free(c->firmware_include);
         strv_free(c->firmware_exclude);
         strv_free(c->cmdline);
+        free(c->linux_name);
+        free(c->initrd_name);
         strv_free(c->owner);
         options_free(&config_option_table, c);
         *c = (VmConfig) {};
@@ -59,6 +71,7 @@ static int default_machine_name(VmConfig *c) {
 
         if (c->machine || !path)
                 return 0;
+        c->machine_of_kernel = !c->image && !c->directory;
         n = strlen(path);
         while (n > 0 && path[n - 1] == '/')
                 n--;
@@ -89,7 +102,7 @@ int vm_config_parse(VmConfig *c, int argc, char *const *argv, char **reterr) {
                 return r;
         c->cpu_model_set = c->cpu_model;
         if (!c->cpu_model) {
-                c->cpu_model = strdup("EPYC-v4");
+                c->cpu_model = strdup(coco_of(c->coco)->cpu_model);
                 if (!c->cpu_model)
                         return -ENOMEM;
         }
@@ -163,6 +176,29 @@ static Json *binds_to_json(const VmConfig *c) {
         return TAKE_PTR(a);
 }
 
+static Json *bind_users_to_json(const VmConfig *c) {
+        _cleanup_js_ Json *a = js_array();
+
+        FOREACH_ARRAY(u, c->bind_users, c->n_bind_users)
+                if (!a || js_append(a, js_string(u->name)) < 0)
+                        return NULL;
+        return TAKE_PTR(a);
+}
+
+static Json *copies_to_json(const VmConfig *c) {
+        _cleanup_js_ Json *a = js_array();
+
+        for (size_t i = 0; a && i < c->n_copies; i++) {
+                Json *item = NULL;
+
+                if (js_build(&item, "{s:s, s:s}", "path", c->copies[i].path, "file", c->copies[i].file) <
+                                                0 ||
+                                js_append(a, item) < 0)
+                        return NULL;
+        }
+        return TAKE_PTR(a);
+}
+
 static Json *users_to_json(const VmConfig *c) {
         Json *j = NULL;
 
@@ -191,6 +227,17 @@ static int set_members(Json *j, const Member *members, size_t n) {
         return r;
 }
 
+static int set_conduct(Json *j, const VmConfig *c) {
+        const Member members[] = {
+                { "run", js_string(c->run) },
+                { "copy-out", copies_to_json(c) },
+                { "timeout-usec", js_u64(c->timeout_usec) },
+                { "reboot", js_string(c->reset ? "reset" : "exit") },
+        };
+
+        return set_members(j, members, ELEMENTSOF(members));
+}
+
 static int set_confidential(Json *j, const VmConfig *c, uint64_t policy) {
         const Member members[] = {
                 { "coco", js_string(coco_mode_to_string(c->coco)) },
@@ -199,6 +246,13 @@ static int set_confidential(Json *j, const VmConfig *c, uint64_t policy) {
                 { "policy", js_u64(policy) },
                 { "guest-features", js_u64(c->guest_features) },
                 { "host-data", js_string(c->host_data) },
+                { "mrconfigid", js_string(c->mrconfigid) },
+                { "mrowner", js_string(c->mrowner) },
+                { "mrownerconfig", js_string(c->mrownerconfig) },
+                { "quote-socket", js_string(c->quote_socket) },
+                { "edk2", js_string(c->edk2) },
+                { "fw-cfg", js_string(c->fw_cfg) },
+                { "bios", js_string(c->bios) },
                 { "id-block", js_string(c->id_block) },
                 { "id-auth", js_string(c->id_auth) },
                 { "id-key", js_string(c->id_key) },
@@ -217,26 +271,8 @@ static int set_confidential(Json *j, const VmConfig *c, uint64_t policy) {
         return set_members(j, members, ELEMENTSOF(members));
 }
 
-int vm_config_to_json(const VmConfig *c, Json **ret) {
-        _cleanup_js_ Json *j = NULL, *credentials = NULL;
-        uint64_t policy = 0;
-        int r;
-
-        r = credentials_to_json(c, &credentials);
-        if (r < 0)
-                return r;
-        r = vm_config_policy(c, &policy, NULL);
-        if (r < 0)
-                return r;
-
-        r = js_build(&j, "{s:s?, s:s?, s:s, s:b, s:s?, s:o, s:o, s:b}", "machine", c->machine, "image",
-                        c->image, "image-format", image_format_to_string(c->image_format), "ephemeral",
-                        c->ephemeral, "linux", c->linux_path, "initrd", js_strv(c->initrds), "cmdline",
-                        js_strv(c->cmdline), "exact-words", c->exact_words);
-        if (r < 0)
-                return r;
-
-        const Member more[] = {
+static int set_files(Json *j, const VmConfig *c) {
+        const Member members[] = {
                 { "image-disk-type", js_string(disk_type_facts(c->image_disk_type)->name) },
                 { "discard-disk", js_bool(c->discard_disk) },
                 { "grow-image", js_u64(c->grow_image) },
@@ -246,6 +282,35 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "directory", js_string(c->directory) },
                 { "private-users", users_to_json(c) },
                 { "binds", binds_to_json(c) },
+                { "bind-users", bind_users_to_json(c) },
+                { "bind-user-shell",
+                                js_string(c->bind_user_host_shell ? "yes" : c->bind_user_shell ?: "no") },
+                { "bind-user-groups", js_strv(c->bind_user_groups) },
+        };
+
+        return set_members(j, members, ELEMENTSOF(members));
+}
+
+int vm_config_to_json(const VmConfig *c, Json **ret) {
+        _cleanup_js_ Json *j = NULL, *credentials = NULL;
+        uint64_t policy = 0;
+        int r;
+
+        r = credentials_to_json(c, &credentials);
+        if (r >= 0)
+                r = vm_config_policy(c, &policy, NULL);
+        if (r < 0)
+                return r;
+
+        r = js_build(&j, "{s:s?, s:s?, s:s, s:b, s:s?, s:o, s:o, s:b, s:s?}", "machine", c->machine, "image",
+                        c->image, "image-format", image_format_to_string(c->image_format), "ephemeral",
+                        c->ephemeral, "linux", c->linux_name ?: c->linux_path, "initrd", js_strv(c->initrds),
+                        "cmdline", js_strv(c->cmdline), "exact-words", c->exact_words, "adapter",
+                        c->adapter);
+        if (r < 0)
+                return r;
+
+        const Member more[] = {
                 { "cpus", js_u64(c->cpus) },
                 { "ram", js_u64(c->ram) },
                 { "ram-max", js_u64(c->ram_max) },
@@ -260,6 +325,11 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "efi-nvram-template", js_string(c->efi_nvram_template) },
                 { "efi-nvram-state", js_string(c->efi_nvram_state ?: "auto") },
                 { "uuid", js_string(c->uuid) },
+                { "register", js_string(tristate_to_string(c->registration)) },
+                { "manager", js_string(manager_to_string(c->manager)) },
+                { "slice", js_string(c->slice) },
+                { "properties", js_strv(c->properties) },
+                { "keep-unit", js_bool(c->keep_unit) },
                 { "network", js_string(network_mode_to_string(c->network)) },
                 { "publish", js_strv(c->publish) },
                 { "smbios11", js_strv(c->smbios11) },
@@ -270,16 +340,19 @@ int vm_config_to_json(const VmConfig *c, Json **ret) {
                 { "console", js_string(console_mode_to_string(c->console)) },
                 { "console-transport", js_string(console_transport_to_string(c->console_transport)) },
                 { "console-log", js_string(c->console_log) },
+                { "background", js_string(c->background) },
+                { "forward-journal", js_string(c->forward_journal) },
                 { "credentials", TAKE_PTR(credentials) },
                 { "credential-transport",
                                 js_string(credential_transport_to_string(c->credential_transport)) },
-                { "run", js_string(c->run) },
-                { "timeout-usec", js_u64(c->timeout_usec) },
-                { "reboot", js_string(c->reset ? "reset" : "exit") },
                 { "qemu", js_string(c->qemu) },
                 { "qemu-arg", js_strv(c->qemu_args) },
         };
         r = set_members(j, more, ELEMENTSOF(more));
+        if (r >= 0)
+                r = set_files(j, c);
+        if (r >= 0)
+                r = set_conduct(j, c);
         if (r >= 0)
                 r = set_confidential(j, c, policy);
         if (r < 0)

@@ -33,6 +33,10 @@ void launch_inputs_done(LaunchInputs *in) {
         free(in->initrd);
         free(in->cmdline);
         free(in->host_data);
+        free(in->digest);
+        free(in->mrconfigid);
+        free(in->mrowner);
+        free(in->mrownerconfig);
         free(in->id_block);
         free(in->id_auth);
         free(in->dh_cert);
@@ -154,6 +158,7 @@ void host_caps_done(HostCaps *caps) {
         free(caps->qemu);
         free(caps->swtpm);
         free(caps->virtiofsd);
+        free(caps->quote_socket);
         *caps = (HostCaps) {};
 }
 
@@ -177,6 +182,8 @@ int host_caps_to_json(const HostCaps *caps, Json **ret) {
                 r = js_set(j, "vsock", js_bool(caps->vsock));
         if (r >= 0)
                 r = js_set(j, "monitor-object", js_bool(caps->monitor_object));
+        if (r >= 0 && caps->quote_socket)
+                r = js_set(j, "quote-socket", js_string(caps->quote_socket));
         if (r >= 0 && caps->sev.snp_policy_bits > 0)
                 r = js_set(j, "snp-policy-bits", js_u64(caps->sev.snp_policy_bits));
         if (r < 0)
@@ -213,6 +220,8 @@ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
                 { "qemu", JS_FIELD_CUSTOM, offsetof(HostCaps, qemu), false, read_optional_string },
                 { "swtpm", JS_FIELD_CUSTOM, offsetof(HostCaps, swtpm), false, read_optional_string },
                 { "virtiofsd", JS_FIELD_CUSTOM, offsetof(HostCaps, virtiofsd), false, read_optional_string },
+                { "quote-socket", JS_FIELD_CUSTOM, offsetof(HostCaps, quote_socket), false,
+                                read_optional_string },
                 { "snp-policy-bits", JS_FIELD_U64, offsetof(HostCaps, sev.snp_policy_bits), false, NULL },
                 { "vsock", JS_FIELD_BOOL, offsetof(HostCaps, vsock), false, NULL },
                 { "monitor-object", JS_FIELD_BOOL, offsetof(HostCaps, monitor_object), false, NULL },
@@ -225,7 +234,8 @@ int host_caps_from_json(const Json *j, HostCaps *ret, char **reterr) {
         memcpy(fields, kvm, sizeof(kvm));
         for (size_t m = COCO_NONE + 1; m < _COCO_MODE_MAX; m++)
                 fields[n++] = (JsField) { coco_mode_to_string((CocoMode) m), JS_FIELD_BOOL,
-                        offsetof(HostCaps, has) + m * sizeof(bool), true, NULL };
+                        offsetof(HostCaps, has) + m * sizeof(bool),
+                        /* required= */ coco_of((CocoMode) m)->host.vendor == COCO_VENDOR_AMD, NULL };
         memcpy(fields + n, others, sizeof(others));
         n += ELEMENTSOF(others);
         r = js_dispatch(j, fields, n, /* foreign= */ true, &caps, reterr);

@@ -27,19 +27,29 @@ typedef enum LaunchFd {
         LAUNCH_FD_KERNEL,
         LAUNCH_FD_INITRD,
         LAUNCH_FD_CMDLINE,
-        LAUNCH_FD_TABLE, /* kernel hashes of a simulated launch */
+        LAUNCH_FD_TABLE, /* simulated launch: kernel hashes, or the list of a TD's memory */
         LAUNCH_FD_IMAGE,
         LAUNCH_FD_DH_CERT,
         LAUNCH_FD_SESSION,
+        LAUNCH_FD_STDIN,
         LAUNCH_FD_STRINGS = 120, /* and up: SMBIOS type 11 strings and fw_cfg files */
         LAUNCH_FD_STRINGS_MAX = 120 + 400,
-        LAUNCH_FD_SHARES = LAUNCH_FD_STRINGS_MAX, /* and up: SHARES_MAX connections to virtiofsd */
+        LAUNCH_FD_SHARES = LAUNCH_FD_STRINGS_MAX,      /* and up: SHARES_MAX connections to virtiofsd */
+        LAUNCH_FD_KVM = LAUNCH_FD_SHARES + SHARES_MAX, /* from the service manager */
+        LAUNCH_FD_TD_MODULE, /* simulated launch: the plug-in that plays the TDX module */
 } LaunchFd;
 
 /* Ports of the root complex that disks are plugged into: the image, extra drive i + 1, the SCSI bus. */
 #define DISK_PORT  "disk-port"
 #define DRIVE_PORT "drive-port-%zu"
 #define SCSI_PORT  "scsi-port"
+/* And spare ones, for disks that come while the guest runs: the functions of one slot, whose number is in the way of nothing else. */
+#define HOT_PORT      "hot-port-%u"
+#define HOT_PORTS     4u /* each makes a boot longer */
+#define HOT_PORT_SLOT 0x10u
+
+/* The set of descriptors that LAUNCH_FD_KVM is in: 1 and 2 are pflash's, those of disks count from 11. */
+#define LAUNCH_KVM_SET 3
 
 /* QEMU's own sandbox, for each QEMU that is started. */
 #define LAUNCH_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -83,13 +93,15 @@ typedef struct LaunchInputs {
         char *kernel;
         char *initrd;
         char *cmdline;        /* joined by blanks; NULL: none */
-        uint64_t hashes_gpa;  /* simulated launch: where the table belongs in guest memory */
+        uint64_t table_gpa;   /* simulated launch: where LAUNCH_FD_TABLE belongs in guest memory */
+        char *digest;         /* simulated TD: owned hex, the launch digest for its reports */
         uint32_t secret_area; /* bytes that the firmware has for injected secrets; 0: none */
         ImageFormat image_format;
         unsigned image_files; /* bit i: an image names the config's image_files[i] */
 
         /* For the secure processor; owned base64 as QEMU takes it, NULL: none. */
         char *host_data, *id_block, *id_auth;
+        char *mrconfigid, *mrowner, *mrownerconfig;
         bool author_key;         /* the pair names an author key */
         char *dh_cert, *session; /* owned paths */
 
@@ -99,6 +111,7 @@ typedef struct LaunchInputs {
         size_t n_strings;
         char **shares;    /* owned: what vm_config_share() numbers, as absolute paths without links */
         uid_t root_owner; /* of --directory= */
+        bool adapter;     /* the initrd has ours, which hands the credentials on */
         bool scan;        /* the initrd carries credentials: PID 1 there must be able to import them */
         bool scan_memory; /* without credentials: the initrd may unpack to more than the guest's memory holds */
 
@@ -130,17 +143,24 @@ _warn_unused_result_ int launch_inputs_add_string(
 typedef struct HostCaps {
         bool kvm;                 /* really usable, not just a device node */
         char *kvm_reason;         /* owned; why not, or NULL */
-        bool has[_COCO_MODE_MAX]; /* the CPU has the technology */
+        bool has[_COCO_MODE_MAX]; /* the CPU has the technology; for TDX, KVM offers it */
         struct {
                 unsigned cbitpos, reduced_phys_bits; /* of this CPU; 0: none */
                 uint64_t snp_policy_bits;            /* that this kernel takes; 0: not known */
         } sev;
-        char *qemu;          /* owned path, or NULL */
-        char *swtpm;         /* owned path, or NULL */
-        char *virtiofsd;     /* owned path, or NULL */
-        bool vsock;          /* /dev/vhost-vsock can be opened */
+        char *qemu;           /* owned path, or NULL */
+        char *swtpm;          /* owned path, or NULL */
+        char *virtiofsd;      /* owned path, or NULL */
+        bool vsock;           /* /dev/vhost-vsock can be opened */
+        char *quote_socket;   /* owned path of the service for TDX quotes, or NULL */
+        int kvm_fd, vsock_fd; /* weak: devices that the service manager has opened for us; 0: none */
         bool monitor_object; /* this QEMU's monitor is an object (monitor-qmp, 11.1); else the option -mon */
 } HostCaps;
+
+/* How many there are: none where a disk may not come, so that such a guest has no device for it. */
+static inline unsigned vm_config_hot_ports(const VmConfig *c) {
+        return vm_config_confidential(c) && !(c->allow_untrusted & ALLOW_DISK) ? 0 : HOT_PORTS;
+}
 
 void host_caps_done(HostCaps *caps);
 _warn_unused_result_ int host_caps_to_json(const HostCaps *caps, Json **ret);
@@ -152,17 +172,20 @@ typedef struct LaunchChoices {
         bool kvm;            /* else TCG */
         ConsoleMode console; /* never AUTO */
         bool tpm;
-        bool run; /* ports for --run */
+        bool run;      /* ports for --run */
+        bool terminal; /* what runs has one, as our user has */
         bool simulated;
         VsockMode vsock; /* never AUTO */
         uint32_t vsock_cid;
-        char mac[18];      /* of a tap interface's guest; empty: QEMU's default */
-        bool ssh_key;      /* one is generated */
-        bool vsock_notify; /* the guest's systemd reports through vsock */
+        char mac[18];         /* of a tap interface's guest; empty: QEMU's default */
+        bool ssh_key;         /* one is generated */
+        int kvm_fd, vsock_fd; /* weak: devices that were passed to us; 0: none */
+        bool vsock_notify;    /* the guest's systemd reports through vsock */
 } LaunchChoices;
 
 /* What is made for the guest before its files are resolved, since credentials name it. */
 typedef struct LaunchLogin {
-        const char *key;      /* borrowed: file of the public key; NULL: none was generated */
-        uint32_t notify_port; /* of vsock; 0: none */
+        const char *key;       /* borrowed: file of the public key; NULL: none was generated */
+        uint32_t notify_port;  /* of vsock; 0: none */
+        uint32_t journal_port; /* likewise; 0: vm_config_journal_port() */
 } LaunchLogin;

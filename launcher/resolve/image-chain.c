@@ -26,7 +26,9 @@ static const char *option_of(bool data) {
 }
 
 static int add_layer(ImageChain *chain, const ImageSource *source, char **reterr) {
-        _cleanup_close_ int fd = resolve_open_disk(source->option, source->path, source->read_only, reterr);
+        _cleanup_close_ int fd = source->fd > 0
+                        ? source->fd
+                        : resolve_open_disk(source->option, source->path, source->read_only, reterr);
         struct stat st;
 
         if (fd < 0)

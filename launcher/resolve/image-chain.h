@@ -29,6 +29,7 @@ typedef struct ImageSource {
         const char *option, *path; /* the option without its dashes */
         ImageFormat format;
         bool read_only;
+        int fd; /* taken, if the image is open already and path only its name; 0: it is not */
 } ImageSource;
 
 void image_chain_done(ImageChain *chain);

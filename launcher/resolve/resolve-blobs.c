@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What the guest owner hands to the secure processor: host data, ID block and authentication (SNP); certificate and session (SEV, SEV-ES).
+/* What the guest owner hands to the secure processor: host data, ID block and authentication (SNP); values for
+ * its reports (TDX); certificate and session (SEV, SEV-ES).
  * Sizes are checked here, since QEMU's own messages do not name the option: AMD 56860 (ID block 96 bytes, ID authentication 4096),
  * 55766 (GODH certificate 2084, session 128). */
 
@@ -18,6 +19,7 @@
 
 #define BLOB_FILE_MAX  (64u * 1024u) /* 4096 bytes in base64 and some white space */
 #define HOST_DATA_SIZE 32u
+#define MR_SIZE        48u
 #define ID_BLOCK_SIZE  96u
 #define ID_AUTH_SIZE   4096u
 #define GODH_SIZE      2084u
@@ -164,6 +166,9 @@ static int check_id_pair(const uint8_t *block, const uint8_t *auth, LaunchInputs
 
 int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
         static const BlobRule host_data = { "host-data", HOST_DATA_SIZE, false, true };
+        static const BlobRule mrconfigid = { "mrconfigid", MR_SIZE, false, true };
+        static const BlobRule mrowner = { "mrowner", MR_SIZE, false, true };
+        static const BlobRule mrownerconfig = { "mrownerconfig", MR_SIZE, false, true };
         static const BlobRule id_block = { "id-block", ID_BLOCK_SIZE, false, false };
         static const BlobRule id_auth = { "id-auth", ID_AUTH_SIZE, true, false };
         static const BlobRule dh_cert = { "dh-cert", GODH_SIZE, false, false };
@@ -172,6 +177,12 @@ int resolve_blobs(const VmConfig *config, LaunchInputs *in, char **reterr) {
         int r;
 
         r = read_base64(&host_data, config->host_data, &in->host_data, NULL, reterr);
+        if (r >= 0)
+                r = read_base64(&mrconfigid, config->mrconfigid, &in->mrconfigid, NULL, reterr);
+        if (r >= 0)
+                r = read_base64(&mrowner, config->mrowner, &in->mrowner, NULL, reterr);
+        if (r >= 0)
+                r = read_base64(&mrownerconfig, config->mrownerconfig, &in->mrownerconfig, NULL, reterr);
         if (r >= 0)
                 r = read_base64(&id_block, config->id_block, &in->id_block, &block, reterr);
         if (r >= 0)

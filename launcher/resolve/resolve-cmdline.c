@@ -124,12 +124,15 @@ int resolve_cmdline(const VmConfig *config, const ResolveOptions *options, const
         r = add_cmdline(config, options, credentials, in, &cmdline, reterr);
         if (r < 0)
                 return r;
-        if (!config->linux_path || !cmdline)
+        if (!config->linux_path || (!cmdline && !options->adapter))
                 return 0;
 
-        text = strv_join(cmdline, " ");
+        text = cmdline ? strv_join(cmdline, " ") : strdup("");
         if (!text)
                 return -ENOMEM;
+        r = options->adapter ? resolve_adapter_word(config, &text, reterr) : 0;
+        if (r < 0)
+                return r;
         if (strlen(text) > CMDLINE_MAX)
                 return error_set(reterr, -E2BIG,
                                 "the kernel command line is %zu bytes; Linux supports at most %u on x86; pass credentials with --set-credential= instead",

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Credentials from the command line, and the four that --run= stands for. What they mean to the guest: systemd.exec(5),
+/* Credentials from the command line, and those that --run= and --copy-out= stand for. What they mean to the guest: systemd.exec(5),
  * systemd-debug-generator(8) ("systemd.extra-unit.*"), systemd.system-credentials(7). */
 
 #include <errno.h>
@@ -49,6 +49,9 @@ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **r
                 { "cvmspawn.run.command", config->run, config->run ? strlen(config->run) : 0 },
         };
 
+        _cleanup_free_ char *list = NULL;
+        int r;
+
         if (!config->run)
                 return 0;
         if (strlen(config->run) > RUN_COMMAND_MAX)
@@ -57,12 +60,15 @@ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **r
                                 strlen(config->run), RUN_COMMAND_MAX);
 
         FOREACH_ARRAY(p, parts, ELEMENTSOF(parts)) {
-                int r = add_copy(set, p->id, p->data, p->size, reterr);
+                r = add_copy(set, p->id, p->data, p->size, reterr);
 
                 if (r < 0)
                         return error_prefix(reterr, r, "--run");
         }
-        return 0;
+        if (config->n_copies == 0)
+                return 0;
+        r = vm_config_copy_list(config, &list);
+        return r < 0 ? r : add_copy(set, "cvmspawn.run.copy-out", list, strlen(list), reterr);
 }
 
 static int set_one(const CredentialSource *s, CredentialSet *set, char **reterr) {
@@ -177,7 +183,9 @@ int resolve_credentials(const VmConfig *config, const LaunchLogin *login, Creden
                 if (r < 0)
                         return r;
         }
-        r = resolve_share_credentials(config, &set, reterr);
+        r = resolve_user_credentials(config, &set, reterr);
+        if (r >= 0)
+                r = resolve_share_credentials(config, &set, reterr);
         if (r >= 0)
                 r = resolve_login(config, login, &set, resolve_login_apart(config) ? &apart : &set, reterr);
         if (r >= 0)

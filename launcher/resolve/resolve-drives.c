@@ -65,21 +65,26 @@ int resolve_disk_format(const ResolveDisk *d, LaunchInputs *in, ImageFormat *ret
 
 static int resolve_extra_drive(const VmConfig *config, const DriveSource *drive,
                 const ResolveOptions *options, LaunchInputs *in, char **reterr) {
-        _cleanup_close_ int fd =
-                        resolve_open_disk("extra-drive", drive->path, /* read_only= */ true, reterr);
+        const char *option = drive->volume ? "bind-volume" : "extra-drive";
+        /* Of a volume nothing is opened before the rest of the launch is settled. */
+        _cleanup_close_ int fd = drive->volume ? -EBADF
+                                               : resolve_open_disk(option, drive->path,
+                                                                 /* read_only= */ true, reterr);
         ImageFormat format;
         int r;
 
-        if (fd < 0)
+        if (fd < 0 && !drive->volume)
                 return fd;
-        r = resolve_disk_format(&(ResolveDisk) { config, "extra-drive", drive->path, fd, drive->format }, in,
-                        &format, reterr);
+        r = drive->volume ? 0
+                          : resolve_disk_format(&(ResolveDisk) { config, option, drive->path, fd,
+                                                                drive->format },
+                                            in, &format, reterr);
         if (r < 0 || !vm_config_confidential(config))
                 return r;
         if (!(config->allow_untrusted & ALLOW_DISK))
                 return resolve_refuse(options, in, reterr,
-                                "--extra-drive: the launch digest does not cover '%s'; to allow that, add --allow-untrusted=disk",
-                                drive->path);
+                                "--%s: the launch digest does not cover '%s'; to allow that, add --allow-untrusted=disk",
+                                option, drive->path);
         return strv_pushf(&in->notices, "the launch digest does not cover the disk '%s'", drive->path);
 }
 

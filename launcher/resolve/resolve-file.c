@@ -78,8 +78,10 @@ int resolve_pass_on(const VmConfig *config, const char *option, const char *path
                                                 .size = size,
                                                 .whole = true },
                                 ret_path, reterr);
-        r = config->other_user ? asprintf(ret_path, "/proc/self/fd/%d", (int) number)
-                               : asprintf(ret_path, "%s", path);
+        /* A descriptor has that number here only. */
+        r = config->other_user || startswith(path, "/proc/self/fd/")
+                        ? asprintf(ret_path, "/proc/self/fd/%d", (int) number)
+                        : asprintf(ret_path, "%s", path);
         if (r < 0) {
                 *ret_path = NULL;
                 return -ENOMEM;

@@ -32,6 +32,7 @@ static unsigned coco_needs(const VmConfig *config, const ResolveOptions *options
 /* Reads the image's own tables: is it a build that this launch can use, and where does the table of hashes go? */
 static int inspect_image(const VmConfig *config, const ResolveOptions *options, const char *path, int fd,
                 uint64_t size, LaunchInputs *in, char **reterr) {
+        const unsigned needs = coco_needs(config, options);
         OvmfInfo info;
         void *p;
         int r;
@@ -44,13 +45,18 @@ static int inspect_image(const VmConfig *config, const ResolveOptions *options, 
         if (p == MAP_FAILED)
                 return error_set(reterr, -errno, "--firmware: cannot read '%s': %m", path);
 
-        r = ovmf_parse(p, size, &info, reterr);
+        r = (needs & OVMF_NEED_TDX_METADATA ? ovmf_parse_table : ovmf_parse)(p, size, &info, reterr);
         if (r >= 0)
-                r = ovmf_require(&info, coco_needs(config, options), reterr);
+                r = ovmf_require(&info, needs, reterr);
+        if (r >= 0 && needs & OVMF_NEED_TDX_METADATA)
+                r = resolve_tdvf(path, p, size, info.tdx_distance, in, reterr);
+        if (r >= 0 && needs & OVMF_NEED_TDX_METADATA && config->simulate)
+                r = resolve_memory_list(config, p, size, info.tdx_distance, in, reterr);
         (void) munmap(p, size);
         if (r < 0)
                 return error_prefix(reterr, r, "--firmware: '%s'", path);
-        in->hashes_gpa = info.hash_table.base;
+        if (!(needs & OVMF_NEED_TDX_METADATA))
+                in->table_gpa = info.hash_table.base;
         in->secret_area = info.secret.present && info.secret.base != 0 ? info.secret.size : 0;
         return 0;
 }
@@ -96,7 +102,7 @@ int resolve_firmware_recheck(const VmConfig *config, const LaunchInputs *in, cha
         r = inspect_image(config, &options, part->label, LAUNCH_FD_FIRMWARE, part->length, &now, reterr);
         if (r < 0)
                 return r;
-        return now.hashes_gpa == in->hashes_gpa && now.secret_area == in->secret_area
+        return now.table_gpa == in->table_gpa && now.secret_area == in->secret_area
                         ? 0
                         : error_set(reterr, -ESTALE, "--firmware: '%s' changed while it was read",
                                           part->label);
@@ -150,7 +156,10 @@ static int fill_query(const VmConfig *config, bool named, Query *ret) {
 
         r = add_feature(&ret->include, "secure-boot", config->secure_boot == TRISTATE_YES, r);
         r = add_feature(&ret->exclude, "secure-boot", config->secure_boot == TRISTATE_NO, r);
-        r = add_feature(&ret->exclude, "enrolled-keys", !named && !config->any_firmware_features, r);
+        r = add_feature(&ret->exclude, "enrolled-keys",
+                        !named && !config->any_firmware_features &&
+                                        !(coco && config->secure_boot == TRISTATE_YES),
+                        r);
         STRV_FOREACH(f, config->firmware_include)
                 r = add_feature(&ret->include, *f, true, r);
         STRV_FOREACH(f, config->firmware_exclude)
@@ -185,6 +194,15 @@ static int choose(const VmConfig *config, const ResolveOptions *options, LaunchI
         r = fill_query(config, /* named= */ false, &q);
         if (r >= 0)
                 r = firmware_choose(&list, &q.query, &d, reterr);
+        if (r < 0 && resolve_tdvf_with_keys(config, &list)) {
+                if (reterr) {
+                        free(*reterr);
+                        *reterr = NULL;
+                }
+                return error_set(reterr, r,
+                                "--coco=%s: the firmware that is installed has Secure Boot keys and boots signed kernels only: add --secure-boot=yes to take it, or name an image without keys with --firmware=",
+                                coco_mode_to_string(config->coco));
+        }
         if (r < 0)
                 return r;
         return take_descriptor(config, options, d, in, reterr);

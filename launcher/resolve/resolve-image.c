@@ -113,8 +113,15 @@ int resolve_image(const VmConfig *config, const ResolveOptions *options, LaunchI
         r = fd_pread_exact(fd, first, sizeof(first), 0);
         if (r < 0)
                 return error_set(reterr, -EBADMSG, "--image: '%s' is too short for a disk", config->image);
-        r = resolve_disk_format(&(ResolveDisk) { config, "image", config->image, fd, config->image_format },
-                        in, &in->image_format, reterr);
+        if (config->image_format > IMAGE_FORMAT_QCOW2) {
+                in->image_format = config->image_format;
+                r = resolve_refuse(options, in, reterr,
+                                "--image: QEMU is not started with %s images: make a qcow2 of it with 'qemu-img convert -O qcow2' and launch that; the launch digest is the same",
+                                image_format_to_string(config->image_format));
+        } else
+                r = resolve_disk_format(
+                                &(ResolveDisk) { config, "image", config->image, fd, config->image_format },
+                                in, &in->image_format, reterr);
         if (r < 0)
                 return r;
 

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "cpio-folder.h"
 #include "cpio-merge.h"
 #include "error.h"
 #include "fd.h"
+#include "initrd-compression.h"
 #include "resolve-parts.h"
 #include "resolve-uki.h"
 #include "strutil.h"
@@ -47,7 +50,7 @@ static int open_uki_initrd(const VmConfig *config, const Uki *uki, Sources *s, c
 static int open_sources(const VmConfig *config, const Uki *uki, Sources *s, char **reterr) {
         int r;
 
-        s->items = calloc(strv_length(config->initrds) + 2, sizeof(InitrdSource));
+        s->items = calloc(strv_length(config->initrds) + config->n_binds + 3, sizeof(InitrdSource));
         if (!s->items)
                 return -ENOMEM;
         r = open_uki_initrd(config, uki, s, reterr);
@@ -56,7 +59,7 @@ static int open_sources(const VmConfig *config, const Uki *uki, Sources *s, char
         STRV_FOREACH(path, config->initrds) {
                 InitrdSource *i = s->items + s->n_items;
 
-                i->path = *path;
+                i->path = path == config->initrds && config->initrd_name ? config->initrd_name : *path;
                 i->fd = resolve_open("initrd", *path, &i->size, reterr);
                 if (i->fd < 0)
                         return i->fd;
@@ -64,6 +67,78 @@ static int open_sources(const VmConfig *config, const Uki *uki, Sources *s, char
                 if (i->size == 0)
                         return error_set(reterr, -EBADMSG, "--initrd: '%s' is empty", *path);
         }
+        return 0;
+}
+
+/* init/initramfs.c: zero bytes are skipped, an archive begins with '0', and everything else has to be a compressor's. */
+static int note_strange(const Sources *s, LaunchInputs *in) {
+        FOREACH_ARRAY(i, s->items, s->n_items) {
+                uint8_t head[2];
+                int r;
+
+                if (i->part || i->size < sizeof(head) ||
+                                pread(i->fd, head, sizeof(head), (off_t) i->offset) != sizeof(head) ||
+                                head[0] == 0 || head[0] == '0' || initrd_compression_from_magic(head) >= 0)
+                        continue;
+                r = strv_pushf(&in->notices,
+                                "--initrd: '%s' begins neither like a cpio archive nor like compressed data: the guest's kernel will not unpack it",
+                                i->path);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* Where the initrd has a link to somewhere else, or where its init mounts something. */
+static bool hidden(const char *target) {
+        static const char *const folders[] = { "bin", "sbin", "lib", "lib64", "proc", "sys", "dev", "run",
+                "tmp" };
+        const char *first = target + strspn(target, "/");
+
+        FOREACH_ARRAY(f, folders, ELEMENTSOF(folders)) {
+                const char *rest = startswith(first, *f);
+
+                if (rest && (*rest == 0 || *rest == '/'))
+                        return true;
+        }
+        return false;
+}
+
+/* --bind-ro= of a confidential guest: no share, but an archive that is measured with the rest. */
+static int add_folders(const VmConfig *config, Sources *s, char **reterr) {
+        if (!vm_config_confidential(config))
+                return 0;
+        FOREACH_ARRAY(b, config->binds, config->n_binds) {
+                InitrdSource *i = s->items + s->n_items;
+                int fd;
+
+                if (hidden(b->target))
+                        return error_set(reterr, -EINVAL,
+                                        "--bind-ro: '%s' would be hidden in the guest, or hide its own files; use a place such as /srv/NAME",
+                                        b->target);
+                fd = cpio_pack_folder(b->source, b->target, &i->size, reterr);
+                if (fd < 0)
+                        return error_prefix(reterr, fd, "--bind-ro");
+                i->path = b->source;
+                i->fd = fd;
+                s->n_items++;
+        }
+        return 0;
+}
+
+static int add_adapter(const VmConfig *config, Sources *s, char **reterr) {
+        InitrdSource *i = s->items + s->n_items;
+        int fd;
+
+        if (config->run && vm_config_n_shares(config) > 0)
+                return error_set(reterr, -ENOTSUP,
+                                "--run= with shared directories needs systemd 262 or later in the initrd, which mounts them: remove --bind= and --directory=, or use another initrd");
+        fd = resolve_open_adapter(config, &i->size, reterr);
+        if (fd < 0)
+                return fd;
+        i->path = "adapter";
+        i->fd = fd;
+        s->n_items++;
         return 0;
 }
 
@@ -136,8 +211,8 @@ static int pass_on(const VmConfig *config, Sources *s, LaunchInputs *in, char **
 
         if (r < 0)
                 return r;
-        return resolve_pass_on(config, "initrd", i->path, TAKE_FD(i->fd), i->size, LAUNCH_FD_INITRD, in,
-                        &in->initrd, reterr);
+        return resolve_pass_on(config, "initrd", config->initrds[0], TAKE_FD(i->fd), i->size,
+                        LAUNCH_FD_INITRD, in, &in->initrd, reterr);
 }
 
 /* Real initrds unpack to at most some ten times their size, and the kernel needs that twice: with less memory it is worth a look. */
@@ -161,12 +236,26 @@ int resolve_initrd(const VmConfig *config, const ResolveOptions *options, const 
         int r;
 
         r = open_sources(config, options->uki, &s, reterr);
+        if (r >= 0)
+                r = add_folders(config, &s, reterr);
         if (r < 0)
                 return r;
 
         if (s.n_items == 0 && !append)
                 return 0;
-        in->scan = append && s.n_items > 0;
+        in->adapter = append && options->adapter && s.n_items > 0;
+        if (in->adapter) {
+                r = add_adapter(config, &s, reterr);
+                if (r < 0)
+                        return r;
+        }
+        /* Looked into already, if there is an adapter. */
+        in->scan = append && s.n_items > 0 && !in->adapter;
+        if (!in->scan || !options->for_launch) {
+                r = note_strange(&s, in);
+                if (r < 0)
+                        return r;
+        }
         in->scan_memory = !in->scan && may_not_fit(config, &s);
         if (s.n_items == 1 && config->initrds && !append &&
                         (!options->for_launch || !vm_config_sealed(config)))

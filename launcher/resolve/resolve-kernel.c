@@ -54,7 +54,7 @@ static int check_kernel(const VmConfig *config, bool whole, bool no_osrel, int f
                                 config->linux_path);
         if (vm_config_confidential(config) && !whole)
                 return error_set(reterr, -EBADMSG,
-                                "--linux: '%s' is not a bzImage ('HdrS' is missing at offset 0x202), which kernel hashes require; use arch/x86/boot/bzImage or a distribution's vmlinuz",
+                                "--linux: '%s' is not a bzImage ('HdrS' is missing at offset 0x202), which a confidential guest requires; use arch/x86/boot/bzImage or a distribution's vmlinuz",
                                 config->linux_path);
         if (!vm_config_confidential(config) && !otherwise_bootable(config, fd, offset, size))
                 return error_set(reterr, -EBADMSG,
@@ -100,5 +100,6 @@ int resolve_kernel(const VmConfig *config, const ResolveOptions *options, Launch
         }
         if (r < 0)
                 return r;
-        return plan_input_add(&in->plan.kernel, config->linux_path, LAUNCH_FD_KERNEL, offset, size);
+        return plan_input_add(&in->plan.kernel, config->linux_name ?: config->linux_path, LAUNCH_FD_KERNEL,
+                        offset, size);
 }

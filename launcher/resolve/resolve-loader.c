@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "error.h"
+#include "fd.h"
 #include "firmware-guids.h"
 #include "firmware-volume.h"
 #include "lzma-unpack.h"
@@ -46,6 +47,19 @@ static int find_loader(const PlanPart *image, FirmwareFile *ret, char **reterr) 
         r = firmware_volume_find(p, image->length, &grub, unpack, NULL, ret, reterr);
         (void) munmap(p, image->length);
         return r;
+}
+
+bool resolve_firmware_has_loader(const char *path) {
+        _cleanup_close_ int fd = -EBADF;
+        _cleanup_free_ char *error = NULL;
+        FirmwareFile file;
+        uint64_t size;
+
+        fd = fd_open_regular(path, &size);
+        if (fd < 0 || size == 0)
+                return false;
+        return find_loader(&(const PlanPart) { .fd = fd, .length = size }, &file, &error) >= 0 &&
+                        file == FIRMWARE_FILE_PE;
 }
 
 /* The loader can open the disk only with an injected passphrase. A user who gives a session intends to inject one. */

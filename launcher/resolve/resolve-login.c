@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* Credentials for logins: the public key for systemd's ssh units (systemd.system-credentials(7), ssh.ephemeral-authorized_keys-all) and for root's
- * own file (ssh.authorized_keys.root), and where PID 1 reports (vmm.notify_socket). Without --coco= they travel as SMBIOS strings, as with
+ * own file (ssh.authorized_keys.root), where PID 1 reports (vmm.notify_socket) and journald sends to (journal.forward_to_socket). Without --coco= they travel as SMBIOS strings, as with
  * systemd-vmspawn: an initrd that cannot import credentials does not matter to them. */
 
 #include <errno.h>
@@ -14,6 +14,17 @@
 #include "strutil.h"
 
 #define PUBLIC_KEY_MAX (64u * 1024u)
+
+/* sshd reads the file as the user who logs in, and the credentials of a service are root's alone: each connection gets a copy that everyone
+ * may read. systemd-vmspawn passes a drop-in of this name for the same reason. */
+static const char dropin_id[] = "systemd.unit-dropin.sshd-vsock@.service";
+static const char dropin[] =
+                "[Service]\n"
+                "ImportCredential=ssh.ephemeral-authorized_keys-all\n"
+                "RuntimeDirectory=sshd-vsock-%i\n"
+                "ExecStartPre=-install -m 0444 %d/ssh.ephemeral-authorized_keys-all %t/sshd-vsock-%i/authorized_keys\n"
+                "ExecStart=\n"
+                "ExecStart=-sshd -i -o \"AuthorizedKeysFile %t/sshd-vsock-%i/authorized_keys .ssh/authorized_keys\"\n";
 
 static const char *const key_begins[] = { "ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-" };
 
@@ -61,6 +72,8 @@ static int add_key(const char *path, bool asked, const CredentialSet *given, Cre
         r = check_key(&key, path, reterr);
         if (r >= 0)
                 r = add_one(set, given, "ssh.ephemeral-authorized_keys-all", key.data, key.size, reterr);
+        if (r >= 0)
+                r = add_one(set, given, dropin_id, dropin, strlen(dropin), reterr);
         /* For an ssh server that systemd does not start: only on request, since it stays in the guest's disk. */
         if (r >= 0 && asked)
                 r = add_one(set, given, "ssh.authorized_keys.root", key.data, key.size, reterr);
@@ -77,7 +90,14 @@ int resolve_login(const VmConfig *config, const LaunchLogin *login, const Creden
         char address[64];
         int r = 0;
 
-        if (path)
+        if (config->forward_journal) {
+                uint32_t port = login && login->journal_port ? login->journal_port
+                                                             : vm_config_journal_port(config);
+
+                (void) snprintf(address, sizeof(address), "vsock:2:%u", port);
+                r = add_one(set, given, "journal.forward_to_socket", address, strlen(address), reterr);
+        }
+        if (r >= 0 && path)
                 r = add_key(path, config->pass_ssh_key == TRISTATE_YES, given, set, reterr);
         if (r < 0 || !login || login->notify_port == 0)
                 return r;

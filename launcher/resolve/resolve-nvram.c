@@ -14,6 +14,7 @@
 #include "atomic-file.h"
 #include "error.h"
 #include "fd.h"
+#include "file-check.h"
 #include "resolve-parts.h"
 #include "strutil.h"
 
@@ -63,6 +64,41 @@ static int create(const Template *t, const char *path) {
         return 0;
 }
 
+static int refuse_creation(const char *path, int r, char **reterr) {
+        return error_set(reterr, r, "--efi-nvram-state: cannot create '%s': %s", path, strerror(-r));
+}
+
+static int check_state(const Template *t, const char *path, const struct stat *st, char **reterr) {
+        if (!S_ISREG(st->st_mode))
+                return error_set(reterr, -EINVAL, "--efi-nvram-state: '%s' is not a regular file", path);
+        if ((uint64_t) st->st_size != t->size)
+                return error_set(reterr, -EBADMSG,
+                                "--efi-nvram-state: '%s' has %llu bytes, but this firmware's variables have %zu ('%s'): it belongs to another firmware; remove it or name another file",
+                                path, (unsigned long long) st->st_size, t->size, t->path);
+        return 0;
+}
+
+/* A copy, as of a state that is kept, which is neither made nor locked. */
+static int try_state(const VmConfig *config, const Template *t, const char *path, char **reterr) {
+        _cleanup_close_ int fd =
+                        config->host_caps ? -EBADF : fd_open(path, O_RDWR | O_NOCTTY | O_NONBLOCK, 0);
+        struct stat st;
+        int r = 0;
+
+        if (config->host_caps)
+                return in_memory(t);
+        if (fd == -ENOENT) {
+                r = file_check_parent(path);
+                return r < 0 ? refuse_creation(path, r, reterr) : in_memory(t);
+        }
+        if (fd < 0)
+                return error_set(reterr, fd, "--efi-nvram-state: cannot open '%s': %s", path, strerror(-fd));
+        if (fstat(fd, &st) < 0)
+                return -errno;
+        r = check_state(t, path, &st, reterr);
+        return r < 0 ? r : in_memory(t);
+}
+
 static int open_state(const Template *t, const char *path, char **reterr) {
         _cleanup_close_ int fd = -EBADF;
         struct stat st;
@@ -74,24 +110,20 @@ static int open_state(const Template *t, const char *path, char **reterr) {
                         break;
                 r = create(t, path);
                 if (r < 0)
-                        return error_set(reterr, r, "--efi-nvram-state: cannot create '%s': %s", path,
-                                        strerror(-r));
+                        return refuse_creation(path, r, reterr);
         }
         if (fd < 0)
                 return error_set(reterr, fd, "--efi-nvram-state: cannot open '%s': %s", path, strerror(-fd));
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (!S_ISREG(st.st_mode))
-                return error_set(reterr, -EINVAL, "--efi-nvram-state: '%s' is not a regular file", path);
+        r = check_state(t, path, &st, reterr);
+        if (r < 0)
+                return r;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0)
                 return error_set(reterr, -errno,
                                 errno == EWOULDBLOCK ? "--efi-nvram-state: '%s' is in use by another guest"
                                                      : "--efi-nvram-state: cannot lock '%s'",
                                 path);
-        if ((uint64_t) st.st_size != t->size)
-                return error_set(reterr, -EBADMSG,
-                                "--efi-nvram-state: '%s' has %llu bytes, but this firmware's variables have %zu ('%s'): it belongs to another firmware; remove it or name another file",
-                                path, (unsigned long long) st.st_size, t->size, t->path);
         return TAKE_FD(fd);
 }
 
@@ -129,8 +161,10 @@ int resolve_nvram(const VmConfig *config, const char *path, LaunchInputs *in, ch
                 state = found;
         }
         /* What only prints changes nothing. */
-        if (!state || streq(state, "off") || config->print != 0)
+        if (!state || streq(state, "off"))
                 fd = in_memory(&t);
+        else if (config->print != 0)
+                fd = try_state(config, &t, state, reterr);
         else
                 fd = open_state(&t, state, reterr);
         if (!asked && (fd == -EACCES || fd == -EPERM || fd == -EROFS)) {

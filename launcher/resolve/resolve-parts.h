@@ -3,6 +3,7 @@
 
 /* The steps of resolve_launch(), each in its own file. */
 
+#include "firmware-descriptor.h"
 #include "resolve.h"
 
 /* Opens a regular file and says which option named it when that fails. */
@@ -19,8 +20,15 @@ char *resolve_copy_name(const char *option, const char *path);
 _warn_unused_result_ int resolve_pass_on(const VmConfig *config, const char *option, const char *path,
                 int fd, uint64_t size, LaunchFd number, LaunchInputs *in, char **ret_path, char **reterr);
 
-_warn_unused_result_ int resolve_firmware(
-                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+/* Checks a TD's firmware, whose metadata begin so far before its end; a notice says where it boots only what is signed. */
+_warn_unused_result_ int resolve_tdvf(const char *path, const uint8_t *image, size_t size, uint32_t distance,
+                LaunchInputs *in, char **reterr);
+/* For a simulated TD: the list of memory, as the file that is loaded. */
+_warn_unused_result_ int resolve_memory_list(const VmConfig *config, const uint8_t *image, size_t size,
+                uint32_t distance, LaunchInputs *in, char **reterr);
+/* Is there a firmware for this technology if Secure Boot keys do not matter? */
+bool resolve_tdvf_with_keys(const VmConfig *config, const FirmwareList *list);
+
 /* The image that is handed over is the one that was looked at. */
 _warn_unused_result_ int resolve_firmware_recheck(
                 const VmConfig *config, const LaunchInputs *in, char **reterr);
@@ -59,6 +67,8 @@ _warn_unused_result_ int resolve_shares(
 /* What mounts them: fstab.extra, or the service of --run=. */
 _warn_unused_result_ int resolve_share_credentials(
                 const VmConfig *config, CredentialSet *set, char **reterr);
+/* The records of --bind-user=. */
+_warn_unused_result_ int resolve_user_credentials(const VmConfig *config, CredentialSet *set, char **reterr);
 /* What no launch does is an error of a launch; a measurement still computes the digest, and names it in a notice. */
 _printf_(4, 5) int resolve_refuse(
                 const ResolveOptions *options, LaunchInputs *in, char **reterr, const char *format, ...);
@@ -70,4 +80,8 @@ bool resolve_login_apart(const VmConfig *config);
 /* Adds them to `set`; what the user `given` has is left alone. login may be NULL. */
 _warn_unused_result_ int resolve_login(const VmConfig *config, const LaunchLogin *login,
                 const CredentialSet *given, CredentialSet *set, char **reterr);
+/* The adapter's archive, opened and looked into. */
+_warn_unused_result_ int resolve_open_adapter(const VmConfig *config, uint64_t *ret_size, char **reterr);
+/* The word by which the kernel starts it, put into the kernel command line. */
+_warn_unused_result_ int resolve_adapter_word(const VmConfig *config, char **text, char **reterr);
 _warn_unused_result_ int resolve_run_credentials(const VmConfig *config, CredentialSet *set, char **reterr);

@@ -98,7 +98,7 @@ int resolve_share_credentials(const VmConfig *config, CredentialSet *set, char *
         Credential *fstab = find(set, FSTAB);
         int r;
 
-        if (config->n_binds == 0)
+        if (vm_config_n_shares(config) <= (config->directory ? 1 : 0))
                 return 0;
         /* fstab.extra is for the system behind the initrd; the job of --run= is in the initrd, and there are its mounts. */
         if (config->run) {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "ovmf-need.h"
 #include "resolve-loader.h"
 #include "resolve-parts.h"
 #include "resolve-uki.h"
@@ -79,7 +80,13 @@ static int fill_plan(
         plan->sev.legacy_vm_type = config->legacy_vm_type;
         plan->vcpus = config->cpus;
         plan->sev.features = config->guest_features;
-        plan->sev.kernel_hashes = vm_config_confidential(config) && config->linux_path;
+        plan->sev.kernel_hashes =
+                        config->linux_path && (coco_of(config->coco)->kernel_needs & OVMF_NEED_HASH_TABLE);
+        plan->tdx.memory = coco_of(config->coco)->event_log ? config->ram : 0;
+        if ((config->edk2 && !(plan->tdx.edk2 = strdup(config->edk2))) ||
+                        (config->fw_cfg && !(plan->tdx.fw_cfg = strdup(config->fw_cfg))) ||
+                        (config->bios && !(plan->tdx.bios = strdup(config->bios))))
+                return -ENOMEM;
         plan->cpu_model = strdup(config->cpu_model ?: "");
         if (!plan->cpu_model)
                 return -ENOMEM;
@@ -136,6 +143,11 @@ static int add_trust_notices(const VmConfig *config, LaunchInputs *in) {
         return r;
 }
 
+/* Where nothing else is measured, what boots must be in what is. */
+static bool firmware_must_hold_loader(const VmConfig *config) {
+        return vm_config_confidential(config) && !coco_of(config->coco)->event_log && !config->linux_path;
+}
+
 int resolve_launch(const VmConfig *config, const ResolveOptions *options, LaunchInputs *ret, char **reterr) {
         _cleanup_(credential_set_done) CredentialSet credentials = {}, apart = {};
         _cleanup_(launch_inputs_done) LaunchInputs in = {};
@@ -162,7 +174,7 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         /* Without a kernel there is little to copy, and the copy is looked into. */
         if (r >= 0 && vm_config_confidential(config) && !config->linux_path)
                 r = resolve_fill(config, &in, /* stop= */ NULL, reterr);
-        if (r >= 0 && vm_config_confidential(config) && !config->linux_path)
+        if (r >= 0 && firmware_must_hold_loader(config))
                 r = resolve_loader(config, options, &in, reterr);
         if (r < 0)
                 return r;

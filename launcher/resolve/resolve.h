@@ -24,6 +24,8 @@ typedef struct ResolveOptions {
         bool with_kernel;
         /* A unified kernel image is passed to QEMU as it is, which no launch of ours does, but systemd-vmspawn does. */
         bool whole_kernel;
+        /* Put the adapter behind the initrd: nothing in there imports credentials. */
+        bool adapter;
         const LaunchLogin *login; /* NULL: none */
         const Uki *uki;           /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;
@@ -39,15 +41,36 @@ _warn_unused_result_ int resolve_fill(
 
 /* --directory= without --linux=: the kernel and the initrd that are in there, from here on as if they had been given. */
 _warn_unused_result_ int resolve_directory_kernel(VmConfig *config, char **reterr);
+/* Where nothing is said but --machine=, what that machine boots. */
+_warn_unused_result_ int resolve_machine_image(VmConfig *config, char **reterr);
+/* A boot loader is in this image: the guest can boot its disk without --linux=. False also for what cannot be read. */
+bool resolve_firmware_has_loader(const char *path);
 /* A pipe can be read once, and a launch may need its credentials twice: takes its content, for as long as the process lives. */
 _warn_unused_result_ int resolve_hold_pipes(VmConfig *config, char **reterr);
+/* What this host knows of the users of --bind-user=. */
+_warn_unused_result_ int resolve_users(VmConfig *config, char **reterr);
 /* The credentials of this launch in their order: the user's, then those for logins and of --run=. *ret_apart gets those that travel as
  * SMBIOS strings whatever the others do. login may be NULL. */
 _warn_unused_result_ int resolve_credentials(const VmConfig *config, const LaunchLogin *login,
                 CredentialSet *ret, CredentialSet *ret_apart, char **reterr);
 
+/* PURE: does PID 1 of an initrd import the credentials in there? If not, why, for people. */
+bool resolve_initrd_imports(bool initrd_release, unsigned systemd_version, char *reason, size_t size);
+/* PURE: may the adapter do it instead? Not where credentials can travel as SMBIOS strings, nor where something else in the initrd reads
+ * them. */
+bool resolve_adapter_allowed(const VmConfig *config);
+#define ADAPTER_NOTICE "the adapter that is added to the initrd does it"
+/* Looks into the initrd of a launch that is resolved and filled, and resolves it again with the adapter where it needs it. A notice
+ * says so. options->adapter says what was done. */
+_warn_unused_result_ int resolve_adapt(
+                const VmConfig *config, ResolveOptions *options, LaunchInputs *in, char **reterr);
+
 /* Only the firmware that --firmware=describe is about; in->firmware_descriptor says where it was found. */
 _warn_unused_result_ int resolve_firmware_alone(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
+
+/* The firmware of a launch, as the config asks for it. */
+_warn_unused_result_ int resolve_firmware(
                 const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr);
 
 /* Any firmware choice of a config, opened where it is: for questions about the host. */

@@ -17,7 +17,7 @@
 
 static int choose_kvm(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
                 char **reterr) {
-        if (config->kvm == TRISTATE_NO)
+        if (config->kvm == TRISTATE_NO || (config->simulate && coco_of(config->coco)->emulated))
                 return 0;
         if (caps->kvm) {
                 ret->kvm = true;
@@ -103,6 +103,12 @@ static int choose_login(const VmConfig *config, const HostCaps *caps, LaunchChoi
         const bool may = !vm_config_confidential(config) && !config->run;
 
         ret->vsock = config->vsock;
+        if (ret->vsock == VSOCK_AUTO && config->forward_journal && !caps->vsock)
+                return error_set(reterr, -EOPNOTSUPP,
+                                "--forward-journal= needs a vsock device, and /dev/vhost-vsock cannot be opened%s: load the module ('modprobe vhost_vsock'), or use --vsock=user with the program vhost-device-vsock",
+                                config->host_caps ? " on the host of --host-caps=" : "");
+        if (ret->vsock == VSOCK_AUTO && config->forward_journal)
+                ret->vsock = VSOCK_YES;
         if (ret->vsock == VSOCK_AUTO)
                 ret->vsock = config->vsock_cid > 0 || (may && caps->vsock) ? VSOCK_YES : VSOCK_NO;
         if (ret->vsock == VSOCK_YES && !caps->vsock)
@@ -121,7 +127,10 @@ static int choose_login(const VmConfig *config, const HostCaps *caps, LaunchChoi
 
 int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret, char **ret_notice,
                 char **reterr) {
-        LaunchChoices choices = { .run = config->run, .simulated = config->simulate };
+        LaunchChoices choices = { .run = config->run,
+                .simulated = config->simulate,
+                .kvm_fd = caps->kvm_fd,
+                .vsock_fd = caps->vsock_fd };
         bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
         int r;
 
@@ -140,15 +149,17 @@ int run_choose(const VmConfig *config, const HostCaps *caps, LaunchChoices *ret,
 
         choices.console = config->console;
         if (choices.console == CONSOLE_AUTO)
-                choices.console = config->shell                                  ? CONSOLE_INTERACTIVE
-                                : config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
+                choices.console = config->run || config->json == JSON_SHORT_MODE ? CONSOLE_HEADLESS
                                 : terminal                                       ? CONSOLE_INTERACTIVE
                                                                                  : CONSOLE_READ_ONLY;
+        if (config->shell && !terminal)
+                return error_set(reterr, -ENOTTY,
+                                "--shell needs a terminal as standard input and output; use --run=");
         if (choices.console == CONSOLE_INTERACTIVE && !isatty(STDIN_FILENO))
                 return error_set(reterr, -ENOTTY,
-                                config->shell ? "--shell needs a terminal as standard input; use --run="
-                                              : "--console=interactive: standard input is not a terminal; use read-only");
+                                "--console=interactive: standard input is not a terminal; use read-only");
 
+        choices.terminal = config->run && terminal && choices.console == CONSOLE_HEADLESS;
         *ret = choices;
         return 0;
 }

@@ -71,6 +71,7 @@ static const char *const system_calls[] = {
         "sendmsg",
         "sendto",
         "setsockopt",
+        "shutdown",
         "signalfd4",
         CONFINE_SOCKET_UNIX,
         "statx",

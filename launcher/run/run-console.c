@@ -9,25 +9,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <termios.h>
 #include <unistd.h>
 
 #include "error.h"
 #include "fd.h"
+#include "file-check.h"
 #include "log.h"
-#include "run-guard.h"
+#include "run-check.h"
 #include "run-session.h"
+#include "run-show.h"
+#include "run-terminal.h"
 
-#define ESCAPE_KEY   0x1d /* ^], three times within a second ends the guest, as in systemd-vmspawn */
-#define ESCAPE_COUNT 3u
-#define PIPE_SIZE    (1 << 20) /* what everybody may have: /proc/sys/fs/pipe-max-size */
-#define PANIC_TEXT   "Kernel panic - not syncing"
-#define PANIC_END    "---[ end Kernel panic - not syncing"
+#define PIPE_SIZE  (1 << 20) /* what everybody may have: /proc/sys/fs/pipe-max-size */
+#define PANIC_TEXT "Kernel panic - not syncing"
+#define PANIC_END  "---[ end Kernel panic - not syncing"
 #define REFUSED_TEXT                                                                                        \
         "No bootable option" /* OVMF of AmdSev without a table of kernel hashes: edk2, PlatformBootManagerLibGrub */
 
@@ -74,7 +73,10 @@ static void on_console_text(const char *data, size_t size, void *userdata) {
 
         c->seen += size;
         c->all += size;
-        c->drawn = c->drawn || memchr(data, '\033', size);
+        if (s->request->choices->console != CONSOLE_HEADLESS)
+                show_close();
+        if (s->request->choices->console == CONSOLE_INTERACTIVE)
+                session_shown(s, data, size);
         record(s, data, size);
         keep_tail(c, data, size);
         look = MIN(look, c->tail_size);
@@ -85,23 +87,6 @@ static void on_console_text(const char *data, size_t size, void *userdata) {
         if (s->request->choices->simulated &&
                         memmem(c->tail + c->tail_size - look, look, REFUSED_TEXT, strlen(REFUSED_TEXT)))
                 session_on_refusal(s);
-}
-
-/* True once the escape key came three times within a second. */
-static bool escaped(ConsoleState *c, const char *data, size_t size) {
-        for (size_t i = 0; i < size; i++) {
-                if (data[i] != ESCAPE_KEY) {
-                        c->escapes = 0;
-                        continue;
-                }
-                if (c->escapes == 0 || monotonic_usec() - c->escape_usec > 1000000) {
-                        c->escapes = 0;
-                        c->escape_usec = monotonic_usec();
-                }
-                if (++c->escapes == ESCAPE_COUNT)
-                        return true;
-        }
-        return false;
 }
 
 static int on_typed(_unused_ LoopSource *source, int fd, _unused_ uint32_t events, void *userdata) {
@@ -116,16 +101,8 @@ static int on_typed(_unused_ LoopSource *source, int fd, _unused_ uint32_t event
                 c->input_source = loop_source_unref(c->input_source);
                 return 0;
         }
-        if (escaped(c, buffer, (size_t) n)) {
-                c->input_source = loop_source_unref(c->input_source);
-                session_restore_terminal(s);
-                log_notice("ending the guest (^] was pressed three times)");
-                /* As if the terminal had sent its interrupt. */
-                if (s->facts.signal == 0)
-                        s->facts.signal = SIGINT;
-                session_end(s, END_QUIT);
+        if (session_escaped(s, buffer, (size_t) n))
                 return 0;
-        }
         /* A guest that does not read its console loses what is typed. */
         if (write(c->input_fd, buffer, (size_t) n) < 0 && errno != EAGAIN)
                 c->input_source = loop_source_unref(c->input_source);
@@ -133,24 +110,10 @@ static int on_typed(_unused_ LoopSource *source, int fd, _unused_ uint32_t event
 }
 
 static int start_typing(Session *s) {
-        ConsoleState *c = &s->console;
-        struct termios *saved = malloc(sizeof(*saved)), raw;
-        int r;
+        int r = session_take_terminal(s);
 
-        if (!saved)
-                return -ENOMEM;
-        c->saved_termios = saved;
-        if (tcgetattr(STDIN_FILENO, saved) < 0)
-                return -errno;
-        log_notice("press ^] three times within a second to end the guest");
-        raw = *saved;
-        cfmakeraw(&raw);
-        if (tcsetattr(STDIN_FILENO, TCSANOW, &raw) < 0)
-                return -errno;
-        c->raw = true;
-        run_guard_terminal(saved);
-        r = loop_add_io(s->loop, STDIN_FILENO, EPOLLIN, on_typed, s, &c->input_source);
-        return r;
+        return r < 0 ? r
+                     : loop_add_io(s->loop, STDIN_FILENO, EPOLLIN, on_typed, s, &s->console.input_source);
 }
 
 /* The guest may clear its screen: what was said before must be out of its reach, above the first line. */
@@ -163,22 +126,39 @@ static void save_screen(const Session *s) {
                         output_write(s->request->log, "\n", 1);
 }
 
+static int refuse_log(const char *path, int r, char **reterr) {
+        return r == -EINVAL
+                        ? error_set(reterr, r,
+                                          "--console-log: '%s' is not a regular file; use --console=read-only to pass the console on",
+                                          path)
+                        : error_set(reterr, r, "--console-log: cannot open '%s': %s", path, strerror(-r));
+}
+
+int console_log_check(const VmConfig *config, char **reterr) {
+        const char *path = config->console_log;
+        struct stat st;
+        int r;
+
+        if (!path)
+                return 0;
+        r = stat(path, &st) >= 0 && S_ISFIFO(st.st_mode) ? -EINVAL : file_check_create(path);
+        return r < 0 ? refuse_log(path, r, reterr) : 0;
+}
+
 /* Recorded bytes must not make the loop wait: only regular files, and devices such as /dev/null. */
 static int open_log(Session *s, char **reterr) {
         const char *path = s->request->config->console_log;
         struct stat st;
-        int fd;
+        int fd, r = console_log_check(s->request->config, reterr);
 
-        if (!path)
-                return 0;
+        if (r < 0 || !path)
+                return r;
         fd = fd_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY, 0600);
         if (fd < 0)
-                return error_set(reterr, fd, "--console-log: cannot open '%s': %s", path, strerror(-fd));
+                return refuse_log(path, fd, reterr);
         if (fstat(fd, &st) < 0 || S_ISFIFO(st.st_mode) || isatty(fd)) {
                 (void) fd_close(fd);
-                return error_set(reterr, -EINVAL,
-                                "--console-log: '%s' is not a regular file; use --console=read-only to pass the console on",
-                                path);
+                return refuse_log(path, -EINVAL, reterr);
         }
         s->console.log_fd = fd;
         return 0;
@@ -227,6 +207,7 @@ int session_start_console(Session *s, char **reterr) {
                                         .in = fd,
                                         .out = mode == CONSOLE_HEADLESS ? -EBADF : STDOUT_FILENO,
                                         .raw = mode == CONSOLE_INTERACTIVE,
+                                        .background = s->request->config->background,
                                         .queue = CONSOLE_QUEUE,
                                         .seen = on_console_text,
                                         .failed = session_on_loss,
@@ -271,37 +252,6 @@ void session_show_tail(Session *s) {
         size = terminal_filter(&filter, c->tail + begin, c->tail_size - begin, shown);
         size += terminal_filter_end(&filter, shown + size);
         output_write(s->request->log, shown, size);
-}
-
-/* What a guest may have done to its terminal: colours, an unseen cursor, the other screen, mouse and paste reports. */
-static void end_drawing(Session *s) {
-        static const char normal[] = "\033[0m\033[?25h\033[?7h\033[?1l\033[?1000l\033[?1002l\033[?1003l"
-                                     "\033[?1006l\033[?2004l\r\n";
-        ConsoleState *c = &s->console;
-
-        if (s->request->choices->console != CONSOLE_INTERACTIVE || !isatty(STDOUT_FILENO))
-                return;
-        if (c->drawn)
-                output_write(&c->forward.out, normal, sizeof(normal) - 1);
-        else if (c->seen > 0 && c->tail_size > 0 && c->tail[c->tail_size - 1] != '\n')
-                output_write(&c->forward.out, "\r\n", 2);
-}
-
-void session_restore_terminal(Session *s) {
-        ConsoleState *c = &s->console;
-
-        c->input_source = loop_source_unref(c->input_source);
-        if (!c->raw)
-                return;
-        end_drawing(s);
-        /* Answers to the guest's queries must not become a command of the shell. Not TCSAFLUSH, which waits for a terminal that
-         * somebody has stopped. */
-        (void) tcflush(STDIN_FILENO, TCIFLUSH);
-        (void) tcsetattr(STDIN_FILENO, TCSANOW, c->saved_termios);
-        c->raw = false;
-        run_guard_terminal(NULL);
-        /* The terminal is no longer the guest's. */
-        c->forward.filter = calloc(1, sizeof(TerminalFilter));
 }
 
 void session_end_console(Session *s) {

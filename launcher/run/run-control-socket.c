@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,35 @@
 #define ATTEMPTS 16u /* to get hold of a folder that others of the same name remove at that moment */
 #define BACKLOG  128
 
+/* A keeper holds the lock for a moment while it removes what a launcher left. */
+#define LOCK_ATTEMPTS    40u
+#define LOCK_MSEC        5
+#define REMAINS_ATTEMPTS 1000u
+
+typedef struct Remains {
+        const char *folder;
+        bool own; /* the folder, too */
+} Remains;
+
+/* What the launcher has not removed itself. Its children, which die with it, have its lock for a moment; a lock that is held longer belongs to
+ * a new launcher. */
+static void remove_remains(const void *userdata) {
+        const Remains *r = userdata;
+        int fd = open(r->folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        struct stat st;
+
+        if (fd < 0)
+                return;
+        for (unsigned i = 0; i < REMAINS_ATTEMPTS && flock(fd, LOCK_EX | LOCK_NB) < 0; i++)
+                (void) poll(NULL, 0, LOCK_MSEC);
+        if (fstat(fd, &st) >= 0 && st.st_uid == geteuid() && flock(fd, LOCK_EX | LOCK_NB) >= 0) {
+                (void) unlinkat(fd, CONTROL_SOCKET, 0);
+                if (r->own)
+                        (void) rmdir(r->folder);
+        }
+        (void) close(fd);
+}
+
 void control_socket_done(ControlSocket *c) {
         if (c->fd >= 0)
                 (void) unlinkat(c->folder_fd, CONTROL_SOCKET, 0);
@@ -30,6 +60,7 @@ void control_socket_done(ControlSocket *c) {
         (void) fd_close(c->fd);
         (void) fd_close(c->parent_fd);
         (void) fd_close(c->folder_fd);
+        keeper_done(&c->keeper);
         free(c->name);
         free(c->path);
         *c = CONTROL_SOCKET_NONE;
@@ -50,19 +81,29 @@ static int open_folder(int parent, const char *name) {
         return TAKE_GENERIC(fd, int, -EBADF);
 }
 
+static int lock(int fd) {
+        for (unsigned i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+                if (errno != EWOULDBLOCK)
+                        return -errno;
+                if (i >= LOCK_ATTEMPTS)
+                        return -EBUSY;
+                (void) poll(NULL, 0, LOCK_MSEC);
+        }
+        return 0;
+}
+
 /* Until it is ours alone: -EBUSY. */
 static int hold_folder(ControlSocket *c) {
         for (unsigned i = 0; i < ATTEMPTS; i++) {
                 struct stat st;
-                int fd = open_folder(c->parent_fd, c->name);
+                int fd = open_folder(c->parent_fd, c->name), r;
 
                 if (fd == -ENOENT)
                         continue;
                 if (fd < 0)
                         return fd;
-                if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                        int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-
+                r = lock(fd);
+                if (r < 0) {
                         (void) fd_close(fd);
                         return r;
                 }
@@ -80,7 +121,7 @@ static int hold_given(ControlSocket *c, const char *path) {
         c->folder_fd = fd_open(path, O_RDONLY | O_DIRECTORY, 0);
         if (c->folder_fd < 0)
                 return c->folder_fd;
-        return flock(c->folder_fd, LOCK_EX | LOCK_NB) >= 0 ? 0 : errno == EWOULDBLOCK ? -EBUSY : -errno;
+        return lock(c->folder_fd);
 }
 
 static int hold_own(ControlSocket *c, const char *base, const char *machine) {
@@ -133,9 +174,15 @@ int control_socket_open(const char *machine, ControlSocket *ret, char **reterr) 
         if (k < 0 || asprintf(&c.path, "%s/" CONTROL_SOCKET, folder) < 0)
                 return -ENOMEM;
 
-        r = given && *given ? hold_given(&c, folder) : hold_own(&c, base, machine);
+        r = keeper_start(&(const KeeperJob) { .end = remove_remains,
+                                         .userdata = &(const Remains) { .folder = folder,
+                                                         .own = !given || !*given } },
+                        &c.keeper);
+        if (r >= 0)
+                r = given && *given ? hold_given(&c, folder) : hold_own(&c, base, machine);
         if (r == -EBUSY) {
-                /* What is there belongs to the other one. */
+                /* What is there belongs to the other one: the keeper has nothing to wait for. */
+                keeper_dismiss(&c.keeper);
                 c.folder_fd = fd_close(c.folder_fd);
                 return error_set(reterr, r, "'%s' is in use by another guest", c.path);
         }

@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Disks that come and go while the guest runs. They are plugged into the SCSI bus, which takes them at any time: a machine that was started
- * without one has nothing to plug a disk into. All commands of a change are queued at once, since QEMU works them off in order: where one fails,
- * those behind it fail, too, and what succeeded is taken back. */
+/* Disks that come and go while the guest runs: SCSI disks on their bus, which takes them at any time, the others in spare ports
+ * (run-control-ports.c). All commands of a change are queued at once, since QEMU works them off in order: where one fails, those behind it fail,
+ * too, and what succeeded is taken back. */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "fd.h"
 #include "log.h"
 #include "qmp-commands.h"
 #include "run-control-parts.h"
@@ -19,7 +16,6 @@
 #include "strutil.h"
 
 #define HOT_DISKS_MAX 16u
-#define HOT_NAME_MAX  255u
 
 typedef struct HotDisk HotDisk;
 struct HotDisk {
@@ -28,6 +24,7 @@ struct HotDisk {
         char *name;       /* owned */
         const DiskTypeFacts *type;
         char device[24], node[24], file[24]; /* as QEMU knows them */
+        int port;                            /* a spare one; -EBADF: it is on the SCSI bus */
         char new_file[24];                   /* while its file is exchanged */
 
         VarlinkCall *call; /* of the change that is going on; NULL: none */
@@ -67,6 +64,7 @@ static void free_disk(HotDisk *d) {
                 p = &(*p)->next;
         if (*p)
                 *p = d->next;
+        control_release_port(d->session, d->port);
         free(d->name);
         free(d);
 }
@@ -74,55 +72,6 @@ static void free_disk(HotDisk *d) {
 void control_storage_done(Session *s) {
         while (s->hot_disks)
                 free_disk(s->hot_disks);
-}
-
-/* What comes with a call ------------------------------------------------------------------------------------------ */
-
-/* The name, or NULL: the call has been answered. */
-static const char *read_name(VarlinkCall *call, const Json *parameters) {
-        const char *name = js_string_value(js_get(parameters, "name"));
-
-        if (name && *name && strlen(name) == js_string_length(js_get(parameters, "name")) &&
-                        strlen(name) <= HOT_NAME_MAX)
-                return name;
-        varlink_error_parameter(call, "name");
-        return NULL;
-}
-
-typedef struct Descriptor {
-        int fd; /* owned */
-        bool read_only, block_device;
-} Descriptor;
-
-static void descriptor_done(Descriptor *d) {
-        d->fd = fd_close(d->fd);
-}
-
-/* False: the call has been answered. */
-static bool take_descriptor(VarlinkCall *call, const Json *parameters, Descriptor *ret) {
-        struct stat st;
-        uint64_t index;
-        int flags;
-
-        ret->fd = js_u64_value(js_get(parameters, "fileDescriptorIndex"), &index) >= 0
-                        ? varlink_call_take_fd(call, index)
-                        : -EBADF;
-        if (ret->fd < 0) {
-                varlink_error_parameter(call, "fileDescriptorIndex");
-                return false;
-        }
-        flags = fcntl(ret->fd, F_GETFL);
-        if (flags < 0 || flags & O_PATH || (flags & O_ACCMODE) == O_WRONLY || fstat(ret->fd, &st) < 0) {
-                varlink_error_errno(call, EBADF);
-                return false;
-        }
-        if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode)) {
-                varlink_error_errno(call, S_ISDIR(st.st_mode) ? EISDIR : EINVAL);
-                return false;
-        }
-        ret->read_only = (flags & O_ACCMODE) == O_RDONLY;
-        ret->block_device = S_ISBLK(st.st_mode);
-        return true;
 }
 
 /* A change, as commands ------------------------------------------------------------------------------------------- */
@@ -167,7 +116,7 @@ static void step(HotDisk *d, const char *command, Json *arguments, int fd) {
         })
 
 /* The node of the file's bytes: QEMU opens nothing by name. */
-static void add_file(HotDisk *d, const char *node, const Descriptor *f) {
+static void add_file(HotDisk *d, const char *node, const ControlFile *f) {
         int set = (int) (NODE_SET_FIRST + d->session->n_fdsets++);
         char path[32];
 
@@ -235,7 +184,7 @@ static const DiskTypeFacts *find_kind(const char *kind) {
         return NULL;
 }
 
-/* Is it a kind of disk at all, may the guest have more disks, and can this machine take it? */
+/* Is it a kind of disk at all, is the name free, and may the guest have more disks? */
 static const char *add_error(const Session *s, const char *name, const DiskTypeFacts *type) {
         const VmConfig *config = s->request->config;
 
@@ -245,7 +194,7 @@ static const char *add_error(const Session *s, const char *name, const DiskTypeF
                 return CONTROL_INSTANCE ".StorageExists";
         if (vm_config_confidential(config) && !(config->allow_untrusted & ALLOW_DISK))
                 return "org.varlink.service.PermissionDenied";
-        return type->scsi && session_has_scsi_bus(config) ? NULL : CONTROL_INSTANCE ".ConfigNotSupported";
+        return NULL;
 }
 
 static int new_disk(Session *s, const char *name, const DiskTypeFacts *type, HotDisk **ret) {
@@ -254,7 +203,9 @@ static int new_disk(Session *s, const char *name, const DiskTypeFacts *type, Hot
 
         if (!d)
                 return -ENOMEM;
-        *d = (HotDisk) { .session = s, .type = type, .name = strdup(name), .next = s->hot_disks };
+        *d = (HotDisk) {
+                .session = s, .type = type, .name = strdup(name), .port = -EBADF, .next = s->hot_disks
+        };
         if (!d->name) {
                 free(d);
                 return -ENOMEM;
@@ -267,9 +218,55 @@ static int new_disk(Session *s, const char *name, const DiskTypeFacts *type, Hot
         return 0;
 }
 
-static void plug_in(Session *s, VarlinkCall *call, const char *name, const DiskTypeFacts *type,
-                const Descriptor *file) {
+static int on_bus(QmpClient *c, int error, const Json *value, const char *description, void *userdata) {
+        HotDisk *d = userdata;
+
+        if (error < 0)
+                control_no_scsi_bus(d->session);
+        return on_step(c, error, value, description, d);
+}
+
+/* What the disk is plugged into: its bus, which may have to come first. */
+static int prepare_bus(HotDisk *d, char bus[static PORT_NAME_SIZE]) {
+        Session *s = d->session;
+        Json *arguments = NULL;
+        int r;
+
+        if (!d->type->scsi) {
+                d->port = control_take_port(s);
+                if (d->port < 0)
+                        return d->port;
+                control_port_name(d->port, bus);
+                return 0;
+        }
+        (void) snprintf(bus, PORT_NAME_SIZE, "scsi0.0");
+        if (control_has_scsi_bus(s))
+                return 0;
+        r = control_scsi_bus(s, &arguments);
+        if (r >= 0)
+                r = qmp_call(s->qmp, "device_add", arguments, on_bus, d);
+        if (r >= 0)
+                d->pending++;
+        else if (s->hot_scsi)
+                control_no_scsi_bus(s);
+        return r;
+}
+
+static Json *device_options(const HotDisk *d, const char *bus) {
         char serial[DISK_SERIAL_MAX + 1];
+        Json *j;
+
+        disk_make_serial(d->name, d->type->serial_max, serial);
+        j = ARGUMENTS("{s:s, s:s, s:s, s:s, s:s}", "driver", d->type->driver, "id", d->device, "bus", bus,
+                        "drive", d->node, "serial", serial);
+        if (j && d->type->virtio && session_set_confidential(d->session, j) < 0)
+                return js_unref(j);
+        return j;
+}
+
+static void plug_in(Session *s, VarlinkCall *call, const char *name, const DiskTypeFacts *type,
+                const ControlFile *file) {
+        char bus[PORT_NAME_SIZE];
         HotDisk *d;
         size_t n = 0;
         int r;
@@ -282,28 +279,27 @@ static void plug_in(Session *s, VarlinkCall *call, const char *name, const DiskT
                 return;
         }
         d->call = call;
-        disk_make_serial(name, type->serial_max, serial);
-        add_file(d, d->file, file);
-        step(d, "blockdev-add", format_options(d, d->file, file->read_only), -EBADF);
-        step(d, "device_add",
-                        ARGUMENTS("{s:s, s:s, s:s, s:s, s:s}", "driver", type->driver, "id", d->device,
-                                        "bus", "scsi0.0", "drive", d->node, "serial", serial),
-                        -EBADF);
+        d->error = prepare_bus(d, bus);
+        if (d->error >= 0) {
+                add_file(d, d->file, file);
+                step(d, "blockdev-add", format_options(d, d->file, file->read_only), -EBADF);
+                step(d, "device_add", device_options(d, bus), -EBADF);
+        }
         end_of_queue(d);
 }
 
 void control_add_storage(VarlinkCall *call, const Json *parameters, void *userdata) {
         const Json *config = js_get(parameters, "config");
         const char *kind = js_string_value(config), *name, *error;
-        _cleanup_(descriptor_done) Descriptor file = { .fd = -EBADF };
+        _cleanup_(control_file_done) ControlFile file = { .fd = -EBADF };
         const DiskTypeFacts *type;
 
         if (config && !js_is_null(config) && !kind) {
                 varlink_error_parameter(call, "config");
                 return;
         }
-        name = read_name(call, parameters);
-        if (!name || !take_descriptor(call, parameters, &file))
+        name = control_disk_name(call, parameters);
+        if (!name || !control_take_file(call, parameters, &file))
                 return;
         type = find_kind(kind ?: "virtio-blk");
         error = add_error(userdata, name, type);
@@ -330,7 +326,7 @@ static HotDisk *changeable(VarlinkCall *call, const Session *s, const char *name
 }
 
 void control_remove_storage(VarlinkCall *call, const Json *parameters, void *userdata) {
-        const char *name = read_name(call, parameters);
+        const char *name = control_disk_name(call, parameters);
         HotDisk *d = name ? changeable(call, userdata, name) : NULL;
         Json *arguments;
         int r;
@@ -359,12 +355,12 @@ void control_on_device_deleted(Session *s, const Json *data) {
 }
 
 void control_replace_storage(VarlinkCall *call, const Json *parameters, void *userdata) {
-        const char *name = read_name(call, parameters);
-        _cleanup_(descriptor_done) Descriptor file = { .fd = -EBADF };
+        const char *name = control_disk_name(call, parameters);
+        _cleanup_(control_file_done) ControlFile file = { .fd = -EBADF };
         Json *list = NULL;
         HotDisk *d;
 
-        if (!name || !take_descriptor(call, parameters, &file))
+        if (!name || !control_take_file(call, parameters, &file))
                 return;
         d = changeable(call, userdata, name);
         if (!d)

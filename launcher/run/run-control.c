@@ -150,7 +150,7 @@ static const char instance_description[] =
                 "error StorageImmutable()\n\n"
                 "# Not a kind of disk\n"
                 "error BadConfig()\n\n"
-                "# A kind of disk that this machine cannot have\n"
+                "# A kind of disk that this machine cannot have: systemd's interface has this error, cvmspawn does not use it\n"
                 "error ConfigNotSupported()\n";
 
 static const VarlinkInterface interfaces[] = {

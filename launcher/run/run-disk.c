@@ -16,7 +16,9 @@
 #include "image-chain.h"
 #include "qmp-commands.h"
 #include "qmp-job.h"
+#include "run-check.h"
 #include "run-nodes.h"
+#include "run-volume.h"
 
 #define IN_USE "is in use, perhaps by another guest, which must end first"
 
@@ -25,10 +27,11 @@ typedef struct Disk {
         const char *option, *path;
         ImageFormat format; /* never AUTO */
         const DiskTypeFacts *type;
-        const char *node;     /* that the device works on */
-        const char *device;   /* its id */
-        const char *port;     /* where it is plugged in, unless that is the SCSI bus */
-        bool boot, ephemeral; /* only the image can be */
+        const char *node;          /* that the device works on */
+        const char *device;        /* its id */
+        const char *port;          /* where it is plugged in, unless that is the SCSI bus */
+        bool boot, ephemeral;      /* only the image can be */
+        const DriveSource *volume; /* weak: of a storage provider; NULL: path is a file or device */
 } Disk;
 
 /* An unnamed file for the overlay: beside the image, where the room for it is, else where temporary files go. */
@@ -116,7 +119,7 @@ void disk_make_serial(const char *path, size_t max, char ret[static DISK_SERIAL_
 }
 
 /* Modern virtio with DMA to shared pages: see compose-devices.c. */
-static int set_confidential(Session *s, Json *device) {
+int session_set_confidential(const Session *s, Json *device) {
         int r = 0;
 
         if (vm_config_confidential(s->request->config) && !s->request->choices->simulated) {
@@ -139,7 +142,7 @@ static int plug_in(Session *s, const Disk *disk, char **reterr) {
         if (r >= 0 && disk->boot)
                 r = js_set(arguments, "bootindex", js_u64(1));
         if (r >= 0 && disk->type->virtio)
-                r = set_confidential(s, arguments);
+                r = session_set_confidential(s, arguments);
         if (r < 0)
                 return r;
         return qmp_call_wait(s->qmp, "device_add", arguments, NODE_USEC, NULL, reterr);
@@ -151,7 +154,7 @@ static int add_scsi_bus(Session *s, char **reterr) {
                         SCSI_PORT);
 
         if (r >= 0)
-                r = set_confidential(s, arguments);
+                r = session_set_confidential(s, arguments);
         if (r < 0)
                 return r;
         return qmp_call_wait(s->qmp, "device_add", arguments, NODE_USEC, NULL, reterr);
@@ -165,8 +168,8 @@ static bool in_use(int fd) {
 }
 
 /* A raw image in a regular file only; one that is larger already stays as it is. */
-static int grow(Session *s, const Disk *disk, int fd, char **reterr) {
-        uint64_t wanted = s->request->config->grow_image;
+static int grow(const VmConfig *config, const Disk *disk, int fd, bool try, char **reterr) {
+        uint64_t wanted = config->grow_image;
         struct stat st;
 
         if (!disk->boot || wanted == 0 || disk->ephemeral)
@@ -177,6 +180,8 @@ static int grow(Session *s, const Disk *disk, int fd, char **reterr) {
                 return error_set(reterr, -EINVAL,
                                 "--grow-image: '%s' is a block device, whose size cannot be changed here: remove --grow-image=",
                                 disk->path);
+        if (try)
+                return 0;
         if (in_use(fd))
                 return error_set(reterr, -EBUSY, "--grow-image: '%s' " IN_USE, disk->path);
         if ((uint64_t) st.st_size >= wanted || ftruncate(fd, (off_t) wanted) >= 0)
@@ -185,16 +190,32 @@ static int grow(Session *s, const Disk *disk, int fd, char **reterr) {
                         (unsigned long long) wanted, strerror(errno));
 }
 
+static int open_disk(const VmConfig *config, const Disk *disk, bool try, ImageChain *ret, char **reterr) {
+        const ImageSource source = { disk->option, disk->path, disk->format,
+                disk->ephemeral || disk->type->read_only, .fd = 0 };
+        int r = image_chain_open(&source, config, ret, reterr);
+
+        return r < 0 ? r : grow(config, disk, ret->layers[0].fd, try, reterr);
+}
+
+static int open_volume(Session *s, const Disk *disk, ImageChain *ret, char **reterr) {
+        bool read_only = false;
+        int fd = session_acquire_volume(s, disk->volume, &read_only, reterr);
+
+        if (fd < 0)
+                return fd;
+        return image_chain_open(&(const ImageSource) { disk->option, disk->path, disk->format,
+                                                read_only || disk->type->read_only, fd },
+                        s->request->config, ret, reterr);
+}
+
 static int add_disk(Session *s, const Disk *disk, char **reterr) {
         _cleanup_(image_chain_done) ImageChain chain = {};
-        const ImageSource source = { disk->option, disk->path, disk->format,
-                disk->ephemeral || disk->type->read_only };
         int r;
 
         /* Once more, and of the very files that QEMU gets: somebody may have written to them since. */
-        r = image_chain_open(&source, s->request->config, &chain, reterr);
-        if (r >= 0)
-                r = grow(s, disk, chain.layers[0].fd, reterr);
+        r = disk->volume ? open_volume(s, disk, &chain, reterr)
+                         : open_disk(s->request->config, disk, /* try= */ false, &chain, reterr);
         if (r < 0)
                 return r;
         r = nodes_add_chain(s, &chain, disk->ephemeral ? "disk-base" : disk->node, reterr);
@@ -207,25 +228,65 @@ static int add_disk(Session *s, const Disk *disk, char **reterr) {
         return r < 0 ? error_prefix(reterr, r, "--%s", disk->option) : 0;
 }
 
+/* Without the names that only QEMU is told. */
+static Disk extra_drive(const VmConfig *config, size_t i) {
+        const DriveSource *drive = config->extra_drives + i;
+
+        return (Disk) {
+                .option = drive->volume ? "bind-volume" : "extra-drive",
+                .volume = drive->volume ? drive : NULL,
+                .path = drive->path,
+                .format = drive->format == IMAGE_FORMAT_QCOW2 ? IMAGE_FORMAT_QCOW2 : IMAGE_FORMAT_RAW,
+                .type = disk_type_facts(vm_config_drive_type(config, i)),
+        };
+}
+
+static Disk image_disk(const VmConfig *config, const LaunchInputs *in) {
+        return (Disk) {
+                .option = "image",
+                .path = config->image,
+                .format = in->image_format,
+                .type = disk_type_facts(config->image_disk_type),
+                .node = "disk",
+                .device = "disk0",
+                .port = DISK_PORT,
+                .boot = true,
+                .ephemeral = config->ephemeral,
+        };
+}
+
+static int try_disk(const VmConfig *config, const Disk *disk, char **reterr) {
+        _cleanup_(image_chain_done) ImageChain chain = {};
+
+        return open_disk(config, disk, /* try= */ true, &chain, reterr);
+}
+
+int disks_check(const VmConfig *config, const LaunchInputs *in, char **reterr) {
+        Disk disk = image_disk(config, in);
+        int r = config->image ? try_disk(config, &disk, reterr) : 0;
+
+        if (r >= 0)
+                r = volumes_check(config, reterr);
+        for (size_t i = 0; i < config->n_extra_drives && r >= 0; i++) {
+                disk = extra_drive(config, i);
+                if (disk.volume)
+                        continue;
+                r = try_disk(config, &disk, reterr);
+        }
+        return r;
+}
+
 static int add_extra_drive(Session *s, size_t i, char **reterr) {
-        const DriveSource *drive = s->request->config->extra_drives + i;
+        Disk disk = extra_drive(s->request->config, i);
         char node[32], device[32], port[32];
 
         (void) snprintf(node, sizeof(node), "drive-%zu", i + 1);
         (void) snprintf(device, sizeof(device), "disk%zu", i + 1);
         (void) snprintf(port, sizeof(port), DRIVE_PORT, i + 1);
-        return add_disk(s,
-                        &(Disk) {
-                                        .option = "extra-drive",
-                                        .path = drive->path,
-                                        .format = drive->format == IMAGE_FORMAT_QCOW2 ? IMAGE_FORMAT_QCOW2
-                                                                                      : IMAGE_FORMAT_RAW,
-                                        .type = disk_type_facts(vm_config_drive_type(s->request->config, i)),
-                                        .node = node,
-                                        .device = device,
-                                        .port = port,
-                        },
-                        reterr);
+        disk.node = node;
+        disk.device = device;
+        disk.port = port;
+        return add_disk(s, &disk, reterr);
 }
 
 bool session_has_scsi_bus(const VmConfig *config) {
@@ -238,22 +299,11 @@ bool session_has_scsi_bus(const VmConfig *config) {
 
 int session_add_disks(Session *s, char **reterr) {
         const VmConfig *config = s->request->config;
+        const Disk image = image_disk(config, s->request->inputs);
         int r = session_has_scsi_bus(config) ? add_scsi_bus(s, reterr) : 0;
 
         if (r >= 0 && config->image)
-                r = add_disk(s,
-                                &(Disk) {
-                                                .option = "image",
-                                                .path = config->image,
-                                                .format = s->request->inputs->image_format,
-                                                .type = disk_type_facts(config->image_disk_type),
-                                                .node = "disk",
-                                                .device = "disk0",
-                                                .port = DISK_PORT,
-                                                .boot = true,
-                                                .ephemeral = config->ephemeral,
-                                },
-                                reterr);
+                r = add_disk(s, &image, reterr);
         for (size_t i = 0; i < config->n_extra_drives && r >= 0; i++)
                 r = add_extra_drive(s, i, reterr);
         return r;

@@ -19,6 +19,7 @@
 #define POWERDOWN_PATIENCE_USEC (2 * UINT64_C(1000000))
 #define QUIT_PATIENCE_USEC      (5 * UINT64_C(1000000))
 #define HURRY_PATIENCE_USEC     UINT64_C(400000)
+#define LEAVE_USEC              (3 * UINT64_C(1000000))
 #define EXIT_PATIENCE_USEC      (10 * UINT64_C(1000000)) /* its disks are closed by then */
 
 static int on_patience_over(LoopSource *source, _unused_ uint64_t usec, void *userdata) {
@@ -92,6 +93,46 @@ static int on_still_there(_unused_ LoopSource *source, _unused_ uint64_t usec, v
 void session_await_exit(Session *s) {
         if (loop_add_timer(s->loop, EXIT_PATIENCE_USEC, on_still_there, s, &s->leaving) < 0)
                 (void) process_signal(&s->qemu, SIGKILL);
+}
+
+static bool ending(const Session *s) {
+        const RunFacts *f = &s->facts;
+
+        return s->qemu_gone || s->qmp_lost || s->end_step > 0 || f->guest_shutdown || f->guest_reset ||
+                        f->panicked;
+}
+
+static int on_helper_alone(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
+        Session *s = userdata;
+
+        if (ending(s))
+                return 0;
+        (void) session_fail(s, -EPIPE, s->left.sentence);
+        return s->facts.running ? 0 : loop_exit(s->loop, 0);
+}
+
+int session_helper_left(Session *s, char *sentence) {
+        _cleanup_free_ char *owned = sentence;
+
+        if (ending(s) || s->left.timer)
+                return 0;
+        if (!owned)
+                return -ENOMEM;
+        s->left.sentence = TAKE_PTR(owned);
+        return loop_add_timer(s->loop, LEAVE_USEC, on_helper_alone, s, &s->left.timer);
+}
+
+void session_end_timers(Session *s) {
+        s->timeout = loop_source_unref(s->timeout);
+        s->watch = loop_source_unref(s->watch);
+        s->showing = loop_source_unref(s->showing);
+        s->patience = loop_source_unref(s->patience);
+        s->leaving = loop_source_unref(s->leaving);
+        s->sampler = loop_source_unref(s->sampler);
+        s->panic.timer = loop_source_unref(s->panic.timer);
+        s->left.timer = loop_source_unref(s->left.timer);
+        free(s->left.sentence);
+        s->left.sentence = NULL;
 }
 
 static int on_signal(_unused_ LoopSource *source, const struct signalfd_siginfo *si, void *userdata) {

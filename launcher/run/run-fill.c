@@ -13,7 +13,10 @@
 #include "error.h"
 #include "fd.h"
 #include "resolve.h"
+#include "run-guard.h"
 #include "run-session.h"
+
+#define COPY_USEC (UINT64_C(500000)) /* for one piece */
 
 int run_fill(const RunRequest *request, const atomic_bool *stop, char **reterr) {
         int r = resolve_fill(request->config, request->inputs, stop, reterr);
@@ -117,4 +120,23 @@ void session_end_fill(Session *s) {
         join(&s->fill);
         free(s->fill.error);
         s->fill.error = NULL;
+}
+
+/* A thread that copies may be in a file system that does not answer: it cannot be ended alone. */
+void session_guard_copies(const Session *s, const RunResult *result) {
+        const EventSink *events = s->request->events;
+        _cleanup_free_ char *text = NULL;
+        Json *data = NULL;
+
+        if (!s->fill.started)
+                return;
+        if (!events->out || event_exit_data(result, result->detail ?: result->cause, &data) < 0 ||
+                        event_text("exit", 0, data, &text) < 0)
+                text = NULL;
+        (void) !run_guard_start(&(const GuardSpec) {
+                        .usec = COPY_USEC,
+                        .status = result->status,
+                        .event = text,
+                        .event_fd = text ? events->out->fd : -EBADF,
+        });
 }

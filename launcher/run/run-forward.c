@@ -12,6 +12,7 @@ void forward_done(Forward *f) {
         f->in = fd_close(f->in);
         output_done(&f->out);
         free(f->filter);
+        free(f->tint);
         free(f->buffer);
         *f = FORWARD_NONE;
 }
@@ -44,21 +45,37 @@ static size_t read_some(Forward *f) {
         return 0;
 }
 
+/* What n bytes can become. */
+static size_t room_for(const Forward *f, size_t n) {
+        size_t room = f->filter ? TERMINAL_ROOM(n) : n;
+
+        return f->tint ? TERMINAL_TINT_ROOM(room) : room;
+}
+
+static void show(Forward *f, const char *data, size_t n) {
+        _cleanup_free_ char *tinted = f->tint ? malloc(TERMINAL_TINT_ROOM(n)) : NULL;
+
+        if (tinted)
+                output_write(&f->out, tinted, terminal_tint(f->tint, data, n, tinted));
+        else
+                output_write(&f->out, data, n);
+}
+
 static void pass_on(Forward *f, size_t n) {
         _cleanup_free_ char *shown = NULL;
 
         if (!f->filter) {
-                output_write(&f->out, f->buffer, n);
+                show(f, f->buffer, n);
                 return;
         }
         shown = malloc(TERMINAL_ROOM(n));
         if (shown)
-                output_write(&f->out, shown, terminal_filter(f->filter, f->buffer, n, shown));
+                show(f, shown, terminal_filter(f->filter, f->buffer, n, shown));
 }
 
-/* A full read, and what a filter makes of it, must fit. */
+/* A full read, and what becomes of it, must fit. */
 static bool has_room(const Forward *f) {
-        return output_room(&f->out) >= (f->filter ? TERMINAL_ROOM(FORWARD_BUFFER) : FORWARD_BUFFER);
+        return output_room(&f->out) >= room_for(f, FORWARD_BUFFER);
 }
 
 static int on_readable(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
@@ -95,7 +112,14 @@ static int open_output(Forward *f, const ForwardSpec *spec) {
                         return -ENOMEM;
                 f->filter->colours = true;
         }
+        if (f->out.terminal && spec->background) {
+                f->tint = calloc(1, sizeof(TerminalTint));
+                if (!f->tint)
+                        return -ENOMEM;
+                f->tint->colour = spec->background;
+        }
         f->out.limit = MAX(spec->queue, (size_t) TERMINAL_ROOM(2 * FORWARD_BUFFER));
+        f->out.limit = MAX(f->out.limit, room_for(f, FORWARD_BUFFER));
         f->out.changed = on_output;
         f->out.userdata = f;
         output_attach(&f->out, f->loop);
@@ -129,6 +153,8 @@ void forward_break(Forward *f) {
 
         if (f->filter)
                 output_write(&f->out, end, terminal_filter_end(f->filter, end));
+        if (f->tint)
+                output_write(&f->out, end, terminal_tint_end(f->tint, end));
 }
 
 int forward_drain(Forward *f, uint64_t deadline) {

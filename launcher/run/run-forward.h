@@ -6,6 +6,7 @@
  * dropped, and nothing changed but what a terminal must not see. */
 
 #include "run-output.h"
+#include "terminal-tint.h"
 #include "terminal.h"
 
 #define FORWARD_BUFFER (64u * 1024u)
@@ -16,6 +17,7 @@ typedef struct Forward {
         LoopSource *in_source;
         Output out;             /* none: bytes are only shown to `seen` */
         TerminalFilter *filter; /* owned; NULL: unchanged */
+        TerminalTint *tint;     /* owned; NULL: the terminal's own background */
         char *buffer;           /* owned */
         bool ended;             /* end of file, or the other side is gone */
         int error;              /* -errno of a read that failed */
@@ -28,10 +30,11 @@ typedef struct Forward {
 #define FORWARD_NONE ((Forward) { .in = -EBADF, .out = OUTPUT_NONE })
 
 typedef struct ForwardSpec {
-        int in;       /* taken on success */
-        int out;      /* copied; -EBADF: none */
-        bool raw;     /* a terminal gets every byte: it is the guest's */
-        size_t queue; /* bytes that wait for a slow reader; 0: OUTPUT_QUEUE */
+        int in;                 /* taken on success */
+        int out;                /* copied; -EBADF: none */
+        bool raw;               /* a terminal gets every byte: it is the guest's */
+        const char *background; /* weak: of a terminal, as terminal_tint_valid(); NULL: its own */
+        size_t queue;           /* bytes that wait for a slow reader; 0: OUTPUT_QUEUE */
         void (*seen)(const char *data, size_t size, void *userdata);
         void (*failed)(Forward *f, const char *what, int error, void *userdata);
         void *userdata;

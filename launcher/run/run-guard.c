@@ -19,11 +19,13 @@
 #include <unistd.h>
 
 #include "progress.h"
+#include "run-show.h"
 
-#define TEXT_MAX   1024u
-#define STACK_SIZE (64u * 1024u)
-#define TIME_START "\"time\":\""
-#define TIME_SIZE  27u /* 2026-01-31T12:00:00.123456Z */
+#define TEXT_MAX    1024u
+#define STACK_SIZE  (64u * 1024u)
+#define SIGNAL_USEC UINT64_C(1000000) /* longer than the event loop needs, copying files included */
+#define TIME_START  "\"time\":\""
+#define TIME_SIZE   27u /* 2026-01-31T12:00:00.123456Z */
 
 typedef struct Guard {
         _Atomic uint64_t end; /* CLOCK_MONOTONIC, microseconds; 0: off, and the rest may be written */
@@ -37,6 +39,8 @@ static struct {
         pthread_t thread;
         bool running;
         sem_t wake;
+        atomic_bool signals;
+        uint64_t pending[4]; /* since when; of ending[] */
         struct termios saved;
         atomic_bool terminal;
 } guard;
@@ -89,6 +93,7 @@ static void put_time(char *to, uint64_t usec) {
 static _noreturn_ void end(Guard *g, const char *doing) {
         char *time = strstr(g->event, TIME_START);
 
+        show_close();
         if (atomic_load(&guard.terminal))
                 (void) tcsetattr(STDIN_FILENO, TCSANOW, &guard.saved);
         if (time && strlen(time + strlen(TIME_START)) > TIME_SIZE)
@@ -105,6 +110,26 @@ static _noreturn_ void end(Guard *g, const char *doing) {
         _exit(g->status);
 }
 
+/* A signal that the event loop does not take: it waits in a call that does not return. */
+static void check_signals(uint64_t now) {
+        static const int ending[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+        sigset_t set;
+
+        if (sigpending(&set) < 0)
+                return;
+        for (size_t i = 0; i < ELEMENTSOF(ending); i++) {
+                if (sigismember(&set, ending[i]) <= 0)
+                        guard.pending[i] = 0;
+                else if (guard.pending[i] == 0)
+                        guard.pending[i] = now;
+                else if (now - guard.pending[i] >= SIGNAL_USEC) {
+                        if (atomic_load(&guard.terminal))
+                                (void) tcsetattr(STDIN_FILENO, TCSANOW, &guard.saved);
+                        _exit(128 + ending[i]);
+                }
+        }
+}
+
 /* When there may be something to do; 0: the thread is not needed any more. */
 static uint64_t next_end(void) {
         uint64_t limit = atomic_load(&guard.limit.end), watch = atomic_load(&guard.watch.end);
@@ -117,7 +142,18 @@ static uint64_t next_end(void) {
                 watch = progress_usec() + guard.patience;
         if (watch > 0 && now_usec(CLOCK_MONOTONIC) >= watch)
                 end(&guard.watch, progress_doing());
-        return limit == 0 || (watch > 0 && watch < limit) ? watch : limit;
+        if (limit == 0 || (watch > 0 && watch < limit))
+                limit = watch;
+        show_now();
+        if (show_is_open())
+                limit = MIN(limit, now_usec(CLOCK_MONOTONIC) + SHOW_USEC);
+        if (atomic_load(&guard.signals)) {
+                uint64_t now = now_usec(CLOCK_MONOTONIC);
+
+                check_signals(now);
+                limit = MIN(limit, now + SIGNAL_USEC / 2);
+        }
+        return limit;
 }
 
 static void *guard_main(_unused_ void *userdata) {
@@ -201,6 +237,16 @@ void run_guard_stop(void) {
         stop(&guard.limit);
 }
 
+void run_guard_postpone(uint64_t usec) {
+        if (atomic_load(&guard.limit.end) > 0)
+                atomic_fetch_add(&guard.limit.end, usec);
+}
+
+void run_guard_signals(void) {
+        atomic_store(&guard.signals, true);
+        changed();
+}
+
 int run_guard_watch(const GuardSpec *spec) {
         run_guard_unwatch();
         guard.patience = spec->usec;
@@ -209,6 +255,7 @@ int run_guard_watch(const GuardSpec *spec) {
 }
 
 void run_guard_unwatch(void) {
+        atomic_store(&guard.signals, false);
         stop(&guard.watch);
 }
 

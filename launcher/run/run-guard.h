@@ -4,6 +4,7 @@
 /* Ends this process where no event loop can: in a read(2) of a pipe without a writer, in a file system that does not answer. Children die
  * with it, a terminal is restored. */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "macro.h"
@@ -22,6 +23,11 @@ typedef struct GuardSpec {
 /* After `usec`, whatever happens. Starting another one replaces it. Children do not inherit it. */
 _warn_unused_result_ int run_guard_start(const GuardSpec *spec);
 void run_guard_stop(void);
+/* The event loop watches the time now, and ends in better order: the guard comes so much later. */
+void run_guard_postpone(uint64_t usec);
+/* The event loop takes the signals now, which are blocked: one that it does not take for a second ends this process with 128+n. Until
+ * run_guard_unwatch(). */
+void run_guard_signals(void);
 
 /* Beside it: after `usec` without progress (progress.h), which `message` says before what was done then. */
 _warn_unused_result_ int run_guard_watch(const GuardSpec *spec);

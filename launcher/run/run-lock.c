@@ -11,6 +11,7 @@
 #include "atomic-file.h"
 #include "error.h"
 #include "fd.h"
+#include "file-check.h"
 #include "strutil.h"
 
 #define LOCK_SIZE_MAX (1024u * 1024u) /* some hundred bytes an input */
@@ -93,13 +94,18 @@ static int lock_json(const char *path, const LaunchPlan *plan, const MeasureAnsw
                 r = relative_parts(path, js_get(answer->json, "parts"), &parts);
         if (r < 0)
                 return r;
-        return js_build(ret, "{s:s, s:s, s:O, s:O, s:I, s:s, s:I, s:I, s:b, s:b, s:s?, s:o}", "format",
+        r = js_build(ret, "{s:s, s:s, s:O, s:O, s:I, s:s, s:I, s:I, s:b, s:b, s:s?, s:o}", "format",
                         LOCK_FORMAT, "mode", coco_mode_to_string(plan->mode), "digest",
                         js_get(answer->json, "digest"), "digest-algorithm",
                         js_get(answer->json, "digest-algorithm"), "vcpus", (long long) plan->vcpus,
                         "cpu-model", plan->cpu_model, "guest-features", (long long) plan->sev.features,
                         "policy", (long long) plan->policy, "kernel-hashes", plan->sev.kernel_hashes,
                         "legacy-vm-type", plan->sev.legacy_vm_type, "command-line", words, "parts", parts);
+        if (r >= 0 && plan->tdx.memory > 0)
+                r = js_set(*ret, "memory", js_u64(plan->tdx.memory));
+        if (r >= 0 && js_get(answer->json, "registers"))
+                r = js_set(*ret, "registers", js_ref((Json *) js_get(answer->json, "registers")));
+        return r;
 }
 
 static bool same(const Json *a, const Json *b) {
@@ -150,7 +156,7 @@ static bool explain_words(const Json *old, const Json *new, Text *t) {
 }
 
 static int explain(const char *path, const Json *old, const Json *new, char **reterr) {
-        static const char *const numbers[] = { "mode", "vcpus", "cpu-model", "guest-features",
+        static const char *const numbers[] = { "mode", "vcpus", "memory", "cpu-model", "guest-features",
                 "kernel-hashes", "legacy-vm-type" };
         static const char *const inputs[] = { "firmware", "kernel", "initrd", "cmdline" };
         _cleanup_free_ char *a = NULL, *b = NULL, *changes = NULL;
@@ -169,11 +175,26 @@ static int explain(const char *path, const Json *old, const Json *new, char **re
         if (text_finish(&t, &changes) < 0)
                 return -ENOMEM;
         return error_set(reterr, -EBADE,
-                        "--lock: the launch digest differs from the one in '%s'%s; to accept the new one, remove the file",
-                        path, changes);
+                        "--lock: the launch%s differs from the one in '%s'%s; to accept the new one, remove the file",
+                        same(js_get(old, "digest"), js_get(new, "digest")) ? "" : " digest", path, changes);
 }
 
-static int compare(const char *path, const char *text, size_t size, const Json *new, char **reterr) {
+/* Is everything the same that the launch digest does not cover, but the guest's further registers do? */
+static bool same_registers(const LaunchPlan *plan, const Json *old, const Json *new) {
+        static const char *const inputs[] = { "kernel", "initrd", "cmdline" };
+
+        if (!coco_of(plan->mode)->event_log)
+                return true;
+        for (size_t i = 0; i < ELEMENTSOF(inputs); i++)
+                if (!same(js_get(js_get(js_get(old, "parts"), inputs[i]), "sha256"),
+                                    js_get(js_get(js_get(new, "parts"), inputs[i]), "sha256")))
+                        return false;
+        return same(js_get(old, "vcpus"), js_get(new, "vcpus")) &&
+                        same(js_get(old, "memory"), js_get(new, "memory"));
+}
+
+static int compare(const char *path, const LaunchPlan *plan, const char *text, size_t size, const Json *new,
+                char **reterr) {
         _cleanup_js_ Json *old = NULL;
         const char *format;
         int r = js_parse(text, size, &old, reterr);
@@ -185,7 +206,7 @@ static int compare(const char *path, const char *text, size_t size, const Json *
                 return error_set(reterr, -EBADMSG,
                                 "--lock: '%s' is not a lock file of cvmspawn (no \"format\":\"%s\")", path,
                                 LOCK_FORMAT);
-        if (!same(js_get(old, "digest"), js_get(new, "digest")))
+        if (!same(js_get(old, "digest"), js_get(new, "digest")) || !same_registers(plan, old, new))
                 return explain(path, old, new, reterr);
         /* Not part of any digest, but the processor enforces it. */
         if (!same(js_get(old, "policy"), js_get(new, "policy"))) {
@@ -217,19 +238,19 @@ int run_lock(const char *path, const LaunchPlan *plan, const MeasureAnswer *answ
         r = file_read_all(path, LOCK_SIZE_MAX, &text, &size);
         if (r >= 0) {
                 *ret = LOCK_SAME;
-                return compare(path, text, size, j, reterr);
+                return compare(path, plan, text, size, j, reterr);
         }
         if (r != -ENOENT)
                 return error_set(reterr, r, "--lock: cannot read '%s': %s", path, strerror(-r));
 
         *ret = LOCK_WRITTEN;
-        if (!write)
-                return 0;
         fresh = js_text(j, JS_PRETTY);
         text_put(&t, fresh ?: "");
         text_put(&t, "\n");
         r = fresh ? text_finish(&t, &line) : -ENOMEM;
-        if (r >= 0)
+        if (r >= 0 && !write)
+                r = file_check_parent(path);
+        else if (r >= 0)
                 r = file_write_atomic(path, line, strlen(line), 0644, 0);
         if (r < 0)
                 return error_set(reterr, r, "--lock: cannot write '%s': %s", path, strerror(-r));

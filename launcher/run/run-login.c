@@ -13,6 +13,7 @@
 #include "error.h"
 #include "fd.h"
 #include "log.h"
+#include "run-check.h"
 #include "strutil.h"
 
 #define KEYGEN_USEC (UINT64_C(60) * 1000000) /* rsa on a busy machine */
@@ -86,6 +87,14 @@ static int find_keygen(const VmConfig *config, LaunchChoices *choices, char **re
         return 0;
 }
 
+int login_check(const VmConfig *config, const LaunchChoices *choices, char **reterr) {
+        _cleanup_free_ char *program = NULL;
+
+        return choices->ssh_key && config->pass_ssh_key == TRISTATE_YES
+                        ? find_keygen(config, &(LaunchChoices) { .ssh_key = true }, &program, reterr)
+                        : 0;
+}
+
 /* "tcp:ADDRESS:PORT-:22" of --publish= */
 static int published_address(const VmConfig *config, Login *l) {
         STRV_FOREACH(p, config->publish) {
@@ -150,11 +159,14 @@ int login_start(const VmConfig *config, const QemuUser *user, LaunchChoices *cho
                 r = vsock_reserve(config, choices, reterr);
         if (r >= 0 && choices->vsock_notify)
                 r = vsock_listen(choices, ret, reterr);
+        if (r >= 0 && config->forward_journal)
+                r = vsock_listen_journal(config, choices, ret, reterr);
         return r < 0 ? r : find_address(config, choices, ret);
 }
 
 void login_done(Login *l) {
         (void) fd_close(l->listener);
+        (void) fd_close(l->journal);
         (void) fd_close(l->sockets);
         runtime_dir_done(&l->directory);
         free(l->key);

@@ -15,9 +15,12 @@ typedef struct Login {
         int sockets;       /* owned: the directory of sockets; -EBADF: none */
         int listener;      /* owned: systemd of the guest reports here; -EBADF: it does not */
         uint32_t notify_port;
+        int journal; /* owned: journald of the guest sends here; -EBADF: it does not */
+        uint32_t journal_port;
 } Login;
 
-#define LOGIN_NONE ((Login) { .directory = RUNTIME_DIR_NONE, .sockets = -EBADF, .listener = -EBADF })
+#define LOGIN_NONE                                                                                          \
+        ((Login) { .directory = RUNTIME_DIR_NONE, .sockets = -EBADF, .listener = -EBADF, .journal = -EBADF })
 
 /* Before files are resolved; may settle choices->vsock_cid. *ret can be given to login_done() in any case. */
 _warn_unused_result_ int login_start(const VmConfig *config, const QemuUser *user, LaunchChoices *choices,
@@ -29,3 +32,5 @@ void login_announce(const Login *l, const LaunchChoices *choices, const EventSin
 /* run-vsock.c: an address that is free. */
 _warn_unused_result_ int vsock_reserve(const VmConfig *config, LaunchChoices *choices, char **reterr);
 _warn_unused_result_ int vsock_listen(const LaunchChoices *choices, Login *l, char **reterr);
+_warn_unused_result_ int vsock_listen_journal(
+                const VmConfig *config, const LaunchChoices *choices, Login *l, char **reterr);

@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "run-check.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -59,17 +60,28 @@ static int add_forward(char ***argv, const char *publish) {
                         colon + 1, dash + 2);
 }
 
+static int find_passt(char **ret, char **reterr) {
+        int r = process_find_program("passt", ret);
+
+        return r < 0 || *ret
+                        ? r
+                        : error_set(reterr, -ENOENT,
+                                          "--network=passt: passt was not found in PATH: install passt, or use --network-user-mode");
+}
+
+int network_check(const VmConfig *config, char **reterr) {
+        _cleanup_free_ char *program = NULL;
+
+        return config->network == NETWORK_PASST ? find_passt(&program, reterr) : 0;
+}
+
 static int spawn_passt(Session *s, int fd, int words, char **reterr) {
         _cleanup_strv_free_ char **argv = NULL;
         char *program = NULL;
-        int r = process_find_program("passt", &program);
+        int r = find_passt(&program, reterr);
 
-        if (r < 0)
-                return r;
-        if (!program)
-                return error_set(reterr, -ENOENT,
-                                "--network=passt: passt was not found in PATH: install passt, or use --network-user-mode");
-        r = strv_consume(&argv, program);
+        if (r >= 0)
+                r = strv_consume(&argv, program);
         if (r >= 0)
                 r = strv_push(&argv, "--foreground");
         if (r >= 0)
@@ -97,20 +109,17 @@ static int spawn_passt(Session *s, int fd, int words, char **reterr) {
 
 static int on_passt_exit(_unused_ LoopSource *source, _unused_ const siginfo_t *si, void *userdata) {
         Session *s = userdata;
-        _cleanup_free_ char *text = NULL, *sentence = NULL;
+        _cleanup_free_ char *text = NULL;
+        char *sentence;
 
         s->passt.gone = true;
-        /* It ends when QEMU does. */
-        if (s->qemu_gone || s->qmp_lost || s->end_step > 0 || s->facts.guest_shutdown)
-                return 0;
         if (lseek(s->passt.words, 0, SEEK_SET) < 0 ||
                         fd_read_all(s->passt.words, PASST_WORDS_MAX, &text, NULL) < 0)
                 text = NULL;
         if (asprintf(&sentence, "passt ended while the guest was running%s%.*s", text && *text ? ": " : "",
                             text ? (int) strcspn(text, "\n") : 0, text ?: "") < 0)
                 sentence = NULL;
-        (void) session_fail(s, -EPIPE, sentence ?: "passt ended while the guest was running");
-        return s->facts.running ? 0 : -EPIPE;
+        return session_helper_left(s, sentence);
 }
 
 static int start_passt(Session *s, char **reterr) {

@@ -10,7 +10,9 @@
 
 /* The name of the file, by which the guest finds the disk in /dev/disk/by-id; at most max bytes. */
 void disk_make_serial(const char *path, size_t max, char ret[static DISK_SERIAL_MAX + 1]);
-/* The machine has scsi0. */
+/* For a virtio device: modern, with DMA to shared pages, where the guest is confidential. */
+_warn_unused_result_ int session_set_confidential(const Session *s, Json *device);
+/* The machine was started with scsi0. */
 bool session_has_scsi_bus(const VmConfig *config);
 
 /* For the number of a descriptor set. */

@@ -47,7 +47,7 @@ static int connect_manager(void) {
 }
 
 void session_start_notify(Session *s) {
-        s->manager.fd = s->request->config->notify_ready == TRISTATE_NO ? -EBADF : connect_manager();
+        s->manager.fd = connect_manager();
 }
 
 /* True if it need not be tried again: sent, or the manager is gone, which does not matter to the guest. */

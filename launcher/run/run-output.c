@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "run-show.h"
 
 #define TERMINAL_PIECE 64u /* a terminal that polls writable has at least this much room */
 
@@ -240,5 +241,6 @@ int output_drain(Output *o, uint64_t deadline) {
 }
 
 void run_log_writer(const char *text, size_t n, void *userdata) {
+        show_clear();
         output_write(userdata, text, n);
 }

@@ -14,7 +14,7 @@
 #include "run-programs.h"
 #include "strutil.h"
 
-#define PROGRAM "owner-agent"
+#define PROGRAM OWNER_AGENT_PROGRAM
 #define SILENCE_USEC                                                                                        \
         (5 * 60 * UINT64_C(1000000)) /* it tells of every wait that it spends; fetching certificates takes a while */
 #define EXIT_USEC    (5 * UINT64_C(1000000)) /* between the last word and the end */
@@ -92,20 +92,16 @@ static void pass_messages_on(OwnerAgent *c) {
 
         for (char *line = text, *end; line && *line; line = end) {
                 size_t n = strcspn(line, "\n");
-                const char *sentence;
-
                 end = line + n + (line[n] == '\n');
                 line[n] = 0;
-                sentence = startswith(line, "cvmspawn " PROGRAM ": ");
                 if (*line)
-                        log_warning("%s", sentence ?: line);
+                        log_warning("%s", program_sentence(PROGRAM, line));
         }
 }
 
 /* It went away: its last words are the reason. */
 static int explain_end(OwnerAgent *c, char **reterr) {
         _cleanup_free_ char *text = NULL;
-        const char *sentence;
         siginfo_t si = {};
 
         if (process_wait(&c->process, EXIT_USEC, &si) < 0)
@@ -113,9 +109,8 @@ static int explain_end(OwnerAgent *c, char **reterr) {
         text = take_messages(c);
         if (text) {
                 text[strcspn(text, "\n")] = 0;
-                sentence = startswith(text, "cvmspawn " PROGRAM ": ");
                 if (*text)
-                        return error_set(reterr, -EBADMSG, "%s", sentence ?: text);
+                        return error_set(reterr, -EBADMSG, "%s", program_sentence(PROGRAM, text));
         }
         if (si.si_code != CLD_EXITED)
                 return error_set(reterr, -EBADMSG, "the " PROGRAM " program was killed by signal %d",

@@ -8,6 +8,7 @@
 #include "process.h"
 #include "run-hook.h"
 
+#define OWNER_AGENT_PROGRAM  "owner-agent"
 #define OWNER_AGENT_LINE_MAX (64u * 1024)
 
 typedef struct OwnerAgent {

@@ -9,7 +9,9 @@
 #include "encode.h"
 #include "error.h"
 #include "qmp-sev.h"
+#include "run-check.h"
 #include "run-platform.h"
+#include "run-programs.h"
 #include "strutil.h"
 
 #define QMP_USEC (60 * UINT64_C(1000000)) /* each question to the secure processor */
@@ -26,6 +28,23 @@ int run_owner_options(const VmConfig *config, char ***ret) {
                 return r;
         *ret = TAKE_PTR(l);
         return 0;
+}
+
+/* The program has keys, certificates and their formats; here are paths. */
+int owner_check(const VmConfig *config, char **reterr) {
+        _cleanup_(program_child_done) ProgramChild child = PROGRAM_CHILD_NONE;
+        _cleanup_strv_free_ char **options = NULL;
+        _cleanup_js_ Json *answer = NULL;
+        int r;
+
+        if (!vm_config_attested(config))
+                return 0;
+        r = run_owner_options(config, &options);
+        if (r >= 0)
+                r = strv_push(&options, "--check");
+        if (r >= 0)
+                r = program_child_start(OWNER_AGENT_PROGRAM, options, NULL, 0, &child, reterr);
+        return r < 0 ? r : program_child_finish(&child, &answer, reterr);
 }
 
 static int launch_request(const VmConfig *config, const LaunchInputs *in, const QmpSevCapabilities *platform,

@@ -80,6 +80,7 @@ static int on_tick(LoopSource *source, _unused_ uint64_t usec, void *userdata) {
 void session_on_panic_text(Session *s) {
         PanicWatch *p = &s->panic;
 
+        s->facts.panic_text = true;
         p->ticks = 0;
         if (p->timer || s->qemu_gone || s->end_step > 0)
                 return;

@@ -10,6 +10,8 @@
 
 #include "fd.h"
 #include "run-session.h"
+#include "run-show.h"
+#include "run-terminal.h"
 #include "strutil.h"
 
 void session_notify_line(char *line, void *userdata) {
@@ -25,10 +27,23 @@ void session_notify_line(char *line, void *userdata) {
                 session_notify_manager(s, line);
                 return;
         }
+        if (streq(line, "READY=1")) {
+                show_close();
+                session_input_ready(s);
+        }
         if (streq(line, "READY=1") && !s->ready_sent) {
                 s->ready_sent = true;
                 event_emit(s->request->events, "ready", NULL);
                 session_notify_manager(s, line);
+                return;
+        }
+        value = startswith(line, "COPY=");
+        if (value) {
+                session_copy_line(s, value);
+                return;
+        }
+        if (streq(line, "INPUT=1")) {
+                session_input_wanted(s);
                 return;
         }
         if (startswith(line, "STATUS="))
@@ -39,11 +54,27 @@ static void on_notify_text(const char *data, size_t size, void *userdata) {
         Session *s = userdata;
 
         s->heard += size;
-        line_reader_feed(&s->notify_lines, data, size, session_notify_line, s);
+        while (size > 0) {
+                size_t n = session_copy_bytes(s, data, size);
+
+                if (n == 0) {
+                        const char *end = memchr(data, '\n', size);
+
+                        n = end ? (size_t) (end - data) + 1 : size;
+                        line_reader_feed(&s->notify_lines, data, n, session_notify_line, s);
+                }
+                data += n;
+                size -= n;
+        }
 }
 
-static void on_command_text(_unused_ const char *data, size_t size, void *userdata) {
-        ((Session *) userdata)->heard += size;
+static void on_command_text(const char *data, size_t size, void *userdata) {
+        Session *s = userdata;
+
+        s->heard += size;
+        show_close();
+        if (s->request->choices->terminal)
+                session_shown(s, data, size);
 }
 
 void session_on_loss(Forward *f, const char *what, int error, void *userdata) {
@@ -71,6 +102,7 @@ static int start_port(Session *s, Forward *f, LaunchFd number, int out,
                         &(const ForwardSpec) {
                                         .in = fd,
                                         .out = out,
+                                        .raw = s->request->choices->terminal && isatty(out),
                                         .seen = seen,
                                         .failed = session_on_loss,
                                         .userdata = s,
@@ -91,5 +123,13 @@ int session_start_ports(Session *s) {
         r = start_port(s, &s->out, LAUNCH_FD_STDOUT, STDOUT_FILENO, on_command_text);
         if (r < 0)
                 return r;
-        return start_port(s, &s->err, LAUNCH_FD_STDERR, STDERR_FILENO, on_command_text);
+        r = start_port(s, &s->err, LAUNCH_FD_STDERR, STDERR_FILENO, on_command_text);
+        return r < 0 ? r : session_start_input(s);
+}
+
+void session_end_ports(Session *s) {
+        forward_done(&s->out);
+        forward_done(&s->err);
+        forward_done(&s->notify);
+        session_end_input(s);
 }

@@ -15,20 +15,53 @@
 
 #define ANSWER_MAX (1024u * 1024u) /* digests of four inputs, a table, an ID block: some KiB */
 #define ERROR_MAX  (16u * 1024u)
+#define ASK_MAX    (16u * 1024u) /* the help of a program */
 
-int run_find_program(const char *name, char **ret, char **reterr) {
-        char self[PATH_MAX], *base;
-        ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-        _cleanup_free_ char *path = NULL;
+/* *ret_base: its name, behind the last slash. */
+static int find_self(char self[static PATH_MAX], char **ret_base, char **reterr) {
+        ssize_t n = readlink("/proc/self/exe", self, PATH_MAX - 1);
 
         if (n < 0)
                 return error_set(reterr, -errno,
                                 "cannot find the directory of this program: /proc is not mounted");
         self[n] = 0;
-        base = strrchr(self, '/');
-        if (!base)
+        *ret_base = strrchr(self, '/');
+        if (!*ret_base)
                 return -EINVAL;
-        base++;
+        ++*ret_base;
+        return 0;
+}
+
+int run_simulation_fd(const char *name, char **reterr) {
+        static const char *const places[] = { "", "../sevsim/" };
+        char self[PATH_MAX], *base;
+        int r = find_self(self, &base, reterr);
+
+        if (r < 0)
+                return r;
+        FOREACH_ARRAY(place, places, ELEMENTSOF(places)) {
+                _cleanup_free_ char *path = NULL;
+                int fd;
+
+                if (asprintf(&path, "%.*s%s%s", (int) (base - self), self, *place, name) < 0)
+                        return -ENOMEM;
+                fd = fd_open(path, O_RDONLY, 0);
+                if (fd != -ENOENT)
+                        return fd < 0 ? error_set(reterr, fd, "cannot open '%s': %s", path, strerror(-fd))
+                                      : fd;
+        }
+        return error_set(reterr, -ENOENT,
+                        "'%s' is not installed beside this program: install the package cvmspawn-sevsim, or build it with ninja",
+                        name);
+}
+
+int run_find_program(const char *name, char **ret, char **reterr) {
+        char self[PATH_MAX], *base;
+        _cleanup_free_ char *path = NULL;
+        int r = find_self(self, &base, reterr);
+
+        if (r < 0)
+                return r;
         if (asprintf(&path, "%.*s%s%s", (int) (base - self), self, startswith(base, "verb-") ? "verb-" : "",
                             name) < 0) {
                 path = NULL;
@@ -98,14 +131,16 @@ int program_child_start(const char *name, char *const *arguments, const int *kee
         return 0;
 }
 
-/* "cvmspawn NAME: sentence": the sentence of its first line. */
-static const char *sentence_of(const ProgramChild *c, char *text) {
-        const char *rest = startswith(text, "cvmspawn ");
+const char *program_sentence(const char *name, const char *line) {
+        const char *rest = startswith(line, "cvmspawn ");
 
-        text[strcspn(text, "\n")] = 0;
-        rest = rest ? startswith(rest, c->name) : NULL;
-        rest = rest ? startswith(rest, ": ") : NULL;
-        return rest ?: text;
+        if (!rest)
+                return line;
+        /* The program owner-agent calls itself "owner agent". */
+        for (; *name; name++, rest++)
+                if (*rest != *name && (*rest != ' ' || *name != '-'))
+                        return line;
+        return startswith(rest, ": ") ?: line;
 }
 
 /* Both streams are short and the child writes its error only after its answer, so reading one after the other cannot block
@@ -129,8 +164,39 @@ int program_child_finish(ProgramChild *c, Json **ret, char **reterr) {
                 return r;
         if (si.si_code == CLD_EXITED && si.si_status == 0)
                 return js_parse(answer, size, ret, reterr);
-        sentence = sentence_of(c, text);
+        text[strcspn(text, "\n")] = 0;
+        sentence = program_sentence(c->name, text);
         if (*sentence)
                 return error_set(reterr, -EBADMSG, "%s", sentence);
         return error_set(reterr, -EBADMSG, "the %s program failed without an error message", c->name);
+}
+
+int run_ask(const char *program, const char *option, char **ret, char **reterr) {
+        _cleanup_close_ int out_read = -EBADF, out_write = -EBADF;
+        char *const argv[] = { (char *) program, (char *) option, NULL };
+        Process process = PROCESS_NONE;
+        int p[2], r;
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        out_read = p[0];
+        out_write = p[1];
+        r = process_spawn(
+                        &(const ProcessSpec) {
+                                        .file = program,
+                                        .argv = argv,
+                                        .stdin_fd = -EBADF,
+                                        .stdout_fd = out_write,
+                                        .stderr_fd = out_write,
+                                        .own_group = true,
+                        },
+                        &process, reterr);
+        if (r < 0)
+                return r;
+        out_write = fd_close(out_write);
+        r = fd_read_all(out_read, ASK_MAX, ret, NULL);
+        process_done(&process);
+        return r < 0 ? error_set(reterr, r, "cannot read what '%s %s' says: %s", program, option,
+                                       strerror(-r))
+                     : 0;
 }

@@ -10,6 +10,15 @@
  * just NAME. *ret is owned; -ENOENT if it is not there. */
 _warn_unused_result_ int run_find_program(const char *name, char **ret, char **reterr);
 
+/* A program's message without the "cvmspawn NAME: " at its beginning. */
+const char *program_sentence(const char *name, const char *line);
+
+/* A descriptor of a part of the simulation: beside this program, or in the room of a build directory. */
+_warn_unused_result_ int run_simulation_fd(const char *name, char **reterr);
+
+/* What a program that somebody else made says to --version or --help, on either output; *ret is owned. */
+_warn_unused_result_ int run_ask(const char *program, const char *option, char **ret, char **reterr);
+
 typedef struct ProgramChild {
         const char *name; /* borrowed */
         Process process;

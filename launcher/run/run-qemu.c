@@ -13,6 +13,7 @@
 #include "explain.h"
 #include "fd.h"
 #include "log.h"
+#include "run-check.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -154,13 +155,27 @@ static int start(Session *s, const QemuCommand *command, int stderr_fd, char **r
         return process_spawn(&spec, &s->qemu, reterr);
 }
 
+static int pass_kvm(Session *s) {
+        const LaunchChoices *choices = s->request->choices;
+        int fd;
+
+        if (!choices->kvm || choices->kvm_fd <= 0)
+                return 0;
+        fd = fcntl(choices->kvm_fd, F_DUPFD_CLOEXEC, 3);
+        return fd < 0 ? -errno : session_pass(s, fd, LAUNCH_FD_KVM);
+}
+
 int session_spawn_qemu(Session *s, char **reterr) {
         _cleanup_(qemu_command_done) QemuCommand command = {};
         _cleanup_close_ int err_read = -EBADF, err_write = -EBADF;
         const RunRequest *q = s->request;
         int p[2], r;
 
-        r = compose_qemu(q->config, q->inputs, q->caps, q->choices, &command, reterr);
+        r = volumes_check(q->config, reterr);
+        if (r >= 0)
+                r = compose_qemu(q->config, q->inputs, q->caps, q->choices, &command, reterr);
+        if (r >= 0)
+                r = pass_kvm(s);
         if (r < 0)
                 return r;
 
@@ -184,7 +199,8 @@ int session_spawn_qemu(Session *s, char **reterr) {
                                         .out = -EBADF,
                                         .seen = on_qemu_text,
                                         .userdata = s });
-        if (r >= 0)
-                err_read = -EBADF;
-        return r;
+        if (r < 0)
+                return r;
+        err_read = -EBADF;
+        return session_start_machine(s);
 }

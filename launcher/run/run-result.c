@@ -48,7 +48,8 @@ RunResult run_result(const RunFacts *f) {
                 return RESULT(EXIT_SOURCE_GUEST, f->guest_status, NULL);
         if (f->timed_out)
                 return RESULT(EXIT_SOURCE_TIMEOUT, STATUS_TIMEOUT,
-                                "the guest did not end within --timeout=");
+                                f->panic_text ? "the guest did not end within --timeout=; its console speaks of a kernel panic"
+                                              : "the guest did not end within --timeout=");
         if (f->failed)
                 return RESULT(EXIT_SOURCE_LAUNCHER, STATUS_FAILED, NULL);
         /* What follows from too little memory looks like something else: the firmware cannot load the files, the kernel loses some. */

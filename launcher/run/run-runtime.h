@@ -3,15 +3,14 @@
 
 /* A directory for what only exists while a guest runs: keys, sockets. A child removes it once the launcher is gone, however it ended. */
 
-#include "process.h"
+#include "run-keeper.h"
 
 typedef struct RuntimeDir {
         char *path; /* owned; NULL: none */
-        Process keeper;
-        int lifeline; /* owned: the keeper waits for its end */
+        Keeper keeper;
 } RuntimeDir;
 
-#define RUNTIME_DIR_NONE ((RuntimeDir) { .keeper = PROCESS_NONE, .lifeline = -EBADF })
+#define RUNTIME_DIR_NONE ((RuntimeDir) { .keeper = KEEPER_NONE })
 
 /* Below $RUNTIME_DIRECTORY, /run/cvmspawn (root), $XDG_RUNTIME_DIR/cvmspawn or the directory for temporary files; mode 0700. */
 _warn_unused_result_ int runtime_dir_make(const char *machine, RuntimeDir *ret, char **reterr);

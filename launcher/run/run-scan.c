@@ -13,11 +13,11 @@
 #include "fd.h"
 #include "initrd-scan.h"
 #include "log.h"
+#include "resolve.h"
 #include "run-scan.h"
 #include "run-session.h"
 
-#define ENDS_USEC      1000000u
-#define SYSTEMD_WANTED 262u /* the first that imports /.extra/system_credentials */
+#define ENDS_USEC 1000000u
 
 /* Offset of init_size, what the kernel needs before it unpacks the initrd: Documentation/arch/x86/boot.rst, 1.10. */
 #define KERNEL_INIT_SIZE 0x260u
@@ -64,20 +64,9 @@ static void judge_memory(const LaunchInputs *in, uint64_t ram, const ScanFacts *
 
 static void judge_systemd(const ScanFacts *facts, ScanAnswer *a) {
         a->has_sh = facts->has_sh;
-        if (!facts->initrd_release) {
+        if (!resolve_initrd_imports(
+                            facts->initrd_release, facts->systemd_version, a->sentence, sizeof(a->sentence)))
                 a->result = -ENOEXEC;
-                (void) snprintf(a->sentence, sizeof(a->sentence),
-                                "the initrd has no etc/initrd-release: its PID 1 is not systemd and imports no credentials");
-        } else if (facts->systemd_version < SYSTEMD_WANTED) {
-                a->result = -ENOEXEC;
-                if (facts->systemd_version == 0)
-                        (void) snprintf(a->sentence, sizeof(a->sentence),
-                                        "the initrd has no systemd, so nothing there imports credentials");
-                else
-                        (void) snprintf(a->sentence, sizeof(a->sentence),
-                                        "the initrd has systemd %u, which does not support credentials in the initrd (systemd %u or later does)",
-                                        facts->systemd_version, SYSTEMD_WANTED);
-        }
 }
 
 void run_scan_judge(const LaunchInputs *in, uint64_t ram, const ScanFacts *facts, ScanAnswer *a) {

@@ -12,6 +12,7 @@
 #include "qmp-rip.h"
 #include "run-control.h"
 #include "run-forward.h"
+#include "run-lines.h"
 #include "run-login.h"
 #include "run-scan.h"
 #include "run.h"
@@ -20,18 +21,6 @@
         (64u * 1024u) /* what of a hidden console is kept; the last lines are shown after a failure */
 #define CONSOLE_TAIL_LINES 30u
 #define CONSOLE_QUEUE      (8u * 1024u * 1024u) /* a serial port loses what nobody takes within milliseconds */
-#define LINE_MAX_IN        4096u                /* notify lines from the guest, messages from QEMU */
-
-typedef struct LineReader {
-        char line[LINE_MAX_IN];
-        size_t size;
-} LineReader;
-
-/* Calls handler for each whole line (without its newline, cut off after LINE_MAX_IN - 1 bytes). */
-void line_reader_feed(LineReader *l, const char *data, size_t size,
-                void (*handler)(char *line, void *userdata), void *userdata);
-/* At the end of the text: what came without a newline is a line too. */
-void line_reader_end(LineReader *l, void (*handler)(char *line, void *userdata), void *userdata);
 
 typedef struct ConsoleState {
         Forward forward;
@@ -42,6 +31,7 @@ typedef struct ConsoleState {
         int input_fd;          /* owned: for what the user types; -EBADF: nothing is typed */
         int log_fd;            /* owned: --console-log=; -EBADF: none */
         bool drawn;            /* control sequences went to the terminal */
+        bool unfinished;       /* and the last line there has not ended */
         int qemu_in, qemu_out; /* owned: QEMU's ends, until it has them */
         LoopSource *input_source;
         bool raw; /* our terminal is in raw mode */
@@ -129,14 +119,48 @@ typedef struct VsockState {
         VsockPeer peers[VSOCK_PEERS_MAX];
 } VsockState;
 
+/* The standard input of --run=, on its way to the guest. */
+typedef struct RunInput {
+        int from, to; /* owned; -EBADF: it ended */
+        LoopSource *source;
+        bool file;   /* always readable */
+        bool pieces; /* the adapter asks for each */
+        bool begun, wanted, last;
+        bool describe;       /* the next piece is about the terminal */
+        int control;         /* owned: where lines about the terminal go without pieces; -EBADF: nowhere */
+        LoopSource *resized; /* the terminal has another size */
+        void (*on_resized)(struct Session *s);
+        size_t begin, end; /* of what the channel has not taken yet */
+        uint8_t data[16384];
+} RunInput;
+#define RUN_INPUT_NONE ((RunInput) { .from = -EBADF, .to = -EBADF, .control = -EBADF })
+
 #define PASST_WORDS_MAX 4096u
 
-typedef struct PasstState {
+/* A program of the host's beside QEMU: passt, systemd-journal-remote. */
+typedef struct HelperState {
         Process process;
         bool gone;
         LoopSource *source;
         int words; /* owned: what it says */
-} PasstState;
+} HelperState;
+#define HELPER_NONE ((HelperState) { .process = PROCESS_NONE, .words = -EBADF })
+
+/* The first helper that ended before QEMU did. */
+typedef struct HelperLeft {
+        LoopSource *timer;
+        char *sentence; /* owned */
+} HelperLeft;
+
+/* The child that makes the scope unit and registers the guest. */
+typedef struct MachineState {
+        Process process;
+        int fd; /* owned: its answer */
+        LoopSource *source;
+        bool done;
+        int result;
+        char *error; /* owned */
+} MachineState;
 
 typedef struct Session {
         const RunRequest *request; /* weak */
@@ -162,7 +186,9 @@ typedef struct Session {
 
         ConsoleState console;
         Forward out, err, notify;
+        RunInput input;
         LineReader notify_lines;
+        struct CopyState *copies; /* owned: of --copy-out=; NULL: none */
         Manager manager;
         uint64_t heard; /* bytes from the ports */
         bool ready_sent, stopped;
@@ -173,10 +199,17 @@ typedef struct Session {
         LoopSource *rebooting;     /* while its resets do not end it */
         struct HotDisk *hot_disks; /* owned: plugged in while it runs */
         unsigned n_hot_disks;      /* ever */
+        unsigned hot_ports;        /* bit i: a device is in spare port i */
+        bool hot_scsi;             /* in one of them, hot_scsi_port, is a SCSI bus */
+        int hot_scsi_port;
         Process swtpm, relay;
+        LoopSource *swtpm_source;
+        bool swtpm_gone;
         int tpm_state; /* owned: the directory that is locked; -EBADF: none */
         VsockState vsock;
-        PasstState passt;
+        HelperState passt, journal;
+        HelperLeft left;
+        MachineState registration;
         Forward tpm_stderr;
         LineReader tpm_lines;
         struct ShareChild *shares; /* owned: one virtiofsd each */
@@ -194,8 +227,8 @@ typedef struct Session {
 
         LoopSource *signals[5];
         LoopSource *timeout, *patience, *leaving, *sampler;
-        LoopSource *watch; /* of the set-up's progress */
-        bool stuck;        /* there was none for too long */
+        LoopSource *watch, *showing; /* of the set-up's progress */
+        bool stuck;                  /* there was none for too long */
         unsigned n_signals, end_step, presses;
         QmpDeadloop deadloop;
         PanicWatch panic;
@@ -209,6 +242,10 @@ typedef struct Session {
 
 /* Remembers the launcher's own failure (the first one counts; takes nothing) and ends the loop. */
 int session_fail(Session *s, int r, const char *sentence);
+/* A helper process ended, as it does when QEMU closes their connection: if QEMU and the guest are there in three seconds, the session
+ * fails with `sentence`, which is taken; NULL: no memory. */
+_warn_unused_result_ int session_helper_left(Session *s, char *sentence);
+void session_end_timers(Session *s);
 
 /* A signal or the time limit came, or nothing happened for too long: what is waited for does not come. */
 bool session_interrupted(const Session *s);
@@ -227,7 +264,6 @@ void session_end_qemu_lines(Session *s);
 
 /* run-console.c */
 _warn_unused_result_ int session_start_console(Session *s, char **reterr);
-void session_restore_terminal(Session *s);
 void session_show_tail(Session *s);
 void session_end_console(Session *s);
 
@@ -238,8 +274,25 @@ void session_close_console_ends(Session *s);
 /* ForwardSpec.failed: something of the guest's output is lost, which ends the guest. */
 void session_on_loss(Forward *f, const char *what, int error, void *userdata);
 _warn_unused_result_ int session_start_ports(Session *s);
+void session_end_ports(Session *s);
+/* run-input.c: its channel; what comes once the guest runs */
+_warn_unused_result_ int session_start_input(Session *s);
+_warn_unused_result_ int session_begin_input(Session *s);
+void session_input_wanted(Session *s);
+/* The command starts: what is typed is for it. */
+void session_input_ready(Session *s);
+void session_end_input(Session *s);
 /* One line of the guest's notifications. */
 void session_notify_line(char *line, void *userdata);
+
+/* run-copy-out.c: --copy-out=. What the guest says begins as a line, "COPY=1 SIZE", and goes on as that many bytes. */
+_warn_unused_result_ int session_start_copies(Session *s, char **reterr);
+void session_copy_line(Session *s, const char *value);
+/* Takes what belongs to a file: the number of bytes. */
+size_t session_copy_bytes(Session *s, const char *data, size_t size);
+/* The guest has ended: waits until whole files have their names, and says what is not there. */
+void session_finish_copies(Session *s);
+void session_end_copies(Session *s);
 
 /* run-network.c: vsock, too */
 _warn_unused_result_ int session_start_network(Session *s, char **reterr);
@@ -248,6 +301,15 @@ void session_end_network(Session *s);
 /* run-vsock.c */
 _warn_unused_result_ int session_start_vsock(Session *s, char **reterr);
 void session_end_vsock(Session *s);
+
+/* run-journal.c */
+_warn_unused_result_ int session_start_journal(Session *s, char **reterr);
+void session_end_journal(Session *s);
+
+/* run-machine.c: begins once QEMU runs; what is not done is waited for before the guest does. */
+_warn_unused_result_ int session_start_machine(Session *s);
+_warn_unused_result_ int session_wait_machine(Session *s, char **reterr);
+void session_end_machine(Session *s);
 
 /* run-set-up.c: everything between QEMU's start and the guest's, `cont` included. */
 _warn_unused_result_ int session_set_up(Session *s, char **reterr);
@@ -267,6 +329,8 @@ _warn_unused_result_ int session_start_fill(Session *s, char **reterr);
 /* Until all is copied, and sealed. */
 _warn_unused_result_ int session_wait_fill(Session *s, char **reterr);
 void session_end_fill(Session *s);
+/* A copy that does not end must not keep the launcher: it ends with this result in any case. */
+void session_guard_copies(const Session *s, const RunResult *result);
 
 /* run-scan.c */
 _warn_unused_result_ int session_start_scan(Session *s);
@@ -276,6 +340,7 @@ void session_end_scan(Session *s);
 
 /* run-tpm.c */
 _warn_unused_result_ int session_start_tpm(Session *s, char **reterr);
+void session_end_tpm(Session *s);
 
 /* run-share.c */
 _warn_unused_result_ int session_start_shares(Session *s, char **reterr);

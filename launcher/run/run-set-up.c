@@ -10,13 +10,15 @@
 #include "log.h"
 #include "progress.h"
 #include "qmp-commands.h"
+#include "resolve.h"
 #include "run-session.h"
+#include "run-show.h"
 
 #define GREETING_USEC (60 * UINT64_C(1000000))  /* QEMU may be busy with a large --ram= before it answers */
 #define MACHINE_USEC  (60 * UINT64_C(1000000))  /* hashes of kernel and initrd included */
 #define CONT_USEC     (120 * UINT64_C(1000000)) /* SNP measures every page now */
 
-/* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try SMBIOS. */
+/* Before `cont`: is there somebody in the guest who takes the credentials? -ESTALE: not there, try another way. */
 static int check_initrd(Session *s, char **reterr) {
         const RunRequest *q = s->request;
 
@@ -41,8 +43,13 @@ static int check_initrd(Session *s, char **reterr) {
                 log_notice("%s; " SCAN_STAY, s->scan.sentence);
                 return 0;
         }
-        if (q->may_fall_back) {
-                log_notice("%s; passing them as SMBIOS strings instead", s->scan.sentence);
+        if (q->choices->run && s->scan.result == -ENOEXEC && !s->scan.has_sh)
+                return error_set(reterr, -ENOEXEC, SCAN_NO_SHELL);
+        if (q->may_fall_back && (s->scan.result == -ENOEXEC || !resolve_adapter_allowed(q->config))) {
+                log_notice("%s; %s", s->scan.sentence,
+                                resolve_adapter_allowed(q->config)
+                                                ? ADAPTER_NOTICE
+                                                : "passing them as SMBIOS strings instead");
                 return -ESTALE;
         }
         return error_set(reterr, s->scan.result, "%s",
@@ -55,11 +62,23 @@ int session_prepare_filter(Session *s, char **reterr) {
         return r < 0 ? error_set(reterr, r, "cannot build the filter of system calls: %s", strerror(-r)) : 0;
 }
 
+static int on_show(LoopSource *source, _unused_ uint64_t usec, _unused_ void *userdata) {
+        show_now();
+        return show_is_open() ? loop_source_rearm(source, SHOW_USEC) : 0;
+}
+
+/* The thread that shows it until then ends here. Without it the launch goes on. */
+static void show_progress(Session *s) {
+        if (show_is_open() && loop_add_timer(s->loop, SHOW_USEC, on_show, s, &s->showing) < 0)
+                show_close();
+}
+
 /* Nothing is opened or started any more. */
 static int confine(Session *s, char **reterr) {
         int r;
 
         progress_step("confining the launcher");
+        show_progress(s);
         r = run_confine_self(s->request->user, s->filter, s->control_socket.folder_fd,
                         s->control_socket.parent_fd);
         if (r < 0 && r != -EOPNOTSUPP)
@@ -132,6 +151,8 @@ int session_set_up(Session *s, char **reterr) {
 
         if (r >= 0)
                 r = check_copies(s, reterr);
+        if (r >= 0)
+                r = session_wait_machine(s, reterr);
         if (r >= 0 && !disks)
                 r = confine(s, reterr);
         if (r >= 0 && queue)
@@ -154,5 +175,6 @@ int session_set_up(Session *s, char **reterr) {
         if (r >= 0)
                 r = qmp_wait_end(s->qmp, &s->cont, CONT_USEC, NULL, reterr);
         run_timing_mark(s->request->timing, "cont");
+        progress_step("booting the guest");
         return r;
 }

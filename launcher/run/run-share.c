@@ -17,11 +17,11 @@
 #include "fd.h"
 #include "log.h"
 #include "run-overlay.h"
+#include "run-programs.h"
 #include "run-session.h"
 #include "strutil.h"
 
 #define ATTEMPTS    16u
-#define LEAVE_USEC  (3 * UINT64_C(1000000)) /* between the ends of the connection and of QEMU */
 #define STATUS_USEC UINT64_C(500000)
 
 typedef struct ShareChild {
@@ -30,12 +30,10 @@ typedef struct ShareChild {
         Share share;
         Process process;
         bool gone; /* and reaped by the loop */
-        LoopSource *source, *leaving;
+        LoopSource *source;
         Forward err;
         LineReader lines;
 } ShareChild;
-
-#define VERSION_MAX 4096u /* bytes of its answer */
 
 /* "virtiofsd 1.14.0"; the program of the same name of QEMU before 8.0 says "virtiofsd version 7.2.0", after other lines. */
 static bool new_enough(const char *answer) {
@@ -44,35 +42,6 @@ static bool new_enough(const char *answer) {
 
         return number && sscanf(number, "%u.%u", &major, &minor) == 2 &&
                         (major > 1 || (major == 1 && minor >= 13));
-}
-
-static int ask_version(const char *program, char **ret, char **reterr) {
-        _cleanup_close_ int out_read = -EBADF, out_write = -EBADF;
-        char *const argv[] = { (char *) program, (char *) "--version", NULL };
-        Process process = PROCESS_NONE;
-        int p[2], r;
-
-        if (pipe2(p, O_CLOEXEC) < 0)
-                return -errno;
-        out_read = p[0];
-        out_write = p[1];
-        r = process_spawn(
-                        &(const ProcessSpec) {
-                                        .file = program,
-                                        .argv = argv,
-                                        .stdin_fd = -EBADF,
-                                        .stdout_fd = out_write,
-                                        .stderr_fd = out_write,
-                                        .own_group = true,
-                        },
-                        &process, reterr);
-        if (r < 0)
-                return r;
-        out_write = fd_close(out_write);
-        r = fd_read_all(out_read, VERSION_MAX, ret, NULL);
-        process_done(&process);
-        return r < 0 ? error_set(reterr, r, "cannot read the version of '%s': %s", program, strerror(-r))
-                     : 0;
 }
 
 int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **reterr) {
@@ -86,7 +55,12 @@ int run_check_virtiofsd(const VmConfig *config, const HostCaps *caps, char **ret
         if (config->user_range > 0 && geteuid() != 0)
                 return error_set(reterr, -EPERM,
                                 "--private-users: only root can make files of other users: remove it, and all files are yours");
-        r = ask_version(caps->virtiofsd, &answer, reterr);
+        FOREACH_ARRAY(u, config->bind_users, config->n_bind_users)
+                if (geteuid() != 0 && u->uid != geteuid())
+                        return error_set(reterr, -EPERM,
+                                        "--bind-user: only root can share the home directory of another user: run cvmspawn as '%s' or as root",
+                                        u->name);
+        r = run_ask(caps->virtiofsd, "--version", &answer, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "--%s", s.option);
         if (new_enough(answer))
@@ -113,24 +87,22 @@ static void on_text(const char *data, size_t size, void *userdata) {
         line_reader_feed(&c->lines, data, size, on_line, c);
 }
 
-static void fail(ShareChild *c, const siginfo_t *si) {
-        _cleanup_free_ char *sentence = NULL;
+static char *how_it_ended(const ShareChild *c, const siginfo_t *si) {
         const char *how = si->si_code == CLD_EXITED ? "exited with status" : "was killed by signal";
+        char *sentence;
 
-        if (asprintf(&sentence, "virtiofsd, which gives the guest --%s='%s', %s %d", c->share.option,
-                            c->share.source, how, si->si_status) < 0)
-                sentence = NULL;
+        return asprintf(&sentence, "virtiofsd, which gives the guest --%s='%s', %s %d", c->share.option,
+                               c->share.source, how, si->si_status) < 0
+                        ? NULL
+                        : sentence;
+}
+
+static void fail(ShareChild *c, const siginfo_t *si) {
+        _cleanup_free_ char *sentence = how_it_ended(c, si);
+
         (void) session_fail(c->session, -ECHILD, sentence ?: "virtiofsd ended");
         if (!c->session->facts.running)
                 (void) loop_exit(c->session->loop, 0);
-}
-
-static int on_still_there(_unused_ LoopSource *source, _unused_ uint64_t usec, void *userdata) {
-        ShareChild *c = userdata;
-
-        if (!c->session->qemu_gone)
-                fail(c, &(const siginfo_t) { .si_code = CLD_EXITED });
-        return 0;
 }
 
 /* It ends well when QEMU closes the connection, which QEMU does when it ends. */
@@ -140,11 +112,10 @@ static int on_exit_status(_unused_ LoopSource *source, const siginfo_t *si, void
         c->gone = true;
         if (c->session->qemu_gone)
                 return 0;
-        if (si->si_code != CLD_EXITED || si->si_status != 0) {
-                fail(c, si);
-                return 0;
-        }
-        return loop_add_timer(c->session->loop, LEAVE_USEC, on_still_there, c, &c->leaving);
+        if (si->si_code == CLD_EXITED && si->si_status == 0)
+                return session_helper_left(c->session, how_it_ended(c, si));
+        fail(c, si);
+        return 0;
 }
 
 /* A listening socket and a connection to it. Anybody on this machine may connect to an abstract name; a queue of one place, in which we
@@ -208,8 +179,14 @@ static int build_argv(const Session *s, const ShareChild *c, size_t i, int fd, c
         for (int group = 0; group < 2 && r >= 0; group++) {
                 const char *which = group ? "gid" : "uid";
 
-                if (uid != 0)
+                /* In that namespace there is one user, 0: the one who runs this. */
+                if (uid != 0 && c->share.user)
+                        r = strv_pushf(&argv, "--translate-%s=map:%u:0:1", which, c->share.user->guest_id);
+                else if (uid != 0)
                         r = strv_pushf(&argv, "--translate-%s=squash-guest:0:0:4294967295", which);
+                else if (c->share.user)
+                        r = strv_pushf(&argv, "--translate-%s=map:%u:%u:1", which, c->share.user->guest_id,
+                                        group ? c->share.user->gid : c->share.user->uid);
                 else if (!c->share.target)
                         r = strv_pushf(&argv, "--translate-%s=map:0:%u:%u", which,
                                         config->user_shift_set ? config->user_shift
@@ -336,7 +313,6 @@ void session_end_shares(Session *s) {
         session_close_channels(s);
         FOREACH_ARRAY(c, s->shares, s->n_shares) {
                 c->source = loop_source_unref(c->source);
-                c->leaving = loop_source_unref(c->leaving);
                 if (c->gone)
                         process_forget(&c->process);
                 if (process_wait(&c->process, STATUS_USEC, NULL) < 0)

@@ -16,7 +16,9 @@
 
 #include "error.h"
 #include "fd.h"
+#include "file-check.h"
 #include "log.h"
+#include "run-check.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -51,6 +53,27 @@ static int state_path(const VmConfig *config, char **ret) {
                 return -ENOMEM;
         }
         return 0;
+}
+
+int tpm_check(const VmConfig *config, const LaunchChoices *choices, char **reterr) {
+        const char *path = config->tpm_state;
+        struct stat st;
+        int r;
+
+        /* What nobody named is left out where it cannot be written. */
+        if (!choices->tpm || !path || streq(path, "off"))
+                return 0;
+        if (stat(path, &st) < 0) {
+                r = errno == ENOENT ? file_check_parent(path) : -errno;
+                return r < 0 ? error_set(reterr, r, "--tpm-state: cannot make '%s': %s", path, strerror(-r))
+                             : 0;
+        }
+        if (!S_ISDIR(st.st_mode))
+                return error_set(reterr, -ENOTDIR, "--tpm-state: cannot open the directory '%s': %s", path,
+                                strerror(ENOTDIR));
+        return faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS) < 0
+                        ? error_set(reterr, -errno, "--tpm-state: cannot write to '%s': %m", path)
+                        : 0;
 }
 
 /* The lock is this guest's for as long as the launcher lives: swtpm ends with it. */
@@ -97,6 +120,17 @@ static int keep_state(Session *s, char **ret_option, char **reterr) {
                 return -ENOMEM;
         }
         return 1;
+}
+
+static int on_swtpm_exit(_unused_ LoopSource *source, _unused_ const siginfo_t *si, void *userdata) {
+        Session *s = userdata;
+
+        s->swtpm_gone = true;
+        /* Before the guest runs, QEMU says what it misses. */
+        return s->facts.running
+                        ? session_helper_left(s,
+                                        strdup("swtpm ended while the guest was running: its TPM is gone"))
+                        : 0;
 }
 
 int session_start_tpm(Session *s, char **reterr) {
@@ -148,7 +182,18 @@ int session_start_tpm(Session *s, char **reterr) {
         r = forward_start(&s->tpm_stderr, s->loop,
                         &(const ForwardSpec) {
                                         .in = err_read, .out = -EBADF, .seen = on_tpm_text, .userdata = s });
-        if (r >= 0)
-                err_read = -EBADF;
-        return r;
+        if (r < 0)
+                return r;
+        err_read = -EBADF;
+        return loop_add_child(s->loop, s->swtpm.pidfd, on_swtpm_exit, s, &s->swtpm_source);
+}
+
+void session_end_tpm(Session *s) {
+        s->swtpm_source = loop_source_unref(s->swtpm_source);
+        /* The loop reaped it after its handler. */
+        if (s->swtpm_gone)
+                process_forget(&s->swtpm);
+        else
+                process_done(&s->swtpm);
+        s->tpm_state = fd_close(s->tpm_state);
 }

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "error.h"
 #include "fd.h"
@@ -15,11 +14,13 @@
 #include "qmp-commands.h"
 #include "run-guard.h"
 #include "run-session.h"
+#include "run-show.h"
+#include "run-terminal.h"
 #include "strutil.h"
 
-#define EXIT_USEC  (2 * UINT64_C(1000000)) /* between a closed QMP socket and the end of the process */
-#define COPY_USEC  (UINT64_C(500000))      /* for one piece */
-#define DRAIN_USEC (UINT64_C(150000))      /* for readers of what is left, where nobody may be waited for */
+#define EXIT_USEC       (2 * UINT64_C(1000000)) /* between a closed QMP socket and the end of the process */
+#define AFTER_LOOP_USEC UINT64_C(2000000)
+#define DRAIN_USEC      (UINT64_C(150000)) /* for readers of what is left, where nobody may be waited for */
 
 /* The guest runs, and nobody hears any more what QEMU says of it. A QEMU that ends is waited for: its exit is what counts. */
 static void end_unheard(Session *s) {
@@ -79,6 +80,7 @@ static void wait_for_exit(Session *s) {
 static void write_log(const char *text, size_t n, void *userdata) {
         Session *s = userdata;
 
+        show_clear();
         forward_break(&s->console.forward);
         forward_break(&s->out);
         forward_break(&s->err);
@@ -97,7 +99,8 @@ static int start(Session *s, char **reterr) {
                 return r;
         output_attach(s->request->log, s->loop);
         event_sink_attach(s->request->events, s->loop);
-        run_guard_stop(); /* the loop watches the time now */
+        run_guard_postpone(AFTER_LOOP_USEC);
+        run_guard_signals();
         session_start_notify(s);
         session_open_control(s);
         log_set_writer(write_log, s);
@@ -105,6 +108,8 @@ static int start(Session *s, char **reterr) {
                 progress_step("waiting for the guest owner");
         if (s->request->before_spawn)
                 r = s->request->before_spawn(s, s->request->userdata, reterr);
+        if (r >= 0)
+                r = session_start_copies(s, reterr);
         if (r >= 0)
                 r = set_up_channels(s, reterr);
         if (r < 0)
@@ -114,6 +119,8 @@ static int start(Session *s, char **reterr) {
                 r = session_start_shares(s, reterr);
         if (r >= 0)
                 r = session_start_relay(s, reterr);
+        if (r >= 0)
+                r = session_start_journal(s, reterr);
         if (r >= 0)
                 r = session_start_network(s, reterr);
         if (r < 0)
@@ -162,7 +169,8 @@ static int run(Session *s) {
                 timing = NULL;
         event_emit(s->request->events, "started", timing);
         login_announce(s->request->login, s->request->choices, s->request->events);
-        if (!s->request->choices->run && !s->request->choices->vsock_notify) {
+        if (s->request->config->notify_ready == TRISTATE_NO ||
+                        (!s->request->choices->run && !s->request->choices->vsock_notify)) {
                 /* Nobody in the guest need say when it is ready; who does is not repeated. */
                 s->ready_sent = true;
                 event_emit(s->request->events, "ready", NULL);
@@ -173,6 +181,8 @@ static int run(Session *s) {
                 r = session_watch_stop(s);
         if (r >= 0)
                 r = session_watch_refusal(s);
+        if (r >= 0)
+                r = session_begin_input(s);
         if (r < 0 || s->qemu_gone)
                 return r;
         return loop_run(s->loop);
@@ -185,6 +195,7 @@ static void drain(Session *s) {
                 &s->console.forward };
         uint64_t *deadline = s->request->deadline;
 
+        show_close();
         session_end_signals(s);
         if (s->facts.timed_out || s->n_signals > 1)
                 *deadline = monotonic_usec() + DRAIN_USEC;
@@ -196,6 +207,7 @@ static void drain(Session *s) {
                 if (r == -EINTR)
                         *deadline = 1;
         }
+        session_finish_copies(s);
         session_drain_shares(s, *deadline);
         session_end_qemu_lines(s);
         session_restore_terminal(s);
@@ -205,12 +217,7 @@ static void drain(Session *s) {
 
 static void session_done(Session *s) {
         session_end_signals(s);
-        s->timeout = loop_source_unref(s->timeout);
-        s->watch = loop_source_unref(s->watch);
-        s->patience = loop_source_unref(s->patience);
-        s->leaving = loop_source_unref(s->leaving);
-        s->sampler = loop_source_unref(s->sampler);
-        s->panic.timer = loop_source_unref(s->panic.timer);
+        session_end_timers(s);
         log_set_writer(run_log_writer, s->request->log);
         session_end_notify(s);
         output_attach(s->request->log, NULL);
@@ -226,18 +233,18 @@ static void session_done(Session *s) {
                 process_forget(&s->qemu);
         process_done(&s->qemu);
         session_end_shares(s);
-        process_done(&s->swtpm);
-        s->tpm_state = fd_close(s->tpm_state);
+        session_end_tpm(s);
         process_done(&s->relay);
         session_end_network(s);
+        session_end_journal(s);
         session_end_scan(s);
+        session_end_machine(s);
         session_end_measure(s);
         session_end_console(s);
         forward_done(&s->qemu_stderr);
         forward_done(&s->tpm_stderr);
-        forward_done(&s->out);
-        forward_done(&s->err);
-        forward_done(&s->notify);
+        session_end_ports(s);
+        session_end_copies(s);
         session_close_channels(s);
         s->loop = loop_unref(s->loop);
         free(s->filter);
@@ -261,6 +268,15 @@ static void report(Session *s, const RunResult *result) {
                 log_error("%s", s->qemu_cause);
         else if (result->cause && !s->error)
                 log_error("%s", result->cause);
+}
+
+/* The same for the event. */
+static void take_detail(Session *s, RunResult *ret) {
+        if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL &&
+                        (s->facts.guest_status < 0 || ret->source != EXIT_SOURCE_GUEST))
+                ret->detail = s->error                             ? TAKE_PTR(s->error)
+                                : ret->source == EXIT_SOURCE_GUEST ? TAKE_PTR(s->guest_cause)
+                                                                   : TAKE_PTR(s->qemu_cause);
 }
 
 /* QEMU ended by itself before the guest ran; owned. What it said stands above. */
@@ -304,25 +320,6 @@ static bool lacks(const Session *s) {
                         (s->lacks & RUN_LACKS_PRECONFIG && q->inputs->preconfig);
 }
 
-/* A thread that copies may be in a file system that does not answer: it cannot be ended alone. */
-static void guard_copies(const Session *s, const RunResult *result) {
-        const EventSink *events = s->request->events;
-        _cleanup_free_ char *text = NULL;
-        Json *data = NULL;
-
-        if (!s->fill.started)
-                return;
-        if (!events->out || event_exit_data(result, result->detail ?: result->cause, &data) < 0 ||
-                        event_text("exit", 0, data, &text) < 0)
-                text = NULL;
-        (void) !run_guard_start(&(const GuardSpec) {
-                        .usec = COPY_USEC,
-                        .status = result->status,
-                        .event = text,
-                        .event_fd = text ? events->out->fd : -EBADF,
-        });
-}
-
 int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         _cleanup_(session_done) Session s = {
                 .request = request,
@@ -332,13 +329,16 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
                 .tpm_state = -EBADF,
                 .relay = PROCESS_NONE,
                 .vsock = { .helper = PROCESS_NONE },
-                .passt = { .process = PROCESS_NONE, .words = -EBADF },
+                .passt = HELPER_NONE,
+                .journal = HELPER_NONE,
+                .registration = { .process = PROCESS_NONE, .fd = -EBADF },
                 .console = CONSOLE_NONE,
                 .manager = { .fd = -EBADF },
                 .control_socket = CONTROL_SOCKET_NONE,
                 .out = FORWARD_NONE,
                 .err = FORWARD_NONE,
                 .notify = FORWARD_NONE,
+                .input = RUN_INPUT_NONE,
                 .qemu_stderr = FORWARD_NONE,
                 .tpm_stderr = FORWARD_NONE,
                 .measure = PROGRAM_CHILD_NONE,
@@ -347,9 +347,8 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         };
         _cleanup_free_ char *error = NULL;
         bool early = false;
-        int r;
+        int r = loop_new(&s.loop);
 
-        r = loop_new(&s.loop);
         if (r < 0)
                 return error_set(reterr, r, "cannot create an event loop: %s", strerror(-r));
 
@@ -389,11 +388,7 @@ int run_vm(const RunRequest *request, RunResult *ret, char **reterr) {
         if (ret->source == EXIT_SOURCE_QEMU && run_launch_failed(&s.facts))
                 tell_unfinished(&s, ret->cause);
         report(&s, ret);
-        if (ret->status != 0 && ret->source != EXIT_SOURCE_SIGNAL &&
-                        (s.facts.guest_status < 0 || ret->source != EXIT_SOURCE_GUEST))
-                ret->detail = s.error                              ? TAKE_PTR(s.error)
-                                : ret->source == EXIT_SOURCE_GUEST ? TAKE_PTR(s.guest_cause)
-                                                                   : TAKE_PTR(s.qemu_cause);
-        guard_copies(&s, ret);
+        take_detail(&s, ret);
+        session_guard_copies(&s, ret);
         return 0;
 }

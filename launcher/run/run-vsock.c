@@ -19,6 +19,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "run-check.h"
 #include "run-session.h"
 #include "strutil.h"
 
@@ -28,8 +29,10 @@
 #define STEP_MSEC    5
 #define MESSAGE_MAX  4096u
 
-static int set_cid(uint32_t cid) {
-        int fd = fd_open("/dev/vhost-vsock", O_RDWR, 0), r;
+static int set_cid(const LaunchChoices *choices, uint32_t cid) {
+        int fd = choices->vsock_fd > 0 ? fcntl(choices->vsock_fd, F_DUPFD_CLOEXEC, 3)
+                                       : fd_open("/dev/vhost-vsock", O_RDWR, 0),
+            r;
         uint64_t v = cid;
 
         if (fd < 0)
@@ -57,7 +60,7 @@ int vsock_reserve(const VmConfig *config, LaunchChoices *choices, char **reterr)
         for (uint32_t i = 0; i < CID_ATTEMPTS && fd == -EADDRINUSE; i++) {
                 if (config->vsock_cid == 0)
                         choices->vsock_cid = vm_config_cid(config->machine, i);
-                fd = set_cid(choices->vsock_cid);
+                fd = set_cid(choices, choices->vsock_cid);
                 if (config->vsock_cid > 0)
                         break;
         }
@@ -76,43 +79,64 @@ static struct sockaddr_un unix_address(const Login *l, const char *name) {
         return address;
 }
 
-static int listen_unix(Login *l, char **reterr) {
-        const struct sockaddr_un address = unix_address(l, "mux_9999");
+static int listen_unix(const Login *l, int fd, uint32_t port, char **reterr) {
+        struct sockaddr_un address;
+        char name[32];
 
+        (void) snprintf(name, sizeof(name), "mux_%u", port);
+        address = unix_address(l, name);
         /* Only those who may enter the directory can reach it. */
-        if (bind(l->listener, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
+        if (bind(fd, (const struct sockaddr *) &address, sizeof(address)) < 0 ||
                         chmod(address.sun_path, 0666) < 0)
                 return error_set(reterr, -errno, "cannot listen on '%s': %m", address.sun_path);
-        l->notify_port = NOTIFY_PORT;
         return 0;
 }
 
-static int listen_vsock(Login *l, char **reterr) {
+static int listen_vsock(int fd, uint32_t *port, char **reterr) {
         struct sockaddr_vm address = {
                 .svm_family = AF_VSOCK,
                 .svm_cid = VMADDR_CID_ANY,
-                .svm_port = VMADDR_PORT_ANY,
+                .svm_port = *port,
         };
         socklen_t size = sizeof(address);
 
-        if (bind(l->listener, (const struct sockaddr *) &address, size) < 0 ||
-                        getsockname(l->listener, (struct sockaddr *) &address, &size) < 0)
-                return error_set(reterr, -errno, "cannot listen for the guest's reports on vsock: %m");
-        l->notify_port = address.svm_port;
+        if (bind(fd, (const struct sockaddr *) &address, size) < 0 ||
+                        getsockname(fd, (struct sockaddr *) &address, &size) < 0)
+                return error_set(reterr, -errno, "cannot listen for the guest on vsock port %u: %m", *port);
+        *port = address.svm_port;
         return 0;
 }
 
-int vsock_listen(const LaunchChoices *choices, Login *l, char **reterr) {
+/* Of the kernel's vsock; of a Unix socket, where nobody else has a port, VMADDR_PORT_ANY is NOTIFY_PORT. */
+static int listen_on(
+                const LaunchChoices *choices, const Login *l, uint32_t *port, bool blocking, char **reterr) {
         const bool user = choices->vsock == VSOCK_USER;
+        _cleanup_close_ int fd = socket(user ? AF_UNIX : AF_VSOCK,
+                        SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
         int r;
 
-        l->listener = socket(user ? AF_UNIX : AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (l->listener < 0)
-                return error_set(reterr, -errno, "cannot make a socket for the guest's reports: %m");
-        r = user ? listen_unix(l, reterr) : listen_vsock(l, reterr);
-        if (r >= 0 && listen(l->listener, VSOCK_PEERS_MAX) < 0)
+        if (fd < 0)
+                return error_set(reterr, -errno, "cannot make a socket for the guest: %m");
+        if (user && *port == VMADDR_PORT_ANY)
+                *port = NOTIFY_PORT;
+        r = user ? listen_unix(l, fd, *port, reterr) : listen_vsock(fd, port, reterr);
+        if (r >= 0 && listen(fd, VSOCK_PEERS_MAX) < 0)
                 r = -errno;
-        return r;
+        return r < 0 ? r : TAKE_FD(fd);
+}
+
+int vsock_listen(const LaunchChoices *choices, Login *l, char **reterr) {
+        l->notify_port = VMADDR_PORT_ANY;
+        l->listener = listen_on(choices, l, &l->notify_port, /* blocking= */ false, reterr);
+        return MIN(l->listener, 0);
+}
+
+/* As with systemd-vmspawn the port has the guest's address, which no other guest has; under --coco= the one that follows from its name. */
+int vsock_listen_journal(const VmConfig *config, const LaunchChoices *choices, Login *l, char **reterr) {
+        l->journal_port =
+                        vm_config_confidential(config) ? vm_config_journal_port(config) : choices->vsock_cid;
+        l->journal = listen_on(choices, l, &l->journal_port, /* blocking= */ true, reterr);
+        return MIN(l->journal, 0);
 }
 
 /* --- the device ------------------------------------------------------------------------------------------------------ */
@@ -124,15 +148,27 @@ static int become_user(void *userdata) {
         return run_become_qemu(&user);
 }
 
+static int find_helper(char **ret, char **reterr) {
+        int r = process_find_program("vhost-device-vsock", ret);
+
+        return r < 0 || *ret
+                        ? r
+                        : error_set(reterr, -ENOENT,
+                                          "--vsock=user: vhost-device-vsock was not found in PATH: install the package of that name (Debian sid has it), or use --vsock=yes with the kernel's module vhost_vsock");
+}
+
+int vsock_check(const LaunchChoices *choices, char **reterr) {
+        _cleanup_free_ char *program = NULL;
+
+        return choices->vsock == VSOCK_USER ? find_helper(&program, reterr) : 0;
+}
+
 static int spawn_helper(Session *s, const char *socket_path, const char *mux, int words, char **reterr) {
         _cleanup_free_ char *program = NULL, *vm = NULL;
-        int r = process_find_program("vhost-device-vsock", &program);
+        int r = find_helper(&program, reterr);
 
         if (r < 0)
                 return r;
-        if (!program)
-                return error_set(reterr, -ENOENT,
-                                "--vsock=user: vhost-device-vsock was not found in PATH: install the package of that name (Debian sid has it), or use --vsock=yes with the kernel's module vhost_vsock");
         if (asprintf(&vm, "guest-cid=%u,socket=%s,uds-path=%s", s->request->choices->vsock_cid, socket_path,
                             mux) < 0) {
                 vm = NULL;
@@ -200,10 +236,7 @@ static int on_helper_exit(_unused_ LoopSource *source, _unused_ const siginfo_t 
         Session *s = userdata;
 
         s->vsock.helper_gone = true;
-        if (s->qemu_gone || s->qmp_lost)
-                return 0;
-        (void) session_fail(s, -EPIPE, "vhost-device-vsock ended while the guest was running");
-        return s->facts.running ? 0 : -EPIPE;
+        return session_helper_left(s, strdup("vhost-device-vsock ended while the guest was running"));
 }
 
 /* --- reports --------------------------------------------------------------------------------------------------------- */
@@ -271,7 +304,7 @@ int session_start_vsock(Session *s, char **reterr) {
 
         if (choices->vsock == VSOCK_NO)
                 return 0;
-        fd = choices->vsock == VSOCK_USER ? start_helper(s, reterr) : set_cid(choices->vsock_cid);
+        fd = choices->vsock == VSOCK_USER ? start_helper(s, reterr) : set_cid(choices, choices->vsock_cid);
         if (fd < 0)
                 return choices->vsock == VSOCK_USER ? fd : refuse_cid(fd, choices->vsock_cid, reterr);
         r = session_pass(s, fd, LAUNCH_FD_VSOCK);

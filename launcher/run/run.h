@@ -99,6 +99,7 @@ typedef struct RunFacts {
         bool guest_shutdown; /* clean power-off */
         bool guest_reset;    /* reboot or triple fault */
         bool panicked;
+        bool panic_text; /* of a panic on the console, which proves none */
         bool cpu_failed;    /* KVM could not run the guest any further */
         bool refused;       /* the firmware would not boot what was given */
         bool little_memory; /* the initrd needs more than --ram=, as the notice at the start says */
@@ -143,8 +144,8 @@ typedef struct RunRequest {
         LaunchInputs *inputs; /* what is still to be copied is copied while QEMU starts */
         const EventSink *events;
         const QemuUser *user;
-        bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE */
-        bool measure;       /* ask the measure program while QEMU initialises */
+        bool may_fall_back; /* on an initrd that cannot import, end QEMU and return -ESTALE: by SMBIOS, or with the adapter */
+        bool measure; /* ask the measure program while QEMU initialises */
         /* Hooks; each may be NULL, and a negative return refuses the launch. Called with the answer before `cont`. */
         int (*measured)(MeasureAnswer *answer, void *userdata, char **reterr);
         /* Called before QEMU is started: may add to the inputs, and starts what the launcher cannot start once it is confined. */

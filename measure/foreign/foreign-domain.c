@@ -8,100 +8,9 @@
 #include <string.h>
 
 #include "error.h"
-#include "foreign-effect.h"
+#include "foreign-domain-table.h"
 #include "foreign-pairs.h"
 #include "strutil.h"
-
-#define DOMAIN     "(//domain[@type])[1]"
-#define PATH_MAX_X 256u
-/* A domain with more elements of one kind is not read further. */
-#define ELEMENTS_MAX 4096u
-
-/* --- tables -------------------------------------------------------------------------------------------------------------- */
-
-#define TABLE(name, text)                                                                                   \
-        static const EffectTable name = {                                                                   \
-                .what = text, .rows = name##_rows, .n_rows = ELEMENTSOF(name##_rows)                        \
-        }
-
-static const EffectRow domain_rows[] = {
-        { EFFECT_KNOWN, "os cpu vcpu vcpus launchSecurity memory features commandline" },
-        { EFFECT_NONE, "name uuid genid title description metadata currentMemory maxMemory memoryBacking memtune numatune cputune blkiotune iothreads iothreadids defaultiothread resource sysinfo clock on_poweroff on_reboot on_crash on_lockfailure pm perf seclabel keywrap idmap devices throttlegroups override deprecation bootloader bootloader_args hwuuid" },
-        { EFFECT_UNKNOWN, "capabilities", "it changes how libvirt writes QEMU's command line" },
-};
-TABLE(domain, "<domain>'s element ");
-
-static const EffectRow os_rows[] = {
-        { EFFECT_KNOWN, "type loader nvram varstore kernel initrd cmdline shim firmware" },
-        { EFFECT_NONE, "boot bootmenu bios smbios acpi init initarg initenv initdir inituser initgroup" },
-        { EFFECT_UNKNOWN, "dtb", "QEMU appends that file to the kernel that it measures" },
-};
-TABLE(os, "<os>'s element ");
-
-static const EffectRow security_rows[] = {
-        { EFFECT_KNOWN, "policy hostData idBlock idAuth guestVisibleWorkarounds cbitpos reducedPhysBits" },
-        { EFFECT_NONE, "handle dhCert session" },
-};
-TABLE(security, "<launchSecurity>'s element ");
-
-static const EffectRow security_attribute_rows[] = {
-        { EFFECT_KNOWN, "type kernelHashes" },
-        { EFFECT_NONE, "authorKey vcek" },
-};
-TABLE(security_attribute, "<launchSecurity>'s attribute ");
-
-static const EffectRow cpu_rows[] = {
-        { EFFECT_KNOWN, "model" },
-        { EFFECT_NONE, "vendor topology cache maxphysaddr feature numa arch" },
-};
-TABLE(cpu, "<cpu>'s element ");
-
-static const EffectRow feature_rows[] = {
-        { EFFECT_KNOWN, "smm" },
-        { EFFECT_NONE, "acpi apic pae hap viridian privnet hyperv kvm xen pvspinlock pmu vmport gic ioapic hpt vmcoreinfo htm nested-hv msrs ccf-assist cfpc sbbc ibs tcg async-teardown ras ps2 aia capabilities" },
-};
-TABLE(feature, "<features>' element ");
-
-static const struct {
-        const char *path;
-        const EffectTable *table;
-} checked[] = {
-        { "", &domain },
-        { "/os", &os },
-        { "/launchSecurity", &security },
-        { "/cpu", &cpu },
-        { "/features", &feature },
-};
-
-static int check_nodes(LibvirtXml *x, const char *what, const EffectTable *table, char *const *assumed,
-                char **reterr) {
-        char path[PATH_MAX_X];
-        size_t n = 0;
-        int r = libvirt_xml_count(x, what, &n);
-
-        for (size_t i = 1; r >= 0 && i <= MIN(n, (size_t) ELEMENTS_MAX); i++) {
-                _cleanup_free_ char *name = NULL;
-
-                (void) snprintf(path, sizeof(path), "(%s)[%zu]", what, i);
-                r = libvirt_xml_name(x, path, &name);
-                if (r >= 0)
-                        r = effect_check(table, name ?: "", assumed, reterr);
-        }
-        return r < 0 ? r : 0;
-}
-
-static int check_elements(LibvirtXml *x, char *const *assumed, char **reterr) {
-        int r = 0;
-
-        FOREACH_ARRAY(c, checked, ELEMENTSOF(checked)) {
-                char path[PATH_MAX_X];
-
-                (void) snprintf(path, sizeof(path), DOMAIN "%s/*", c->path);
-                if (r >= 0)
-                        r = check_nodes(x, path, c->table, assumed, reterr);
-        }
-        return r < 0 ? r : check_nodes(x, DOMAIN "/launchSecurity/@*", &security_attribute, assumed, reterr);
-}
 
 /* --- pieces -------------------------------------------------------------------------------------------------------------- */
 
@@ -170,10 +79,10 @@ static int write_type(Writer *w) {
                 r = word_at(w, "/features/smm/@state", &smm);
         if (r < 0)
                 return r;
-        if (!streq(type, "kvm"))
+        if (!streq_ptr(type, "kvm"))
                 return error_set(w->reterr, -EINVAL,
-                                "QEMU refuses this launch: the domain's type is %s, and SEV needs kvm",
-                                type);
+                                "QEMU refuses this launch: the domain's type is '%s', and SEV needs kvm",
+                                type ?: "");
         if (arch && !streq(arch, "x86_64"))
                 return error_set(w->reterr, -EINVAL, "the domain is for %s, and SEV is for x86_64", arch);
         r = machine ? pairs_set(&w->machine, "type", machine) : 0;
@@ -336,10 +245,29 @@ static int security_object(Writer *w, Pairs *p) {
         return r;
 }
 
+/* libvirt reads the number as hexadecimal, with 0x or without (tried with 11.3 and 12.8). */
+static int read_policy(Writer *w, Pairs *p, const char *type, uint64_t *ret) {
+        const char *policy = pairs_get(p, "policy");
+        char text[32];
+        int r = 0;
+
+        if (!policy)
+                return error_set(w->reterr, -EINVAL,
+                                "libvirt refuses this domain: <launchSecurity type='%s'> has no <policy>",
+                                type);
+        (void) snprintf(text, sizeof(text), "0x%.24s", startswith(policy, "0x") ?: policy);
+        if (parse_u64(text, ret) < 0)
+                return error_set(w->reterr, -EINVAL, "<policy> '%s' is not a hexadecimal number", policy);
+        if (*ret > 9 && !startswith(policy, "0x"))
+                r = strv_pushf(&w->d->notices,
+                                "<policy> '%s' has no 0x in front, and libvirt reads it as the hexadecimal number 0x%s",
+                                policy, policy);
+        return r < 0 ? r : pairs_set(p, "policy", text);
+}
+
 static int write_security(Writer *w) {
         _cleanup_free_ char *type = NULL, *hashes = NULL, *object = NULL, *first = NULL;
         _cleanup_(pairs_done) Pairs p = {};
-        const char *policy;
         uint64_t bits = 0;
         int r = word_at(w, "/launchSecurity/@type", &type);
 
@@ -353,12 +281,9 @@ static int write_security(Writer *w) {
                 r = security_object(w, &p);
         if (r < 0)
                 return r;
-        policy = pairs_get(&p, "policy");
-        if (!policy && streq(type, "sev"))
-                return error_set(w->reterr, -EINVAL,
-                                "libvirt refuses this domain: <launchSecurity type='sev'> has no <policy>");
-        if (policy && parse_u64(policy, &bits) < 0)
-                return error_set(w->reterr, -EINVAL, "<policy> '%s' is not a number", policy);
+        r = read_policy(w, &p, type, &bits);
+        if (r < 0)
+                return r;
         if (hashes && !streq(hashes, "yes") && !streq(hashes, "no"))
                 return error_set(w->reterr, -EINVAL,
                                 "libvirt refuses this domain: kernelHashes='%s' is neither yes nor no",
@@ -403,6 +328,7 @@ static int write_arguments(Writer *w) {
 void foreign_domain_done(ForeignDomain *d) {
         strv_free(d->argv);
         free(d->cpu);
+        strv_free(d->notices);
         *d = (ForeignDomain) {};
 }
 
@@ -448,11 +374,11 @@ int foreign_domain_read(const char *text, char *const *assumed, ForeignDomain *r
         r = libvirt_xml_count(x, "//domain[@type]", &n);
         if (r >= 0 && n == 0)
                 r = error_set(reterr, -EINVAL,
-                                "there is no <domain type='...'>, so there is no <launchSecurity>");
+                                "<domain type='...'> is missing, and <launchSecurity> with it");
         if (r >= 0 && n > 1)
                 r = error_set(reterr, -EINVAL, "there are %zu domains: pass one", n);
         if (r >= 0)
-                r = check_elements(x, assumed, reterr);
+                r = foreign_domain_check(x, assumed, reterr);
         w.x = x;
         if (r >= 0)
                 r = write_all(&w);

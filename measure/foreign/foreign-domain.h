@@ -10,10 +10,11 @@
 #include "libvirt-xml.h"
 
 typedef struct ForeignDomain {
-        char **argv;   /* owned; without firmware where the domain leaves the choice to libvirt */
-        char *cpu;     /* owned: how the domain asks for the host's CPU ("host-model"), or NULL */
-        bool firmware; /* the domain names a firmware file */
-        CocoMode mode; /* what <launchSecurity> asks for */
+        char **argv;    /* owned; without firmware where the domain leaves the choice to libvirt */
+        char *cpu;      /* owned: how the domain asks for the host's CPU ("host-model"), or NULL */
+        bool firmware;  /* the domain names a firmware file */
+        CocoMode mode;  /* what <launchSecurity> asks for */
+        char **notices; /* owned: what libvirt understands differently than a reader may */
 } ForeignDomain;
 
 void foreign_domain_done(ForeignDomain *d);

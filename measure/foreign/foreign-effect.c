@@ -15,7 +15,7 @@ static bool lists(const char *names, const char *name) {
                 size_t n = strcspn(names, " ");
 
                 if (n == length ? strncmp(names, name, n) == 0
-                                : n > 0 && names[n - 1] == '.' && strncmp(names, name, n) == 0)
+                                : n > 0 && strchr(".:", names[n - 1]) && strncmp(names, name, n) == 0)
                         return true;
                 names += n;
                 names += strspn(names, " ");

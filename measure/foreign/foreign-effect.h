@@ -28,7 +28,7 @@ typedef enum EffectValue {
         _EFFECT_VALUE_MAX,
 } EffectValue;
 
-/* Names separated by blanks that share an effect. A name that ends with "." stands for all that begin with it. */
+/* Names separated by blanks that share an effect. A name that ends with "." or ":" stands for all that begin with it. */
 typedef struct EffectRow {
         Effect effect;
         const char *names;

@@ -8,8 +8,9 @@
 #include "error.h"
 #include "firmware-descriptor.h"
 #include "foreign-domain.h"
+#include "foreign-text.h"
 #include "foreign.h"
-#include "input.h"
+#include "libvirt-xml.h"
 #include "strutil.h"
 
 /* libvirt asks the descriptors of the machine where it runs. */
@@ -48,17 +49,15 @@ static int check_cpu(const ForeignDomain *d, const char *given, char **reterr) {
                         d->cpu);
 }
 
-int foreign_from_libvirt(const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr) {
+int foreign_from_domain(const char *text, const ForeignOptions *o, ForeignResult *ret, char **reterr) {
         _cleanup_(foreign_domain_done) ForeignDomain d = {};
-        _cleanup_free_ char *text = NULL, *firmware = NULL;
+        _cleanup_free_ char *firmware = NULL;
         ForeignOptions options = *o;
-        size_t size;
-        int r;
+        int r = foreign_domain_read(text, o->assumed, &d, reterr);
 
-        r = input_read("from-libvirt", path, LIBVIRT_XML_SIZE_MAX, &text, &size, reterr);
-        if (r < 0)
-                return r;
-        r = foreign_domain_read(text, o->assumed, &d, reterr);
+        STRV_FOREACH(n, r >= 0 ? d.notices : NULL)
+                if (r >= 0)
+                        r = strv_push(&ret->notices, *n);
         if (r >= 0)
                 r = check_cpu(&d, o->given.cpu, reterr);
         if (r >= 0 && !d.firmware && !o->given.firmware && !o->given.firmware_metadata &&
@@ -75,5 +74,16 @@ int foreign_from_libvirt(const char *path, const ForeignOptions *o, ForeignResul
                                         "the domain has no <launchSecurity> of type sev or sev-snp, and no SEV object in <qemu:commandline>: it has no launch digest");
                 }
         }
+        return r;
+}
+
+int foreign_from_libvirt(const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        int r = foreign_read_text("from-libvirt", path, LIBVIRT_XML_SIZE_MAX, &text, &size, reterr);
+
+        if (r < 0)
+                return r;
+        r = foreign_from_domain(text, o, ret, reterr);
         return r < 0 ? error_prefix(reterr, r, "--from-libvirt") : 0;
 }

@@ -366,8 +366,8 @@ int foreign_lines_read(const char *text, size_t size, ForeignLines *ret, char **
         if (l.n_items == 0)
                 return error_set(reterr, -EINVAL,
                                 strspn(text, " \t\r\n") == size
-                                                ? "there is no command line"
-                                                : "there is no QEMU command line: no argument is the path of a QEMU (qemu-system-..., qemu-kvm, "
+                                                ? "a command line is missing"
+                                                : "a QEMU command line is missing: no argument is the path of a QEMU (qemu-system-..., qemu-kvm, "
                                                   "kvm) followed by options");
         drop_copies(&l);
         *ret = TAKE_STRUCT(l, (ForeignLines) {});

@@ -8,6 +8,7 @@
 #include "error.h"
 #include "foreign-effect.h"
 #include "foreign-words.h"
+#include "options-check.h"
 #include "strutil.h"
 
 /* --- tables -------------------------------------------------------------------------------------------------------------- */
@@ -33,7 +34,7 @@ static const EffectTable options = {
 };
 
 static const char switches[] =
-                " quiet no-ask-password no-pager keep-unit system user network-tap network-user-mode ephemeral qemu-gui help version introspect-cli ";
+                "quiet no-ask-password no-pager keep-unit system user network-tap network-user-mode ephemeral qemu-gui help version introspect-cli";
 
 static const struct {
         char letter;
@@ -62,9 +63,7 @@ static const struct {
 };
 
 static bool takes_value(const char *name) {
-        const char *s = strstr(switches, name);
-
-        return !(s && s[-1] == ' ' && s[strlen(name)] == ' ');
+        return !options_list_has(switches, name);
 }
 
 /* --- one option ---------------------------------------------------------------------------------------------------------- */
@@ -255,7 +254,7 @@ static int skip_prefix(Reader *c, const Words *w, size_t *ret) {
         }
         *ret = 0;
         if (w->n_items > 0 && w->items[0].text[0] != '-')
-                return error_set(c->reterr, -EINVAL, "there is no systemd-vmspawn in this command line");
+                return error_set(c->reterr, -EINVAL, "systemd-vmspawn is missing in this command line");
         return 0;
 }
 

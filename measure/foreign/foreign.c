@@ -11,7 +11,7 @@
 #include "foreign-check.h"
 #include "foreign-launch.h"
 #include "foreign-lines.h"
-#include "input.h"
+#include "foreign-text.h"
 #include "sev-cpu.h"
 #include "strutil.h"
 
@@ -282,7 +282,7 @@ int foreign_from_qemu(const char *what, const ForeignOptions *o, ForeignResult *
 
         if (is_pid && asprintf(&path, "/proc/%s/cmdline", what) < 0)
                 return -ENOMEM;
-        r = input_read("from-qemu", path ?: what, TEXT_SIZE_MAX, &text, &size, reterr);
+        r = foreign_read_text("from-qemu", path ?: what, TEXT_SIZE_MAX, &text, &size, reterr);
         if (r >= 0)
                 r = foreign_lines_read(text, size, &lines, reterr);
         if (r >= 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Another launcher's description of a guest in place of options: a QEMU command line, a libvirt domain, a command line of
- * systemd-vmspawn. What enters the digest is understood or refused. */
+/* Another launcher's description of a guest in place of options: a QEMU command line, a libvirt domain, OpenStack's
+ * image and flavor, a command line of systemd-vmspawn. What enters the digest is understood or refused. */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,6 +15,7 @@
 typedef struct ForeignGiven {
         const char *cpu; /* how the CPU was given, for a sentence: "--vcpu-sig=0x800f12"; NULL: it was not */
         const char *firmware, *kernel, *initrd, *append; /* files, and words; NULL where not given */
+        const char *host_data;                           /* base64, for Kata; or NULL */
         bool firmware_metadata;                          /* in place of a file, */
         bool kernel_hash, initrd_hash, cmdline_hash;     /* and these, too */
 } ForeignGiven;
@@ -53,8 +54,34 @@ void foreign_result_done(ForeignResult *r);
 /* `what` is a process number or a file. Notices are there on failure, too. */
 _warn_unused_result_ int foreign_from_qemu(
                 const char *what, const ForeignOptions *o, ForeignResult *ret, char **reterr);
-/* A file with a domain; the same. */
+/* A file with a domain, or - for standard input; the same. */
 _warn_unused_result_ int foreign_from_libvirt(
+                const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr);
+/* A domain as text: for readers that make one themselves. */
+_warn_unused_result_ int foreign_from_domain(
+                const char *text, const ForeignOptions *o, ForeignResult *ret, char **reterr);
+
+/* Files with what 'openstack image|flavor|server show -f json' prints. */
+typedef struct ForeignOpenstack {
+        const char *image, *flavor, *server; /* server: or NULL */
+        char *const *stored;                 /* answers for the images of kernel and initrd, or NULL */
+} ForeignOpenstack;
+
+/* Firmware, kernel and initrd are those of o->given. */
+_warn_unused_result_ int foreign_from_openstack(
+                const ForeignOpenstack *files, const ForeignOptions *o, ForeignResult *ret, char **reterr);
+
+/* A file with Kata Containers' configuration, or - for standard input. */
+_warn_unused_result_ int foreign_from_kata(
+                const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr);
+
+/* A file with KubeVirt's VirtualMachineInstance or VirtualMachine as JSON or YAML, or - for standard input. Firmware, kernel and initrd are those of
+ * o->given. */
+_warn_unused_result_ int foreign_from_kubevirt(
+                const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr);
+
+/* A file with an instance of Incus as JSON, or - for standard input. The firmware is that of o->given. */
+_warn_unused_result_ int foreign_from_incus(
                 const char *path, const ForeignOptions *o, ForeignResult *ret, char **reterr);
 
 /* One argv: for readers that make one themselves. `pid` may be NULL. */

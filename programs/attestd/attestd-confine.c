@@ -5,125 +5,62 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "attestd.h"
-#include "confine.h"
+#include "daemon.h"
 #include "error.h"
-#include "log.h"
+#include "strutil.h"
 
-/* The event loop, libmicrohttpd, SQLite with its write-ahead log, and the C library's memory. */
-static const char *const system_calls[] = {
-        "accept",
-        "accept4",
-        "access",
-        "brk",
-        "clock_gettime",
-        "clock_nanosleep",
-        "close",
-        "dup",
-        "epoll_create1",
-        "epoll_ctl",
-        "epoll_pwait",
-        "epoll_wait",
-        "eventfd2",
-        "exit",
-        "exit_group",
-        "faccessat",
-        "faccessat2",
-        "fallocate",
-        "fchmod",
-        "fchown",
-        "fcntl",
-        "fdatasync",
-        "fstat",
-        "fsync",
-        "ftruncate",
-        "futex",
-        "getcwd",
-        "getegid",
-        "geteuid",
-        "getgid",
-        "getpeername",
-        "getpid",
-        "getrandom",
-        "getsockname",
-        "getsockopt",
-        "gettid",
-        "getuid",
-        "lseek",
-        "lstat",
-        "madvise",
-        "memfd_create",
-        "mlock",
-        "mlock2",
-        "mmap",
-        "mprotect",
-        "mremap",
-        "munlock",
-        "munmap",
-        "newfstatat",
-        "open",
-        "openat",
-        "poll",
-        "ppoll",
-        "pread64",
-        "pwrite64",
-        "read",
-        "readlink",
-        "readlinkat",
-        "readv",
-        "recvfrom",
-        "recvmsg",
-        "restart_syscall",
-        "rseq",
-        "rt_sigaction",
-        "rt_sigprocmask",
-        "rt_sigreturn",
-        "sendmsg",
-        "sendto",
-        "setsockopt",
-        "shutdown",
-        "signalfd4",
-        "stat",
-        "statx",
-        "sysinfo",
-        "tgkill",
-        "timerfd_create",
-        "timerfd_settime",
-        "unlink",
-        "unlinkat",
-        "utimensat",
-        "write",
-        "writev",
-};
+#define PATHS_MAX 32u
 
-static int no_landlock(int r) {
-        if (r == -EOPNOTSUPP)
-                log_warning("this kernel does not support Landlock: only file permissions protect other files");
-        return r == -EOPNOTSUPP ? 0 : r;
+/* libpq, when it connects again: sockets of this machine only, unless the server is on another one. */
+static const char *const of_postgresql[] = { "connect", "ioctl", "recvmmsg", "sendmmsg", "uname" };
+
+/* To read certificates again when they have been replaced: a replaced file is a new one, so that the folder is what must stay readable. */
+static int certificate_folders(const AttestdArgs *a, char ***list) {
+        const char *const given[] = { a->tls_cert, a->tls_key, a->host_ca };
+        int r = 0;
+
+        FOREACH_ARRAY(path, given, ELEMENTSOF(given)) {
+                const char *slash = *path ? strrchr(*path, '/') : NULL;
+
+                if (r >= 0 && *path)
+                        r = slash ? strv_pushf(list, "%.*s", (int) (slash - *path) + 1, *path)
+                                  : strv_push(list, ".");
+        }
+        return r;
 }
 
 int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) {
-        ConfinePath paths[3] = { { w->state, true } };
-        size_t n = 1;
+        ConfinePath paths[PATHS_MAX] = { { w->state, true } };
+        const char *calls[ELEMENTSOF(of_postgresql) + 1];
+        size_t n = 1, n_calls = 0;
+        _cleanup_strv_free_ char **files = NULL;
+        _cleanup_free_ char *folder = NULL;
+        bool network = false;
         int r;
 
+        if (attestd_store_is_shared(a)) {
+                r = store_postgresql_needs(w->store, &files, &network);
+                if (r < 0)
+                        return error_set(reterr, r, "--store: the connection is lost: %s", strerror(-r));
+                memcpy(calls, of_postgresql, sizeof(of_postgresql));
+                n_calls = ELEMENTSOF(of_postgresql);
+                calls[n_calls++] = network ? "socket" : CONFINE_SOCKET_UNIX;
+        } else if (a->store) {
+                folder = strndup(w->store_name, (size_t) (strrchr(w->store_name, '/') - w->store_name) + 1);
+                if (!folder)
+                        return -ENOMEM;
+                paths[n++] = (ConfinePath) { folder, true };
+        }
+        r = certificate_folders(a, &files);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(f, files)
+                paths[n++] = (ConfinePath) { *f, false };
         if (a->cek_store)
                 paths[n++] = (ConfinePath) { a->cek_store, false };
         if (a->kds_cache)
                 paths[n++] = (ConfinePath) { a->kds_cache, false };
-        /* Other processes of this user cannot look into this one. */
-        r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : confine_no_new_privileges();
-        if (r >= 0)
-                r = confine_capabilities(NULL, 0);
-        if (r >= 0)
-                r = no_landlock(confine_to_paths(paths, n));
-        if (r >= 0)
-                r = confine_memory();
-        if (r == -EOPNOTSUPP)
-                r = 0;
-        if (r >= 0)
-                r = confine_system_calls(system_calls, ELEMENTSOF(system_calls));
-        return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
+        return daemon_confine(&(DaemonConfinement) { paths, n, calls, n_calls, network }, reterr);
 }

@@ -11,7 +11,6 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,7 +18,7 @@
 #include "atomic-file.h"
 #include "attest-chain.h"
 #include "attestd.h"
-#include "confine.h"
+#include "daemon.h"
 #include "error.h"
 #include "fd.h"
 #include "http-client.h"
@@ -128,29 +127,16 @@ static int fetch(FetchChild *f, HttpClient *client, const char *what, unsigned *
         return r < 0 ? r : file_write_atomic(file, answer.body, answer.size, 0644, ATOMIC_FILE_REPLACE);
 }
 
-/* It talks to the network: it can open only the stores, and the files that name resolution and TLS read. In /etc these are single files, since
- * keys may lie beside them. */
+/* It talks to the network. */
 static int confine_child(const AttestdArgs *a) {
-        static const char *const readable[] = { "/usr", "/lib", "/lib64", "/etc/ssl", "/etc/pki",
-                "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/resolv.conf", "/etc/hosts",
-                "/etc/host.conf", "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services",
-                "/run/systemd/resolve", "/run/resolvconf", "/run/nscd" };
-        ConfinePath paths[2 + ELEMENTSOF(readable)];
+        const char *stores[2];
         size_t n = 0;
-        int r = prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ? -errno : confine_no_new_privileges();
 
         if (a->cek_store)
-                paths[n++] = (ConfinePath) { a->cek_store, true };
+                stores[n++] = a->cek_store;
         if (a->kds_cache)
-                paths[n++] = (ConfinePath) { a->kds_cache, true };
-        FOREACH_ARRAY(path, readable, ELEMENTSOF(readable))
-                if (access(*path, F_OK) >= 0)
-                        paths[n++] = (ConfinePath) { *path, false };
-        if (r >= 0)
-                r = confine_capabilities(NULL, 0);
-        if (r >= 0)
-                r = confine_files_to_paths(paths, n);
-        return r == -EOPNOTSUPP ? 0 : r;
+                stores[n++] = a->kds_cache;
+        return daemon_confine_fetcher(stores, n);
 }
 
 /* What the child tells of one request. As long as the key service wants to be left alone, it is. */

@@ -30,7 +30,7 @@ static int try_one(void *userdata, const StoreVm *v) {
 }
 
 /* In a database from a backup, say: a new key would be of no use for it. */
-static int open_in_state(AttestdWorld *w, const char *path, const char *db, char **reterr) {
+static int open_in_state(AttestdWorld *w, const char *path, char **reterr) {
         Trial t = {};
         int r;
 
@@ -39,16 +39,15 @@ static int open_in_state(AttestdWorld *w, const char *path, const char *db, char
                 return r < 0 ? vault_open(path, /* create= */ false, &w->vault, reterr) : 0;
         r = w->store->ops->vm_sealed(w->store, try_one, &t);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", db, strerror(-r));
+                return error_set(reterr, r, "cannot read '%s': %s", w->store_name, strerror(-r));
         if (t.any)
                 return error_set(reterr, -ENOKEY,
                                 "the key file '%s' is missing, and the secrets in '%s' are encrypted with it: restore it, or name it with --secrets-key=",
-                                path, db);
+                                path, w->store_name);
         return vault_open(path, /* create= */ true, &w->vault, reterr);
 }
 
-static int open_vault(
-                const AttestdArgs *a, AttestdWorld *w, const char *db, char **ret_path, char **reterr) {
+static int open_vault(const AttestdArgs *a, AttestdWorld *w, char **ret_path, char **reterr) {
         const char *credentials = getenv("CREDENTIALS_DIRECTORY");
         int r;
 
@@ -68,27 +67,31 @@ static int open_vault(
                                      : 0;
                 free(TAKE_PTR(*ret_path));
         }
+        if (attestd_store_is_shared(a) && !a->dev)
+                return error_set(reterr, -EINVAL,
+                                "--store: services that share a database need one key: name its file with --secrets-key=, or pass the credential secrets-key");
         if (asprintf(ret_path, "%s/secrets.key", w->state) < 0) {
                 *ret_path = NULL;
                 return -ENOMEM;
         }
-        return open_in_state(w, *ret_path, db, reterr);
+        return open_in_state(w, *ret_path, reterr);
 }
 
-int attestd_open_vault(const AttestdArgs *a, AttestdWorld *w, const char *db, char **reterr) {
+int attestd_open_vault(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_free_ char *path = NULL;
         Trial t = { .vault = &w->vault };
-        int r = open_vault(a, w, db, &path, reterr);
+        int r = open_vault(a, w, &path, reterr), known;
 
         if (r < 0)
                 return r;
+        known = attestd_agree_key(w, path, a->rotate_key, reterr);
+        if (known < 0)
+                return known;
         /* One that opens is enough: others may be older than a key that was lost. */
         r = w->store->ops->vm_sealed(w->store, try_one, &t);
         if (r < 0)
-                return error_set(reterr, r, "cannot read '%s': %s", db, strerror(-r));
+                return error_set(reterr, r, "cannot read '%s': %s", w->store_name, strerror(-r));
         if (r == 0 && t.any)
-                return error_set(reterr, -EKEYREJECTED,
-                                "the secrets in '%s' are encrypted with another key than '%s': name the right one with --secrets-key=, or begin with an empty state directory",
-                                db, path);
-        return 0;
+                return error_set(reterr, -EKEYREJECTED, ATTESTD_ANOTHER_KEY, w->store_name, path);
+        return known ? 0 : attestd_put_key(w, path, reterr);
 }

@@ -54,20 +54,12 @@ static int load_file(AttestdWorld *w, const char *path, char **reterr) {
 }
 
 static int load_root(SnpTrust *t, const char *path, char **reterr) {
-        _cleanup_(snp_collateral_done) SnpCollateral found = {};
         _cleanup_free_ char *data = NULL;
-        bool trusted = false;
         size_t size = 0;
-        int r = read_certificates(path, &found, &data, &size, reterr);
+        int r = file_read_all(path, CERT_FILE_MAX, &data, &size);
 
-        for (size_t i = 0; r >= 0 && i < found.n_certificates; i++)
-                if (found.certificates[i]->role == SNP_ROLE_ARK) {
-                        r = snp_trust_insecure_acknowledging_forgery(
-                                        t, found.certificates[i]->certificate, reterr);
-                        trusted = true;
-                }
-        if (r >= 0 && !trusted)
-                r = error_set(reterr, -EINVAL, "'%s' does not contain a root certificate (ARK)", path);
+        r = r < 0 ? error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r))
+                  : snp_collateral_insecure_root(t, data, size, path, reterr);
         return r < 0 ? error_prefix(reterr, r, "--insecure-snp-root") : 0;
 }
 

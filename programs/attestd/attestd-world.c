@@ -33,14 +33,16 @@ void attestd_world_done(AttestdWorld *w) {
         free(w->collateral);
         attestd_snp_done(w);
         free(w->state);
+        free(w->store_name);
         free(w->host_ca);
         throwaway_server_done(&w->tls);
         *w = (AttestdWorld) {};
 }
 
 static int64_t clock_now(void *userdata) {
-        (void) userdata;
-        return (int64_t) time(NULL);
+        Store *store = userdata;
+
+        return store->ops->now ? store->ops->now(store) : (int64_t) time(NULL);
 }
 
 static uint64_t clock_usec(void *userdata) {
@@ -117,7 +119,10 @@ static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (!given && a->dev) {
                 if (!mkdtemp(w->state))
                         r = -errno;
-        } else if (mkdir(w->state, 0700) < 0 && errno != EEXIST)
+        } else if ((a->audit || a->check_store || a->rotate_key) && access(w->state, F_OK) < 0)
+                return error_set(reterr, -errno, "--state: '%s': %s: there is nothing to look at", w->state,
+                                strerror(errno));
+        else if (mkdir(w->state, 0700) < 0 && errno != EEXIST)
                 r = -errno;
         return r < 0 ? error_set(reterr, r, "cannot create the state directory '%s': %s", w->state,
                                        strerror(-r))
@@ -147,14 +152,12 @@ static int lock_state(const char *path, int *ret, char **reterr) {
 
 static int open_database(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_close_ int lock = -EBADF;
-        _cleanup_free_ char *db = NULL;
         int r = lock_state(w->state, &lock, reterr);
 
         if (r >= 0)
-                r = in_state(w, "state.db", &db);
-        if (r >= 0)
-                r = store_sqlite_open(db, &w->store, reterr);
-        return r < 0 ? r : attestd_open_vault(a, w, db, reterr);
+                r = attestd_open_store(a, w, reterr);
+        /* A store that is filled gets its key with its rows. */
+        return r < 0 || a->migrate_from ? r : attestd_open_vault(a, w, reterr);
 }
 
 /* Each file is one generation: an ASK and an ARK. */
@@ -205,6 +208,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = open_rate(a, w);
         if (r < 0)
                 return r;
+        w->metrics.usec = clock_usec;
         w->own = (TrustAnchors) { &w->root, 1 };
         w->service = (Service) {
                 .store = w->store,
@@ -217,10 +221,15 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .snp_files = w->snp_files,
                 .n_snp_files = w->n_snp_files,
                 .kds_cache = a->kds_cache,
+                .crl = a->crl ? snp_crl_mode_from_string(a->crl) : SNP_CRL_IF_AVAILABLE,
+                .rekey = attestd_rekey,
+                .rekey_data = w,
                 .random = crypto_random,
                 .now = clock_now,
+                .now_data = w->store,
                 .hosts_certified = a->host_ca,
                 .rate = &w->rate,
+                .metrics = &w->metrics,
                 .platforms = a->no_cache ? NULL : &w->platforms,
         };
         return 0;

@@ -6,28 +6,23 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <time.h>
 
 #include "attestd.h"
 #include "error.h"
-#include "fd.h"
 #include "json.h"
 #include "log.h"
-#include "loop.h"
 #include "options.h"
 #include "stdout.h"
 #include "strutil.h"
 
-#define LISTEN_DEFAULT "127.0.0.1:8443"
-#define RATE_DEFAULT   32u
-#define FILES_WANTED   (SERVER_CONNECTIONS_MAX + 64u)
+#define RATE_DEFAULT 32u
+#define WAIT_DEFAULT 10u
 
 #define AT(member) offsetof(AttestdArgs, member)
 
 static const OptionRow rows[] = {
         { "listen", 'l', OPTION_REQUIRED, "ADDRESS:PORT", "Service",
-                        "Listen on this numeric address, or on unix:PATH (default:\n" LISTEN_DEFAULT
+                        "Listen on this numeric address, or on unix:PATH (default:\n" ATTESTD_LISTEN_DEFAULT
                         "); a socket passed by the service manager\ntakes precedence",
                         NULL, option_set_string, AT(listen), 0 },
         { "tls-cert", 0, OPTION_REQUIRED, "FILE", NULL, "Use this certificate chain of the server, PEM",
@@ -39,6 +34,9 @@ static const OptionRow rows[] = {
         { "host-ca", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Require client certificates signed by these CAs (PEM) from\nhosts, not from owners",
                         "@file", option_set_string, AT(host_ca), 0 },
+        { "metrics", 0, OPTION_REQUIRED, "ADDRESS:PORT", NULL,
+                        "Listen on this loopback address, or on unix:PATH, for\nmonitoring: /metrics, /healthz and /readyz, without TLS",
+                        NULL, option_set_string, AT(metrics), 0 },
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "Expect this prefix of all paths, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
         { "rate", 0, OPTION_REQUIRED, "N", NULL,
@@ -47,9 +45,25 @@ static const OptionRow rows[] = {
         { "state", 's', OPTION_REQUIRED, "DIR", "State",
                         "Keep the database in this directory (default:\n/var/lib/cvmspawn-attestd)", "@dir",
                         option_set_string, AT(state), 0 },
+        { "store", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Keep the database at postgresql://HOST/DATABASE, which other\ninstances of the service use too, or at sqlite:/PATH\n(default: state.db in the state directory)",
+                        NULL, option_set_string, AT(store), 0 },
         { "secrets-key", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Encrypt the secrets with this file of 32 bytes (default: the\ncredential secrets-key, else secrets.key in the state\ndirectory)",
                         "@file", option_set_string, AT(secrets_key), 0 },
+        { "rotate-key", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Encrypt all secrets with this new key and exit (created if\nmissing; --secrets-key= is the old one)",
+                        "@file", option_set_string, AT(rotate_key), 0 },
+        { "rotate-wait", 0, OPTION_REQUIRED, "SECONDS", NULL,
+                        "Leave services this time to take the new key (default: 10)", NULL,
+                        option_set_unsigned, AT(rotate_wait), 0 },
+        { "check-store", 0, OPTION_NONE, NULL, NULL, "Check that every secret can be decrypted, and exit",
+                        NULL, option_set_true, AT(check_store), 0 },
+        { "audit", 0, OPTION_NONE, NULL, NULL, "Verify the audit trail, print it as JSON lines, and exit",
+                        NULL, option_set_true, AT(audit), 0 },
+        { "migrate-from", 0, OPTION_REQUIRED, "sqlite:PATH", NULL,
+                        "Put all rows of this database into an empty --store=, and\nexit", NULL,
+                        option_set_string, AT(migrate_from), 0 },
         { "add-owner", 0, OPTION_REQUIRED, "NAME", NULL, "Add a guest owner and exit", NULL,
                         option_set_string, AT(add_owner), 0 },
         { "token-file", 0, OPTION_REQUIRED, "FILE", NULL,
@@ -81,6 +95,9 @@ static const OptionRow rows[] = {
         { "kds-cache", 0, OPTION_REQUIRED, "DIR", NULL,
                         "Keep certificates for SEV-SNP in this directory, as 'cvmspawn\nreport --cache=' does",
                         "@dir", option_set_string, AT(kds_cache), 0 },
+        { "crl", 0, OPTION_REQUIRED, "MODE", NULL,
+                        "Check AMD's revocation lists for SEV-SNP: if-available\n(default), required or off; --online downloads them",
+                        "if-available required off", option_set_word, AT(crl), 0 },
         { "no-platform-cache", 0, OPTION_NONE, NULL, NULL,
                         "Verify a platform's certificate chain on every request", NULL, option_set_true,
                         AT(no_cache), 0 },
@@ -101,11 +118,18 @@ static const OptionRule rules[] = {
         { "token-file owner-cert", "add-owner", NULL, NULL },
         { "token-file", NULL, "owner-cert", "an owner has one of them" },
         { "as", "answer", NULL, NULL },
-        { "add-owner answer", NULL, "listen tls-cert tls-key plain host-ca rate online dev",
+        { "add-owner answer", NULL, "listen tls-cert tls-key plain host-ca metrics rate online dev",
                         "no service is started then" },
         { "add-owner", NULL,
-                        "answer certs cek-store kds snp-certs kds-cache no-platform-cache insecure-root insecure-snp-root prefix",
+                        "answer certs cek-store kds snp-certs kds-cache crl no-platform-cache insecure-root insecure-snp-root prefix",
                         "it only adds an owner" },
+        { "rotate-key check-store audit migrate-from", NULL,
+                        "add-owner answer listen tls-cert tls-key plain host-ca metrics rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache insecure-root insecure-snp-root prefix",
+                        "it only works on the database" },
+        { "rotate-key", NULL, "check-store audit migrate-from", "they work on the same database" },
+        { "rotate-wait", "rotate-key", NULL, NULL },
+        { "check-store", NULL, "audit", "one thing at a time" },
+        { "migrate-from", NULL, "check-store audit secrets-key", "nothing is decrypted" },
         { "plain", NULL, "host-ca tls-cert tls-key", "without TLS there are no certificates" },
         { "tls-cert", "tls-key", NULL, NULL },
         { "tls-key", "tls-cert", NULL, NULL },
@@ -116,144 +140,16 @@ static const OptionTable table = {
         .program = "cvmspawn-attestd",
         .summary = "Release secrets to SEV, SEV-ES and SEV-SNP guests whose launch is registered.",
         .zone = "verifier",
-        .epilog = "Exit status: 0 stopped by a signal, owner added, or request granted; 1 usage error or failure; 3 request refused.",
+        .epilog = "Exit status: 0 stopped by a signal, owner added, or request granted; 1 usage error or failure; 2 damaged rows found; 3 request refused.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
         .rules = rules,
         .n_rules = ELEMENTSOF(rules),
 };
 
-typedef struct Daemon {
-        Server *server;
-        Loop *loop;
-        LoopSource *timer;
-        uint64_t due;  /* when the timer comes */
-        int notify_fd; /* owned */
-} Daemon;
-
-static uint64_t uptime_usec(void) {
-        struct timespec t;
-
-        return clock_gettime(CLOCK_MONOTONIC, &t) < 0
-                        ? 0
-                        : (uint64_t) t.tv_sec * 1000000 + (uint64_t) t.tv_nsec / 1000;
-}
-
-/* The timer is set again only if it would be late: an early wake-up costs less than setting it at each request. */
-static int turn(Daemon *d) {
-        uint64_t usec = 0, now;
-        int r = server_run(d->server, &usec);
-
-        if (r < 0)
-                return r;
-        now = uptime_usec();
-        if (d->due > now && d->due <= now + usec)
-                return 0;
-        d->due = now + usec;
-        return loop_source_rearm(d->timer, usec);
-}
-
-static int on_io(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
-        return turn(userdata);
-}
-
-static int on_timer(_unused_ LoopSource *s, _unused_ uint64_t usec, void *userdata) {
-        ((Daemon *) userdata)->due = 0;
-        return turn(userdata);
-}
-
-static int on_signal(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
-        return loop_exit(((Daemon *) userdata)->loop, 0);
-}
-
-/* Once for each request that failed internally; never with its contents. */
-static void on_failure(_unused_ void *userdata, const Request *q, int error) {
-        log_error("%s %s: %s", q->method, q->path,
-                        error == -EKEYREJECTED ? "a stored secret cannot be decrypted with this secrets key"
-                                               : strerror(-error));
-}
-
-static int announce(const AttestdArgs *a, const Daemon *d, const AttestdWorld *w, const char *address) {
-        _cleanup_free_ char *text = NULL;
-        _cleanup_js_ Json *j = NULL;
-        char url[160];
-        int r;
-
-        attestd_notify(d->notify_fd, "READY=1");
-        if (!a->dev) {
-                log_notice("listening on %s", address);
-                return 0;
-        }
-        (void) snprintf(url, sizeof(url), "%s://%s%s", a->plain ? "http" : "https", address,
-                        a->prefix ?: "");
-        r = js_build(&j, "{s:s, s:s}", "url", url, "state", w->state);
-        text = r >= 0 ? js_text(j, JS_SHORT) : NULL;
-        if (!text)
-                return -ENOMEM;
-        (void) printf("%s\n", text);
-        return fflush(stdout) == 0 ? 0 : -EIO;
-}
-
-/* A descriptor for each connection; fewer connections if the limit cannot be raised. */
-static void raise_files(void) {
-        struct rlimit l;
-
-        if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES_WANTED)
-                return;
-        l.rlim_cur = MIN(l.rlim_max, (rlim_t) FILES_WANTED);
-        (void) setrlimit(RLIMIT_NOFILE, &l);
-}
-
-static int serve(Daemon *d, const AttestdArgs *a, AttestdWorld *w, char **reterr) {
-        _cleanup_(loop_source_unrefp) LoopSource *io = NULL, *term = NULL, *interrupt = NULL;
-        _cleanup_free_ char *address = NULL;
-        ServerSettings settings = {
-                .service = &w->service, .listen_fd = -EBADF, .prefix = a->prefix ?: "", .failed = on_failure
-        };
-        int r;
-
-        raise_files();
-        d->notify_fd = attestd_notify_open();
-        r = attestd_load_tls(a, w, reterr);
-        if (r >= 0)
-                r = attestd_listen(a->listen ?: LISTEN_DEFAULT, a->plain, &settings.listen_fd, &address,
-                                reterr);
-        settings.certificate = w->tls.certificate;
-        settings.key = w->tls.key;
-        settings.host_authority = w->host_ca;
-        if (r >= 0) /* takes the socket */
-                r = server_new(&settings, &d->server, reterr);
-        if (r >= 0)
-                r = loop_new(&d->loop);
-        if (r >= 0)
-                r = loop_add_signal(d->loop, SIGTERM, on_signal, d, &term);
-        if (r >= 0)
-                r = loop_add_signal(d->loop, SIGINT, on_signal, d, &interrupt);
-        if (r >= 0)
-                r = loop_add_io(d->loop, server_fd(d->server), EPOLLIN, on_io, d, &io);
-        if (r >= 0)
-                r = loop_add_timer(d->loop, 0, on_timer, d, &d->timer);
-        if (r >= 0)
-                r = attestd_confine(a, w, reterr);
-        if (r >= 0)
-                r = announce(a, d, w, address);
-        if (r >= 0)
-                r = loop_run(d->loop);
-        attestd_notify(d->notify_fd, "STOPPING=1");
-        return r;
-}
-
-static void daemon_done(Daemon *d) {
-        server_free(d->server);
-        loop_source_unref(d->timer);
-        loop_unref(d->loop);
-        (void) fd_close(d->notify_fd);
-}
-
 static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
         _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
-        _cleanup_(daemon_done) Daemon d = { .notify_fd = -EBADF };
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
@@ -283,6 +179,14 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
         r = attestd_world_open(a, &w, reterr);
         if (r < 0)
                 return r;
+        if (a->rotate_key)
+                return attestd_rotate_key(a, &w, reterr);
+        if (a->check_store)
+                return attestd_check_store(&w, ret_status, reterr);
+        if (a->audit)
+                return attestd_audit(&w, ret_status, reterr);
+        if (a->migrate_from)
+                return attestd_migrate(a, &w, reterr);
         if (a->add_owner && a->owner_cert)
                 return attestd_add_owner_certificate(&w, a->add_owner, a->owner_cert, reterr);
         if (a->add_owner)
@@ -299,11 +203,11 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
                 w.service.fetch = attestd_fetch_ask;
                 w.service.fetch_data = &fetch;
         }
-        return serve(&d, a, &w, reterr);
+        return attestd_serve(a, &w, reterr);
 }
 
 int main(int argc, char **argv) {
-        AttestdArgs a = { .rate = RATE_DEFAULT };
+        AttestdArgs a = { .rate = RATE_DEFAULT, .rotate_wait = WAIT_DEFAULT };
         _cleanup_free_ char *error = NULL;
         int r, status = 0;
 

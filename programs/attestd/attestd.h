@@ -8,19 +8,25 @@
 #include "attestd-fetch-queue.h"
 #include "attestd-server.h"
 #include "crypto-throwaway.h"
+#include "httpd.h"
 #include "macro.h"
 #include "process.h"
 
-#define KDS_URL "https://kdsintf.amd.com" /* without --kds= */
+#define ATTESTD_ANOTHER_KEY                                                                                 \
+        "the secrets in '%s' are encrypted with another key than '%s': name the right one with --secrets-key=, or begin with an empty state directory"
+
+#define ATTESTD_LISTEN_DEFAULT "127.0.0.1:8443"
+#define KDS_URL                "https://kdsintf.amd.com" /* without --kds= */
 
 typedef struct AttestdArgs {
         char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
                         *prefix;
         char *add_owner, *token_file, *answer, *as;
-        char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root;
+        char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *store, *rotate_key, *migrate_from, *crl,
+                        *metrics;
         char **certs, **snp_certs;
-        unsigned rate;
-        bool dev, online, plain, no_cache, help;
+        unsigned rate, rotate_wait;
+        bool dev, online, plain, no_cache, check_store, audit, help;
 } AttestdArgs;
 
 /* The child that fetches AMD's signatures (attestd-fetch.c). */
@@ -34,7 +40,8 @@ typedef struct AttestdFetch {
 
 /* Everything the service stands on. */
 typedef struct AttestdWorld {
-        char *state; /* owned; directory */
+        char *state;      /* owned; directory */
+        char *store_name; /* owned: as messages call it */
         Store *store;
         Vault vault;
         TrustAnchor root;
@@ -47,15 +54,43 @@ typedef struct AttestdWorld {
         char *host_ca;       /* owned; PEM */
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         RateTable rate;
+        Metrics metrics;
         PlatformCache platforms;
         Service service;
 } AttestdWorld;
 
+/* What monitoring asks. */
+typedef struct AttestdMonitor {
+        Httpd *httpd; /* owned; NULL: nobody asks */
+        const Service *service;
+        bool ends;
+} AttestdMonitor;
+
 void attestd_world_done(AttestdWorld *w);
-/* State directory, database, key, AMD's certificates; with --dev an owner with a token in a file. */
+/* Whether --store= names a database that other machines use, too. */
+bool attestd_store_is_shared(const AttestdArgs *a);
+/* The database of --store=, or state.db in the state directory; w->store_name is what messages call it. */
+_warn_unused_result_ int attestd_open_store(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 /* The key, if it is the one that this database's secrets are encrypted with; a new one for a database without. */
-_warn_unused_result_ int attestd_open_vault(
-                const AttestdArgs *a, AttestdWorld *w, const char *db, char **reterr);
+_warn_unused_result_ int attestd_open_vault(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* The store's key, by its id in the store: w->vault may get the one that follows it while secrets are encrypted again. With `rotating` such a
+ * store is not refused. 1: the store knows its key; 0: it has none yet. */
+_warn_unused_result_ int attestd_agree_key(AttestdWorld *w, const char *path, bool rotating, char **reterr);
+/* This key becomes the store's, which has none yet. */
+_warn_unused_result_ int attestd_put_key(AttestdWorld *w, const char *path, char **reterr);
+/* As Service.rekey. */
+int attestd_rekey(void *userdata);
+/* The store has the key of --rotate-key= from here on, w->vault both keys. */
+_warn_unused_result_ int attestd_rotation_begin(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* Encrypts everything with the key of --rotate-key= again. */
+_warn_unused_result_ int attestd_rotate_key(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* Decrypts everything, and prints what cannot be decrypted. */
+_warn_unused_result_ int attestd_check_store(const AttestdWorld *w, int *ret_status, char **reterr);
+/* Verifies the audit trail and prints it. */
+_warn_unused_result_ int attestd_audit(const AttestdWorld *w, int *ret_status, char **reterr);
+/* Copies the store of --migrate-from= into the one that is open. */
+_warn_unused_result_ int attestd_migrate(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* State directory, database, key, AMD's certificates; with --dev an owner with a token in a file. */
 _warn_unused_result_ int attestd_world_open(const AttestdArgs *a, AttestdWorld *ret, char **reterr);
 /* ASK and ARK of each --certs= file; *ret is owned. */
 _warn_unused_result_ int attestd_load_collateral(
@@ -77,10 +112,12 @@ _warn_unused_result_ int attestd_add_owner(
 _warn_unused_result_ int attestd_answer(
                 const AttestdArgs *a, const AttestdWorld *w, int *ret_status, char **reterr);
 
-/* The socket that the service manager passed, or a new one. *ret_address is "host:port" or "unix:PATH" (owned). Only with `local`, which
- * others cannot reach, without TLS: -EPERM. */
-_warn_unused_result_ int attestd_listen(
-                const char *address, bool local, int *ret_fd, char **ret_address, char **reterr);
+/* Answers until it is told to end. */
+_warn_unused_result_ int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* The listener for monitoring; `ends`: whether the service is being stopped. *ret_address is owned. */
+_warn_unused_result_ int attestd_monitor(
+                const AttestdArgs *a, AttestdMonitor *m, char **ret_address, char **reterr);
+void attestd_monitor_done(AttestdMonitor *m);
 /* Before anything secret is read: the child keeps what is in memory now. */
 _warn_unused_result_ int attestd_fetch_start(const AttestdArgs *a, AttestdFetch *f, char **reterr);
 void attestd_fetch_done(AttestdFetch *f);
@@ -88,7 +125,3 @@ void attestd_fetch_done(AttestdFetch *f);
 int attestd_fetch_ask(void *userdata, const char *what, const char *peer, unsigned *ret_seconds);
 /* Gives up everything that serving does not need; for good. */
 _warn_unused_result_ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr);
-/* A socket to the service manager, opened before confinement; -EBADF if there is none. */
-int attestd_notify_open(void);
-/* "READY=1" to the service manager, if there is one. */
-void attestd_notify(int fd, const char *line);

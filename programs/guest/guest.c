@@ -75,8 +75,9 @@ static const OptionRow rows[] = {
 
 static const OptionCommand commands[] = {
         { "ok", NULL, "Check whether this is an SNP guest, and what is missing", "json root" },
-        { "report", NULL, "Get an attestation report, raw",
+        { "report", NULL, "Get an attestation report (in a TD: a quote), raw",
                         EVIDENCE "bind report-data certs with-certs interface tsm" },
+        { "quote", NULL, "Get a quote of a TD (TDX), raw", "output bind report-data tsm" },
         { "derived-key", NULL, "Derive a key that only this guest on this chip gets",
                         EVIDENCE "root-key mix guest-svn tcb launch-mit-vector" },
         { "secret list", NULL, "List what was injected at launch (SEV, SEV-ES)", "secrets" },
@@ -160,6 +161,22 @@ static int do_report(const GuestArguments *a, char **reterr) {
         memcpy(whole, report.report, report.report_size);
         memcpy(whole + report.report_size, report.certs, report.certs_size);
         return guest_write(a->output, whole, report.report_size + report.certs_size, 0644, reterr);
+}
+
+static int do_quote(const GuestArguments *a, char **reterr) {
+        _cleanup_(guest_report_done) GuestReport quote = {};
+        uint8_t data[GUEST_REPORT_DATA];
+        int r = report_data(a, data, reterr);
+
+        if (r == 0)
+                r = guest_report_by_tsm(a->tsm ?: GUEST_TSM, data, GUEST_VMPL_ANY, &quote, reterr);
+        if (r < 0)
+                return r;
+        if (!streq(quote.interface, "tsm: tdx_guest"))
+                return error_set(reterr, -EOPNOTSUPP,
+                                "this is not a TD, its reports come from '%s': use 'cvmspawn-guest report'",
+                                quote.interface);
+        return guest_write(a->output, quote.report, quote.report_size, 0644, reterr);
 }
 
 static int parse_mix(const char *s, uint64_t *ret, char **reterr) {
@@ -277,6 +294,8 @@ static int guest_run(int argc, char **argv, GuestArguments *a, char **reterr) {
                 return do_ok(a, reterr);
         if (streq(words[0], "report"))
                 return do_report(a, reterr);
+        if (streq(words[0], "quote"))
+                return do_quote(a, reterr);
         return do_derived_key(a, reterr);
 }
 

@@ -22,8 +22,8 @@ typedef struct CheckArguments {
 
 static const OptionRow rows[] = {
         { "coco", 0, OPTION_REQUIRED, "MODE", "Options",
-                        "Check for this technology: sev, sev-es or sev-snp (default:\nsev-snp)",
-                        "sev sev-es sev-snp", config_handle_coco, AT(config.coco), 0 },
+                        "Check for this technology: sev, sev-es, sev-snp, tdx, or auto:\nthe best of this CPU's vendor (default: sev-snp)",
+                        "sev sev-es sev-snp tdx auto", config_handle_coco, AT(config.coco), 0 },
         { "ram", 0, OPTION_REQUIRED, "BYTES", NULL,
                         "Check the lock limit for a guest with this memory (default: 2G)", NULL,
                         config_handle_ram, AT(config.ram), 0 },
@@ -88,8 +88,8 @@ static void print_words(const CheckList *list, CocoMode mode, int status) {
                                         ? "This host cannot launch"
                                         : "More privileges are needed to find out whether this host can launch",
                         coco_mode_to_string(mode));
-        if (status != 0)
-                printf("Add --simulate to try the same launch without SEV (it is then not confidential).\n");
+        if (status != 0 && mode != COCO_NONE)
+                printf("Add --simulate to try the same launch without this hardware (it is then not confidential).\n");
 }
 
 static int check(const CheckArguments *a) {
@@ -99,6 +99,8 @@ static int check(const CheckArguments *a) {
         int r, status;
 
         r = check_probe(&a->config, &facts);
+        if (a->config.coco_auto && facts.vendor == COCO_VENDOR_INTEL)
+                mode = COCO_TDX;
         if (r >= 0)
                 r = check_judge(&facts, mode, a->config.ram, &list);
         if (r < 0)

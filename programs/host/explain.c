@@ -36,25 +36,35 @@ static const OptionTable table = {
         .n_rows = ELEMENTSOF(rows),
 };
 
+/* EXPLAIN_NOTHING asks for the technologies that are active. */
+static int explain_as(const char *line, ExplainRank wanted, char **ret) {
+        _cleanup_free_ char *sentence = NULL;
+        ExplainRank rank = wanted;
+        int r = wanted == EXPLAIN_NOTHING ? explain_active(line, &sentence)
+                                          : explain_line(line, &rank, &sentence);
+
+        *ret = r >= 0 && rank == wanted ? TAKE_PTR(sentence) : NULL;
+        return r;
+}
+
 /* Prints each cause once, with its line; general ones only where no better one was found. */
 static int explain_text(char *text, ExplainRank wanted, bool *ret_found) {
         _cleanup_strv_free_ char **told = NULL;
 
         for (char *line = text, *next; line; line = next) {
                 _cleanup_free_ char *sentence = NULL;
-                ExplainRank rank = EXPLAIN_NOTHING;
                 char *end = strchr(line, '\n');
                 int r;
 
                 next = end ? end + 1 : NULL;
                 if (end)
                         *end = 0;
-                r = explain_line(line, &rank, &sentence);
+                r = explain_as(line, wanted, &sentence);
                 if (end)
                         *end = '\n';
                 if (r < 0)
                         return r;
-                if (rank != wanted || !sentence || strv_contains(told, sentence))
+                if (!sentence || strv_contains(told, sentence))
                         continue;
                 _cleanup_free_ char *shown =
                                 terminal_visible(line, end ? (size_t) (end - line) : strlen(line));
@@ -91,6 +101,8 @@ static int explain_file(const char *path, char **reterr) {
         r = explain_text(text, EXPLAIN_CAUSE, &found);
         if (r >= 0 && !found)
                 r = explain_text(text, EXPLAIN_GENERAL, &found);
+        if (r >= 0)
+                r = explain_text(text, EXPLAIN_NOTHING, &found);
         if (r < 0)
                 return r;
         if (!found)

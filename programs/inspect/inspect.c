@@ -15,6 +15,7 @@
 #include "inspect.h"
 #include "json.h"
 #include "strutil.h"
+#include "tdvf-metadata.h"
 #include "verb.h"
 
 #define IMAGE_SIZE_MAX (256u * 1024u * 1024u)
@@ -32,6 +33,7 @@ static const OptionRow rows[] = { VERB_ROWS("Options") };
 static const OptionCommand commands[] = {
         { "firmware", "FILE", "Show sections, tables and fitness of an OVMF image", "json" },
         { "kernel", "FILE", "Show the setup header of a kernel, or the sections of a UKI", "json" },
+        { "image", "FILE", "Show which kernel, initrd and command line a disk image boots", "json" },
         { "initrd", "FILE", "Show what an initrd is made of, and whether it imports credentials", "json" },
         { "cpio", "FILE", "Show the same, and list the members", "json" },
 };
@@ -90,6 +92,37 @@ static int firmware_sections(const OvmfInfo *info, Json *j) {
         return r < 0 ? r : js_set(j, "sections", sections);
 }
 
+/* What a TD begins with; null: the image is not for TDX. */
+static int firmware_tdx(const uint8_t *data, size_t size, const OvmfInfo *info, Json *j) {
+        _cleanup_free_ char *why = NULL;
+        _cleanup_js_ Json *sections = js_array();
+        TdvfInfo tdvf;
+        int r;
+
+        if (!sections)
+                return -ENOMEM;
+        r = ovmf_require(info, OVMF_NEED_TDX_METADATA, &why);
+        if (r >= 0)
+                r = tdvf_parse(data, size, info->tdx_distance, &tdvf, &why);
+        if (r < 0)
+                return js_set(j, "tdx-sections", js_null()) < 0 ? -ENOMEM
+                                                                : js_set(j, "not-for-tdx", js_string(why));
+        FOREACH_ARRAY(s, tdvf.sections, tdvf.n_sections) {
+                Json *item = NULL;
+
+                r = js_build(&item, "{s:I, s:I, s:I, s:I, s:s, s:b}", "offset", (long long) s->offset,
+                                "file-size", (long long) s->raw, "gpa", (long long) s->gpa, "size",
+                                (long long) s->size, "name", tdvf_type_to_string(s->type), "measured",
+                                (s->attributes & TDVF_EXTEND) != 0);
+                if (r >= 0)
+                        r = js_append(sections, item);
+                if (r < 0)
+                        return r;
+        }
+        r = js_set(j, "tdx-sections", js_ref(sections));
+        return r < 0 ? r : js_set(j, "not-for-tdx", js_null());
+}
+
 static Json *area_json(const OvmfArea *area) {
         Json *j = NULL;
 
@@ -108,7 +141,20 @@ static int add_fitness(const OvmfInfo *info, const char *key, unsigned needs, Js
         return js_set(j, key, r < 0 ? js_string(why) : js_null());
 }
 
+/* A build for TDX may have SEV metadata that are of no use to SEV guests: *ret_why says so. */
+static int parse_firmware(const uint8_t *data, size_t size, OvmfInfo *ret, char **ret_why, char **reterr) {
+        int r = ovmf_parse_table(data, size, ret, reterr), k;
+
+        if (r < 0)
+                return r;
+        k = ovmf_parse(data, size, ret, ret_why);
+        if (k >= 0 || (k == -EBADMSG && ret->has_tdx))
+                return 0;
+        return *ret_why ? error_set(reterr, k, "%s", *ret_why) : k;
+}
+
 static int inspect_firmware(const char *path, Json *j, char **reterr) {
+        _cleanup_free_ char *why = NULL;
         _cleanup_free_ char *data = NULL;
         OvmfInfo info;
         size_t size;
@@ -117,7 +163,7 @@ static int inspect_firmware(const char *path, Json *j, char **reterr) {
         r = input_read(NULL, path, IMAGE_SIZE_MAX, &data, &size, reterr);
         if (r < 0)
                 return r;
-        r = ovmf_parse((const uint8_t *) data, size, &info, reterr);
+        r = parse_firmware((const uint8_t *) data, size, &info, &why, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "%s", path);
         r = js_set(j, "size", js_u64(size));
@@ -138,7 +184,10 @@ static int inspect_firmware(const char *path, Json *j, char **reterr) {
         if (r >= 0)
                 r = add_fitness(&info, "not-for-sev-es", OVMF_NEED_RESET, j);
         if (r >= 0)
-                r = add_fitness(&info, "not-for-sev-snp", OVMF_NEED_RESET | OVMF_NEED_METADATA, j);
+                r = why ? js_set(j, "not-for-sev-snp", js_string(why))
+                        : add_fitness(&info, "not-for-sev-snp", OVMF_NEED_RESET | OVMF_NEED_METADATA, j);
+        if (r >= 0)
+                r = firmware_tdx((const uint8_t *) data, size, &info, j);
         return r;
 }
 
@@ -269,7 +318,7 @@ static int inspect(const Arguments *a, char *const *words, char **reterr) {
 
         if (strv_length(words) != 2)
                 return error_set(reterr, -EINVAL,
-                                "expected a kind and a file: cvmspawn inspect firmware|kernel|initrd|cpio FILE");
+                                "expected a kind and a file: cvmspawn inspect firmware|kernel|initrd|cpio|image FILE");
         if (!j)
                 return -ENOMEM;
         what = words[0];
@@ -278,6 +327,8 @@ static int inspect(const Arguments *a, char *const *words, char **reterr) {
                 r = inspect_firmware(path, j, reterr);
         else if (streq(what, "kernel"))
                 r = inspect_kernel(path, j, reterr);
+        else if (streq(what, "image"))
+                r = inspect_image(path, a->common.json, j, reterr);
         else
                 r = inspect_initrd(path, streq(what, "cpio") || a->common.json, j, reterr);
         return r < 0 ? r : print_result(a, j);

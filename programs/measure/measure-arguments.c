@@ -9,7 +9,9 @@
 #include "encode.h"
 #include "error.h"
 #include "measure-files.h"
+#include "measure-launch.h"
 #include "measure-numbers.h"
+#include "measure-tdx.h"
 #include "sev-cpu.h"
 #include "strutil.h"
 
@@ -199,7 +201,7 @@ static int read_boot(const MeasureArguments *a, MeasureRequest *r, char **reterr
                 k = measure_request_bytes(r, "command line", a->append, strlen(a->append), &r->plan.cmdline);
         if (k >= 0)
                 k = read_hashes(a, r, reterr);
-        r->plan.sev.kernel_hashes = kernel;
+        r->plan.sev.kernel_hashes = kernel && !launch_is_whole(r->plan.mode);
         return k;
 }
 
@@ -246,6 +248,40 @@ static int read_firmware(const MeasureArguments *a, MeasureRequest *r, char **re
         r->ovmf_metadata = strdup(a->ovmf_metadata);
         return r->ovmf_metadata ? 0 : -ENOMEM;
 }
+
+/* TDX: what the technology does not measure. */
+static int read_tdx(const MeasureArguments *a, MeasureRequest *r, char **reterr) {
+        const struct {
+                const char *option, *value;
+        } foreign[] = {
+                { "vmm-type", a->vmm_type },
+                { "vmsa", a->vmsa },
+                { "vcpus", a->vcpus },
+                { "vcpu-type", a->vcpu_type },
+                { "vcpu-sig", a->vcpu_sig },
+                { "vcpu-family", a->vcpu_family },
+                { "guest-features", a->guest_features },
+                { "es-features", a->es_features },
+                { "kernel-hash", a->kernel_hash },
+                { "initrd-hash", a->initrd_hash },
+                { "cmdline-hash", a->cmdline_hash },
+                { "ovmf-hash", a->ovmf_hash },
+        };
+
+        FOREACH_ARRAY(f, foreign, ELEMENTSOF(foreign))
+                if (f->value)
+                        return error_set(reterr, -EINVAL,
+                                        "--%s has no meaning with --mode=tdx: no register depends on it directly",
+                                        f->option);
+        if ((a->kernel || a->edk2 || a->fw_cfg || a->bios) && !a->memory)
+                return error_set(reterr, -EINVAL,
+                                "MRTD covers the firmware alone; to predict RTMR0 to RTMR2 of a direct boot, pass --memory=SIZE, too");
+        if (a->page_order && tdx_page_order_from_string(a->page_order, &r->plan.tdx.two_pass) < 0)
+                return error_set(reterr, -EINVAL, "--page-order: expected %s, not '%s'",
+                                values_text(TDX_PAGE_ORDERS).text, a->page_order);
+        return 0;
+}
+
 int measure_arguments_read(
                 const MeasureArguments *a, RequestFiles *files, MeasureRequest *ret, char **reterr) {
         _cleanup_(measure_request_done) MeasureRequest r = { .features = DEFAULT_FEATURES, .files = files };
@@ -253,18 +289,23 @@ int measure_arguments_read(
 
         if (!a->mode)
                 return error_set(reterr, -EINVAL,
-                                "missing --mode: sev, seves, snp, snp:ovmf-hash or snp:svsm; see --help");
+                                "missing --mode: sev, seves, snp, snp:ovmf-hash, snp:svsm or tdx; see --help");
         r.mode = measure_mode_from_string(a->mode);
         if (r.mode < 0)
                 return error_set(reterr, -EINVAL,
-                                "--mode: unknown mode '%s': expected sev, seves, snp, snp:ovmf-hash or snp:svsm",
+                                "--mode: unknown mode '%s': expected sev, seves, snp, snp:ovmf-hash, snp:svsm or tdx",
                                 a->mode);
         r.plan.mode = measure_mode_coco(r.mode);
         if (a->guest_features && parse_u64(a->guest_features, &r.features) < 0)
                 return error_set(reterr, -EINVAL,
                                 "--guest-features: expected a number such as 0x21, not '%s'",
                                 a->guest_features);
+        if ((a->page_order || a->memory || a->edk2 || a->fw_cfg || a->bios) && !launch_is_whole(r.plan.mode))
+                return error_set(reterr, -EINVAL,
+                                "--page-order, --memory, --edk2, --fw-cfg and --bios require --mode=tdx");
         k = measure_arguments_es_features(a, &r.es_features, reterr);
+        if (k >= 0 && launch_is_whole(r.plan.mode))
+                k = read_tdx(a, &r, reterr);
         if (k >= 0)
                 k = read_profile(a, &r, reterr);
         if (k >= 0)

@@ -106,6 +106,7 @@ static int read_member(const char *key, const Json *value, BatchRow *row, char *
                 { "vmm-type", offsetof(MeasureArguments, vmm_type) },
                 { "vmsa", offsetof(MeasureArguments, vmsa) },
                 { "vcpus", offsetof(MeasureArguments, vcpus) },
+                { "page-order", offsetof(MeasureArguments, page_order) },
                 { "vcpu-type", offsetof(MeasureArguments, vcpu_type) },
                 { "vcpu-sig", offsetof(MeasureArguments, vcpu_sig) },
                 { "guest-features", offsetof(MeasureArguments, guest_features) },

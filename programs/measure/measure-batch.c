@@ -146,6 +146,16 @@ static int print_row(void *userdata, unsigned vcpus, const MeasureCpu *cpu, cons
         return r < 0 ? r : print_json(j);
 }
 
+/* --family: the launch as a whole, with its inputs and all its rows, in place of one line a row. */
+static int print_launch(const RowOutput *o, char **reterr) {
+        _cleanup_js_ Json *j = NULL;
+        int r = measurement_json(o->context, &j, reterr);
+
+        if (r >= 0 && o->id)
+                r = js_set(j, "id", js_ref((Json *) o->id));
+        return r < 0 ? r : print_json(j);
+}
+
 /* One launch has one digest, of its mode's size. */
 static int check_expected(const char *expected, const MeasureRequest *q, char **reterr) {
         uint8_t bytes[SHA384_SIZE];
@@ -178,6 +188,7 @@ static int measure_row(
 
         output->context = &context;
         r = row_request(b, row, &request, reterr);
+        request.family = a->family;
         if (r >= 0 && output->expected)
                 r = check_expected(output->expected, &request, reterr);
         if (r >= 0)
@@ -185,10 +196,13 @@ static int measure_row(
         if (r == 0)
                 r = suspect_input(SUSPECT_INITRD, &request.plan.initrd, &output->warning);
         if (r >= 0)
-                r = measure_context_load_cached(b->cache, &request, &context, reterr);
+                r = load_context(b->cache, &request, &context, reterr);
         if (r >= 0)
                 r = check_foreign(a, &context, reterr);
-        return r < 0 ? r : measure_context_rows(&context, print_row, output, reterr);
+        if (r < 0)
+                return r;
+        return a->family ? print_launch(output, reterr)
+                         : measure_context_rows(&context, print_row, output, reterr);
 }
 
 typedef struct BatchLine {

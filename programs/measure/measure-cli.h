@@ -29,7 +29,12 @@ typedef struct CliArguments {
         char *expect;
         char *batch;
         char *igvm;
-        char *from_qemu, *from_libvirt, *from_vmspawn;
+        char *from_qemu, *from_incus, *from_kata, *from_kubevirt, *from_libvirt, *from_openstack,
+                        *from_vmspawn;
+        char *initdata;           /* with from_kata */
+        char *flavor, *server;    /* with from_openstack */
+        char **glance;            /* the same */
+        char *from_ccel;          /* the event log of a TD */
         char **assume_unmeasured; /* of a foreign line: names that change no measured byte */
         unsigned launch;          /* which of several lines, from 1 on; 0: the only one */
         bool verify_by_launch, whole_kernel;
@@ -38,13 +43,17 @@ typedef struct CliArguments {
         char *plan_fd;
         char *name, *sign_key;
         MeasureFormat format;
-        bool explain, verbose, dump_vmsa, ignore_id_block;
+        bool family, explain, verbose, dump_vmsa, ignore_id_block;
         VerbCommon common;
 } CliArguments;
 
 extern const OptionTable measure_options;
 /* -EINVAL if argv has an option that only the other dialect knows. */
 _warn_unused_result_ int dialect_check(char *const *argv, bool coco, char **reterr);
+/* With the digests of all inputs where the answer has them (--family), else from the cache. */
+struct MeasureCache;
+_warn_unused_result_ int load_context(struct MeasureCache *cache, const MeasureRequest *request,
+                MeasureContext *ret, char **reterr);
 /* One result on standard output, as the options ask: text, JSON or step by step. */
 _warn_unused_result_ int print_measurement(const CliArguments *a, const MeasureContext *c, char **reterr);
 /* The same as JSON; *ret is owned. */
@@ -86,11 +95,17 @@ _warn_unused_result_ int coco_request(char **launcher, CliArguments *a, struct L
 /* One launch per line of a file; the command line's options stand where a line says nothing. A bad line is reported as a row. Returns
  * the exit status: 1 if a line is bad, else MEASURE_DIFFERENT if a digest differs from what was expected, else 0. */
 _warn_unused_result_ int measure_batch(const CliArguments *a, char **reterr);
+/* RTMR0 to RTMR2 of a TD: asked for at all; as a log has them; predicted, and compared with a log. */
+bool registers_wanted(const CliArguments *a);
+_warn_unused_result_ int measure_log(const CliArguments *a, char **reterr);
+_warn_unused_result_ int print_registers(const CliArguments *a, const MeasureContext *c, char **reterr);
 _warn_unused_result_ int measure_igvm(const CliArguments *a, char **reterr);
 /* A LaunchTrace: one line a step. */
 int print_step(void *userdata, const LaunchStep *step);
 _warn_unused_result_ int print_format(const CliArguments *a, const MeasureContext *c, char **reterr);
-/* Fills what was not given from --from-qemu= or --from-libvirt=. */
+/* Arguments behind the options: FLAVOR and SERVER of --from-openstack=. */
+_warn_unused_result_ int take_words(CliArguments *a, char *const *words, char **reterr);
+/* Fills what was not given from another launcher's description. */
 _warn_unused_result_ int read_other_launcher(CliArguments *a, char **reterr);
 /* --from-vmspawn=: its command line as the launcher's options; *ret is owned. *ret_whole_kernel: --linux is a unified kernel image that QEMU
  * gets as it is. */

@@ -4,10 +4,13 @@
  * launch hands to QEMU. Files are read where they are. */
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
 #include "error.h"
+#include "extract-config.h"
 #include "foreign-check.h"
 #include "launch.h"
 #include "log.h"
@@ -29,6 +32,7 @@ static const struct {
         { "--es-features", REQUIRED },
         { "--vcpu-sig", REQUIRED },
         { "--json", OPTIONAL },
+        { "--family", FLAG },
         { "--format", REQUIRED },
         { "--sign-key", REQUIRED },
         { "--name", REQUIRED },
@@ -136,9 +140,32 @@ static int check_vmspawn(const VmConfig *config, const LaunchInputs *inputs, cha
         return r < 0 ? error_prefix(reterr, r, "--from-vmspawn") : 0;
 }
 
+/* Registers beside the launch digest: the launcher's options are this program's, too. */
+static int take_registers(const VmConfig *config, CliArguments *a, char **reterr) {
+        MeasureArguments *m = &a->measure;
+
+        if (!config->edk2)
+                return 0;
+        if (vm_config_reads_tables(config))
+                return error_set(reterr, -EINVAL,
+                                "--fw-cfg=auto reads QEMU's tables, which only a launch does: use 'cvmspawn --coco=tdx ... --print=digest', or pass a folder with them");
+        m->edk2 = strdup(config->edk2);
+        m->fw_cfg = config->fw_cfg ? strdup(config->fw_cfg) : NULL;
+        m->bios = config->bios ? strdup(config->bios) : NULL;
+        if (!m->edk2 || !m->fw_cfg != !config->fw_cfg || !m->bios != !config->bios)
+                return -ENOMEM;
+        if (asprintf(&m->memory, "%llu", (unsigned long long) config->ram) < 0) {
+                m->memory = NULL;
+                return -ENOMEM;
+        }
+        return 0;
+}
+
 int coco_request(
                 char **launcher, CliArguments *a, LaunchInputs *inputs, MeasureRequest *ret, char **reterr) {
         _cleanup_(vm_config_done) VmConfig config = {};
+        _cleanup_(extract_child_done) ExtractChild image = EXTRACT_CHILD_NONE;
+        _cleanup_strv_free_ char **notices = NULL;
         _cleanup_free_ char *refusal = NULL;
         ResolveOptions options = {
                 .for_launch = false, .transport = TRANSPORT_AUTO, .whole_kernel = a->whole_kernel
@@ -149,6 +176,10 @@ int coco_request(
 
         vm_config_init(&config);
         r = vm_config_parse(&config, (int) strv_length(launcher), launcher, reterr);
+        if (r >= 0)
+                r = extract_into_config(&config, &image, &notices, reterr);
+        STRV_FOREACH(s, notices)
+                log_notice("%s", *s);
         if (r < 0)
                 return r;
         /* What a launch refuses is still measured: the sentence is the same. */
@@ -158,12 +189,16 @@ int coco_request(
         r = resolve_launch(&config, &options, inputs, reterr);
         if (r >= 0)
                 r = resolve_fill(&config, inputs, /* stop= */ NULL, reterr);
+        if (r >= 0 && !a->from_vmspawn)
+                r = resolve_adapt(&config, &options, inputs, reterr);
         STRV_FOREACH(s, r < 0 ? NULL : inputs->notices)
                 log_warning("%s", *s);
         if (r >= 0)
                 r = 0;
         if (r >= 0 && a->from_vmspawn)
                 r = check_vmspawn(&config, inputs, reterr);
+        if (r >= 0)
+                r = take_registers(&config, a, reterr);
         if (r >= 0)
                 r = take_signature(a, &inputs->plan, reterr);
         if (r >= 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* --from-qemu=, --from-libvirt=, --from-vmspawn=: another launcher's description of a guest in place of options; options that are given
+/* --from-qemu=, --from-incus=, --from-kata=, --from-kubevirt=, --from-libvirt=, --from-openstack=, --from-vmspawn=: another launcher's description of a guest in place of options; options that are given
  * override it. */
 
 #include <errno.h>
@@ -11,6 +11,7 @@
 
 #include "error.h"
 #include "foreign-vmspawn.h"
+#include "kata-initdata.h"
 #include "launch.h"
 #include "log.h"
 #include "measure-cli.h"
@@ -78,6 +79,42 @@ static int given_cpu(const MeasureArguments *a, char **ret) {
         return asprintf(ret, "%s=%s", option, a->vcpu_sig ?: a->vcpu_family ?: a->vcpu_type) < 0 ? -ENOMEM : 0;
 }
 
+int take_words(CliArguments *a, char *const *words, char **reterr) {
+        char **to[] = { &a->flavor, &a->server };
+        size_t n = 0;
+        int r = 0;
+
+        STRV_FOREACH(w, words) {
+                while (a->from_openstack && n < ELEMENTSOF(to) && *to[n])
+                        n++;
+                if (!a->from_openstack || n == ELEMENTSOF(to))
+                        return error_set(reterr, -EINVAL, "unexpected argument '%s'", *w);
+                r = fill(to[n], *w);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int read_description(CliArguments *a, const ForeignOptions *o, char **reterr) {
+        if (a->from_qemu)
+                return foreign_from_qemu(a->from_qemu, o, &a->foreign, reterr);
+        if (a->from_incus)
+                return foreign_from_incus(a->from_incus, o, &a->foreign, reterr);
+        if (a->from_kata)
+                return foreign_from_kata(a->from_kata, o, &a->foreign, reterr);
+        if (a->from_kubevirt)
+                return foreign_from_kubevirt(a->from_kubevirt, o, &a->foreign, reterr);
+        if (a->from_libvirt)
+                return foreign_from_libvirt(a->from_libvirt, o, &a->foreign, reterr);
+        if (!a->flavor)
+                return error_set(reterr, -EINVAL,
+                                "--from-openstack: the number of vCPUs is that of the flavor: pass it with --flavor=FILE ('openstack flavor show -f json')");
+        return foreign_from_openstack(
+                        &(ForeignOpenstack) { a->from_openstack, a->flavor, a->server, a->glance }, o,
+                        &a->foreign, reterr);
+}
+
 int read_other_launcher(CliArguments *a, char **reterr) {
         MeasureArguments *m = &a->measure;
         ForeignOptions options = { .assumed = a->assume_unmeasured,
@@ -92,22 +129,21 @@ int read_other_launcher(CliArguments *a, char **reterr) {
                                 .initrd_hash = m->initrd_hash,
                                 .cmdline_hash = m->cmdline_hash,
                 } };
-        _cleanup_free_ char *cpu = NULL;
+        _cleanup_free_ char *cpu = NULL, *host_data = NULL;
         int r;
 
-        if (a->from_qemu && a->from_libvirt)
-                return error_set(reterr, -EINVAL,
-                                "--from-qemu and --from-libvirt exclude each other: use one of them");
-        if (!a->from_qemu && !a->from_libvirt)
+        if (!a->from_qemu && !a->from_incus && !a->from_kata && !a->from_kubevirt && !a->from_libvirt &&
+                        !a->from_openstack)
                 return 0;
         r = given_cpu(m, &cpu);
         if (r < 0)
                 return r;
         options.given.cpu = cpu;
-        if (a->from_qemu)
-                r = foreign_from_qemu(a->from_qemu, &options, &a->foreign, reterr);
-        else
-                r = foreign_from_libvirt(a->from_libvirt, &options, &a->foreign, reterr);
+        r = a->initdata ? kata_initdata_file(a->initdata, &host_data, reterr) : 0;
+        if (r < 0)
+                return r;
+        options.given.host_data = host_data;
+        r = read_description(a, &options, reterr);
         /* What was put right also explains why something is refused. */
         print_notices(a->foreign.notices);
         if (r < 0)

@@ -78,6 +78,11 @@ static int warn_suspects(const MeasureRequest *q, const MeasureArguments *m) {
         return r < 0 ? r : 0;
 }
 
+int load_context(MeasureCache *cache, const MeasureRequest *request, MeasureContext *ret, char **reterr) {
+        return request->family ? measure_context_load(request, MEASURE_FIRMWARE_SHA256, ret, reterr)
+                               : measure_context_load_cached(cache, request, ret, reterr);
+}
+
 /* With the names of one combination; those that are lists are shown. */
 static int measure_one(Lists *l, const MeasureArguments *m, const char *shown, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
@@ -85,10 +90,11 @@ static int measure_one(Lists *l, const MeasureArguments *m, const char *shown, c
         Json *report = NULL;
         int r = measure_arguments_read(m, &l->files, &request, reterr);
 
+        request.family = l->arguments->family;
         if (r >= 0)
                 r = warn_suspects(&request, m);
         if (r >= 0)
-                r = measure_context_load_cached(l->cache, &request, &context, reterr);
+                r = load_context(l->cache, &request, &context, reterr);
         if (r >= 0)
                 r = check_foreign(l->arguments, &context, reterr);
         if (r < 0)

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "measure-cli.h"
+#include "measure-tdx.h"
 #include "options.h"
 #include "sev-cpu.h"
 #include "strutil.h"
@@ -24,8 +25,8 @@ static int set_format(void *userdata, _unused_ const OptionRow *row, const char 
 
 static const OptionRow rows[] = {
         { "mode", 0, OPTION_REQUIRED, "MODE", "What is measured",
-                        "Measure for sev, seves, snp, snp:ovmf-hash (the firmware alone)\nor snp:svsm (COCONUT-SVSM before IGVM)",
-                        "sev seves snp snp:ovmf-hash snp:svsm", option_set_string, AT(measure.mode), 0 },
+                        "Measure for sev, seves, snp, snp:ovmf-hash (the firmware alone),\nsnp:svsm (COCONUT-SVSM before IGVM) or tdx (MRTD)",
+                        "sev seves snp snp:ovmf-hash snp:svsm tdx", option_set_string, AT(measure.mode), 0 },
         { "vcpus", 0, OPTION_REQUIRED, "N", NULL,
                         "Set the number of vCPUs at start; also ranges and lists:\n1-64,128", NULL,
                         option_set_string, AT(measure.vcpus), 0 },
@@ -69,6 +70,24 @@ static const OptionRow rows[] = {
                         AT(measure.vars_size), 0 },
         { "vars-file", 0, OPTION_REQUIRED, "FILE", NULL, "Take that size from this variable store", "@file",
                         option_set_string, AT(measure.vars_file), 0 },
+        { "page-order", 0, OPTION_REQUIRED, "ORDER", NULL,
+                        "Choose how KVM measures the pages of a TD: single-pass (Linux\n6.16 and later, default) or two-pass (older TDX patches)",
+                        TDX_PAGE_ORDERS, option_set_word, AT(measure.page_order), 0 },
+        { "memory", 0, OPTION_REQUIRED, "SIZE", NULL,
+                        "Predict RTMR0 to RTMR2, too, of a TD with this much memory,\nwhich boots --kernel, with the next three",
+                        NULL, option_set_string, AT(measure.memory), 0 },
+        { "edk2", 0, OPTION_REQUIRED, "PROFILE", NULL,
+                        "Name the release and build of the firmware: 202608-inteltdx,\n202502-ovmfx64", NULL,
+                        option_set_string, AT(measure.edk2), 0 },
+        { "fw-cfg", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "Read QEMU's ACPI and SMBIOS tables from this folder, as in a\nguest's /sys/firmware/qemu_fw_cfg/by_name",
+                        "@dir", option_set_string, AT(measure.fw_cfg), 0 },
+        { "bios", 0, OPTION_REQUIRED, "VENDOR,VERSION,DATE", NULL,
+                        "Name the firmware as a guest's /sys/class/dmi/id/bios_* does", NULL,
+                        option_set_string, AT(measure.bios), 0 },
+        { "from-ccel", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Print and replay the event log of a TD, or compare it with the\nprediction (status 3: different)",
+                        "@file", option_set_string, AT(from_ccel), 0 },
         { "igvm", 0, OPTION_REQUIRED, "FILE", NULL, "Measure this IGVM file instead of all of these",
                         "@file", option_set_string, AT(igvm), 0 },
         { "ignore-idblock", 0, OPTION_NONE, NULL, NULL,
@@ -79,6 +98,28 @@ static const OptionRow rows[] = {
                         option_set_string, AT(from_qemu), 0 },
         { "from-libvirt", 0, OPTION_REQUIRED, "XML", NULL, "Measure a libvirt domain", "@file",
                         option_set_string, AT(from_libvirt), 0 },
+        { "from-incus", 0, OPTION_REQUIRED, "FILE", NULL, "Measure an instance of Incus, as JSON", "@file",
+                        option_set_string, AT(from_incus), 0 },
+        { "from-kata", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Measure what Kata Containers starts by this configuration.toml", "@file",
+                        option_set_string, AT(from_kata), 0 },
+        { "initdata", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Show the host data that Kata makes of this document of a pod", "@file",
+                        option_set_string, AT(initdata), 0 },
+        { "from-kubevirt", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Measure a VirtualMachineInstance of KubeVirt, as JSON or YAML", "@file", option_set_string,
+                        AT(from_kubevirt), 0 },
+        { "from-openstack", 0, OPTION_REQUIRED, "IMAGE", NULL,
+                        "Measure what Nova starts from this image ('openstack image\nshow -f json'), with the next two",
+                        "@file", option_set_string, AT(from_openstack), 0 },
+        { "flavor", 0, OPTION_REQUIRED, "FILE", NULL, "Read its flavor ('openstack flavor show -f json')",
+                        "@file", option_set_once, AT(flavor), 0 },
+        { "server", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Read its server, for the CPU model ('openstack server show\n-f json')", "@file",
+                        option_set_once, AT(server), 0 },
+        { "glance", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Compare kernel or initrd with what Glance stores ('openstack\nimage show -f json' of its image); repeat it for the other",
+                        "@file", option_append, AT(glance), 0 },
         { "from-vmspawn", 0, OPTION_REQUIRED, "ARGS", NULL,
                         "Measure a command line of systemd-vmspawn, given as one text", NULL,
                         option_set_string, AT(from_vmspawn), 0 },
@@ -137,7 +178,7 @@ static const OptionRow rows[] = {
                         "short pretty off", verb_set_json, AT(common), 0 },
         { "expect", 0, OPTION_REQUIRED, "DIGEST", NULL,
                         "Compare with this digest (status 3: different) and say which\none or two changes would give it",
-                        NULL, option_set_string, AT(expect), 0 },
+                        NULL, option_set_once, AT(expect), 0 },
         { "batch", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Measure one launch per line: JSON with members named like the\noptions, and one line of JSON for each; - is standard input",
                         "@file", option_set_string, AT(batch), 0 },
@@ -147,8 +188,11 @@ static const OptionRow rows[] = {
         { "name", 0, OPTION_REQUIRED, "NAME", NULL, "Set the name of the reference value in these formats",
                         NULL, option_set_string, AT(name), 0 },
         { "sign-key", 0, OPTION_REQUIRED, "FILE", NULL,
-                        "Sign them: a DSSE envelope, by an Ed25519 or P-384 key in PEM", "@file",
+                        "Sign them: a DSSE envelope, by an Ed25519, P-256 or P-384 key\nin PEM", "@file",
                         option_set_string, AT(sign_key), 0 },
+        { "family", 0, OPTION_NONE, NULL, NULL,
+                        "Add to the JSON what gives the digests of all vCPU counts and\nCPU models without files (SEV-ES, SNP)",
+                        NULL, option_set_true, AT(family), OPTION_RARE },
         { "explain", 0, OPTION_NONE, NULL, NULL,
                         "Print one line per page: address, type, source, contents,\ndigest so far", NULL,
                         option_set_true, AT(explain), 0 },
@@ -162,11 +206,13 @@ static const OptionRow rows[] = {
 };
 
 /* What describes the guest, and how the result is shown. */
-#define INPUTS                                                                                              \
-        "vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type "                           \
-        "vmsa ovmf kernel initrd append guest-features es-features svsm "                                   \
-        "vars-size vars-file snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash "                            \
+#define INPUTS                                                                                                                \
+        "vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type "                                             \
+        "vmsa ovmf kernel initrd append guest-features es-features svsm "                                                     \
+        "vars-size vars-file page-order memory edk2 fw-cfg bios from-ccel snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash " \
         "initrd-hash cmdline-hash "
+/* Other launchers' descriptions of a guest. */
+#define OTHERS  "from-qemu from-incus from-kata from-kubevirt from-libvirt from-openstack "
 #define FORMATS "format sign-key name "
 #define HMAC    "tik nonce launch-measure policy api-major api-minor build-id "
 
@@ -175,20 +221,29 @@ static const OptionRule rules[] = {
                         "json output-format explain dump-vmsa verbose svsm vars-size vars-file igvm launch-digest verify-by-launch " FORMATS
                                         HMAC,
                         "--batch always prints lines of JSON" },
-        { "launch-digest", NULL,
-                        "igvm mode expect explain json dump-vmsa from-qemu from-libvirt " INPUTS FORMATS,
+        { "launch-digest", NULL, "igvm mode expect explain json family dump-vmsa " OTHERS INPUTS FORMATS,
                         "--launch-digest replaces the computation from files" },
-        { "igvm", NULL, "dump-vmsa verbose from-qemu from-libvirt " INPUTS FORMATS HMAC,
+        { "family", "json batch", "expect", "it is a member of the JSON" },
+        { "igvm", NULL, "family dump-vmsa verbose " OTHERS INPUTS FORMATS HMAC,
                         "everything is read from the IGVM file" },
         { "from-vmspawn", NULL,
-                        "mode igvm from-qemu from-libvirt vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type ovmf kernel initrd append guest-features svsm vars-size vars-file snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash initrd-hash cmdline-hash batch",
+                        OTHERS
+                        "mode igvm page-order memory edk2 fw-cfg bios from-ccel vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type ovmf kernel initrd append guest-features svsm vars-size vars-file snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash initrd-hash cmdline-hash batch",
                         "that command line describes the guest" },
-        { "from-qemu", NULL, "from-libvirt", NULL },
-        { "assume-unmeasured", "from-qemu from-libvirt from-vmspawn", NULL,
-                        "it applies to their options only" },
-        { "launch verify-by-launch", "from-qemu from-libvirt from-vmspawn", NULL, NULL },
+        { "memory from-ccel", NULL, OTHERS "batch output-format verbose dump-vmsa " FORMATS HMAC,
+                        "registers of a TD are printed as text or JSON" },
+        { "from-ccel", NULL, "expect", "the log is what is compared" },
+        { "from-qemu", NULL, "from-incus from-kata from-kubevirt from-libvirt from-openstack", NULL },
+        { "from-incus", NULL, "from-kata from-kubevirt from-libvirt from-openstack", NULL },
+        { "from-kata", NULL, "from-kubevirt from-libvirt from-openstack", NULL },
+        { "from-kubevirt", NULL, "from-libvirt from-openstack", NULL },
+        { "from-libvirt", NULL, "from-openstack", NULL },
+        { "initdata", "from-kata", NULL, NULL },
+        { "flavor server glance", "from-openstack", NULL, NULL },
+        { "assume-unmeasured", OTHERS "from-vmspawn", NULL, "it applies to their options only" },
+        { "launch verify-by-launch", OTHERS "from-vmspawn", NULL, NULL },
         { "qemu", "verify-by-launch", NULL, NULL },
-        { "ignore-idblock", "igvm from-qemu from-libvirt", NULL, "only IGVM files have an ID block" },
+        { "ignore-idblock", "igvm " OTHERS, NULL, "only IGVM files have an ID block" },
         { "sign-key name", "format", NULL, "it applies to reference values only" },
         { "nonce launch-measure policy api-major api-minor build-id", "tik", NULL,
                         "it is an input of the keyed measurement" },
@@ -207,9 +262,9 @@ const OptionTable measure_options = {
         .program = "cvmspawn measure",
         .summary = "Compute and explain the launch digest of a guest.",
         .zone = "verifier",
-        .epilog = "With --coco=sev, sev-es or sev-snp it takes the launch options of cvmspawn instead (see 'cvmspawn --help'), and\n"
+        .epilog = "With --coco=sev, sev-es, sev-snp or tdx it takes the launch options of cvmspawn instead (see 'cvmspawn --help'), and\n"
                   "measures what that launch would pass to QEMU. These of the options above work with --coco:\n"
-                  "  --expect --json --explain --dump-vmsa --vmsa --es-features --output-format --format --sign-key --name\n"
+                  "  --expect --json --family --explain --dump-vmsa --vmsa --es-features --output-format --format --sign-key --name\n"
                   "\n"
                   "Examples:\n"
                   "  cvmspawn measure --mode snp --vcpus 2 --vcpu-type EPYC-v4 --ovmf OVMF.amdsev.fd --kernel vmlinuz --append quiet\n"

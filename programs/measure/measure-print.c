@@ -13,6 +13,7 @@
 #include "json.h"
 #include "measure-cli.h"
 #include "measure-report.h"
+#include "measure-tdx.h"
 #include "strutil.h"
 
 /* As sev-snp-measure names its modes in a verbose answer. */
@@ -22,6 +23,7 @@ static const char *const verbose_names[] = {
         [MEASURE_SNP] = "SEV_SNP",
         [MEASURE_OVMF_HASH] = NULL,
         [MEASURE_SVSM] = "SEV_SNP_SVSM",
+        [MEASURE_TDX] = "TDX",
 };
 
 /* --- one row --------------------------------------------------------------------------------------------------------- */
@@ -56,15 +58,17 @@ int print_step(_unused_ void *userdata, const LaunchStep *s) {
 }
 
 static int print_explanation(const MeasureContext *c, const LaunchSpec *spec, char **reterr) {
-        LaunchDigest d;
+        bool whole = launch_is_whole(spec->mode);
         _cleanup_free_ char *hex = NULL;
+        LaunchDigest d;
         int r;
 
-        if (printf("# cvmspawn measure, mode %s, vmsa %s\n"
+        if (printf("# cvmspawn measure, mode %s, %s %s\n"
                    "# %4s %-14s %-10s %-10s %-18s contents, digest so far\n",
-                            measure_mode_to_string(c->request->mode),
-                            vmm_profile_to_string(c->request->profile), "page", "gpa", "size", "type",
-                            "source") < 0)
+                            measure_mode_to_string(c->request->mode), whole ? "page order" : "vmsa",
+                            whole ? tdx_page_order_to_string(spec->two_pass)
+                                  : vmm_profile_to_string(c->request->profile),
+                            "page", "gpa", "size", "type", "source") < 0)
                 return -EIO;
         r = measure_context_digest(c, spec, print_step, NULL, &d, reterr);
         if (r < 0)

@@ -94,7 +94,7 @@ static int warn_inputs(const MeasureRequest *q, const MeasureContext *c) {
                 if (r > 0)
                         log_warning("%s", sentence);
         }
-        if (c->firmware.info_error)
+        if (c->firmware.info_error && !launch_is_whole(q->plan.mode))
                 log_warning("--ovmf: %s", c->firmware.info_error);
         if (measure_mode_has_vcpus(q->mode) && q->vcpus[0] == 0)
                 log_warning("--vcpus=0: QEMU does not launch a guest without vCPUs");
@@ -112,6 +112,8 @@ static int show(const CliArguments *a, const MeasureContext *context, char *cons
         if (a->sign_key && a->format == FORMAT_TEXT)
                 return error_set(reterr, -EINVAL,
                                 "--sign-key has no meaning with --format=text: text is not signed");
+        if (registers_wanted(a))
+                return print_registers(a, context, reterr);
         if (a->format != FORMAT_TEXT)
                 return print_format(a, context, reterr);
         if (a->expect)
@@ -119,11 +121,12 @@ static int show(const CliArguments *a, const MeasureContext *context, char *cons
         return a->hmac.tik ? measure_hmac(a, context, reterr) : print_measurement(a, context, reterr);
 }
 
-static int answer(const CliArguments *a, const MeasureRequest *request, char *const *argv, char **reterr) {
+static int answer(const CliArguments *a, MeasureRequest *request, char *const *argv, char **reterr) {
         _cleanup_(measure_context_done) MeasureContext context = {};
         unsigned work = a->common.json || a->format != FORMAT_TEXT ? MEASURE_FIRMWARE_SHA256 : 0;
         int r, k;
 
+        request->family = a->family;
         r = measure_context_load(request, work, &context, reterr);
         if (r < 0)
                 return r;
@@ -175,6 +178,8 @@ static int measure(CliArguments *a, char *const *argv, char **reterr) {
 
         if (a->hmac.launch_digest)
                 return measure_hmac_given(a, reterr);
+        if (a->from_ccel && !a->measure.mode)
+                return measure_log(a, reterr);
         if (a->from_vmspawn)
                 return measure_vmspawn(a, argv, reterr);
         r = read_other_launcher(a, reterr);
@@ -194,6 +199,9 @@ static int measure(CliArguments *a, char *const *argv, char **reterr) {
                 return measure_lists(a, ovmfs, kernels, reterr);
         if (r >= 0)
                 r = measure_arguments_read(&a->measure, NULL, &request, reterr);
+        if (r >= 0 && a->from_ccel && !launch_is_whole(request.plan.mode))
+                r = error_set(reterr, -EINVAL,
+                                "--from-ccel requires --mode=tdx: only a TD has such an event log");
         return r < 0 ? r : answer(a, &request, argv, reterr);
 }
 
@@ -214,8 +222,9 @@ static int measure_run(_unused_ int argc, char **argv, char **reterr) {
                                 &words, reterr);
         if (r != 0)
                 return r < 0 ? r : 0;
-        if (strv_length(words) > 0)
-                return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
+        r = take_words(&a, words, reterr);
+        if (r < 0)
+                return r;
         return a.plan_fd ? answer_plan(a.plan_fd, reterr) : measure(&a, argv, reterr);
 }
 

@@ -15,12 +15,16 @@
 #include "sev-cpu.h"
 #include "strutil.h"
 
-#define AT(member) offsetof(DomainArgs, member)
+#define AT(member)   offsetof(DomainArgs, member)
+#define TIMEOUT_USEC (UINT64_C(300) * 1000000)
 
 static const OptionRow rows[] = {
         { "connect", 'c', OPTION_REQUIRED, "URI", "Domain",
                         "Connect to this libvirt (default: qemu:///system)", NULL, option_set_string,
                         AT(connect), 0 },
+        { "timeout", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Give up when libvirt does not answer a call for this long\n(default: 5min)", NULL,
+                        option_set_usec, AT(timeout), 0 },
         { "launch-id", 0, OPTION_REQUIRED, "ID", NULL,
                         "Name the launch, with --attestation-service, for a domain that\nwas started with a session of the service",
                         NULL, option_set_string, AT(launch_id), 0 },
@@ -186,7 +190,10 @@ static int attest(DomainArgs *a, Domain *d, OwnerOutcome *o, char **reterr) {
 }
 
 static void attest_domain_init(void *arguments) {
-        owner_args_init(&((DomainArgs *) arguments)->owner);
+        DomainArgs *a = arguments;
+
+        owner_args_init(&a->owner);
+        a->timeout = TIMEOUT_USEC;
 }
 
 static int attest_domain_run(void *arguments, char **words, char **reterr) {
@@ -197,6 +204,7 @@ static int attest_domain_run(void *arguments, char **words, char **reterr) {
         int r;
 
         secret_forbid_core();
+        libvirt_set_limit(a->timeout, verdict_exit_status(VERDICT_UNVERIFIED));
         if (strv_length(words) != 1)
                 return error_set(reterr, -EINVAL, "expected one DOMAIN: a name, UUID or number");
         r = domain_open(a, words[0], &d, reterr);

@@ -23,6 +23,7 @@ typedef struct DomainArgs {
         char *connect, *launch_id, *on_refusal, *policy;
         char **expect;
         char *firmware, *kernel, *initrd, *cmdline, *vcpus, *cpu;
+        uint64_t timeout; /* of one call of libvirt, in microseconds */
         bool allow_debug;
         VerbCommon common;
 } DomainArgs;

@@ -32,34 +32,26 @@ static int ask_platform(const QemuArgs *a, QmpSevCapabilities *ret, char **reter
         return r < 0 ? r : qmp_query_sev_capabilities_wait(c, ANSWER_USEC, ret, reterr);
 }
 
-static int write_file(
-                const char *folder, const char *name, SessionFile file, const char *text, char **reterr) {
-        _cleanup_free_ char *path = session_file_path(folder, name, file);
-        int r;
-
-        if (!path)
-                return -ENOMEM;
-        r = file_write_atomic(path, text, strlen(text), 0644, ATOMIC_FILE_REPLACE);
-        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
-}
-
 /* A service's session is not secret and new each time: it replaces the old one. */
 static int keep_session(const QemuArgs *a, const OwnerSession *s, char **reterr) {
         const char *name = a->owner.name ?: "vm";
-        _cleanup_free_ char *path = qemu_launch_id_path(a);
+        _cleanup_free_ char *godh = session_file_path(a->session_dir, name, SESSION_FILE_GODH),
+                            *blob = session_file_path(a->session_dir, name, SESSION_FILE_SESSION),
+                            *id = qemu_launch_id_path(a);
+        const AtomicFile files[] = {
+                { godh, s->dh_cert, strlen(s->dh_cert), 0644 },
+                { blob, s->session, strlen(s->session), 0644 },
+                { id, s->launch_id, s->launch_id ? strlen(s->launch_id) : 0, 0644 },
+        };
+        size_t failed;
         int r;
 
-        if (!path)
+        if (!godh || !blob || !id)
                 return -ENOMEM;
         if (mkdir(a->session_dir, 0777) < 0 && errno != EEXIST)
                 return error_set(reterr, -errno, "cannot make '%s': %s", a->session_dir, strerror(errno));
-        r = write_file(a->session_dir, name, SESSION_FILE_GODH, s->dh_cert, reterr);
-        if (r >= 0)
-                r = write_file(a->session_dir, name, SESSION_FILE_SESSION, s->session, reterr);
-        if (r < 0 || !s->launch_id)
-                return r;
-        r = file_write_atomic(path, s->launch_id, strlen(s->launch_id), 0644, ATOMIC_FILE_REPLACE);
-        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+        r = files_write_atomic(files, s->launch_id ? 3 : 2, ATOMIC_FILE_REPLACE, &failed);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", files[failed].path, strerror(-r)) : 0;
 }
 
 int qemu_prepare(const QemuArgs *a, Owner *owner, QemuResult *ret, char **reterr) {

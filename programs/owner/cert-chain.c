@@ -181,41 +181,36 @@ static int show(const Arguments *a, const SevChain *chain) {
         return r;
 }
 
-/* All of them, or none: without --force there were none before. */
-static void take_back(const Arguments *a, const Item *items, size_t n) {
-        for (size_t i = 0; i < n && !a->force; i++) {
-                _cleanup_free_ char *path = NULL;
+typedef struct Paths {
+        char *items[6]; /* owned */
+} Paths;
 
-                if (asprintf(&path, "%s/%s", a->output ?: ".", items[i].file) < 0)
-                        path = NULL;
-                else
-                        (void) unlink(path);
-        }
+static void paths_done(Paths *p) {
+        FOREACH_ARRAY(i, p->items, ELEMENTSOF(p->items))
+                free(*i);
 }
 
 static int split(const Arguments *a, const SevChain *chain, char **reterr) {
-        Item items[6];
-        size_t n = list_items(chain, items);
+        _cleanup_(paths_done) Paths paths = {};
+        AtomicFile files[ELEMENTSOF(paths.items)];
+        Item items[ELEMENTSOF(paths.items)];
+        size_t n = list_items(chain, items), failed;
+        int r;
 
         for (size_t i = 0; i < n; i++) {
-                _cleanup_free_ char *path = NULL;
-                int r;
-
-                if (asprintf(&path, "%s/%s", a->output ?: ".", items[i].file) < 0) {
-                        path = NULL;
-                        r = -ENOMEM;
-                } else
-                        r = file_write_atomic(path, items[i].raw, items[i].size, 0666,
-                                        a->force ? ATOMIC_FILE_REPLACE : 0);
-                if (r < 0)
-                        take_back(a, items, i);
-                if (r == -EEXIST)
-                        return error_set(reterr, r, "'%s' exists; --force replaces it", path);
-                if (r < 0)
-                        return error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r));
+                if (asprintf(&paths.items[i], "%s/%s", a->output ?: ".", items[i].file) < 0) {
+                        paths.items[i] = NULL;
+                        return -ENOMEM;
+                }
+                files[i] = (AtomicFile) { paths.items[i], items[i].raw, items[i].size, 0666 };
         }
+        r = files_write_atomic(files, n, a->force ? ATOMIC_FILE_REPLACE : 0, &failed);
+        if (r == -EEXIST)
+                return error_set(reterr, r, "'%s' exists; --force replaces it", files[failed].path);
+        if (r < 0)
+                return error_set(reterr, r, "cannot write '%s': %s", files[failed].path, strerror(-r));
         for (size_t i = 0; i < n; i++)
-                (void) printf("%s/%s\n", a->output ?: ".", items[i].file);
+                (void) printf("%s\n", files[i].path);
         return 0;
 }
 

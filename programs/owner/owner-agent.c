@@ -19,6 +19,7 @@
 
 typedef struct Arguments {
         OwnerArgs owner;
+        bool check;
         VerbCommon common;
 } Arguments;
 
@@ -26,6 +27,8 @@ typedef struct Arguments {
 
 static const OptionRow rows[] = {
         OWNER_ROWS,
+        { "check", 0, OPTION_NONE, NULL, "Conduct", "Read the files that the options name, and exit", NULL,
+                        option_set_true, AT(check), 0 },
         VERB_HELP_ROWS,
 };
 
@@ -61,9 +64,15 @@ static int owner_agent_run(void *arguments, char **words, char **reterr) {
         if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
                 return -errno;
         r = owner_args_open(&a->owner, &patience, &owner, reterr);
-        if (r >= 0 && a->owner.unverified)
+        if (r < 0)
+                return r;
+        if (a->check) {
+                r = platform_check_files(&a->owner.platform, reterr);
+                return r < 0 || puts("{\"type\":\"checked\"}") >= 0 ? r : -EIO;
+        }
+        if (a->owner.unverified)
                 log_warning("the platform is not verified: the party that made its PDH can compute the keys");
-        return r < 0 ? r : owner_serve(owner, channel.in, channel.out, reterr);
+        return owner_serve(owner, channel.in, channel.out, reterr);
 }
 
 static const VerbProgram program = {

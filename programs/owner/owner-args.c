@@ -8,9 +8,11 @@
 #include "bytes.h"
 #include "encode.h"
 #include "error.h"
+#include "fd.h"
 #include "strutil.h"
 
 #define USEC_PER_SEC UINT64_C(1000000)
+#define CA_FILE_MAX  (1024u * 1024)
 #define WAIT_MAX     (7 * 24 * 3600u) /* longer waits are no waits */
 
 void owner_args_init(OwnerArgs *a) {
@@ -110,6 +112,16 @@ static int complete_chain(void *userdata, const OwnerLaunch *in, char **ret, cha
         return *ret ? 0 : -ENOMEM;
 }
 
+/* libcurl would say less of it, and later. */
+static int check_authorities(const char *path, char **reterr) {
+        _cleanup_free_ char *data = NULL;
+        int r = path ? file_read_all(path, CA_FILE_MAX, &data, NULL) : 0;
+
+        return r < 0 && r != -E2BIG
+                        ? error_set(reterr, r, "--attestation-ca: cannot read '%s': %s", path, strerror(-r))
+                        : 0;
+}
+
 static int check_args(const OwnerArgs *a, char **reterr) {
         if (!a->owner_dir == !a->service)
                 return error_set(reterr, -EINVAL,
@@ -117,7 +129,7 @@ static int check_args(const OwnerArgs *a, char **reterr) {
         if (a->name && (!*a->name || strchr(a->name, '/')))
                 return error_set(reterr, -EINVAL, "--name: '%s' cannot be the prefix of a file name",
                                 a->name);
-        return 0;
+        return check_authorities(a->ca, reterr);
 }
 
 int owner_args_open(const OwnerArgs *a, const OwnerPatience *patience, Owner **ret, char **reterr) {

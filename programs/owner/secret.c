@@ -142,14 +142,21 @@ static int check_size(const Arguments *a, size_t size, char **reterr) {
         return 0;
 }
 
-static int write_text(const char *path, const void *p, size_t n, char **reterr) {
-        _cleanup_free_ char *text = base64_encode(p, n);
+/* The secure processor takes them together or not at all. */
+static int write_packet(char *const *paths, const uint8_t header[static SECRET_HEADER_SIZE],
+                const uint8_t *payload, size_t size, char **reterr) {
+        _cleanup_free_ char *head = base64_encode(header, SECRET_HEADER_SIZE),
+                            *body = base64_encode(payload, size);
+        size_t failed;
         int r;
 
-        if (!text)
+        if (!head || !body)
                 return -ENOMEM;
-        r = file_write_atomic(path, text, strlen(text), 0666, ATOMIC_FILE_REPLACE);
-        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+        const AtomicFile files[] = { { paths[0], head, strlen(head), 0666 },
+                { paths[1], body, strlen(body), 0666 } };
+
+        r = files_write_atomic(files, ELEMENTSOF(files), ATOMIC_FILE_REPLACE, &failed);
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", paths[failed], strerror(-r)) : 0;
 }
 
 static int build(const Arguments *a, const SevKeys *keys, const uint8_t *measure, char *const *paths,
@@ -176,9 +183,7 @@ static int build(const Arguments *a, const SevKeys *keys, const uint8_t *measure
         if (!payload)
                 return -ENOMEM;
         r = secret_packet_seal(keys, measure, &table_bytes, crypto_random, NULL, header, payload);
-        if (r >= 0)
-                r = write_text(paths[0], header, sizeof(header), reterr);
-        return r < 0 ? r : write_text(paths[1], payload, table_bytes.size, reterr);
+        return r < 0 ? r : write_packet(paths, header, payload, table_bytes.size, reterr);
 }
 
 static int read_base64(const char *path, uint8_t **ret, size_t *ret_size, char **reterr) {

@@ -109,19 +109,6 @@ static const OptionTable table = {
         .n_rules = ELEMENTSOF(rules),
 };
 
-static int read_id(const char *option, const char *text, uint8_t ret[static 16], char **reterr) {
-        size_t n = text ? strlen(text) : 0;
-
-        memset(ret, 0, 16);
-        if (n == 0 || hex_decode_exact(text, ret, 16) == 0)
-                return 0;
-        if (n > 16)
-                return error_set(reterr, -EINVAL, "--%s: expected 32 hex digits, or at most 16 characters",
-                                option);
-        memcpy(ret, text, n);
-        return 0;
-}
-
 static int read_digest(const char *text, uint8_t ret[static 48], char **reterr) {
         int r = bytes_from_text(text, ret, 48, reterr);
 
@@ -136,9 +123,9 @@ static int fill_block(const Arguments *a, char **words, SnpIdBlock *ret, char **
                 return error_set(reterr, -EINVAL, "expected one launch digest, see --help");
         r = read_digest(words[0], b.digest, reterr);
         if (r == 0)
-                r = read_id("family-id", a->family_id, b.family_id, reterr);
+                r = id_file_id("family-id", a->family_id, b.family_id, reterr);
         if (r == 0)
-                r = read_id("image-id", a->image_id, b.image_id, reterr);
+                r = id_file_id("image-id", a->image_id, b.image_id, reterr);
         if (r < 0)
                 return r;
         r = id_block_check(&b, reterr);
@@ -218,10 +205,10 @@ static int hand_out(const Arguments *a, const IdBlockFiles *f, char **reterr) {
         int r;
 
         r = id_block_verify(f->block, sizeof(f->block), f->auth, sizeof(f->auth), &b, &auth, reterr);
-        if (r == 0 && a->id_block)
-                r = id_file_write("id-block", a->id_block, f->block, sizeof(f->block), reterr);
-        if (r == 0 && a->id_auth)
-                r = id_file_write("id-auth", a->id_auth, f->auth, sizeof(f->auth), reterr);
+        if (r == 0)
+                r = id_files_write((const IdFile[]) { { "id-block", a->id_block, f->block, sizeof(f->block) },
+                                                   { "id-auth", a->id_auth, f->auth, sizeof(f->auth) } },
+                                2, reterr);
         if (r == 0)
                 r = describe(f, &b, &auth, !a->id_block, !a->id_auth, &o);
         return r < 0 ? r : print_description(a, o);
@@ -271,16 +258,17 @@ static int prepare(const Arguments *a, char **words, char **reterr) {
         if (r < 0)
                 return r;
         snp_id_block_encode(&b, block);
-        r = id_file_write("id-block", a->id_block, block, sizeof(block), reterr);
-        if (r < 0 || !a->key_file)
-                return r;
-        r = id_file_public("id-public", a->id_public, &id, reterr);
-        if (r == 0)
-                r = id_key_from_ec(id, &point);
-        if (r < 0)
-                return r;
-        snp_key_encode(&point, key);
-        return id_file_write("key-file", a->key_file, key, sizeof(key), reterr);
+        if (a->key_file) {
+                r = id_file_public("id-public", a->id_public, &id, reterr);
+                if (r == 0)
+                        r = id_key_from_ec(id, &point);
+                if (r < 0)
+                        return r;
+                snp_key_encode(&point, key);
+        }
+        return id_files_write((const IdFile[]) { { "id-block", a->id_block, block, sizeof(block) },
+                                              { "key-file", a->key_file, key, sizeof(key) } },
+                        2, reterr);
 }
 
 static int assemble(const Arguments *a, char **reterr) {

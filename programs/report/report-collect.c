@@ -7,10 +7,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "date.h"
 #include "error.h"
 #include "fd.h"
 #include "http-client.h"
@@ -29,6 +31,30 @@ void report_file_done(ReportFile *f) {
         free(f->table);
         snp_evidence_done(&f->evidence);
         *f = (ReportFile) {};
+}
+
+/* Standard input is read more than once: which technology it is of, then as evidence. What cannot be read again is held in memory. */
+int report_stdin_read(size_t max, char **ret, size_t *ret_size) {
+        _cleanup_close_ int held = -EBADF;
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        /* Only a file in memory has seals. */
+        if (fcntl(STDIN_FILENO, F_GET_SEALS) >= 0 && lseek(STDIN_FILENO, 0, SEEK_SET) == 0)
+                return fd_read_all(STDIN_FILENO, max, ret, ret_size);
+        r = fd_read_all(STDIN_FILENO, SNP_EVIDENCE_SIZE_MAX, &data, &size);
+        if (r < 0)
+                return r;
+        held = memfd_create("standard input", MFD_CLOEXEC);
+        if (held < 0)
+                return -errno;
+        r = fd_write_all(held, data, size);
+        if (r < 0)
+                return r;
+        if (lseek(held, 0, SEEK_SET) < 0 || dup2(held, STDIN_FILENO) < 0)
+                return -errno;
+        return fd_read_all(STDIN_FILENO, max, ret, ret_size);
 }
 
 static int read_tsm_directory(const char *path, ReportFile *f, char **reterr) {
@@ -50,7 +76,7 @@ int report_file_read(const char *path, ReportFile *ret, char **reterr) {
         int r;
 
         if (streq(path, "-"))
-                r = fd_read_all(STDIN_FILENO, SNP_EVIDENCE_SIZE_MAX, &f.data, &f.size);
+                r = report_stdin_read(SNP_EVIDENCE_SIZE_MAX, &f.data, &f.size);
         else if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
                 r = read_tsm_directory(path, &f, reterr);
                 if (r < 0)
@@ -220,8 +246,9 @@ void report_network_done(ReportNetwork *n) {
 int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now, char **reterr) {
         int r;
 
-        if (a->kds_url && !startswith(a->kds_url, "https://") && !startswith(a->kds_url, "http://"))
-                return error_set(reterr, -EINVAL, "--kds: expected http://... or https://..., not '%s'",
+        if (a->kds_url && !http_url_valid(a->kds_url))
+                return error_set(reterr, -EINVAL,
+                                "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
                                 a->kds_url);
 
         *n = (ReportNetwork) {
@@ -248,37 +275,9 @@ int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now,
 }
 
 int report_time(const char *text, int64_t *ret, char **reterr) {
-        static const struct {
-                const char *format;
-                size_t length; /* strptime() takes "2026-1-1", and blanks in front */
-        } formats[] = { { "%Y-%m-%d", 10 }, { "%Y-%m-%dT%H:%M:%SZ", 20 }, { "%Y-%m-%d %H:%M:%S", 19 } };
-        uint64_t seconds;
+        int r = parse_date(text, ret, reterr);
 
-        if (!text) {
-                *ret = (int64_t) time(NULL);
-                return 0;
-        }
-        if (text[0] == '@' && parse_u64_max(text + 1, INT64_MAX, &seconds) == 0) {
-                *ret = (int64_t) seconds;
-                return 0;
-        }
-        for (size_t i = 0; i < ELEMENTSOF(formats); i++) {
-                struct tm tm = {};
-                const char *end = strptime(text, formats[i].format, &tm);
-                int day = tm.tm_mday;
-                int64_t seconds_then;
-
-                if (!end || *end || strlen(text) != formats[i].length)
-                        continue;
-                seconds_then = (int64_t) timegm(&tm);
-                if (tm.tm_mday != day)
-                        break; /* the 30th of February, which timegm() has moved into March */
-                *ret = seconds_then;
-                return 0;
-        }
-        return error_set(reterr, -EINVAL,
-                        "--time: expected 2026-01-31, 2026-01-31T12:00:00Z (UTC) or @SECONDS, not '%s'",
-                        text);
+        return r < 0 ? error_prefix(reterr, r, "--time") : 0;
 }
 
 int report_generation(const ReportArguments *a, SnpGeneration *ret, char **reterr) {

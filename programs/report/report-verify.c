@@ -1,191 +1,212 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+/* Any number of reports, each judged by its technology's row. */
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "crypto-init.h"
-#include "encode.h"
 #include "error.h"
-#include "input.h"
-#include "log.h"
-#include "measure-child.h"
-#include "report.h"
-#include "snp-policy.h"
-#include "snp-result.h"
+#include "report-ear.h"
+#include "report-html.h"
+#include "report-technology.h"
 #include "strutil.h"
 
-/* One report: what is asked of it, what it is judged by, and the answer. */
-typedef struct Judgement {
-        SnpPolicy policy;
-        SnpTrust trust;
-        SnpCollateral pool;
-        ReportFile file;
-        SnpResult result;
-        SnpViolations violations;
-        const SnpReference *match; /* the row of a reference table, or NULL */
-} Judgement;
+/* The last one takes what no other one recognises. */
+static const ReportTechnology *const technologies[] = {
+        &report_technology_tdx,
+        &report_technology_snp,
+};
 
-static void judgement_done(Judgement *v) {
-        snp_violations_done(&v->violations);
-        snp_result_done(&v->result);
-        report_file_done(&v->file);
-        snp_collateral_done(&v->pool);
-        snp_trust_done(&v->trust);
-        snp_policy_done(&v->policy);
+void report_answer_done(ReportAnswer *a) {
+        js_unref(a->json);
+        free(a->text);
+        *a = (ReportAnswer) {};
 }
 
-static int fill_pool(const ReportArguments *a, const ReportFile *f, SnpCollateral *pool, char **reterr) {
-        _cleanup_free_ char *why = NULL;
-        SnpCertTable t;
-        int r;
+/* The worst status of several reports: one that could not be read, then a forgery, then no verdict, then a policy that is not met. */
+static int worse(int a, int b) {
+        static const int ranks[] = { 0, 4, 3, 1, 2 };
 
-        r = report_collect_files(a, pool, reterr);
-        if (r < 0)
-                return r;
-        r = snp_collateral_add_table(pool, &f->evidence.table, "the report's certificate table");
-        if (r < 0 || f->table_size == 0)
-                return r;
-        if (snp_cert_table_decode(f->table, f->table_size, &t, &why) == 0)
-                return snp_collateral_add_table(pool, &t, "auxblob");
-        log_warning("auxblob is not a certificate table (%s), ignoring", why ?: "?");
-        return 0;
+        return ranks[a] >= ranks[b] ? a : b;
 }
 
-static int verify_and_fetch(
-                const ReportArguments *a, const SnpVerifyInput *in, SnpResult *ret, char **reterr) {
-        _cleanup_(report_network_done) ReportNetwork network = {};
-        int r = report_network_init(&network, a, in->now, reterr);
+typedef struct Run {
+        const ReportArguments *arguments;
+        char *const *launch;                    /* or NULL */
+        void *shared[ELEMENTSOF(technologies)]; /* what start() gave; NULL: no report of it came yet */
+        size_t n_reports;
+        unsigned counts[_VERDICT_MAX], failed;
+        Json *list; /* owned; with --json and several reports */
+        ReportEar ear;
+        bool is_ear;
+        int status;
+} Run;
 
-        return r < 0 ? r : snp_kds_verify(&network.kds, in, ret);
+static void run_done(Run *u) {
+        for (size_t i = 0; i < ELEMENTSOF(technologies); i++)
+                technologies[i]->end(u->shared[i]);
+        (void) js_unref(u->list);
+        report_ear_done(&u->ear);
 }
 
-static int decide(const ReportArguments *a, const char *path, Judgement *v, char **reterr) {
-        SnpVerifyInput in = {
-                .trust = &v->trust, .collateral = &v->pool, .generation = _SNP_GENERATION_INVALID
-        };
-        int r;
-
-        r = report_time(a->time, &in.now, reterr);
-        if (r < 0)
-                return r;
-        r = report_generation(a, &in.generation, reterr);
-        if (r < 0)
-                return r;
-        if (a->crl) {
-                in.crl = snp_crl_mode_from_string(a->crl);
-                if (in.crl < 0)
-                        return error_set(reterr, -EINVAL,
-                                        "--crl: expected off, if-available or required, not '%s'", a->crl);
-        }
-        if (a->insecure_root) {
-                r = report_trust_root(&v->trust, a->insecure_root, &v->pool, reterr);
-                if (r < 0)
-                        return r;
-        }
-        r = report_file_read(path, &v->file, reterr);
-        if (r < 0)
-                return r;
-        r = fill_pool(a, &v->file, &v->pool, reterr);
-        if (r < 0)
-                return r;
-
-        in.report = v->file.evidence.report;
-        in.report_size = v->file.evidence.report_size;
-        r = verify_and_fetch(a, &in, &v->result, reterr);
-        if (r < 0 || !v->result.authentic)
-                return r;
-        return snp_policy_judge(&v->policy, &v->result, &v->violations, reterr);
-}
-
-static bool is_violated(const SnpViolations *v, const char *rule) {
-        FOREACH_ARRAY(x, v->list, v->n)
-                if (streq(x->rule, rule))
-                        return true;
-        return false;
-}
-
-/* Why the measurement differs, as far as measure can find out by trying; a help, not a verdict. As JSON or text; NULL if it has
- * nothing to say. */
-static int explain_measurement(const SnpResult *result, char *const *launch, bool json, char **ret) {
-        _cleanup_strv_free_ char **words = NULL;
-        _cleanup_free_ char *hex = NULL, *text = NULL;
-        int status, r;
-
-        hex = hex_encode(result->report.measurement, sizeof(result->report.measurement));
-        if (!hex)
-                return -ENOMEM;
-        r = strv_copy(launch, &words);
-        if (r == 0)
-                r = strv_pushf(&words, "--expect=%s", hex);
-        if (r == 0 && json)
-                r = strv_push(&words, "--json=short");
-        if (r < 0)
-                return r;
-        if (measure_child(words, &text, &status, NULL) == 0 && text[0])
-                *ret = TAKE_PTR(text);
-        return 0;
-}
-
-static int print_json(const Judgement *v, const char *explanation, JsStyle style) {
-        _cleanup_js_ Json *j = NULL, *parsed = NULL;
-        int r;
-
-        r = snp_result_json(&v->result, &v->policy, &v->violations, &j);
-        if (r == 0)
-                r = js_set(j, "reference", js_string(v->match ? v->match->text : NULL));
-        if (r == 0 && explanation && js_parse(explanation, strlen(explanation), &parsed, NULL) == 0)
-                r = js_set(j, "explanation", TAKE_PTR(parsed));
-        return r < 0 ? r : verb_print_json(j, style);
-}
-
-/* The verdict is the last line, whatever else there is to say. */
-static int print_judgement(const Judgement *v, char *const *launch, const VerbCommon *common) {
-        _cleanup_free_ char *text = NULL, *explanation = NULL;
+static int put_answer(Run *u, const char *path, ReportAnswer *answer) {
+        const VerbCommon *common = &u->arguments->common;
         int r = 0;
 
-        if (launch && is_violated(&v->violations, "measurement"))
-                r = explain_measurement(&v->result, launch, common->json, &explanation);
+        if (u->is_ear)
+                return 0;
+        if (!common->json && !u->arguments->html) {
+                if (u->n_reports > 1)
+                        printf("%s:\n", path);
+                return fputs(answer->text, stdout) < 0 ? -EIO : 0;
+        }
+        if (u->n_reports > 1 || u->arguments->html)
+                r = js_set(answer->json, "file", js_string(path));
         if (r < 0)
                 return r;
-        if (common->json)
-                return print_json(v, explanation, common->style);
-        if (explanation)
-                printf("%s\n", explanation);
-        if (v->match)
-                printf("  reference: %s\n", v->match->text);
-        r = snp_result_text(&v->result, &v->policy, &v->violations, &text);
+        return u->list ? js_append(u->list, TAKE_PTR(answer->json))
+                       : verb_print_json(answer->json, common->style);
+}
+
+/* A report that cannot be read or judged does not keep the others from it. */
+static int put_failure(Run *u, const char *path, int failure, char **reterr) {
+        Json *j = NULL;
+        int r = 0;
+
+        if (u->n_reports == 1 || failure == -ENOMEM)
+                return failure;
+        if (u->list)
+                r = js_build(&j, "{s:s, s:s, s:s}", "file", path, "verdict",
+                                verdict_to_string(VERDICT_UNVERIFIED), "reason",
+                                *reterr ?: strerror(-failure));
+        if (r >= 0 && u->list)
+                r = js_append(u->list, j);
+        if (r >= 0 && u->is_ear)
+                r = report_ear_add(&u->ear, path, &(SnpEarVector) {}, NULL);
+        u->failed++;
+        u->status = worse(u->status, 1);
+        (void) verb_failed(1, failure, reterr);
+        free(*reterr);
+        *reterr = NULL;
+        return r;
+}
+
+/* An option without a meaning for this evidence is an error, as everywhere. */
+static int check_options(const Run *u, const ReportTechnology *t, char **reterr) {
+        for (const ReportOption *o = t->foreign; o->name; o++) {
+                const void *value;
+
+                memcpy(&value, (const char *) u->arguments + o->offset, sizeof(value));
+                if (value)
+                        return error_set(
+                                        reterr, -EINVAL, "--%s has no meaning for %s", o->name, t->evidence);
+        }
+        if (u->is_ear && !t->ear)
+                return error_set(reterr, -EINVAL, "--format=ear is not supported for %s", t->evidence);
+        if (u->arguments->html && !t->html)
+                return error_set(reterr, -EINVAL, "--html is not supported for %s", t->evidence);
+        return u->launch && t->launch ? error_set(reterr, -EINVAL, "%s", t->launch) : 0;
+}
+
+static size_t technology_of(const char *path) {
+        size_t i = 0;
+
+        while (technologies[i]->recognise && !technologies[i]->recognise(path))
+                i++;
+        return i;
+}
+
+static int verify_one(Run *u, const char *path, char **reterr) {
+        _cleanup_(report_answer_done) ReportAnswer answer = {};
+        size_t i = technology_of(path);
+        const ReportTechnology *t = technologies[i];
+        int r = 0;
+
+        if (!u->shared[i]) {
+                r = check_options(u, t, reterr);
+                if (r < 0)
+                        (void) error_prefix(reterr, r, "'%s'", path);
+                if (r == 0)
+                        r = t->start(u->arguments, u->launch, &u->shared[i], reterr);
+        }
         if (r < 0)
                 return r;
-        return fputs(text, stdout) < 0 ? -EIO : 0;
+        if (u->is_ear) {
+                answer.ear = &u->ear;
+                answer.name = u->n_reports > 1 ? path : t->ear;
+                answer.evidence = u->n_reports == 1;
+        }
+        r = t->judge(u->shared[i], path, &answer, reterr);
+        if (r < 0)
+                return put_failure(u, path, r, reterr);
+        u->counts[answer.verdict]++;
+        u->status = worse(u->status, verdict_exit_status(answer.verdict));
+        return put_answer(u, path, &answer);
+}
+
+static int finish(Run *u, char **reterr) {
+        const char *between = " ";
+
+        if (u->is_ear)
+                return report_ear_print(u->arguments, &u->ear, reterr);
+        if (u->arguments->html)
+                return report_html_print(u->list);
+        if (u->list)
+                return verb_print_json(u->list, u->arguments->common.style);
+        if (u->n_reports == 1 || u->arguments->common.json)
+                return 0;
+        printf("%zu reports:", u->n_reports);
+        for (int v = 0; v < _VERDICT_MAX; v++)
+                if (u->counts[v] > 0) {
+                        printf("%s%u %s", between, u->counts[v], verdict_to_string((Verdict) v));
+                        between = ", ";
+                }
+        if (u->failed > 0)
+                printf("%s%u not readable", between, u->failed);
+        return puts("") < 0 ? -EIO : 0;
+}
+
+/* Reports come first, then options of measure; "-" is standard input. */
+static size_t count_reports(char *const *words) {
+        size_t n = 0;
+
+        while (words[n] && (words[n][0] != '-' || streq(words[n], "-")))
+                n++;
+        return n;
+}
+
+static int verify_all(Run *u, char **words, char **reterr) {
+        int r = 0;
+
+        if ((u->arguments->common.json && u->n_reports > 1) || u->arguments->html) {
+                u->list = js_array();
+                r = u->list ? 0 : -ENOMEM;
+        }
+        for (size_t i = 0; r >= 0 && i < u->n_reports; i++)
+                r = verify_one(u, words[i], reterr);
+        if (r >= 0)
+                r = finish(u, reterr);
+        return r < 0 ? r : u->status;
 }
 
 int report_verify(const ReportArguments *a, char **words, char **reterr) {
-        _cleanup_(judgement_done) Judgement v = {};
-        _cleanup_(snp_references_done) SnpReferences refs = {};
-        char *const *launch = NULL;
-        int r;
+        _cleanup_(run_done) Run u = { .arguments = a };
+        int r = crypto_init_terse();
 
-        snp_policy_init(&v.policy);
-        snp_trust_init(&v.trust);
-        r = crypto_init_terse();
         if (r < 0)
                 return r;
-        if (!words[0])
-                return error_set(reterr, -EINVAL, "verify: expected one report, see --help");
-        if (words[1] && words[1][0] != '-')
-                return error_set(reterr, -EINVAL,
-                                "verify: expected one report, but got a second argument '%s'; put options that describe the launch after --",
-                                words[1]);
-        if (words[1])
-                launch = words + 1;
-        r = report_policy(a, launch, &v.policy, &refs, reterr);
-        if (r < 0)
-                return r;
-        r = decide(a, words[0], &v, reterr);
-        if (r < 0)
-                return r;
-        v.match = v.result.authentic ? snp_references_find(&refs, v.result.report.measurement) : NULL;
-        r = print_judgement(&v, launch, &a->common);
-        return r < 0 ? r : verdict_exit_status(v.result.verdict);
+        u.is_ear = a->format && streq(a->format, "ear");
+        if (a->format && !u.is_ear && !streq(a->format, "words"))
+                return error_set(reterr, -EINVAL, "verify: --format: expected words or ear, not '%s'",
+                                a->format);
+        if (a->sign_key && !u.is_ear)
+                return error_set(reterr, -EINVAL, "--sign-key signs what --format=ear prints");
+        u.n_reports = words[0] ? count_reports(words) : 0;
+        if (u.n_reports == 0)
+                return error_set(reterr, -EINVAL, "verify: expected at least one report, see --help");
+        if (words[u.n_reports])
+                u.launch = words + u.n_reports;
+        return verify_all(&u, words, reterr);
 }

@@ -10,7 +10,6 @@
 #include "snp-evidence.h"
 #include "snp-kds.h"
 #include "snp-policy.h"
-#include "snp-reference.h"
 #include "snp-verify.h"
 #include "verb.h"
 
@@ -25,10 +24,14 @@ typedef struct ReportArguments {
         char **references, *reference_key;
         bool allow_debug, allow_migration_agent;
         char *vmpl, *policy;
-        char *field, *format;
+        char **collateral, **expect, **tcb_status;
+        char *field, *format, *sign_key;
+        bool html;
         VerbCommon common;
 } ReportArguments;
 
+/* What is left of standard input, each time the same. -E2BIG over max. */
+_warn_unused_result_ int report_stdin_read(size_t max, char **ret, size_t *ret_size);
 /* A report in whatever form, from a file, "-" or a directory with outblob and auxblob as in the kernel's TSM tree. */
 typedef struct ReportFile {
         char *data, *table; /* owned; table: a certificate table that lay beside it */
@@ -47,6 +50,9 @@ _warn_unused_result_ int report_collect_files(const ReportArguments *a, SnpColla
 _warn_unused_result_ int report_trust_root(
                 SnpTrust *t, const char *path, SnpCollateral *pool, char **reterr);
 
+/* The bytes of a TD's quote or TDREPORT behind its text encodings, from a file or a directory as above: 1; 0: it is something else, or no file. */
+_warn_unused_result_ int report_quote_read(const char *path, char **ret, size_t *ret_size);
+
 /* The network and cache that the options describe. */
 typedef struct ReportNetwork {
         SnpKds kds;
@@ -60,12 +66,12 @@ _warn_unused_result_ int report_network_init(
 
 /* "2026-01-31", "2026-01-31T12:00:00Z", "@SECONDS"; NULL is now. */
 _warn_unused_result_ int report_time(const char *text, int64_t *ret, char **reterr);
+/* --crl; if-available by default. */
+_warn_unused_result_ int report_crl_mode(const ReportArguments *a, SnpCrlMode *ret, char **reterr);
+/* Options of the policy that exclude each other; expected: there is an expected measurement. */
+_warn_unused_result_ int report_policy_exclusions(const ReportArguments *a, bool expected, char **reterr);
 /* --generation; _SNP_GENERATION_INVALID if it was not given. */
 _warn_unused_result_ int report_generation(const ReportArguments *a, SnpGeneration *ret, char **reterr);
-
-/* The policy of options, files and reference tables, with nothing left undecided; launch: NULL, or arguments of measure. */
-_warn_unused_result_ int report_policy(const ReportArguments *a, char *const *launch, SnpPolicy *p,
-                SnpReferences *refs, char **reterr);
 
 int report_show(const ReportArguments *a, char **words, char **reterr);
 int report_verify(const ReportArguments *a, char **words, char **reterr);

@@ -251,7 +251,7 @@ static void print_verified(const SnpguestArguments *a, const SnpResult *r) {
 }
 
 int snpguest_verify_attestation(const SnpguestArguments *a, char **words, char **reterr) {
-        _cleanup_(snp_violations_done) SnpViolations violations = {};
+        _cleanup_(violations_done) Violations violations = {};
         _cleanup_(snp_collateral_done) SnpCollateral pool = {};
         _cleanup_(report_file_done) ReportFile f = {};
         _cleanup_(snp_result_done) SnpResult result = {};

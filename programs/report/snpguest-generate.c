@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "atomic-file.h"
 #include "encode.h"
 #include "error.h"
 #include "guest-policy.h"
@@ -134,6 +135,19 @@ static int read_id(const char *s, uint8_t ret[static 16], const char *option, ch
         return 0;
 }
 
+static int write_pair(const SnpguestArguments *a, const char *block, const char *auth, char **reterr) {
+        AtomicFile files[2];
+        size_t n = 0, failed;
+        int r;
+
+        if (a->id_file)
+                files[n++] = (AtomicFile) { a->id_file, block, strlen(block), 0644 };
+        if (a->auth_file)
+                files[n++] = (AtomicFile) { a->auth_file, auth, strlen(auth), 0644 };
+        r = n > 0 ? files_write_atomic(files, n, ATOMIC_FILE_REPLACE, &failed) : 0;
+        return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", files[failed].path, strerror(-r)) : 0;
+}
+
 int snpguest_id_block(const SnpguestArguments *a, char **words, char **reterr) {
         _cleanup_free_ char *block = NULL, *auth = NULL;
         _cleanup_ec_key_ EcKey *id = NULL, *author = NULL;
@@ -165,10 +179,7 @@ int snpguest_id_block(const SnpguestArguments *a, char **words, char **reterr) {
         auth = base64_encode(f.auth, sizeof(f.auth));
         if (!block || !auth)
                 return -ENOMEM;
-        if (a->id_file)
-                r = snpguest_write(a->id_file, block, strlen(block), reterr);
-        if (r == 0 && a->auth_file)
-                r = snpguest_write(a->auth_file, auth, strlen(auth), reterr);
+        r = write_pair(a, block, auth, reterr);
         if (r == 0 && !a->quiet)
                 printf("ID-BLOCK:\n%s\nAUTH-BLOCK:\n%s\n", block, auth);
         return r;

@@ -34,26 +34,73 @@ static int copy_file(int from, int to, const char *name, int flags) {
         return n < 0 ? -errno : 0;
 }
 
-static int copy_launch(int from, int to, const char *name, unsigned number) {
-        _cleanup_close_ int source = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                            target = -EBADF;
-        char new_name[32];
-        DIR *d;
+static void remove_folder(int at, const char *name) {
+        int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+        for (struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d))
+                (void) unlinkat(fd, e->d_name, 0); /* not "." and ".." */
+        if (d)
+                closedir(d);
+        else if (fd >= 0)
+                (void) close(fd);
+        (void) unlinkat(at, name, AT_REMOVEDIR);
+}
+
+static int copy_files(int source, int target) {
+        DIR *d = target < 0 ? NULL : fdopendir(dup(source));
         int r = 0;
 
-        if (source < 0)
-                return -errno;
-        (void) snprintf(new_name, sizeof(new_name), "launch-%03u", number);
-        if (mkdirat(to, new_name, 0755) < 0)
-                return -errno;
-        target = openat(to, new_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        d = target < 0 ? NULL : fdopendir(dup(source));
         if (!d)
                 return -errno;
         for (struct dirent *e = readdir(d); e && r == 0; e = readdir(d))
                 if (e->d_name[0] != '.')
                         r = copy_file(source, target, e->d_name, O_EXCL);
         closedir(d);
+        return r;
+}
+
+/* Under another name until all of it is there. */
+static int copy_launch(int from, int to, const char *name, unsigned number) {
+        _cleanup_close_ int source = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+                            target = -EBADF;
+        char new_name[32], part[32];
+        int r;
+
+        if (source < 0)
+                return -errno;
+        (void) snprintf(new_name, sizeof(new_name), "launch-%03u", number);
+        (void) snprintf(part, sizeof(part), ".launch-%03u.part", number);
+        if (mkdirat(to, part, 0755) < 0)
+                return -errno;
+        target = openat(to, part, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = copy_files(source, target);
+        if (r >= 0 && renameat(to, part, to, new_name) < 0)
+                r = -errno;
+        if (r < 0)
+                remove_folder(to, part);
+        return r;
+}
+
+/* Beside the launches: what was added is taken back if it is not all of it. */
+static int copy_beside(int from, int to, const char *name, int flags) {
+        struct stat before;
+        bool existed = fstatat(to, name, &before, AT_SYMLINK_NOFOLLOW) >= 0;
+        int r = copy_file(from, to, name, flags), fd;
+
+        if (r == -ENOENT)
+                return 0;
+        if (r >= 0)
+                return r;
+        if (!existed)
+                (void) unlinkat(to, name, 0);
+        else if (flags & O_APPEND) {
+                fd = openat(to, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+                if (fd >= 0) {
+                        (void) !ftruncate(fd, before.st_size);
+                        (void) close(fd);
+                }
+        }
         return r;
 }
 
@@ -79,11 +126,8 @@ int sevsim_world_deliver(SevsimWorld *world, char **reterr) {
         for (int i = 0; i < n; i++)
                 free(entries[i]);
         free(entries);
-        for (size_t i = 0; i < ELEMENTSOF(files) && r == 0; i++) {
-                r = copy_file(from, to, files[i], i == 0 ? O_APPEND : O_TRUNC);
-                if (r == -ENOENT)
-                        r = 0;
-        }
+        for (size_t i = 0; i < ELEMENTSOF(files) && r == 0; i++)
+                r = copy_beside(from, to, files[i], i == 0 ? O_APPEND : O_TRUNC);
         if (r < 0)
                 return error_set(reterr, r, "cannot keep the record in '%s': %s", world->deliver,
                                 strerror(-r));

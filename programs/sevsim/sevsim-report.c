@@ -91,7 +91,7 @@ static int read_command(SevsimLaunch *l, const char *text, char **reterr) {
                 r = strv_pushf(&l->refused, "%s: %s", command, refused);
         else if (streq(command, "LAUNCH_SECRET"))
                 r = read_secrets(l, line);
-        else if (endswith(command, "LAUNCH_FINISH"))
+        else if (endswith(command, "LAUNCH_FINISH") || streq(command, "TDX_FINALIZE_VM"))
                 l->finished = true;
         return r;
 }
@@ -160,6 +160,11 @@ SevsimMatch sevsim_report_match(const SevsimReport *report) {
         return SEVSIM_MATCH_EQUAL;
 }
 
+/* What the technology calls its launch digest. */
+static const char *digest_noun(const SevsimLaunch *l) {
+        return l->vm_type && streq(l->vm_type, "TDX") ? "MRTD" : "digest";
+}
+
 static void print_launch(const SevsimLaunch *l, bool kept, FILE *f) {
         fprintf(f, SAYS "%s: %s, %zu commands recorded%s%s\n", l->name,
                         l->vm_type ?: "not support memory encryption", l->commands, kept ? " in " : "",
@@ -172,10 +177,12 @@ static void print_launch(const SevsimLaunch *l, bool kept, FILE *f) {
                 fprintf(f, SAYS "%s: measurement %s\n", l->name, l->measurement);
         if (!l->finished)
                 fprintf(f, SAYS "%s: the launch did not finish\n", l->name);
-        fprintf(f, SAYS "%s: recorded digest %s\n", l->name, l->digest ?: "none");
+        fprintf(f, SAYS "%s: recorded %s %s\n", l->name, digest_noun(l), l->digest ?: "none");
 }
 
 void sevsim_report_print(const SevsimReport *report, bool kept, FILE *f) {
+        const char *noun;
+
         if (report->n_launches == 0)
                 fprintf(f, SAYS "no launch was recorded\n");
         FOREACH_ARRAY(l, report->launches, report->n_launches)
@@ -183,10 +190,12 @@ void sevsim_report_print(const SevsimReport *report, bool kept, FILE *f) {
 
         if (!report->predicted)
                 return;
-        fprintf(f, SAYS "predicted digest %s\n", report->predicted);
+        noun = report->n_launches > 0 ? digest_noun(report->launches) : "digest";
+        fprintf(f, SAYS "predicted %s %s\n", noun, report->predicted);
         if (report->n_launches > 0)
-                fprintf(f, SAYS "recorded digest %s predicted digest\n",
-                                sevsim_report_match(report) == SEVSIM_MATCH_EQUAL ? "=" : "differs from");
+                fprintf(f, SAYS "recorded %s %s predicted %s\n", noun,
+                                sevsim_report_match(report) == SEVSIM_MATCH_EQUAL ? "=" : "differs from",
+                                noun);
 }
 
 static int launch_json(const SevsimLaunch *l, Json **ret) {

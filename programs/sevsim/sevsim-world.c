@@ -86,6 +86,11 @@ static int write_file(const char *path, const void *data, size_t size, mode_t mo
         return r;
 }
 
+/* ld.so(8) splits LD_PRELOAD at these, and replaces what follows a '$'. */
+static bool preloadable(const char *path) {
+        return !strpbrk(path, " :$");
+}
+
 /* QEMU may run as a user who cannot look into the build directory or somebody's home. */
 static int place_library(SevsimWorld *world, char **reterr) {
         _cleanup_free_ char *path = NULL, *bytes = NULL;
@@ -95,10 +100,14 @@ static int place_library(SevsimWorld *world, char **reterr) {
         r = find_part("sevsim.so", &path, reterr);
         if (r < 0)
                 return r;
-        if (reachable_by_all(path, S_IROTH)) {
+        if (reachable_by_all(path, S_IROTH) && preloadable(path)) {
                 world->library = TAKE_PTR(path);
                 return 0;
         }
+        if (!preloadable(world->folder))
+                return error_set(reterr, -EINVAL,
+                                "'%s' has a space, ':' or '$' in its path, which LD_PRELOAD cannot contain: set TMPDIR to another folder",
+                                world->folder);
         if (asprintf(&world->library, "%s/sevsim.so", world->folder) < 0)
                 return -ENOMEM;
         r = file_read_all(path, LIBRARY_SIZE_MAX, &bytes, &size);
@@ -212,9 +221,9 @@ int sevsim_host_caps(char **ret) {
                 r = process_find_program("swtpm", &swtpm);
         if (r < 0)
                 return r;
-        r = js_build(&j, "{s:b, s:b, s:s?, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?}", "simulation", true, "kvm",
-                        true, "kvm-reason", NULL, "sev", true, "sev-es", true, "sev-snp", true, "cbitpos",
-                        51LL, "reduced-phys-bits", 1LL, "qemu", qemu, "swtpm", swtpm);
+        r = js_build(&j, "{s:b, s:b, s:s?, s:b, s:b, s:b, s:b, s:I, s:I, s:s?, s:s?}", "simulation", true,
+                        "kvm", true, "kvm-reason", NULL, "sev", true, "sev-es", true, "sev-snp", true, "tdx",
+                        true, "cbitpos", 51LL, "reduced-phys-bits", 1LL, "qemu", qemu, "swtpm", swtpm);
         if (r < 0)
                 return r;
         *ret = js_text(j, JS_PRETTY);

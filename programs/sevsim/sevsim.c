@@ -22,7 +22,7 @@
 #define EXIT_DIFFERENT   3
 #define KEPT_FDS_MAX     256u
 #define PREDICTION_MAX   ((size_t) 1 << 20)
-#define DIGEST_DIGITS(n) ((n) == 64 || (n) == 96) /* SHA-256 of SEV and SEV-ES, SHA-384 of SNP */
+#define DIGEST_DIGITS(n) ((n) == 64 || (n) == 96) /* SHA-256 of SEV and SEV-ES, SHA-384 of SNP and TDX */
 
 static int set_expect(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         size_t n = strlen(value);
@@ -75,9 +75,9 @@ static const OptionRule rules[] = {
 static const OptionTable table = {
         .program = "cvmspawn sevsim",
         .arguments = "-- COMMAND [ARGUMENTS...]",
-        .summary = "Run a command on a simulated SEV host and record its launches.",
+        .summary = "Run a command on a simulated SEV or TDX host and record its launches.",
         .zone = "host",
-        .epilog = "This is a simulation: nothing is encrypted, no guest code runs, nothing is signed by AMD.",
+        .epilog = "This is a simulation: nothing is encrypted, no guest code runs, nothing is signed by AMD or Intel.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
         .rules = rules,
@@ -163,18 +163,21 @@ static int launcher_command(const SevsimWorld *world, char *const *command, cons
         return 0;
 }
 
-/* The first word of hexadecimal digits that has a digest's length; owned, or NULL. */
-static char *find_digest(const char *text) {
+/* The first word of hexadecimal digits that has a digest's length; *ret is owned, or NULL if nothing has. */
+static int find_digest(const char *text, char **ret) {
         static const char digits[] = "0123456789abcdef";
 
         for (const char *p = text; *p;) {
                 size_t n = strspn(p, digits);
 
-                if (DIGEST_DIGITS(n))
-                        return strndup(p, n);
+                if (DIGEST_DIGITS(n)) {
+                        *ret = strndup(p, n);
+                        return *ret ? 0 : -ENOMEM;
+                }
                 p += n > 0 ? n : 1;
         }
-        return NULL;
+        *ret = NULL;
+        return 0;
 }
 
 /* Asks the launcher itself, before anything is launched. A missing prediction is not a failure: not everything is predictable. */
@@ -203,9 +206,7 @@ static int predict(const SevsimWorld *world, char *const *command, char **ret, c
         if (r < 0)
                 return r;
         r = fd_read_all(out_read, PREDICTION_MAX, &text, &size);
-        if (r >= 0)
-                *ret = find_digest(text);
-        return r;
+        return r < 0 ? r : find_digest(text, ret);
 }
 
 static int run_command(const SevsimOptions *options, const SevsimWorld *world, char *const *command,

@@ -4,12 +4,15 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "run-guard.h"
 #include "run-limits.h"
+#include "run-show.h"
 #include "spawn.h"
+#include "strutil.h"
 
 #define EXIT_TIMEOUT    124
 #define AFTER_LOOP_USEC UINT64_C(1000000) /* where the event loop runs, it ends a set-up in better order */
@@ -73,4 +76,12 @@ int spawn_guard(const SpawnJob *job, const EventSink *events, char **reterr) {
         int r = guard_time(job, events, reterr);
 
         return r < 0 ? r : guard_progress(job, events, reterr);
+}
+
+void spawn_show_progress(const SpawnJob *job) {
+        const char *term = getenv("TERM");
+
+        if (job->log.terminal && job->log.kind == OUTPUT_NONBLOCKING && !job->config.quiet && term &&
+                        !streq(term, "dumb"))
+                show_open(job->log.fd);
 }

@@ -6,12 +6,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "compose.h"
 #include "error.h"
 #include "log.h"
 #include "resolve.h"
+#include "run-check.h"
 #include "run-id-block.h"
 #include "run-lock.h"
 #include "spawn.h"
@@ -93,7 +93,7 @@ static int print_config(const SpawnJob *job, Json *out) {
 static int print_digest(const SpawnJob *job, Json *out, char **reterr) {
         if (!job->answer.json)
                 return error_set(reterr, -EINVAL,
-                                "--print=digest requires --coco=sev, sev-es or sev-snp: other guests have no launch digest");
+                                "--print=digest requires --coco=sev, sev-es, sev-snp or tdx: other guests have no launch digest");
         return js_set(out, "digest", js_ref(job->answer.json));
 }
 
@@ -150,6 +150,13 @@ static void words_argv(const Json *argv) {
         }
 }
 
+static void words_registers(const Json *answer) {
+        const Json *values = js_get(answer, "registers");
+
+        for (void *i = values ? js_iter(values) : NULL; i; i = js_iter_next(values, i))
+                printf("%s: %s\n", js_iter_key(i), js_string_value(js_iter_value(i)));
+}
+
 static void words_digest(const Json *answer, const SpawnJob *job) {
         const char *digest = js_string_value(js_get(answer, "digest"));
 
@@ -162,8 +169,11 @@ static void words_digest(const Json *answer, const SpawnJob *job) {
         }
         printf("digest: %s%s%s%s\n", digest ?: "none",
                         vm_config_predictable(&job->config) ? "" : " (unpredictable)",
-                        job->config.linux_path ? "" : " (of the firmware only)",
+                        job->config.linux_path && !coco_of(job->config.coco)->event_log
+                                        ? ""
+                                        : " (of the firmware only)",
                         job->config.simulate ? " (prediction for hardware; this launch is simulated)" : "");
+        words_registers(answer);
 }
 
 static int print_words(const SpawnJob *job, const Json *out) {
@@ -197,11 +207,10 @@ static int print_notices(const SpawnJob *job, Json *out) {
         return js_set(out, "notices", js_strv(job->inputs.notices));
 }
 
-int spawn_print(const SpawnJob *job, char **reterr) {
+static int print(const SpawnJob *job, char **reterr) {
         _cleanup_js_ Json *out = js_object();
         unsigned what = job->config.print;
         LockOutcome outcome;
-        const char *digest;
         int r = out ? 0 : -ENOMEM;
 
         if (r >= 0 && what & PRINT_CONFIG)
@@ -243,9 +252,67 @@ int spawn_print(const SpawnJob *job, char **reterr) {
         if (job->config.lock && outcome == LOCK_WRITTEN)
                 log_notice("--lock: '%s' does not exist and is not written by --print=; a launch writes it",
                                 job->config.lock);
-        digest = job->answer.json ? measure_answer_digest(&job->answer) : NULL;
-        if (job->config.expect && (!digest || strcasecmp(digest, job->config.expect) != 0))
-                return error_set(
-                                reterr, -EBADE, "--expect: the launch digest differs from the expected one");
-        return 0;
+        return spawn_check_expected(job, reterr);
+}
+
+/* What a launch would find out beside QEMU's start: whether the credentials arrive. */
+static int scan_for_print(SpawnJob *job, char **reterr) {
+        _cleanup_free_ char *sentence = NULL, *notice = NULL;
+        int r = run_scan_initrd(&job->inputs, &job->config, &sentence, &notice);
+
+        if (notice)
+                log_notice("%s", notice);
+        if (r >= 0)
+                return 0;
+        if (run_credentials_stay(&job->config, r)) {
+                log_notice("%s; " SCAN_STAY, sentence);
+                return 0;
+        }
+        if (!spawn_may_use_smbios(&job->config))
+                return error_set(reterr, r, "%s", sentence ?: "the initrd cannot be scanned");
+        log_notice("%s; they would be passed as SMBIOS strings instead",
+                        sentence ?: "the initrd cannot be scanned");
+        return spawn_prepare(job, SPAWN_SMBIOS, reterr);
+}
+
+int spawn_print(SpawnJob *job, char **reterr) {
+        _cleanup_(event_sink_done) EventSink events = {};
+        int r = event_sink_open(&job->config, &events, reterr);
+
+        if (r >= 0)
+                r = resolve_machine_image(&job->config, reterr);
+        if (r >= 0)
+                r = resolve_directory_kernel(&job->config, reterr);
+        if (r >= 0)
+                r = spawn_take_image(job, reterr);
+        if (r >= 0)
+                r = spawn_choose_coco(job, reterr);
+        if (r >= 0)
+                r = vm_config_check(&job->config, reterr);
+        if (r >= 0)
+                r = resolve_users(&job->config, reterr);
+        if (r >= 0)
+                r = spawn_probe(job, reterr);
+        if (r >= 0)
+                r = resolve_hold_pipes(&job->config, reterr);
+        if (r >= 0)
+                r = spawn_prepare(job, SPAWN_AS_ASKED, reterr);
+        if (r >= 0)
+                r = scan_for_print(job, reterr);
+        if (r >= 0)
+                r = run_check(&job->config, &job->caps, &job->choices, &job->inputs, reterr);
+        return r < 0 ? r : print(job, reterr);
+}
+
+int spawn_dumped(void) {
+        _cleanup_free_ char *error = NULL;
+        int r;
+
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return 0;
+        r = error_set(&error, -EIO, "cannot write to standard output: %s",
+                        strerror(errno > 0 ? errno : EIO));
+        log_open("cvmspawn", /* quiet= */ false);
+        (void) log_failure(r, error);
+        return EXIT_REFUSED;
 }

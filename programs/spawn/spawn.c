@@ -30,6 +30,7 @@ void spawn_job_done(SpawnJob *job) {
         measure_answer_done(&job->answer);
         launch_inputs_done(&job->inputs);
         host_caps_done(&job->caps);
+        extract_child_done(&job->image);
         vm_config_done(&job->config);
 }
 
@@ -134,11 +135,14 @@ static int planned(Launch *l, char **reterr) {
         return spawn_answered(l->job, &l->events, reterr);
 }
 
-/* May credentials travel as SMBIOS strings if the initrd cannot import them? The units of --run= need the same systemd that
- * imports from the initrd. */
-static bool may_fall_back(const VmConfig *config) {
-        return config->credential_transport == TRANSPORT_AUTO && !vm_config_confidential(config) &&
-                        !config->run;
+/* Another way for credentials that the initrd cannot import. */
+static SpawnWay other_way(const VmConfig *config) {
+        return resolve_adapter_allowed(config) ? SPAWN_ADAPTER : SPAWN_SMBIOS;
+}
+
+static bool may_fall_back(const SpawnJob *job) {
+        return !job->inputs.adapter &&
+                        (spawn_may_use_smbios(&job->config) || resolve_adapter_allowed(&job->config));
 }
 
 /* Credentials name what is made here. */
@@ -146,7 +150,9 @@ static int prepare_login(Launch *l, char **reterr) {
         SpawnJob *job = l->job;
         int r = login_start(&job->config, &job->user, &job->choices, &l->login, reterr);
 
-        job->login = (LaunchLogin) { .key = l->login.public, .notify_port = l->login.notify_port };
+        job->login = (LaunchLogin) { .key = l->login.public,
+                .notify_port = l->login.notify_port,
+                .journal_port = l->login.journal_port };
         return r;
 }
 
@@ -156,9 +162,17 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
 
         run_timing_mark(&l->job->timing, "options");
         progress_step("looking at this host");
-        r = resolve_directory_kernel(&l->job->config, reterr);
+        r = resolve_machine_image(&l->job->config, reterr);
+        if (r >= 0)
+                r = resolve_directory_kernel(&l->job->config, reterr);
+        if (r >= 0)
+                r = spawn_take_image(l->job, reterr);
+        if (r >= 0)
+                r = spawn_choose_coco(l->job, reterr);
         if (r >= 0)
                 r = vm_config_check(config, reterr);
+        if (r >= 0)
+                r = resolve_users(&l->job->config, reterr);
         if (r >= 0)
                 r = spawn_probe(l->job, reterr);
         run_timing_mark(&l->job->timing, "host");
@@ -169,7 +183,7 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         if (r >= 0)
                 r = prepare_login(l, reterr);
         if (r >= 0)
-                r = spawn_prepare(l->job, TRANSPORT_AUTO, reterr);
+                r = spawn_prepare(l->job, SPAWN_AS_ASKED, reterr);
         run_timing_mark(&l->job->timing, "files");
         if (r >= 0)
                 r = planned(l, reterr);
@@ -178,11 +192,11 @@ static int launch(Launch *l, RunResult *ret, char **reterr) {
         STRV_FOREACH(s, l->job->inputs.notices)
                 log_notice("%s", *s);
 
-        r = run_once(l, may_fall_back(config), ret, reterr);
+        r = run_once(l, may_fall_back(l->job), ret, reterr);
         if (r == -ESTALE) {
                 r = spawn_guard(l->job, &l->events, reterr);
                 if (r >= 0)
-                        r = spawn_prepare(l->job, TRANSPORT_SMBIOS, reterr);
+                        r = spawn_prepare(l->job, other_way(config), reterr);
                 if (r >= 0)
                         r = planned(l, reterr);
                 if (r >= 0)
@@ -223,28 +237,6 @@ static int launch_with_events(SpawnJob *job, char **reterr) {
         return r < 0 ? r : result.status;
 }
 
-/* What a launch would find out beside QEMU's start: whether the credentials arrive. */
-static int scan_for_print(SpawnJob *job, char **reterr) {
-        _cleanup_free_ char *sentence = NULL, *notice = NULL;
-        int r = run_scan_initrd(&job->inputs, &job->config, &sentence, &notice);
-
-        if (notice)
-                log_notice("%s", notice);
-        if (r >= 0)
-                return 0;
-        if (run_credentials_stay(&job->config, r)) {
-                log_notice("%s; " SCAN_STAY, sentence);
-                return 0;
-        }
-        if (!may_fall_back(&job->config)) {
-                log_warning("%s: such a launch is refused", sentence ?: "the initrd cannot be scanned");
-                return 0;
-        }
-        log_notice("%s; they would be passed as SMBIOS strings instead",
-                        sentence ?: "the initrd cannot be scanned");
-        return spawn_prepare(job, TRANSPORT_SMBIOS, reterr);
-}
-
 /* QEMU's descriptors have fixed numbers (LaunchFd). */
 static int raise_limits(char **reterr) {
         struct rlimit limit;
@@ -270,6 +262,7 @@ static int spawn_run(SpawnJob *job, char **reterr) {
                 return spawn_firmware(&job->config, reterr);
         if (job->config.print == 0) {
                 r = output_open(&job->log, STDERR_FILENO);
+                spawn_show_progress(job);
                 if (r >= 0)
                         r = raise_limits(reterr);
                 if (r < 0)
@@ -279,18 +272,7 @@ static int spawn_run(SpawnJob *job, char **reterr) {
                         job->deadline = monotonic_usec() + job->config.timeout_usec;
                 return launch_with_events(job, reterr);
         }
-        r = resolve_directory_kernel(&job->config, reterr);
-        if (r >= 0)
-                r = vm_config_check(&job->config, reterr);
-        if (r >= 0)
-                r = spawn_probe(job, reterr);
-        if (r >= 0)
-                r = resolve_hold_pipes(&job->config, reterr);
-        if (r >= 0)
-                r = spawn_prepare(job, TRANSPORT_AUTO, reterr);
-        if (r >= 0)
-                r = scan_for_print(job, reterr);
-        return r < 0 ? r : spawn_print(job, reterr);
+        return spawn_print(job, reterr);
 }
 
 /* A descriptor that we open must not become somebody's standard output. What is written to an output that was closed is lost, and
@@ -335,12 +317,12 @@ static int check_verb(const VmConfig *config, char *const *argv, char **reterr) 
 }
 
 int main(int argc, char **argv) {
-        _cleanup_(spawn_job_done) SpawnJob job = { .log = OUTPUT_NONE };
+        _cleanup_(spawn_job_done) SpawnJob job = { .log = OUTPUT_NONE, .image = EXTRACT_CHILD_NONE };
         _cleanup_free_ char *error = NULL;
         int k, r;
 
         if (options_dump_requested(&config_option_table, argc, argv))
-                return fflush(stdout) != 0 ? EXIT_REFUSED : 0;
+                return spawn_dumped();
 
         run_timing_begin(&job.timing);
         log_open("cvmspawn", /* quiet= */ false);

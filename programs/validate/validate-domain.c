@@ -13,6 +13,8 @@
 #include "strutil.h"
 #include "validate.h"
 
+#define LIBVIRT_USEC (UINT64_C(300) * 1000000) /* for one call */
+
 struct ValidateDomain {
         LibvirtConnection *connection; /* owned */
         LibvirtDomain *domain;         /* owned */
@@ -42,6 +44,7 @@ static int connect(Validate *v, ValidateDomain *d) {
         _cleanup_free_ char *error = NULL, *own = NULL, *resolved = NULL, *there = NULL;
         int r;
 
+        libvirt_set_limit(LIBVIRT_USEC, VALIDATE_ERROR);
         r = libvirt_open(v->args.connect, &d->connection, &error);
         if (r >= 0)
                 r = libvirt_hostname(d->connection, &there, &error);

@@ -143,16 +143,17 @@ int validate_seal_secrets(Validate *v, char **ret_header, char **ret_payload) {
 
 int validate_write_secrets(Validate *v) {
         _cleanup_free_ char *header = NULL, *payload = NULL;
+        size_t failed;
         int r;
 
         r = validate_seal_secrets(v, &header, &payload);
         if (r < 0)
                 return r;
-        r = file_write_atomic(v->args.secret_header, header, strlen(header), 0666, ATOMIC_FILE_REPLACE);
-        if (r < 0)
-                return validate_fail_file(v, r, v->args.secret_header);
-        r = file_write_atomic(v->args.secret_payload, payload, strlen(payload), 0666, ATOMIC_FILE_REPLACE);
-        if (r < 0)
-                return validate_fail_file(v, r, v->args.secret_payload);
-        return 0;
+        const AtomicFile files[] = {
+                { v->args.secret_header, header, strlen(header), 0666 },
+                { v->args.secret_payload, payload, strlen(payload), 0666 },
+        };
+
+        r = files_write_atomic(files, ELEMENTSOF(files), ATOMIC_FILE_REPLACE, &failed);
+        return r < 0 ? validate_fail_file(v, r, files[failed].path) : 0;
 }

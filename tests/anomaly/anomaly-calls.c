@@ -6,7 +6,7 @@
  *
  * Without --point= each call that can fail is reported, with the errors that fit it. PROCESS is "1" for the first process, "1.2" for its second
  * child; N counts the calls of that name in that process from the program's entry point on, so that the dynamic loader is spared. ERROR is a
- * name from the table, "short" for half of the bytes, "kill" for SIGKILL in place of the call. Only programs below DIRECTORY
+ * name from the table, "short" for half of the bytes, "kill" for SIGKILL in place of the call, "hang" for a call that does not return. Only programs below DIRECTORY
  * are looked at; what else they execute runs free. With --stop the process stands still, untraced, at the failed call, for a
  * debugger: gdb -p. The exit status is the program's.
  *
@@ -25,6 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "anomaly-hang.h"
 #include "anomaly-proc.h"
 #include "anomaly-table.h"
 
@@ -50,6 +51,7 @@ typedef struct Task {
         long result;  /* for the end of this call: -errno; 0: the kernel's own */
         bool changed; /* an argument was, which the program finds as it left it */
         unsigned long rdi, rdx;
+        Hang hang;
 } Task;
 
 typedef struct Injector {
@@ -58,7 +60,7 @@ typedef struct Injector {
         char process[64], call[64], error_name[32];
         unsigned n;
         int error;
-        bool kill, stop, done;
+        bool kill, hang, stop, done;
         pid_t first;
         int status;
         Task tasks[MAX_TASKS];
@@ -140,21 +142,33 @@ static bool at_entry(Process *p, pid_t tid) {
         return true;
 }
 
-static void list(Injector *j, const Process *p, const Call *call, unsigned n, FdKind kind,
-                const char *target) {
+static void list(Injector *j, const Task *t, const Call *call, const struct user_regs_struct *regs) {
+        char target[PATH_MAX];
+        const Process *p = t->process;
+        FdKind kind = descriptor_kind(call, t->tid, regs->rdi, target);
+        unsigned n = p->counts[call->number];
+
         for (size_t i = 0; i < sizeof(call->errors) / sizeof(call->errors[0]) && call->errors[i].name; i++)
                 if (call->errors[i].kinds & kind)
                         fprintf(j->report, "call %s %s %u %s %s\n", p->id, call->name, n,
                                         call->errors[i].name, target);
+        if (call_may_hang(call, t->tid, regs, kind, target))
+                fprintf(j->report, "call %s %s %u hang %s\n", p->id, call->name, n, target);
 }
 
-static void inject(
-                Injector *j, Task *t, const Call *call, struct user_regs_struct *regs, const char *target) {
+static void inject(Injector *j, Task *t, const Call *call, struct user_regs_struct *regs) {
+        char target[PATH_MAX];
+        FdKind kind = descriptor_kind(call, t->tid, regs->rdi, target);
+
         j->done = true;
         fprintf(j->report, "hit %s %s %u %s %s\n", t->process->id, call->name, j->n, j->error_name, target);
         fflush(j->report);
         if (j->kill) {
                 kill(t->process->pid, SIGKILL);
+                return;
+        }
+        if (j->hang) {
+                hang_begin(&t->hang, t->tid, regs, kind);
                 return;
         }
         t->changed = j->error == SHORT_COUNT || call->number == SYS_brk;
@@ -174,33 +188,33 @@ static void inject(
 
 static void call_begins(Injector *j, Task *t) {
         struct user_regs_struct regs;
-        char target[PATH_MAX];
         Process *p = t->process;
         const Call *call;
-        FdKind kind;
         unsigned n;
 
-        if (!p->ours || !p->counting || j->done || ptrace(PTRACE_GETREGS, t->tid, 0, &regs) < 0 ||
-                        regs.orig_rax >= MAX_CALLS)
+        if (!p->ours || !p->counting || (j->done && !j->hang) ||
+                        ptrace(PTRACE_GETREGS, t->tid, 0, &regs) < 0 || regs.orig_rax >= MAX_CALLS)
                 return;
+        if (j->done) {
+                if (hang_is_same(&t->hang, &regs))
+                        hang_begin(&t->hang, t->tid, &regs, t->hang.restarts ? FD_FILE : FD_PIPE);
+                return;
+        }
         call = call_find((long) regs.orig_rax, regs.rsi);
         if (!call)
                 return;
         n = ++p->counts[regs.orig_rax];
-        if (j->error_name[0] == 0) {
-                kind = descriptor_kind(call, t->tid, regs.rdi, target);
-                list(j, p, call, n, kind, target);
-        } else if (n == j->n && strcmp(call->name, j->call) == 0 && strcmp(p->id, j->process) == 0) {
-                (void) descriptor_kind(call, t->tid, regs.rdi, target);
-                inject(j, t, call, &regs, target);
-        }
+        if (j->error_name[0] == 0)
+                list(j, t, call, &regs);
+        else if (n == j->n && strcmp(call->name, j->call) == 0 && strcmp(p->id, j->process) == 0)
+                inject(j, t, call, &regs);
 }
 
 /* Returns true if the process was left to a debugger. */
 static bool call_ends(Injector *j, Task *t) {
         struct user_regs_struct regs;
 
-        if (t->result == 0 && !t->changed)
+        if (hang_end(&t->hang, t->tid) || (t->result == 0 && !t->changed))
                 return false;
         if (ptrace(PTRACE_GETREGS, t->tid, 0, &regs) < 0)
                 return false;
@@ -320,8 +334,9 @@ static void parse_point(Injector *j, const char *text) {
                 die(text);
         }
         j->kill = strcmp(j->error_name, "kill") == 0;
+        j->hang = strcmp(j->error_name, "hang") == 0;
         j->error = error_number(j->error_name);
-        if (!j->kill && j->error == 0) {
+        if (!j->kill && !j->hang && j->error == 0) {
                 errno = EINVAL;
                 die(j->error_name);
         }

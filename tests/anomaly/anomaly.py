@@ -31,7 +31,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import hang  # noqa: E402
 import scenarios  # noqa: E402
+
+scenarios.ALL.update(hang.ALL)
 
 LACKING = []  # scenarios that cannot run here
 
@@ -39,6 +42,7 @@ try:
     import attestd  # needs python3-cryptography and python3-pytest
 
     scenarios.ALL["attestd"] = attestd.Attestd
+    scenarios.ALL["attestd-two"] = attestd.AttestdTwo
 except ImportError as e:
     LACKING.append(f"attestd: {e}")
 
@@ -65,7 +69,7 @@ class Outcome:
 
     def __init__(self):
         self.status, self.out, self.err = None, b"", ""
-        self.calls, self.hit, self.target, self.crashes = [], False, "", []
+        self.calls, self.targets, self.hit, self.target, self.crashes = [], {}, False, "", []
         self.in_gnutls = False
         self.timed_out, self.leftovers, self.counts, self.problem = False, [], {}, None
 
@@ -115,13 +119,15 @@ class Runner:
         shutil.rmtree(place)
         return outcome
 
-    def command(self, argv, prefix, environment, place, outcome, seconds):
-        """One command to its end; a scenario calls it."""
+    def command(self, argv, prefix, environment, place, outcome, seconds, watch=None):
+        """One command to its end; a scenario calls it. `watch` does something meanwhile."""
         with open(place / "stdout", "ab") as out, open(place / "stderr", "ab") as err:
             process = subprocess.Popen([*map(str, prefix), *map(str, argv)], cwd=self.world, env=environment, stdin=subprocess.DEVNULL,
                                        stdout=out, stderr=err)  # fmt: skip
+        if watch and seconds:
+            watch(process, place, outcome)
         try:
-            outcome.status = process.wait(seconds)
+            outcome.status = process.wait(0 if outcome.problem else seconds)
         except subprocess.TimeoutExpired:
             outcome.timed_out = True
             end_all({process.pid})
@@ -182,6 +188,7 @@ def read_report(place, outcome):
             outcome.crashes.append(f"process {words[1]} ended by {signal.Signals(int(words[2])).name}")
         elif words[0] == "call":
             outcome.calls.append(":".join(words[1:5]))
+            outcome.targets[outcome.calls[-1]] = words[5]
     if outcome.status is not None and -outcome.status in CRASHES:
         outcome.crashes.append(f"ended by {signal.Signals(-outcome.status).name}")
 
@@ -192,9 +199,13 @@ def is_memory(point):
 
 def points_of(runner):
     """All points of a scenario, from two runs without one."""
-    found = runner.run().calls
+    outcome = runner.run()
+    found = outcome.calls
     if runner.scenario.kills:
         found += dict.fromkeys(point.rpartition(":")[0] + ":kill" for point in found)
+    if kinds := runner.scenario.kinds:
+        return [point for point in runner.scenario.reached(found, outcome.targets) if point.rpartition(":")[2] in kinds]
+    found = [point for point in found if not point.endswith(":hang")]
     counts = runner.run("count").counts
     found += [f"{name}:{i}" for name, n in sorted(counts.items()) for i in range(1, n + 1, runner.scenario.stride)]
     return found
@@ -241,8 +252,8 @@ def judge(scenario, good, outcome):
         return f"undocumented status {outcome.status}"
     if not scenario.is_part(outcome.out, good.out):
         return "the failed run printed something that the good run does not"
-    killed = outcome.status == 128 + signal.SIGKILL
-    expected = 0 if killed or outcome.target.endswith("/stderr") else 1
+    silent = outcome.status == 128 + signal.SIGKILL or outcome.status in scenario.silent
+    expected = 0 if silent or outcome.target.endswith("/stderr") else 1
     if len(said) > max(1, scenario.notices) or len(said) < expected:
         return f"{len(said)} messages about a failure"
     return None
@@ -255,7 +266,7 @@ def work(build, name, tasks, results):
         scenario = scenarios.ALL[name]()
         runner = Runner(build, scenario, pathlib.Path(folder))
         good = runner.run()
-        if wrong := judge(scenario, good, good):
+        if wrong := judge(scenario, good, good) or (f"status {good.status}" if good.status in scenario.failures else None):
             results.put((None, f"the good run: {wrong}: {good.err}"))
             return
         while (point := tasks.get()) is not None:
@@ -288,6 +299,7 @@ def run_scenario(build, name, n, jobs):
         scenario.close()
     chosen = sample(points, n if n is None else min(n, scenario.share))
     tasks, results = multiprocessing.Queue(), multiprocessing.Queue()
+    jobs *= scenario.parallel
     for point in [*chosen, *[None] * jobs]:
         tasks.put(point)
     workers = [multiprocessing.Process(target=work, args=(build, name, tasks, results)) for _ in range(jobs)]

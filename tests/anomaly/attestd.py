@@ -7,10 +7,13 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
+import sqlite3
 import ssl
 import subprocess
 import sys
+import tempfile
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(SOURCE / "tests/lib"), str(SOURCE / "tests/integration")]
@@ -20,6 +23,16 @@ from scenarios import Scenario  # noqa: E402
 
 BROKEN = (OSError, http.client.HTTPException, ssl.SSLError)
 KILLED = 128 + signal.SIGKILL
+
+
+PLATFORMS = {}  # made once, before the workers are forked: its RSA keys take seconds
+
+
+def platform_of(build):
+    if build not in PLATFORMS:
+        PLATFORMS[build] = tempfile.TemporaryDirectory(prefix="anomaly-platform-")
+        subprocess.run([build / "sevsim/sevsim-identity", PLATFORMS[build].name + "/platform"], check=True, timeout=300)
+    return pathlib.Path(PLATFORMS[build].name) / "platform"
 
 
 class Wrong(Exception):
@@ -75,7 +88,7 @@ class Attestd(Scenario):
 
     def prepare(self, folder, build):
         self.build, self.platform = build, folder / "platform"
-        subprocess.run([build / "sevsim/sevsim-identity", self.platform], check=True, timeout=60)
+        shutil.copytree(platform_of(build), self.platform)
         (folder / "amd").write_bytes((self.platform / "ask.cert").read_bytes() + (self.platform / "ark.cert").read_bytes())
         self.psp = Psp(self.platform)
 
@@ -139,6 +152,82 @@ class Attestd(Scenario):
             clean = {k: v for k, v in environment.items() if not k.startswith(("LD_", "ANOMALY_"))}
             if self.session([], clean, place, story, again=True) != 0:
                 raise Wrong("the service does not end well after a new start")
+        except subprocess.TimeoutExpired:
+            outcome.timed_out = True
+        except (Wrong, *BROKEN) as e:
+            outcome.problem = f"{type(e).__name__}: {e}"
+
+
+class AttestdTwo(Attestd):
+    """Two services on one state: one is killed at one of its calls, the other one goes on with what the client was not answered."""
+
+    failures = frozenset([KILLED])
+    kinds = frozenset(["kill"])
+    share = 24  # each starts two services
+
+    def ask_both(self, client, path, body, good):
+        """Of the one that may die, else of the other; what the dead one did before, it did."""
+        story, staying = self.story, self.staying
+        try:
+            if client and (answer := story.ask(client, path, body, good)):
+                return answer
+        except BROKEN:
+            pass
+        return story.ask(staying, path, body, good | ({409} if path == "/vm/a" else set()))
+
+    def tell(self, client):
+        story = self.story
+        if not self.ask_both(client, "/vm/a", registration(), {201}):
+            raise Wrong("the service that stays does not register")
+        story.registered = True
+        story.answer = self.ask_both(client, "/vm/a/launch", self.psp.launch(), {200})
+        story.said = self.psp.measured(story.answer, DIGEST)
+        story.packet = self.ask_both(client, "/vm/a/validate", story.said, {200})
+        story.check(self.staying)
+
+    def check_store(self, place, environment):
+        """At most one release, no packet without its release, no release without its line in the audit log, and each row can be decrypted."""
+        with sqlite3.connect(place / "state/state.db") as db:
+            released = [row for (row,) in db.execute("SELECT hex(id) FROM launch WHERE released IS NOT NULL")]
+            audited = [row for (row,) in db.execute("SELECT upper(launch) FROM event WHERE what = 'released'")]
+            whole = db.execute("PRAGMA integrity_check").fetchall()
+        db.close()
+        if whole != [("ok",)] or len(released) != 1 or audited != released:
+            raise Wrong(f"released {released}, in the audit log {audited}, database {whole}")
+        done = subprocess.run([self.build / "programs/cvmspawn-attestd", f"--state={place}/state", "--check-store"], env=environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+        if done.returncode != 0:
+            raise Wrong(f"--check-store: {done.returncode}: {done.stdout}{done.stderr}")
+
+    def with_two(self, prefix, environment, clean, place):
+        """Exit status of the one that may die."""
+        other = self.start([], clean, place)
+        dying = None
+        try:
+            self.staying = self.connect(other, place, self.story)
+            dying = self.start(prefix, environment, place)
+            client = self.connect(dying, place, self.story)
+            self.tell(client)
+            for c in (client, self.staying):
+                if c:
+                    c.close()
+            status = self.stop(dying, 20)
+            if self.stop(other, 20) != 0:
+                raise Wrong("the service that stays does not end well")
+            return status
+        finally:
+            for process in filter(None, (dying, other)):
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+    def run(self, runner, prefix, environment, place, outcome, seconds):
+        self.story = Story(self.psp)
+        clean = {k: v for k, v in environment.items() if not k.startswith(("LD_", "ANOMALY_"))}
+        try:
+            outcome.status = self.with_two(prefix, environment, clean, place)
+            outcome.err = (place / "stderr").read_text(errors="replace")
+            self.check_store(place, clean)
         except subprocess.TimeoutExpired:
             outcome.timed_out = True
         except (Wrong, *BROKEN) as e:

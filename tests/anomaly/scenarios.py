@@ -35,6 +35,9 @@ class Scenario:
     failures = frozenset([1, 125])  # 125: of the command that runs the verbs
     message = r"cvmspawn[a-z -]*: \S"  # how each line of standard error begins
     kills = False  # also SIGKILL at each call
+    silent = frozenset()  # statuses without a message
+    parallel = 1  # how many runs there are for each job
+    kinds = frozenset()  # not empty: only what is done to a call, no errors and no allocations
     gnutls_may_crash = False  # a defect of that library, not of ours
     share = 1000  # how many points of a sample it may have
     stride = 1  # every how many-th allocation is a point
@@ -53,6 +56,10 @@ class Scenario:
 
     def run(self, runner, prefix, environment, place, outcome, seconds):
         runner.command([self.build / "programs/cvmspawn", *self.argv], prefix, environment, place, outcome, seconds)
+
+    def reached(self, points, targets):
+        """Those of `kinds` that something is promised about."""
+        return points
 
     def lost_output_is_allowed(self, outcome):
         return False

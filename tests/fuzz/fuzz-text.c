@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "date.h"
 #include "encode.h"
 #include "measure-numbers.h"
 #include "strutil.h"
@@ -48,9 +49,11 @@ static void guids(const char *text) {
 static void numbers(const char *text, size_t n) {
         _cleanup_free_ char *plain = NULL;
         size_t k, where;
+        int64_t seconds;
         uint64_t v;
         unsigned u;
 
+        assert(parse_date(text, &seconds, NULL) <= 0);
         if (parse_u64_max(text, 99, &v) >= 0)
                 assert(v <= 99);
         if (parse_unsigned(text, &u) >= 0)

@@ -97,7 +97,7 @@ class Checks(unittest.TestCase):
             ('sevsim/a.c', '#include "plan.h"', 'sevsim may not use'),
             ('sevsim/a.c', '#include "fd.h"', 'sevsim may not use'),
             ('programs/host/a.c', '#include "sim-psp.h"', 'programs/host may not use'),
-            ('export/a.c', 'int a;', 'no room'),
+            ('elsewhere/a.c', 'int a;', 'no room'),
         ]:
             with self.subTest(line, file=name):
                 self.finds('layers', {'coco/plan.h': LICENCE, 'measure/measure-snp.h': LICENCE,

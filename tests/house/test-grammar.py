@@ -20,7 +20,7 @@ FILES = sorted(p for p in PROGRAMS.iterdir() if p.is_file() and os.access(p, os.
 ALWAYS = {'--help', '--version'}
 # Its parser is the original's, to the letter: each command has a separate table there, and refuses what is not in it.
 DIALECTS = {'verb-snpguest'}
-VALUES = ['x', '1', 'no', '0' * 96, 'sev', '/dev/null', 'rvps', 'vcek', 'auto', 'required', 'keep', 'quit', 'words', 'short', '0600']
+VALUES = ['x', '1', 'no', '0' * 96, 'sev', '/dev/null', 'rvps', 'vcek', 'auto', 'required', 'keep', 'quit', 'words', 'short', '0600', '11.3']
 
 # What help and summaries may begin with. A word that is new here is a verb in the imperative, and nothing else.
 VERBS = set('''

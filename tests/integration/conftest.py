@@ -93,6 +93,10 @@ def descendants_of(pid):
         yield from descendants_of(child)
 
 
+# A child that removes what a killed launcher leaves.
+KEEPER = "cvmspawn-keeper"
+
+
 def name_of(pid):
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
@@ -138,7 +142,7 @@ class Running:
             stderr=self.files[1],
             pass_fds=pass_fds,
             env={"RUNTIME_DIRECTORY": str(self.control), **environment, "TMPDIR": str(self.places[0]),
-                 "XDG_RUNTIME_DIR": str(self.places[1])},
+                 "XDG_RUNTIME_DIR": environment.get("TEST_XDG_RUNTIME_DIR", str(self.places[1]))},
         )
 
     @property
@@ -199,9 +203,7 @@ class Running:
                 except ProcessLookupError:
                     pass
         self._survivors()
-        # The socket of a launcher that was killed is replaced by the next one.
-        killed = self.process.returncode == -signal.SIGKILL
-        for place in self.places if killed else [*self.places, self.control]:
+        for place in [*self.places, self.control]:
             leftovers += [f"file {path.relative_to(self.directory)}" for path in sorted(place.rglob("*"))]
         for file in self.files:
             file.close()

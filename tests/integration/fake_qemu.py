@@ -59,7 +59,7 @@ class Machine:
         self.event("RESUME")
 
     def write(self, channel, data):
-        """To "console", "port-notify", "port-stdout", "port-stderr"; waits for a slow reader, as a guest does."""
+        """To "console", "port-notify", "port-stdout" (on a terminal "port-terminal"), "port-stderr"; waits for a slow reader, as a guest does."""
         if channel == "console":
             while data:
                 data = data[os.write(1, data):]

@@ -69,7 +69,8 @@ def make_firmware(seed=1, size=0x20000, sections=None, reset=RESET_ADDRESS, hash
 
     table = entry(struct.pack("<I", meta_offset), "dc886566-984a-4798-a75e-5585a7bf67cc")
     table += entry(struct.pack("<II", *SECRET_AREA), "4c2eb361-7d9b-4cc3-8081-127c90d3d294")
-    table += entry(struct.pack("<II", *hash_table), "7255371f-3a3b-4b04-927b-1da6efa8d454")
+    if hash_table:
+        table += entry(struct.pack("<II", *hash_table), "7255371f-3a3b-4b04-927b-1da6efa8d454")
     table += entry(struct.pack("<I", reset), "00f771de-1a7e-4fcb-890e-68c77e2fb44e")
     table += struct.pack("<H", len(table) + 18) + guid("96b582de-1fb2-45f7-baea-a366c55a082d")
     image[size - 32 - len(table) : size - 32] = table

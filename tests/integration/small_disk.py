@@ -40,7 +40,7 @@ class Disk:
     def clean(self):
         shutil.rmtree(self.out, ignore_errors=True)
         self.fill.unlink(missing_ok=True)
-        self.out.mkdir(mode=0o700)
+        self.out.mkdir(mode=0o711)
 
     def leave(self, pages):
         with open(self.fill, "wb") as f:
@@ -63,7 +63,7 @@ class Disk:
         done = subprocess.run(case["argv"], input=text.encode(), stderr=subprocess.PIPE, timeout=60, check=False, cwd=self.out if case.get("cwd") else self.place, **pipes)
         for fd in opened:
             os.close(fd)
-        return {"status": done.returncode, "err": done.stderr.decode(errors="replace"), "files": listing(self.out)}
+        return {"status": done.returncode, "out": (done.stdout or b"").decode(errors="replace"), "err": done.stderr.decode(errors="replace"), "files": listing(self.out)}
 
     def try_all(self, case):
         self.clean()

@@ -4,6 +4,7 @@
 import json
 import os
 import resource
+import re
 import shutil
 import subprocess
 import time
@@ -141,6 +142,43 @@ def test_service(world, tmp_path):
         process = world.start(done.out)
         done = world.cvmspawn("--qmp=qmp", *who, status=3)
         assert "too-many-instances" in done.err and process.wait(30) == 0
+    finally:
+        service.process.kill()
+        service.process.wait()
+
+
+FULL_DISK = """mount -t tmpfs -o size=$1 none disk || exit 99
+shift
+"$@"
+echo "status $?"
+ls -A disk/s 2>/dev/null"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_full_disk_of_the_session(world, tmp_path):
+    """Two files or none, at each size of the disk; the status says which."""
+    folder = tmp_path / "service"
+    folder.mkdir()
+    (folder / "amd").write_bytes((world.platform / "ask.cert").read_bytes() + (world.platform / "ark.cert").read_bytes())
+    service = Service(folder, f"--certs={folder}/amd", f"--insecure-root={world.platform}/ark.cert")
+    try:
+        body = {"scheme": "amd-sev-es", "policy": 5, "cloud-cert": "any", "launch-digests": [digest(5)], "secrets": [{"type": "luks-passphrase", "passphrase": "x"}]}
+        assert service.post("/vm/web-1", body, *service.owner())[0] == 201
+        (world.folder / "disk").mkdir()
+        ends = []
+        for pages in range(1, 6):
+            argv = ["unshare", "-m", "sh", "-c", FULL_DISK, "sh", str(pages * 4096), build_folder() / "programs/cvmspawn", "attest-qemu", "prepare",
+                    f"--qemu={world.sim.qemu}", f"--attestation-service={service.url}/vm/web-1", f"--attestation-ca={folder}/state/ca.pem",
+                    "--session-dir=disk/s", *world.certs(root=False)]  # fmt: skip
+            done = subprocess.run([str(w) for w in argv], cwd=world.folder, env=world.sim.env(), capture_output=True, text=True, timeout=60)
+            (status,), files = re.findall(r"^status (\d+)$", done.stdout, re.M), done.stdout.partition("status ")[2].splitlines()[1:]
+            ends.append(status)
+            if status == "0":
+                assert sorted(f for f in files if f.endswith(".b64")) == ["vm_godh.b64", "vm_session.b64"]
+            else:
+                assert not [f for f in files if f.endswith(".b64")] and "No space left on device" in done.stderr, (files, done.stderr)
+                assert done.stderr.count("\n") == 1
+        assert ends[0] != "0" and ends[-1] == "0", ends
     finally:
         service.process.kill()
         service.process.wait()

@@ -8,6 +8,7 @@ import json
 import os
 import random
 import resource
+import secrets
 import socket
 import ssl
 import subprocess
@@ -35,9 +36,21 @@ def descriptors():
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@pytest.fixture
-def service(tmp_path, platform):
-    s = made_up(tmp_path, platform)
+@pytest.fixture(scope="module")
+def postgres():
+    from postgres import Postgres
+
+    p = Postgres()
+    yield p
+    p.remove()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.soak)])
+def service(request, tmp_path, platform):
+    store = ()
+    if request.param == "postgresql":
+        store = ("--store=" + request.getfixturevalue("postgres").new_database("d" + secrets.token_hex(6)),)
+    s = made_up(tmp_path, platform, *store)
     yield s
     s.stop()
 

@@ -57,6 +57,7 @@ class Crowd:
         self.psp, self.seed = psp, seed
         self.packets = defaultdict(set)  # launch: what was ever released for it
         self.said = {}  # launch: its evidence
+        self.when = {}  # launch: the time of its acknowledgement
         self.statuses = defaultdict(int)
         self.lock = threading.Lock()
 
@@ -73,6 +74,7 @@ class Crowd:
             self.statuses[status] += 1
             if status == 200 and path == "/vm/a/launch":
                 self.said[answer["launch-id"]] = self.psp.measured(answer, DIGEST)
+                self.when[answer["launch-id"]] = time.monotonic()
             elif status == 200:
                 self.packets[body["launch-id"]].add((answer["secret-header"], answer["secret-payload"]))
 
@@ -88,9 +90,9 @@ class Crowd:
         for c in clients:
             c.close()
 
-    def start(self, services):
+    def start(self, services, count=CLIENTS):
         self.stop = threading.Event()
-        self.threads = [threading.Thread(target=self.client, args=(services, n, self.stop)) for n in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self.client, args=(services, n, self.stop)) for n in range(count)]
         for t in self.threads:
             t.start()
 

@@ -3,10 +3,13 @@
 """Every option of `cvmspawn measure` together with --batch: it gives the digest that it gives alone, or it is refused. Lists of
 firmware images and kernels."""
 
+import hashlib
 import json
 import re
 
 import pytest
+import sevsim_model as model
+import tdx_model
 from test_measure import BOOT, SNP, images, ok, run  # noqa: F401
 
 HASH = "5a" * 32
@@ -15,11 +18,26 @@ LINE = ["qemu-system-x86_64", "-machine", "q35,confidential-guest-support=s", "-
 DOMAIN = """<domain type='kvm'><name>x</name><memory unit='GiB'>1</memory><vcpu>2</vcpu><os><type arch='x86_64' machine='q35'>hvm</type>
 <loader type='rom'>whole.fd</loader></os><cpu mode='custom'><model>EPYC-Milan</model></cpu>
 <launchSecurity type='sev-snp'><policy>0x30000</policy></launchSecurity></domain>"""
+NOVA = {"image.json": {"properties": {"hw_firmware_type": "uefi", "hw_mem_encryption": "true", "hw_mem_encryption_model": "amd-sev-snp",
+                                      "hw_firmware_stateless": "true"}},
+        "incus.json": {"type": "virtual-machine", "expanded_config": {"security.sev": "true"}},
+        "instance.json": {"kind": "VirtualMachineInstance", "spec": {"domain": {
+            "cpu": {"cores": 2, "model": "EPYC-Milan"}, "memory": {"guest": "1Gi"}, "firmware": {"bootloader": {"efi": {"secureBoot": False}}},
+            "launchSecurity": {"snp": {}}}}},
+        "flavor.json": {"vcpus": 2, "ram": 1024, "properties": {}}, "server.json": {"properties": {"ATTESTATION:vcpu_model": "EPYC-Milan"}}}
+KATA = """[hypervisor.qemu]
+kernel = "small-kernel"
+initrd = "initrd"
+firmware = "whole.fd"
+confidential_guest = true
+sev_snp_guest = true
+"""
 NO_CPU = ("--mode=snp", "--vcpus=2", "--ovmf=amdsev.fd")
 NO_OVMF = ("--mode=snp", "--vcpus=2", "--vcpu-type=EPYC-v4")
 # What each option is tried with: options around it and its value. Options that --batch refuses are listed below.
 WITH = {
     "mode": (("--ovmf=amdsev.fd",), "sev"),
+    "page-order": (("--mode=tdx", "--ovmf=tdvf.fd"), "two-pass"),
     "vcpus": (SNP, "7"),
     "vcpu-type": (SNP, "EPYC-Milan"),
     "vcpu-sig": (NO_CPU, "0xa00f11"),
@@ -42,6 +60,14 @@ WITH = {
     "cmdline-hash": ((*SNP, "--kernel=kernel"), HASH),
     "from-qemu": ((), "line.json"),
     "from-libvirt": ((), "domain.xml"),
+    "from-incus": (("--ovmf=whole.fd",), "incus.json"),
+    "from-kata": ((), "kata.toml"),
+    "initdata": (("--from-kata=kata.toml",), "initdata.toml"),
+    "from-kubevirt": (("--ovmf=whole.fd",), "instance.json"),
+    "from-openstack": (("--flavor=flavor.json", "--server=server.json", "--ovmf=whole.fd"), "image.json"),
+    "flavor": (("--from-openstack=image.json", "--server=server.json", "--ovmf=whole.fd"), "flavor.json"),
+    "server": (("--from-openstack=image.json", "--flavor=flavor.json", "--ovmf=whole.fd"), "server.json"),
+    "glance": (("--from-openstack=boot.json", "--flavor=flavor.json", "--server=server.json", "--ovmf=whole.fd", "--kernel=small-kernel"), "glance.json"),
     "assume-unmeasured": (("--from-qemu=strange.json",), "strange"),
     "launch": (("--from-qemu=two",), "2"),
 }
@@ -49,22 +75,33 @@ REFUSED = {
     "svsm": "kernel", "vars-size": "4096", "vars-file": "kernel", "igvm": "kernel", "verify-by-launch": None, "tik": "kernel", "nonce": "AAAA",
     "launch-measure": "AAAA", "policy": "1", "api-major": "1", "api-minor": "1", "build-id": "1", "launch-digest": HASH,
     "output-format": "hex", "json": "short", "format": "json", "name": "x", "sign-key": "kernel", "explain": None, "dump-vmsa": None,
-    "verbose": None, "from-vmspawn": "--coco=sev-snp", "ignore-idblock": None, "qemu": "/bin/true",
+    "from-ccel": "kernel", "memory": "512M", "verbose": None, "from-vmspawn": "--coco=sev-snp", "ignore-idblock": None, "qemu": "/bin/true",
 }
-# --expect is compared in each row (test_measure_refused.py); these end the program.
-ELSEWHERE = {"expect", "batch", "help", "version"}
+# --expect is compared in each row (test_measure_refused.py), the next three need --memory; the others end the program.
+ELSEWHERE = {"expect", "edk2", "fw-cfg", "bios", "batch", "help", "version"}
 # Members of a row, beside "id", "credentials" and "expect".
-NO_MEMBER = {"vcpu-family", "vcpu-model", "vcpu-stepping", "ovmf-hash", "from-qemu", "from-libvirt", "assume-unmeasured", "launch"}
+NO_MEMBER = {"vcpu-family", "vcpu-model", "vcpu-stepping", "ovmf-hash", "from-qemu", "from-libvirt", "from-incus", "from-kata", "initdata", "from-kubevirt", "from-openstack", "flavor", "server",
+             "glance", "assume-unmeasured", "launch"}
 
 
 def files(images, run):
     # QEMU loads whole multiples of 64 KiB only.
     firmware = (images / "amdsev.fd").read_bytes()
+    (images / "tdvf.fd").write_bytes(tdx_model.make_tdvf())
     (images / "whole.fd").write_bytes(bytes(-len(firmware) % 65536) + firmware)
     (images / "line.json").write_text(json.dumps(LINE))
     (images / "strange.json").write_text(json.dumps([*LINE, "-strange"]))
     (images / "two").write_text(" ".join(LINE) + "\n" + " ".join("EPYC-Milan" if x == "EPYC-v4" else x for x in LINE) + "\n")
     (images / "domain.xml").write_text(DOMAIN)
+    (images / "small-kernel").write_bytes(model.make_kernel())
+    (images / "kata.toml").write_text(KATA)
+    (images / "initdata.toml").write_text('version = "0.1.0"\nalgorithm = "sha256"\n[data]\n')
+    for name, value in NOVA.items():
+        (images / name).write_text(json.dumps(value))
+    boot = {"properties": NOVA["image.json"]["properties"] | {"kernel_id": "k", "os_command_line": "quiet"}}
+    (images / "boot.json").write_text(json.dumps(boot))
+    glance = {"id": "k", "os_hash_algo": "sha256", "os_hash_value": hashlib.sha256(model.make_kernel()).hexdigest()}
+    (images / "glance.json").write_text(json.dumps(glance))
     stored = run("--mode=snp:ovmf-hash", "--ovmf=amdsev.fd", "--json=short")
     (images / "metadata.json").write_text(json.dumps(json.loads(stored.stdout)["ovmf-metadata"]))
 

@@ -14,6 +14,7 @@ import time
 
 import pytest
 import sevsim_model as model
+from launcher_fake import newc
 from sevsim_host import SECONDS, build_folder, find_qemu, skip_or_fail
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -126,6 +127,7 @@ def test_the_same_digest_elsewhere(further):
         for place in places:
             place.chmod(0o755)
             write_inputs(place)
+            (place / "initrd").write_bytes(newc({"etc/initrd-release": b"ID=x\n", "bin/sh": b"#!", "usr/lib/systemd/libsystemd-shared-262.so": b"ELF"}))
             for path in place.iterdir():
                 path.chmod(0o644)
         os.utime(places[1] / "initrd", (1, 1))

@@ -81,4 +81,4 @@ def test_smbios_credentials_are_refused_before(cvmspawn, qemu, kernel, believer,
             f"--initrd={believer}", "--set-credential=by.initrd:kept", option,
         )
         assert result.status == 125
-        assert len(said(result)) == 1 and "a confidential guest ignores" in said(result)[0]
+        assert len(said(result)) == 1 and "a confidential guest must not use them" in said(result)[0]

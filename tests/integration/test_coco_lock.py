@@ -33,7 +33,9 @@ class Run:
 
     @property
     def said(self):
-        return [line.removeprefix("cvmspawn: ") for line in dict.fromkeys(self.err.splitlines()) if line.startswith("cvmspawn: --")]
+        # Not the notice that this initrd is none.
+        return [line.removeprefix("cvmspawn: ") for line in dict.fromkeys(self.err.splitlines())
+                if line.startswith("cvmspawn: --") and "--initrd: " not in line]
 
 
 def launch(place, *options, kernel="kernel", initrd="initrd", mode="sev-snp"):

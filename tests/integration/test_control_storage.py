@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Disks that come and go while the guest runs: AddStorage, RemoveStorage and ReplaceStorage of the control socket."""
 
+import json
 import os
+import time
 
 import pytest
-from control_client import Client, control_of
+from control_client import Client, Refused, control_of
 
 SERVE = "vm.start(); vm.serve(); "
 BOOT = 120
@@ -32,7 +34,6 @@ def test_errors_come_first(fake, disks):
         return client.refusal("AddStorage", disks[1], name="x", config=config, **more)
 
     assert add("floppy") == "BadConfig"
-    assert add("virtio-blk") == add("nvme") == add(None) == "ConfigNotSupported"
     assert add(1) == INVALID
     assert client.refusal("AddStorage", disks[1], name=str(disks[0]), config="virtio-scsi") == "StorageExists"
     assert client.refusal("AddStorage", disks[1], name="disk1", config="virtio-scsi") == "StorageExists"
@@ -52,12 +53,63 @@ def test_errors_come_first(fake, disks):
     assert run.wait().leftovers == []
 
 
-def test_a_machine_without_a_scsi_bus(fake, disks):
-    run = fake.start(SERVE)
+SEEN = """
+    vm.start()
+    import json
+    refuse = True
+    while line := vm.lines.readline():
+        command = json.loads(line)
+        answer = {"return": {"running": True, "status": "running"}}
+        if command["execute"] == "device_add":
+            sys.stderr.write("plugged " + json.dumps(command["arguments"]) + "\\n")
+            if command["arguments"]["driver"] == "virtio-scsi-pci" and refuse:
+                refuse = False
+                answer = {"error": {"class": "GenericError", "desc": "no room"}}
+        vm.tell({**answer, "id": command["id"]})
+        if command["execute"] == "device_del":
+            vm.tell({"event": "DEVICE_DELETED", "data": {"device": command["arguments"]["id"], "path": "/x"}})
+        if command["execute"] == "quit":
+            vm.power_off("host-qmp-quit")
+"""
+
+
+def plugged(result):
+    return [json.loads(line.partition("plugged ")[2]) for line in result.err.splitlines() if "plugged " in line]
+
+
+def add_to_a_port_of_before(client, disk):
+    """The port is free once QEMU says that the device is gone, which may be after the answer to its removal."""
+    for _ in range(100):
+        try:
+            assert client.call_with_file("AddStorage", disk, name="x3", config="virtio-blk") == {}
+            return
+        except Refused as e:
+            assert e.args[0] == "io.systemd.System", e
+            time.sleep(0.05)
+    raise AssertionError("the port stays in use")
+
+
+def test_a_machine_without_disks(fake, disks):
+    """Its spare ports take a disk each, and one the SCSI bus; a port that is free again is used again."""
+    run = fake.start(SEEN)
     client = Client(control_of(run))
-    assert client.refusal("AddStorage", disks[0], name="x", config="virtio-scsi") == "ConfigNotSupported"
+    for number, kind in enumerate(["virtio-blk", None]):
+        assert client.call_with_file("AddStorage", disks[0], name=f"x{number}", config=kind) == {}
+    assert client.refusal("AddStorage", disks[0], name="bus", config="virtio-scsi") == SYSTEM  # QEMU refuses the bus
+    for number in range(2):
+        assert client.call_with_file("AddStorage", disks[1], name=f"s{number}", config="virtio-scsi") == {}
+    assert client.call_with_file("AddStorage", disks[0], name="x2", config="nvme") == {}
+    assert client.refusal("AddStorage", disks[0], name="x3", config="nvme") == SYSTEM
+    assert client.call_with_file("AddStorage", disks[1], name="s2", config="scsi-cd") == {}
+    assert client.call("RemoveStorage", name="x1") == {}
+    add_to_a_port_of_before(client, disks[0])
     client.call("Terminate")
-    assert run.wait().leftovers == []
+    result = run.wait()
+    assert result.leftovers == []
+    expected = [("virtio-blk-pci", "hot-port-0"), ("virtio-blk-pci", "hot-port-1"), ("virtio-scsi-pci", "hot-port-2"),
+                ("scsi-hd", "scsi0.0"), ("virtio-scsi-pci", "hot-port-2"), ("scsi-hd", "scsi0.0"), ("scsi-hd", "scsi0.0"), ("nvme", "hot-port-3"),
+                ("scsi-cd", "scsi0.0"), ("virtio-blk-pci", "hot-port-1")]  # fmt: skip
+    assert [(device["driver"], device["bus"]) for device in plugged(result)] == expected
 
 
 @pytest.mark.parametrize("consent", [False, True], ids=["without consent", "with consent"])
@@ -66,8 +118,10 @@ def test_a_confidential_machine_needs_consent(fake, disks, small_initrd, firmwar
     run = fake.start(SERVE, "--coco=sev-snp", "--simulate", f"--firmware={firmware}", f"--initrd={small_initrd}",
                      *(["--allow-untrusted=disk"] if consent else []))
     client = Client(control_of(run))
-    expected = "ConfigNotSupported" if consent else "org.varlink.service.PermissionDenied"
-    assert client.refusal("AddStorage", disks[0], name="x", config="virtio-scsi") == expected
+    if consent:
+        assert client.call_with_file("AddStorage", disks[0], name="x", config="virtio-blk") == {}
+    else:
+        assert client.refusal("AddStorage", disks[0], name="x", config="virtio-blk") == "org.varlink.service.PermissionDenied"
     client.call("Terminate")
     assert run.wait().leftovers == []
 
@@ -133,3 +187,39 @@ def test_a_real_guest(cvmspawn, tmp_path, disks):
     result = run.wait()
     assert (result.status, result.leftovers) == (5, [])
     assert disks[0].read_bytes()[2048:].startswith(b"written by the guest\n")
+
+
+def is_gone(client, name):
+    try:
+        client.call("RemoveStorage", name=name)
+    except Refused as e:
+        return e.args[0].endswith(".NoSuchStorage")
+    return False
+
+
+@pytest.mark.full
+def test_every_kind_in_a_guest_without_disks(cvmspawn, disks):
+    """By spare ports: the guest sees each kind of disk come with its text, and go."""
+    script = """
+        modprobe -a virtio_blk nvme virtio_scsi sd_mod
+        see() { while ! eval "$1"; do sleep 0.1; done; echo "$2"; }
+        echo ready
+        for disk in vda nvme0n1 sda; do
+            see "[ -b /dev/$disk ]" "$disk $(true)came"
+            read -r text </dev/$disk; echo "$disk says: $text"
+            see "! [ -b /dev/$disk ]" "$disk $(true)went"
+        done
+        exit 5
+    """
+    run = cvmspawn.start_guest("--tpm=no", "--run=" + script)
+    client = Client(control_of(run))
+    run.wait_for_output(b"ready\n", timeout=BOOT)
+    for number, (name, kind) in enumerate([("vda", "virtio-blk"), ("nvme0n1", "nvme"), ("sda", "virtio-scsi")]):
+        assert client.call_with_file("AddStorage", disks[number], name=name, config=kind) == {}
+        run.wait_for_output(f"{name} says: text of disk {number}\n".encode(), timeout=BOOT)
+        assert client.call("RemoveStorage", name=name) == {}
+        run.wait_for_output(f"{name} went\n".encode(), timeout=BOOT)
+        while not is_gone(client, name):  # QEMU hears of it a moment later
+            time.sleep(0.1)
+    result = run.wait()
+    assert (result.status, result.leftovers) == (5, [])

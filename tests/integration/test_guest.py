@@ -92,7 +92,7 @@ def test_power_button_ends_the_guest_cleanly(machine):
     assert b"FAILED" not in console
 
 
-@pytest.mark.full
+@pytest.mark.soak
 def test_the_same_packages_give_the_same_bytes(artifacts, tmp_path):
     sums = []
     for build in ("first", "second"):

@@ -158,7 +158,8 @@ REFUSED = [
     ("size=3969", TSM, "out of memory"),
     ("wrong-data", TSM, "differs from the requested data"),
     ("wrong-data", IOCTL, "differs from the requested data"),
-    ("provider=tdx_guest", TSM, "from 'tdx_guest' here, not from sev_guest"),
+    ("provider=other_guest", TSM, "from 'other_guest' here, not from sev_guest or tdx_guest"),
+    ("provider=tdx_guest", TSM, "is not a quote"),
     ("race=99", TSM, "another process wrote to our TSM entry in each of 8 attempts"),
     ("ebusy=99", TSM, "the kernel's report interface was busy 8 times"),
     ("no-provider", TSM, "no driver provides reports"),
@@ -230,7 +231,7 @@ def check_without_device(s):
         "bare-secret": ["securityfs is not mounted, the module efi_secret is not loaded or not part of this kernel"],
         "bare-notify": ["is in use: with --run= the launcher's unit uses it"],
         # A real tree, of the real module.
-        "tree-tsm": ["no driver provides reports in '/sys/kernel/config/tsm/report' (modprobe sev-guest)"],
+        "tree-tsm": ["no driver provides reports in '/sys/kernel/config/tsm/report' (modprobe sev-guest, or tdx-guest)"],
         "tree-auto": ["no driver provides reports", "'/dev/sev-guest' does not exist"],
     }.items():
         assert s.status(name) == 1 and s.out(name) == b"", name

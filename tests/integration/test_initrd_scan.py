@@ -243,3 +243,17 @@ def test_kernel_agrees(case, base, kernel, qemu, tmp_path):
     assert (scan.error is None) == (case not in (
         "misaligned", "misaligned-behind-gzip", "misaligned-inside-gzip", "lz4-without-gap", "lz4-frame", "xz-crc64",
         "damaged-zstd", "odc"))
+
+
+@pytest.mark.parametrize(("head", "known"), [
+    (b"hello\n", False), (b"\x7fELF", False), (b"PK\3\4", False), (b"070701", True), (b"\0\0\0\0", True), (b"\x1f\x8b\x08", True), (b"\x28\xb5\x2f\xfd", True)])
+def test_a_file_that_is_no_initrd_is_named(cvmspawn, kernel, firmware, tmp_path, head, known):
+    """Its digest is right, and the guest's kernel ignores it: both are said where nothing has to be appended to it."""
+    (tmp_path / "file").write_bytes(head + bytes(600))
+    options = ["--coco=sev-snp", "--simulate", f"--firmware={firmware}", f"--linux={kernel}", f"--initrd={tmp_path}/file"]
+    measured = cvmspawn.run("measure", *options, timeout=60)
+    printed = cvmspawn.run("--kvm=no", "--tpm=no", "--print=digest", *options, timeout=60)
+    with_more = cvmspawn.run("measure", "--set-credential=a:b", *options, timeout=60)
+    assert measured.status == 0 and measured.out and measured.out.split()[-1] == printed.out.split()[-1]
+    for result in measured, printed, with_more:
+        assert ("begins neither like a cpio archive nor like compressed data" in result.err) is not known, result.err

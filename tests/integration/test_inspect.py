@@ -85,7 +85,7 @@ def test_initrd(inspect, initrd):
 
 
 @pytest.mark.parametrize("args, part", [
-    ((), "expected firmware, kernel, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
+    ((), "expected firmware, kernel, image, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, image, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
     (("kernel", "kernel"), "is not a bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory")])
 def test_refusals(inspect, args, part):
     r = inspect(*args)

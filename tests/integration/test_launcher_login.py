@@ -208,21 +208,36 @@ def argument(arguments, driver):
 def test_a_guest_has_vsock_and_a_key_by_default(fake, place, vhost, tmp_path):
     """As with systemd-vmspawn, where the host can; the address is the same as there."""
     seen = tmp_path / "seen"
-    scenario = f"open({str(seen)!r}, 'w').write(repr([arguments, [os.pread(n, 4096, 0) for n in (120, 121)]])); {WAITS}"
+    scenario = f"open({str(seen)!r}, 'w').write(repr([arguments, [os.pread(n, 4096, 0) for n in (120, 121, 122)]])); {WAITS}"
     run = fake.start(scenario, "--machine=d", "--json=short", env=vhost)
     event = login(run)
     assert (event["ssh"], event["cid"]) == ("vsock/4288012282", 4288012282)
     arguments, strings = ast.literal_eval(seen.read_text())
     assert argument(arguments, "vhost-vsock-pci")["guest-cid"] == 4288012282
     values = dict(text.split(b"=", 1) for text in strings)
-    key, address = (base64.b64decode(values[b"io.systemd.credential.binary:" + name]) for name in
-                    (b"ssh.ephemeral-authorized_keys-all", b"vmm.notify_socket"))  # fmt: skip
+    key, dropin, address = (base64.b64decode(values[b"io.systemd.credential.binary:" + name]) for name in
+                            (b"ssh.ephemeral-authorized_keys-all", b"systemd.unit-dropin.sshd-vsock@.service", b"vmm.notify_socket"))  # fmt: skip
+    assert dropin.startswith(b"[Service]\n") and b"sshd -i" in dropin
     assert key == Path(event["key"] + ".pub").read_bytes()
     assert address.startswith(b"vsock-stream:2:") and int(address[15:]) > 0
     assert b'"ready"' not in run.output()  # that is for the guest to say
     run.signal()
     result = run.wait(TOOK_TOO_LONG)
     assert (result.status, result.leftovers) == (0, []) and list(place.iterdir()) == []
+
+
+def test_a_device_that_the_service_manager_passes(fake, vhost, tmp_path):
+    """QEMU gets that one, whatever /dev has; a file that is for nothing is named."""
+    seen = tmp_path / "seen"
+    scenario = f"open({str(seen)!r}, 'w').write(os.readlink('/proc/self/fd/108')); {WAITS}"
+    files = 'exec 3<>/dev/zero 4</dev/null; LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=vhost-vsock:else exec "$@"'
+    run = fake.start(scenario, "--machine=d", "--json=short", "--pass-ssh-key=no", env=vhost, prefix=["sh", "-c", files, "sh"])
+    login(run)
+    assert seen.read_text() == "/dev/zero"
+    run.signal()
+    result = run.wait(TOOK_TOO_LONG)
+    assert (result.status, result.leftovers) == (0, [])
+    assert "the service manager passed a file 'else', ignoring it: known are kvm and vhost-vsock, as character devices" in result.err
 
 
 def test_a_taken_address_is_stepped_over(fake, vhost):

@@ -123,7 +123,7 @@ def test_an_initrd_that_cannot_import_is_refused(cvmspawn, tmp_path, qemu, kerne
     """Under --coco= there is no falling back: what the host passes outside the initrd is not measured."""
     initrd = tmp_path / "old"
     initrd.write_bytes(newc({"init": b"#!/bin/sh\n"}))
-    result = simulated(cvmspawn, qemu, kernel, initrd, firmware, "-q")
+    result = simulated(cvmspawn, qemu, kernel, initrd, firmware, "-q", "--adapter=no")
     assert result.status == 125
     assert said(result) == [
         "cvmspawn: the initrd has no etc/initrd-release: its PID 1 is not systemd and imports no credentials"

@@ -7,6 +7,7 @@ import pty
 import re
 import select
 import signal
+import struct
 import subprocess
 import termios
 import time
@@ -94,6 +95,18 @@ def test_the_escape_key_leaves_a_clean_prompt(terminal, quiet):
     assert all(CLEAN.fullmatch(line.rstrip(b"\r")) for line in after.split(b"\n")), shown
 
 
+@pytest.mark.parametrize("mode", ["interactive", "read-only"])
+def test_a_background_under_the_console(terminal, mode):
+    """Set before the guest's first byte, again after its colours, and ended with it."""
+    t = terminal("-q", f"--console={mode}", "--background=48;2;0;40;0", words=("--", "unfinished"))
+    t.expect(b"unfinished line")
+    t.type(b"\x1d\x1d\x1d") if mode == "interactive" else t.process.terminate()
+    t.wait()
+    tint = b"\x1b[48;2;0;40;0m"
+    assert t.text.index(tint) < t.text.index(b"unfinished line") and b"\n\x1b[K" in t.text
+    assert t.text.rindex(tint) < t.text.rindex(b"\x1b[0m\x1b[K"), t.text[-300:]
+
+
 def test_the_escape_key_is_explained(terminal):
     t = terminal("--console=interactive", words=("--", "unfinished"))
     t.expect(b"unfinished line")
@@ -131,21 +144,24 @@ def test_warnings_of_qemu_reach_the_user(terminal):
 
 
 def test_shell(cvmspawn, qemu, kernel, initrd):
-    """A root shell of the initrd on the terminal, with job control and its exit status"""
+    """A root shell of the initrd on the terminal, with its size, job control and its exit status"""
     for options in ((), ("--console-transport=virtio",)):
-        tty = b"hvc0" if options else b"ttyS0"
         t = Terminal([build_folder() / "programs/cvmspawn", f"--qemu={qemu}", "--kvm=no", "--tpm=no", f"--linux={kernel}", f"--initrd={initrd}",
                       "--timeout=300", "--shell", *options, "--", "quiet", "no_timer_check"])
         try:
+            fcntl.ioctl(t.main, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
             t.expect(b"# ")
-            t.type(b"id -u; echo from-$((40 + 2)); [ -t 0 ] && echo on-$(tty)\n")
+            t.type(b"id -u; echo from-$((40 + 2)); [ -t 0 ] && echo on-$(tty); stty size\n")
             t.expect(b"from-42")
-            t.expect(b"on-/dev/" + tty)
+            t.expect(b"on-/dev/hvc" + (b"1" if options else b"0"))
+            t.expect(b"33 77")
+            fcntl.ioctl(t.main, termios.TIOCSWINSZ, struct.pack("HHHH", 44, 88, 0, 0))
             t.type(b"sleep 1000\n")
             time.sleep(1)
             t.type(b"\003")
-            t.type(b"echo after-$?; exit 7\n")
+            t.type(b"echo after-$?; stty size; exit 7\n")
             t.expect(b"after-130")
+            t.expect(b"44 88")
             assert t.wait() == 7
         finally:
             t.close()

@@ -292,7 +292,7 @@ def test_plan_dialect(run, images):
 
 
 @pytest.mark.parametrize("changes, part", [
-    ({"mode": "tdx"}, "expected no, sev, sev-es or sev-snp"),
+    ({"mode": "cca"}, "expected no, sev, sev-es, sev-snp or tdx"),
     ({"firmware": []}, "firmware: the file is empty"),
     ({"kernel": [{"label": "k", "fd": 999, "offset": 0, "length": 5}]}, "kernel: cannot read 'k': Bad file descriptor"),
     ({"cpu-model": "i486"}, "unknown CPU model 'i486'"),
@@ -304,7 +304,7 @@ def test_bad_plans(images, changes, part):
 
 @pytest.mark.parametrize("args, part", [
     ((), "missing --mode"),
-    (("--mode", "tdx"), "--mode: unknown mode 'tdx'"),
+    (("--mode", "cca"), "--mode: unknown mode 'cca'"),
     (("--mode", "snp"), "missing --ovmf"),
     (("--mode", "snp", "--ovmf", "amdsev.fd"), "missing --vcpus"),
     (("--mode", "snp", "--ovmf", "amdsev.fd", "--vcpus", "1"), "missing --vcpu-type or --vcpu-sig or --vcpu-family"),
@@ -423,7 +423,7 @@ def cbor(data):
         if n >= 24:
             k = 1 << n - 24
             n, at = int.from_bytes(data[at:at + k], "big"), at + k
-            assert n >= {1: 24, 2: 256, 4: 65536}[k]
+            assert n >= {1: 24, 2: 256, 4: 65536, 8: 1 << 32}[k]
         if kind == 0:
             return n, at
         if kind in (2, 3):
@@ -513,7 +513,7 @@ def test_keys_that_do_not_sign(run, images):
     (images / "generate.key").write_text("no key")
     subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", "rsa.pem"], cwd=images,
                    check=True, stderr=subprocess.PIPE)
-    for args, part in ((("--format=json", "--sign-key", "rsa.pem"), "only Ed25519 and P-384 keys are supported"),
+    for args, part in ((("--format=json", "--sign-key", "rsa.pem"), "only Ed25519, P-256 and P-384 keys are supported"),
                        (("--format=json", "--sign-key", "generate.key"), "not an unencrypted private key"),
                        (("--format=json", "--sign-key", "nothing"), "--sign-key: cannot read 'nothing'"),
                        (("--sign-key", "rsa.pem"), "--sign-key has no meaning without --format"),

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -129,10 +130,13 @@ def test_descriptors_are_inherited(tmp_path):
     assert (tmp_path / "out").read_text() == "here\n"
 
 
+WAITS = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit(5)); open(sys.argv[1], 'w').close(); signal.pause()"
+
+
 def test_signal_is_passed_on(sim):
     program = build_folder() / "programs" / "cvmspawn"
     ready = sim.folder / "ready"
-    process = subprocess.Popen([program, "sevsim", "--", "sh", "-c", f"trap 'kill $!; exit 5' TERM; : > {ready}; sleep 60 & wait"],
+    process = subprocess.Popen([program, "sevsim", "--", sys.executable, "-c", WAITS, ready],
                                stdout=subprocess.PIPE, text=True)
     deadline = time.monotonic() + SECONDS
     while not ready.exists() and time.monotonic() < deadline:

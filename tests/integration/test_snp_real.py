@@ -38,6 +38,11 @@ def test_reports(entry):
     for by in entry["verified_by"]:
         done = expect(verify(report, *OFFLINE, *ANY, "--leaf", DATA / by["leaf"], within(by["leaf"])), 0, "AMD's key, as compiled in")
         assert done.stdout.endswith("\nverified\n")
+        milan = "warning: arXiv:2605.12990" in done.stdout
+        ear = json.loads(expect(verify(report, *OFFLINE, *ANY, "--leaf", DATA / by["leaf"], within(by["leaf"]), "--format=ear"), 0).stdout)
+        claims = ear["submods"]["SEV-SNP"]["ear_trustworthiness_vector"]
+        assert claims["hardware"] == (32 if milan else 2) and (", Milan," in done.stdout) == milan
+        assert claims["runtime-opaque"] == 2 or claims["runtime-opaque"] == 96 and int(json.loads(run("report", "show", "--json", report).stdout)["policy"], 0) & 0xc0000
     if not entry["verified_by"]:
         expect(verify(report, *OFFLINE, *ANY, "--certs", DATA / "snp/leaf", "--generation=milan"), 4, "none of the")
 

@@ -4,6 +4,9 @@ own tables (--dump-options), so that a new one is tried without being named here
 its path or the option; a bare "Input/output error" says nothing. Nothing crashes, waits for ever or fails without a word."""
 
 import concurrent.futures
+import hashlib
+import itertools
+import json
 import os
 import re
 import shutil
@@ -11,13 +14,18 @@ import signal
 import socket
 import subprocess
 
+import container_image
+import disk_image
 import initrd_forms as forms
 import pytest
+import td_chain
 from sevsim_host import build_folder
 from snp_world import amd  # noqa: F401
+from test_measure_rtmr import Boot
 
 SECONDS = 30
 DIGEST, DIGEST32 = "aa" * 48, "bb" * 32
+TDX_POLICY = [f"--measurement={DIGEST}", "--report-data=" + "bb" * 64, *(f"--expect=rtmr{i}:any" for i in range(3))]
 CAPS = ('{"simulation": true, "kvm": true, "kvm-reason": null, "sev": true, "sev-es": true, "sev-snp": true, "cbitpos": 51, '
         '"reduced-phys-bits": 1, "qemu": null, "swtpm": null}\n')
 BARE = {os.strerror(number) for number in range(1, 134)}
@@ -25,14 +33,27 @@ FILE = re.compile(r"FILE|DIR|PATH|SOCKET|KEY$")
 ACCEPTED = {0, 3, 4, 5, 6, 124, 125, 126, 127}  # besides 1 and 2: what the manuals say of a refusal
 
 # Program, subcommand, arguments with which it reaches its files. A {name} is one of world()'s.
+KATA_WORDS = ("tsc=reliable no_timer_check rcupdate.rcu_expedited=1 i8042.direct=1 i8042.dumbkbd=1 i8042.nopnp=1 i8042.noaux=1 noreplace-smp reboot=k "
+              "cryptomgr.notests net.ifnames=0 pci=lastbus=0 console=hvc0 console=hvc1 quiet systemd.show_status=false panic=1 selinux=0 "
+              "scsi_mod.scan=none agent.launch_process_timeout=6")
 BASES = [
     ("verb-report", "show", ["{amd}/report.bin"]),
     ("verb-report", "verify", ["{amd}/report.bin", "--offline", "--cache=", "--leaf={amd}/vcek.der", "--ca={amd}/chain.pem",
                                "--insecure-root={amd}/ark.der", f"--measurement={DIGEST}", "--report-data=" + "bb" * 64]),
+    ("verb-report", "verify", ["{amd}/report.bin", "--offline", "--cache=", "--leaf={amd}/vcek.der", "--ca={amd}/chain.pem", "--insecure-root={amd}/ark.der", "--format=ear", "--sign-key={key}", f"--measurement={DIGEST}",
+                               "--report-data=" + "bb" * 64]),
+    ("verb-report", "verify", ["{world}/quote", "--collateral={world}/tcb.json", "--insecure-root={world}/root.pem", *TDX_POLICY]),
     ("verb-measure", "", ["--mode=snp", "--ovmf={firmware}", "--vcpus=1", "--vcpu-type=EPYC-v4", "--kernel={kernel}", "--initrd={initrd}"]),
     ("verb-measure", "", ["--mode=sev", "--ovmf={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
     ("verb-measure", "", ["--from-qemu={line}"]),
+    ("verb-measure", "", ["--from-incus={world}/incus.json", "--ovmf={firmware}"]),
+    ("verb-measure", "", ["--from-kata={world}/kata.toml", "--initdata={world}/initdata.toml"]),
+    ("verb-measure", "", ["--from-kubevirt={world}/instance.json", "--ovmf={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
+    ("verb-measure", "", ["--from-openstack={world}/image.json", "--flavor={world}/flavor.json", "--server={world}/server.json", "--ovmf={firmware}",
+                         "--kernel={kernel}", "--initrd={initrd}", "--glance={world}/glance.json"]),
     ("verb-measure", "", ["--batch={batch}", "--vcpus=1", "--vcpu-type=EPYC-v4", "--ovmf={firmware}", "--kernel={kernel}"]),
+    ("verb-measure", "", ["--mode=tdx", "--ovmf={td}/tdvf.fd", "--memory=512M", "--edk2=202608-inteltdx", "--fw-cfg={td}/fw_cfg", "--kernel={td}/kernel",
+                         "--bios=a,b,c"]),
     ("verb-measure", "", ["--igvm={text}"]),
     ("verb-measure", "", ["--coco=sev-snp", "--firmware={firmware}"]),
     ("verb-inspect", "firmware", ["{firmware}"]), ("verb-inspect", "kernel", ["{kernel}"]), ("verb-inspect", "initrd", ["{initrd}"]),
@@ -68,6 +89,7 @@ BASES = [
     ("verb-attest-qemu", "", ["--qmp={world}/none", "--owner-dir={world}", f"--expect={DIGEST32}"]),
     ("verb-attest-qemu", "prepare", ["--qemu={qemu}", "--session-dir={out}", "--attestation-service=https://127.0.0.1:1/vm/web"]),
     ("verb-check-host", "", ["--qemu={qemu}", "--firmware={firmware}"]),
+    ("verb-run-matrix", "", ["--print", "{matrix}"]),
     ("verb-sevsim", "", ["--record={out}/record", "--platform={out}/platform", "--", "true"]),
     ("verb-validate", "", ["--measurement=" + "A" * 64, "--api-major=1", "--api-minor=40", "--build-id=9", "--policy=3", "--tik={world}/tik",
                            "--tek={world}/tek", "--firmware={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
@@ -76,14 +98,44 @@ BASES = [
     ("verb-spawn", "", ["--print=digest", "--qemu={qemu}", "--firmware={firmware}", "--linux={kernel}", "--coco=sev-snp", "--host-caps={caps}"]),
     ("verb-spawn", "", ["--print=argv", "--qemu={qemu}", "--kvm=no", "--linux={kernel}", "--initrd={cpio}"]),
     ("verb-spawn", "", ["--print=argv", "--qemu={qemu}", "--firmware={firmware}", "--linux={kernel}", "--coco=sev", "--host-caps={caps}"]),
+    ("verb-extract", "", ["{image}", "--output={out}/x"]),
+    ("verb-extract", "", ["--oci={container}", "--path=/f", "--output={out}/x"]), ("verb-inspect", "image", ["{image}"]),
+    ("verb-export", "libvirt", ["--output={out}/x", "--qemu={qemu}", "--coco=sev-snp", "--firmware={firmware}", "--linux={kernel}",
+                                "--initrd={cpio}", "--set-credential=a:b"]),
+    ("verb-export", "qemu", ["--output={out}/x", "--qemu={qemu}", "--coco=sev-snp", "--firmware={firmware}", "--linux={kernel}",
+                             "--initrd={cpio}", "--set-credential=a:b"]),
+    ("verb-export", "kata", ["--qemu={qemu}", "--coco=sev-snp", "--firmware={firmware}", "--linux={kernel}", "--initrd={cpio}", "--exact-words",
+                             "--initdata={world}/initdata.toml", "--", KATA_WORDS]),
+    ("verb-refs", "build", ["--output={out}/b", "--id-key={key}", "--author-key={key}", "--passphrase-file={text}", "--", "--mode=snp", "--ovmf={firmware}", "--vcpus=1", "--vcpu-type=EPYC-v4"]),
+    ("verb-refs", "sign", ["{bundle}", "--key={key}", "--output={out}/b"]),
+    ("verb-refs", "sign", ["{bundle}", "--signature={world}/detached", "--public-key={public}", "--output={out}/b"]),
+    ("verb-refs", "learn", ["{signed}", "{amd}/report.bin", "--good", "--signer={public}", "--output={out}/b", "--", "--certs={amd}", "--offline", "--cache=",
+                            "--insecure-root={amd}/ark.der"]),
+    ("verb-refs", "diff", ["{signed}", "{signed}", "--signer={public}"]),
+    ("verb-forecast", "", ["--against={bundle}", "--kernel=6.12", "--firmware={firmware}"]),
+    ("verb-refs", "verify", ["{signed}", "--signer={public}", "--state={out}/state"]),
+    ("verb-refs", "show", ["{signed}", "--signer={public}"]), ("verb-refs", "export", ["{signed}", "--format=csv", "--signer={public}", "--output={out}/e"]),
     ("cvmspawn-attestd", "", ["--state={out}/state", "--answer=GET /"]),
     ("cvmspawn-attestd", "", ["--state={out}/state", "--add-owner=alice", "--token-file={out}/token"]),
+    ("cvmspawn-collateral", "serve", ["--cache={out}/c", "--listen=127.0.0.1:1/", "--insecure-root={amd}/ark.der", "--prefetch={world}/none"]),
+    ("cvmspawn-collateral", "list", ["--cache={out}/c", "--insecure-root={amd}/ark.der"]),
+    ("cvmspawn-collateral", "export", ["{out}/b", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
+    ("cvmspawn-collateral", "import", ["{json}", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
     *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
     ("cvmspawn-guest", "snpguest report", ["{out}/r", "{text}"]), ("cvmspawn-guest", "snpguest key", ["{out}/k", "vcek"]),
     ("cvmspawn-guest", "snpguest certificates", ["pem", "{out}/c"]),
     ("cvmspawn-guest-attest", "", ["--service-key={public}"]),
 ]
+
+KATA = "[hypervisor.qemu]\nkernel = '{kernel}'\ninitrd = '{initrd}'\nfirmware = '{firmware}'\nconfidential_guest = true\nsev_snp_guest = true\n"
+NOVA = {"image": {"properties": {"hw_firmware_type": "uefi", "hw_mem_encryption": "true", "hw_mem_encryption_model": "amd-sev-snp",
+                                 "hw_firmware_stateless": "true", "kernel_id": "k", "ramdisk_id": "r", "os_command_line": "quiet"}},
+        "incus": {"type": "virtual-machine", "expanded_config": {"security.sev": "true"}},
+        "instance": {"kind": "VirtualMachineInstance", "spec": {"domain": {
+            "cpu": {"cores": 1, "model": "EPYC-v4"}, "memory": {"guest": "2Gi"}, "launchSecurity": {"snp": {"kernelHashes": True}},
+            "firmware": {"bootloader": {"efi": {"secureBoot": False}}, "kernelBoot": {"container": {"kernelPath": "/k", "initrdPath": "/i"}}}}}},
+        "flavor": {"vcpus": 1, "ram": 2048, "properties": {}}, "server": {"properties": {"ATTESTATION:vcpu_model": "EPYC-v4"}}}
 
 # Options whose file is not looked at where the tests run, and why. Their messages are still held against BARE.
 UNREACHED = {
@@ -107,7 +159,7 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     names = {"amd": amd, "platform": platform, "world": folder, "out": folder / "out", "firmware": artifacts["FIRMWARE"],
              "kernel": artifacts["KERNEL"], "initrd": artifacts["INITRD"], "qemu": artifacts["QEMU"],
              "caps": folder / "caps"}
-    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json"):
+    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix"):
         names[name] = folder / name
     (folder / "out").mkdir()
     openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", names["key"])
@@ -119,12 +171,30 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     names["caps"].write_text(CAPS)
     names["batch"].write_text('{"mode": "snp"}\n')
     names["json"].write_text("{}\n")
+    names["matrix"].write_text('{"guests": [{"name": "a", "options": {"linux": "k"}}]}')
+    (folder / "kata.toml").write_text(KATA.format(**names))
+    (folder / "initdata.toml").write_text('version = "0.1.0"\nalgorithm = "sha256"\n[data]\n')
+    stored = {"id": "k", "os_hash_algo": "sha512", "os_hash_value": hashlib.sha512(names["kernel"].read_bytes()).hexdigest()}
+    for name, value in (NOVA | {"glance": stored}).items():
+        (folder / f"{name}.json").write_text(json.dumps(value))
     subprocess.run([build_folder() / "programs/verb-secret", "build", folder / "header", folder / "payload", f"--tik={folder}/tik",
                     f"--tek={folder}/tek", "--measurement=" + "A" * 64, f"--inject-secret=luks-key:{names['text']}"], check=True, capture_output=True,
                    timeout=60)
     names["line"].write_text(f"{names['qemu']} -M q35,confidential-guest-support=s -accel kvm -bios {names['firmware']} -cpu EPYC-v4 "
                              f"-object sev-snp-guest,id=s,cbitpos=51,reduced-phys-bits=1,kernel-hashes=on -kernel {names['kernel']}\n")
     names["chain"].write_bytes(b"".join((platform / f"{c}.cert").read_bytes() for c in ("pdh", "pek", "oca", "cek-signed")))
+    refs = build_folder() / "programs/verb-refs"
+    subprocess.run([refs, "build", f"--output={names['bundle']}", "--", "--mode=snp", f"--ovmf={names['firmware']}", "--vcpus=1", "--vcpu-type=EPYC-v4"],
+                   check=True, timeout=60)
+    subprocess.run([refs, "sign", names["bundle"], f"--key={names['key']}", f"--output={names['signed']}"], check=True, timeout=60)
+    subprocess.run([refs, "sign", "--detached", names["bundle"], f"--output={folder}/to-sign"], check=True, timeout=60)
+    openssl("dgst", "-sha384", "-sign", names["key"], "-out", folder / "detached", folder / "to-sign")
+    disk_image.disk(names["image"], [disk_image.Part("root", "ext4", disk_image.debian(), 24)])
+    container_image.docker(names["container"], [(["x:1"], [container_image.layer({"f": b"file" * 5000})])])
+    for name, data in td_chain.World().files().items():
+        (folder / name).write_bytes(data)
+    names["td"].mkdir()
+    Boot(names["td"])
     names["askark"].write_bytes(b"".join((platform / f"{c}.cert").read_bytes() for c in ("ask", "ark")))
     subprocess.run([build_folder() / "programs/verb-id-block", "build", DIGEST, f"--id-key={names['key']}", f"--id-block={folder}/block",
                     f"--id-auth={folder}/auth"], check=True, capture_output=True, timeout=60)
@@ -159,10 +229,16 @@ def file_options(program, command):
             (row[1] in lists[command] if command in lists else not lists or program == "cvmspawn-guest")]
 
 
-def trials(program, command, words, folder):
-    """(option or number of the argument, value, argv), each with a file for itself: some are written to."""
+def trials(program, command, forms, world, folder):
+    """(option or number of the argument, value, argv), each with files for itself: some are written to, two run at a time."""
     head = [str(build_folder() / "programs" / program), *command.split()]
-    number = 0
+    words = [form.format(**world) for form in forms]
+    number, outputs = 0, itertools.count()
+
+    def own_output():
+        out = folder / f"out-{next(outputs)}"
+        out.mkdir()
+        return [form.format(**{**world, "out": out}) for form in forms]
 
     def made(name):
         nonlocal number
@@ -177,6 +253,7 @@ def trials(program, command, words, folder):
     for place, meta in places:
         for name in WRONG if os.environ.get("CVMSPAWN_FULL") == "1" else ALWAYS:
             bad = made(name)
+            words = own_output()
             if meta is None:
                 yield f"argument {place + 1}", bad, [*head, *words[:place], bad, *words[place + 1:]]
                 continue
@@ -215,8 +292,7 @@ def judge(program, option, bad, argv, folder):
 @pytest.mark.parametrize("n", range(len(BASES)), ids=[f"{p.removeprefix('verb-')} {c}".strip() for p, c, _ in BASES])
 def test_wrong_files(n, world, tmp_path):
     program, command, words = BASES[n]
-    words = [word.format(**world) for word in words]
-    work = list(trials(program, command, words, tmp_path))
+    work = list(trials(program, command, words, world, tmp_path))
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         found = [f for f in pool.map(lambda t: judge(program, *t, tmp_path), work) if f]
     assert not found, f"{len(found)} of {len(work)}, with {' '.join([program, command, *words])}:\n" + "\n".join(found)

@@ -69,28 +69,39 @@ def program():
 
 
 @pytest.fixture(scope="session")
-def sid_qemu(tmp_path_factory):
-    """QEMU with all that it links, its own C library included, run by its own dynamic linker: as one program."""
-    if os.uname().machine != "x86_64":
-        skip_or_fail("Debian's QEMU is fetched as a program for x86-64 only")
-    folder = cache_folder("peers") / "qemu-sid"
-    with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "complete").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            private_apt("sid", "closure", folder, "qemu-system-x86", "seabios")
-            private_apt("sid", "unpack", folder, "libc6")
-            (folder / "complete").touch()
-    libraries = folder / "usr/lib/x86_64-linux-gnu"
-    argv = [folder / "usr/lib64/ld-linux-x86-64.so.2", "--library-path", libraries, folder / "usr/bin/qemu-system-x86_64",
-            "-L", folder / "usr/share/qemu", "-L", folder / "usr/share/seabios"]
-    program = tmp_path_factory.mktemp("sid") / "qemu-system-x86_64"
-    program.write_text(f"#!/bin/sh\nQEMU_MODULE_DIR={shlex.quote(f'{libraries}/qemu')} "
-                       f'exec {shlex.join(map(str, argv))} "$@"\n')
-    program.chmod(0o755)
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=180)
-    if version.returncode != 0:
-        skip_or_fail(f"QEMU of Debian sid does not run here: {version.stderr.strip()}")
-    print(version.stdout.splitlines()[0])
-    return program
+def debian_qemu(tmp_path_factory):
+    """QEMU of a suite with all that it links, its own C library included, run by its own dynamic linker: as one program."""
+
+    def find(suites):
+        if os.uname().machine != "x86_64":
+            skip_or_fail("Debian's QEMU is fetched as a program for x86-64 only")
+        name = suites.split(",")[-1]
+        folder = cache_folder("peers") / f"qemu-{name}"
+        with open(folder.with_suffix(".lock"), "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "complete").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                private_apt(suites, "closure", folder, "qemu-system-x86", "seabios")
+                private_apt(suites, "unpack", folder, "libc6")
+                (folder / "complete").touch()
+        libraries = [path for path in (folder / "usr/lib/x86_64-linux-gnu", folder / "lib/x86_64-linux-gnu") if path.exists()]
+        (linker,) = [path for path in (folder / "usr/lib64/ld-linux-x86-64.so.2", folder / "lib64/ld-linux-x86-64.so.2") if path.exists()]
+        argv = [linker, "--library-path", ":".join(map(str, libraries)), folder / "usr/bin/qemu-system-x86_64",
+                "-L", folder / "usr/share/qemu", "-L", folder / "usr/share/seabios"]
+        program = tmp_path_factory.mktemp(name) / "qemu-system-x86_64"
+        program.write_text(f"#!/bin/sh\nQEMU_MODULE_DIR={shlex.quote(f'{libraries[0]}/qemu')} "
+                           f'exec {shlex.join(map(str, argv))} "$@"\n')
+        program.chmod(0o755)
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, check=False, timeout=180)
+        if version.returncode != 0:
+            skip_or_fail(f"QEMU of Debian {name} does not run here: {version.stderr.strip()}")
+        print(version.stdout.splitlines()[0])
+        return program
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def sid_qemu(debian_qemu):
+    return debian_qemu("sid")

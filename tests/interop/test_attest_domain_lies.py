@@ -68,3 +68,14 @@ def test_platforms_that_are_none(tmp_path, platform):  # noqa: F811
         problem = not_let_in(host, done)
         found += [f"{name} {value!r:.20}: {problem}"] if problem else []
     assert not found, found
+
+
+@pytest.mark.parametrize("call", ["open", "start", "inject", "resume"])
+def test_a_libvirt_that_does_not_answer(tmp_path, platform, call):  # noqa: F811
+    host = Host(tmp_path, platform)
+    host.data["hang"] = call
+    done = host.run(INJECT, "--timeout=1500ms")
+    told = [line for line in done.stderr.splitlines() if "warning" not in line]
+    assert done.returncode == 1 and len(told) == 1 and not done.stdout, done
+    assert told[0].startswith("cvmspawn attest-domain: libvirt did not answer vir") and "within 2 s" in told[0], told
+    assert "resume" not in host.log()

@@ -11,7 +11,7 @@ from conftest import BUILD, SOURCE
 
 sys.path.insert(0, str(SOURCE / "tests/integration"))
 import sevsim_model as model  # noqa: E402
-from golden_launches import CASES, only_kvm_is_missing  # noqa: E402
+from golden_launches import ALL, CASES, only_kvm_is_missing  # noqa: E402
 
 pytestmark = pytest.mark.full
 CVMSPAWN = BUILD / "programs/cvmspawn"
@@ -23,7 +23,7 @@ def has_monitor_object(qemu):
     return "monitor-qmp" in done.stdout
 
 
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_only_kvm_is_missing(path, tmp_path, sid_qemu):
     """With the option for the monitor, as a launch that knows nothing of this QEMU does it: its warning is not passed on."""
     only_kvm_is_missing(path, tmp_path, sid_qemu)

@@ -2,13 +2,14 @@
 """Other programs about the same files: OpenSSL's own path validation beside our three-certificate chain, and an ID key that never leaves a
 PKCS#11 token (SoftHSM)."""
 
+import json
 import os
 import subprocess
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, cache_folder, private_apt, skip_or_fail
+from conftest import BUILD, SOURCE, cache_folder, private_apt, skip_or_fail
 
 SHARED = os.environ.get("CVMSPAWN_SHARED")
 
@@ -118,3 +119,38 @@ def test_key_that_stays_in_its_token(token, tmp_path):
     must(BUILD / "programs/cvmspawn", "id-block", "verify", "--id-block", tmp_path / "block", "--id-auth", tmp_path / "auth")
     wrong = run(*[w if w != uri else uri.replace("object=id", "object=none") for w in words], env=env)
     assert wrong.returncode == 1 and "no private key" in wrong.stderr
+
+
+def test_id_blocks_of_bundles_signed_by_a_token(token, tmp_path):
+    """refs build --id-key=, which gives the keys that a key in a file gives."""
+    folder, env = token
+    uri, cvmspawn = f"pkcs11:token=owner;object=id?pin-source=file:{folder}/pin", BUILD / "programs/cvmspawn"
+    must(SOURCE / "tests/golden/measure/generate.py", "--images", tmp_path)
+    found = {}
+    for name, key in ("token", uri), ("file", folder / "id.pem"):
+        must(cvmspawn, "refs", "build", f"--id-key={key}", "-o", tmp_path / name, "--", "--mode=snp", f"--ovmf={tmp_path}/amdsev.fd", "--vcpus=1-2",
+             "--vcpu-type=EPYC-v4", env=env)
+        found[name] = [json.loads(line) for line in must(cvmspawn, "refs", "export", "--format=id-blocks", tmp_path / name).stdout.splitlines()]
+    assert len(found["token"]) == 2 and [row["id-block"] for row in found["token"]] == [row["id-block"] for row in found["file"]]
+    for row in found["token"]:
+        (tmp_path / "block").write_text(row["id-block"])
+        (tmp_path / "auth").write_text(row["id-auth"])
+        must(cvmspawn, "id-block", "verify", "--id-block", tmp_path / "block", "--id-auth", tmp_path / "auth")
+
+
+def test_bundles_signed_by_a_token(token, tmp_path):
+    """refs sign, with a P-384 key that only the token has."""
+    folder, env = token
+    uri, cvmspawn = f"pkcs11:token=owner;object=id?pin-source=file:{folder}/pin", BUILD / "programs/cvmspawn"
+    must(SOURCE / "tests/golden/measure/generate.py", "--images", tmp_path)
+    must("openssl", "pkey", "-in", folder / "id.pem", "-pubout", "-out", tmp_path / "public")
+    must(cvmspawn, "refs", "build", "-o", tmp_path / "bundle", "--", "--mode=snp", f"--ovmf={tmp_path}/amdsev.fd", "--vcpus=1-2",
+         "--vcpu-type=EPYC-v4", env=env)
+    must(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri}", "-o", tmp_path / "signed", env=env)
+    assert "1 of 1 signer" in must(cvmspawn, "refs", "verify", tmp_path / "signed", f"--signer={tmp_path}/public").stdout
+    by_file = must(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={folder}/id.pem").stdout
+    assert json.loads((tmp_path / "signed").read_text())["signatures"][0]["keyid"] == json.loads(by_file)["signatures"][0]["keyid"]
+    wrong = run(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri.replace('object=id', 'object=none')}", "-o", tmp_path / "none", env=env)
+    assert wrong.returncode == 1 and "no private key" in wrong.stderr and not (tmp_path / "none").exists()
+    none = run(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri}", "-o", tmp_path / "none")
+    assert none.returncode == 1 and "no OpenSSL provider opens this URI" in none.stderr and "1234" not in none.stderr

@@ -113,9 +113,8 @@ def test_methods(varlinkctl, guest):
         assert done.returncode != 0 and error in done.stderr + done.stdout, (method, done)
     other = guest.parent.parent / "other"
     other.write_bytes(bytes(4096))
-    for kind, error in ("floppy", f"{INSTANCE}.BadConfig"), ("nvme", f"{INSTANCE}.ConfigNotSupported"):
-        done = call("AddStorage", json.dumps({"fileDescriptorIndex": 0, "name": "x", "config": kind}), f"--push-fd={other}", check=False)
-        assert done.returncode != 0 and error in done.stderr
+    done = call("AddStorage", '{"fileDescriptorIndex":0,"name":"x","config":"floppy"}', f"--push-fd={other}", check=False)
+    assert done.returncode != 0 and f"{INSTANCE}.BadConfig" in done.stderr
     assert json.loads(call("AddStorage", '{"fileDescriptorIndex":0,"name":"x","config":"virtio-scsi"}', f"--push-fd={other}").stdout) == {}
     assert json.loads(call("ReplaceStorage", '{"fileDescriptorIndex":0,"name":"x"}', f"--push-fd={other}").stdout) == {}
     assert json.loads(call("RemoveStorage", '{"name":"x"}').stdout) == {}

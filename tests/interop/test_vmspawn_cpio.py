@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """systemd-vmspawn 262 of Debian sid, with a stand-in for QEMU that keeps the initrd, and initrd_merge() give the same bytes
-for the same credentials; so do --bind= and --bind-ro= of both, which add a credential."""
+for the same credentials; so do --bind=, --bind-ro= and --bind-user= of both, which add credentials."""
 
 import hashlib
 import json
@@ -93,6 +93,10 @@ def test_same_fstab(peer, tmp_path, arguments):
         (tmp_path / name).mkdir()
     peer.env["PATH"] = f"{virtiofsd().parent}:{peer.env['PATH']}"
     theirs = peer.merge(folder / "initrd", [], *arguments)
+    same_archive(folder, theirs, arguments)
+
+
+def same_archive(folder, theirs, arguments):
     size = (folder / "initrd").stat().st_size
     done = subprocess.run(
         [BUILD / "programs/cvmspawn", "--print=credentials", "--json=short", "--linux=vmlinuz", "--initrd=initrd", "--host-caps=host.json", *arguments],
@@ -100,3 +104,16 @@ def test_same_fstab(peer, tmp_path, arguments):
     archive = json.loads(done.stdout)["credentials"]["archive"]
     theirs = theirs[size + -size % 4:]
     assert (archive["size"], archive["sha256"]) == (len(theirs), hashlib.sha256(theirs).hexdigest()), theirs
+
+
+@pytest.mark.full
+def test_same_users(peer, tmp_path):
+    """The records of --bind-user= and the lines that mount the home directories."""
+    folder = tmp_path / "world"
+    folder.mkdir()
+    world.build(folder)
+    options = ["--bind-user=daemon", "--bind-user=games", "--bind-user-shell=/bin/zsh", "--bind-user-group=wheel"]
+    peer.env["PATH"] = f"{virtiofsd().parent}:{peer.env['PATH']}"
+    theirs = peer.merge(folder / "initrd", [], *options)
+    assert theirs.count(b"userdb.transient.") == 4 and b'"memberOf":["wheel"]' in theirs
+    same_archive(folder, theirs, options)

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* fake-amd-tool DIR [GENERATION]: a made-up AMD as files, for tests of programs: ark.der, ask.der, asvk.der, vcek.der, vcek-old.der (the same key before an update), vlek.der, chain.pem
+/* fake-amd-tool DIR [GENERATION [DIGEST...]]: a made-up AMD as files, for tests of programs: ark.der, ask.der, asvk.der, vcek.der, vcek-old.der (the same key before an update), vlek.der, chain.pem
  * (as AMD's cert_chain), crl.der, forged-ark.der (same name, another key), report.bin, report-debug.bin, report-v6.bin,
- * report-vlek.bin, table.bin (the host's certificate table). Keys are new in every run. */
+ * report-vlek.bin, report-1.bin, report-2.bin ... (of these launch digests), table.bin (the host's certificate table). Keys are new in every run. */
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "crypto-pem.h"
+#include "encode.h"
 #include "fake-amd.h"
 #include "fd.h"
 #include "guest-policy.h"
@@ -64,6 +65,19 @@ static void save_reports(const FakeAmd *a, const SnpTcb *tcb, const uint8_t *chi
         save_report(a, "report-vlek.bin", &r);
 }
 
+static void save_digests(const FakeAmd *a, const SnpTcb *tcb, const uint8_t *chip, char **digests, int n) {
+        for (int i = 0; i < n; i++) {
+                char name[32];
+                SnpReport r;
+
+                fake_report(a, tcb, chip, &r);
+                if (hex_decode_exact(digests[i], r.measurement, sizeof(r.measurement)) < 0)
+                        fprintf(stderr, "'%s' is not a launch digest\n", digests[i]);
+                (void) snprintf(name, sizeof(name), "report-%d.bin", i + 1);
+                save_report(a, name, &r);
+        }
+}
+
 int main(int argc, char **argv) {
         SnpGeneration g = argc > 2 ? snp_generation_from_string(argv[2]) : SNP_MILAN;
         static const unsigned serial = 0x10009;
@@ -78,7 +92,7 @@ int main(int argc, char **argv) {
         size_t size;
 
         if (argc < 2 || g < 0) {
-                fprintf(stderr, "usage: fake-amd-tool DIR [milan|genoa|turin]\n");
+                fprintf(stderr, "usage: fake-amd-tool DIR [milan|genoa|turin [DIGEST...]]\n");
                 return 1;
         }
         folder = argv[1];
@@ -119,6 +133,7 @@ int main(int argc, char **argv) {
         if (snp_cert_table_encode(&t, &table, &size) < 0 || save("table.bin", table, size) < 0)
                 return 1;
         save_reports(&amd, &tcb, chip);
+        save_digests(&amd, &tcb, chip, argv + 3, argc - 3);
 
         free(ask_pem);
         free(ark_pem);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* A stand-in for libvirt.so.0, for tests only: the functions that cvmspawn loads, answered from the JSON file that STANDIN_LIBVIRT names:
- * {"hostname", "capabilities", "sev": {...}, "refuse": ["inject", ...], "domains": [{"id", "name", "uuid", "active", "state",
+ * {"hostname", "capabilities", "sev": {...}, "refuse": ["inject", ...], "hang": "inject", "domains": [{"id", "name", "uuid", "active", "state",
  * "vcpus", "xml", "launch": {...}}]}. What is injected, resumed and destroyed is appended to that file's name with ".log". A domain
  * is started by the program that STANDIN_START names, which gets the XML on standard input and puts the launch into that file, as a
  * host would; without one, nothing starts. It proves nothing about libvirt itself. */
@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fd.h"
 #include "json.h"
@@ -58,6 +59,8 @@ static int read_host(void) {
 static bool refused(const char *what) {
         const Json *list = js_get(host, "refuse");
 
+        while (streq_ptr(js_string_value(js_get(host, "hang")), what))
+                (void) pause();
         for (size_t i = 0; i < js_length(list); i++)
                 if (streq_ptr(js_string_value(js_at(list, i)), what))
                         return FAIL(true, "Operation not supported: the stand-in refuses to %s", what);
@@ -68,7 +71,7 @@ EXPORT void *virConnectOpen(const char *uri);
 EXPORT void *virConnectOpen(const char *uri) {
         if (startswith(uri, "nowhere"))
                 return FAIL(NULL, "no connection driver available for %s", uri);
-        return read_host() < 0 ? NULL : host;
+        return read_host() < 0 || refused("open") ? NULL : host;
 }
 
 EXPORT int virConnectClose(void *c);

@@ -14,6 +14,7 @@
 #include "attest-launch.h"
 #include "attest-secret.h"
 #include "attestd-service.h"
+#include "attestd-stores.h"
 #include "encode.h"
 #include "fd.h"
 
@@ -140,7 +141,7 @@ static inline int setup(void **state) {
                 .now = now,
                 .now_data = w,
         };
-        assert_ok(store_sqlite_open(w->db, &w->s.store, NULL));
+        open_test_store(w->db, /* again= */ false, &w->s.store);
         add_owner(w, OWNER, "owner");
         add_owner(w, OTHER, "other");
         w->pdh = load64((const char *[]) { "pdh" }, 1);

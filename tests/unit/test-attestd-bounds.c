@@ -76,7 +76,7 @@ static void endless_failures(void **state) {
                 for (unsigned k = 0; k < (i % 2 == 0 ? LAUNCH_FAILURES : 2); k++)
                         assert_int_equal(validate(w, &m, true), 403);
                 w->now += 30;
-                if (i == 110)
+                if (i == 110 && !postgresql_url())
                         assert_int_equal(stat(w->db, &before), 0);
         }
         assert_int_equal(count(w, "/vm/a/events"), 301);
@@ -84,6 +84,9 @@ static void endless_failures(void **state) {
         w->now += 2 * LAUNCH_TTL_SECONDS;
         (void) start(w);
         assert_int_equal(ask(w, "GET", "/vm/a", OWNER, NULL), 200);
+        /* PostgreSQL's files shrink by its own vacuum. */
+        if (postgresql_url())
+                return;
         assert_int_equal(stat(w->db, &after), 0);
         assert_true(after.st_size <= before.st_size + 16384);
 }

@@ -259,11 +259,13 @@ static void older_database(void **state) {
         _cleanup_free_ char *error = NULL;
         Measured m;
 
+        if (postgresql_url())
+                skip(); /* its tables are those of SQLite's latest step */
         assert_int_equal(ask(w, "POST", "/vm/a", OWNER, good), 201);
         m = start(w);
         assert_int_equal(validate(w, &m, true), 200);
         assert_ok(sqlite_error(sqlite3_exec(((SqliteStore *) w->s.store)->db,
-                        "ALTER TABLE launch DROP COLUMN held; DROP TABLE firmware; DROP INDEX launch_by_age; DROP INDEX event_refused;"
+                        "ALTER TABLE launch DROP COLUMN held; DROP TABLE firmware; DROP INDEX launch_by_age; DROP INDEX event_refused; DROP TABLE audit;"
                         "ALTER TABLE launch DROP COLUMN peer; ALTER TABLE vm DROP COLUMN released;"
                         "PRAGMA user_version = 1",
                         NULL, NULL, NULL)));
@@ -278,7 +280,7 @@ static void older_database(void **state) {
         /* version 4 burned released launches: they count for the limit all the same */
         assert_ok(sqlite_error(sqlite3_exec(((SqliteStore *) w->s.store)->db,
                         "UPDATE launch SET state = 2, header = NULL, payload = NULL WHERE state = 1;"
-                        "DROP INDEX launch_by_age; DROP INDEX event_refused; ALTER TABLE launch DROP COLUMN peer;"
+                        "DROP INDEX launch_by_age; DROP INDEX event_refused; DROP TABLE audit; ALTER TABLE launch DROP COLUMN peer;"
                         "ALTER TABLE vm DROP COLUMN released; PRAGMA user_version = 4",
                         NULL, NULL, NULL)));
         store_free(w->s.store);

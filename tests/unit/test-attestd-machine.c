@@ -13,7 +13,7 @@
 
 #include "test.h"
 
-#include "attestd-sqlite.h"
+#include "attestd-stores.h"
 #include "strutil.h"
 
 #define EVENTS_DEFAULT 20000u
@@ -328,14 +328,6 @@ static void check_launch(Model *m, const Vm *v, const Launch *l) {
                 assert_memory_equal(s.payload, &l->packet, sizeof(l->packet));
 }
 
-static uint64_t query(Model *m, const char *sql) {
-        _cleanup_query_ Query *q = NULL;
-
-        assert_ok(sqlite_query(m->store, &q, sql, ""));
-        assert_true(sqlite_row(q) > 0);
-        return (uint64_t) sqlite3_column_int64(q, 0);
-}
-
 static void check_all(Model *m) {
         size_t n = 0;
 
@@ -345,9 +337,11 @@ static void check_all(Model *m) {
                                 check_launch(m, m->vms + i, l);
                                 n++;
                         }
-        assert_int_equal(query(m, "SELECT count(*) FROM launch"), n);
-        assert_int_equal(query(m, "SELECT count(*) FROM event WHERE what = 'released'"), m->releases);
-        assert_int_equal(query(m, "SELECT sum(released) FROM vm"), m->releases);
+        assert_int_equal(store_number(m->store, "SELECT count(*) FROM launch"), n);
+        assert_int_equal(store_number(m->store, "SELECT count(*) FROM event WHERE what = 'released'"),
+                        m->releases);
+        assert_int_equal(
+                        store_number(m->store, "SELECT CAST(sum(released) AS bigint) FROM vm"), m->releases);
 }
 
 static Launch *any_launch(Model *m, Vm *v) {
@@ -418,7 +412,7 @@ static void open_model(Model *m) {
         } kinds[VMS] = { { 1, 3600 }, { 3, 60 }, { 7, 10000 } };
         static const uint8_t hash[STORE_TOKEN_HASH_SIZE] = { 1 };
 
-        assert_ok(store_sqlite_open(":memory:", &m->store, NULL));
+        open_test_store(":memory:", /* again= */ false, &m->store);
         assert_ok(m->store->ops->owner_add(m->store, "owner", hash));
         for (unsigned i = 0; i < VMS; i++) {
                 StoreVm s = {
@@ -518,13 +512,13 @@ static void fair_shares(_unused_ void **state) {
         _cleanup_(store_launch_done) StoreLaunch found = {};
         _cleanup_store_ Store *s = NULL;
 
-        assert_ok(store_sqlite_open(":memory:", &s, NULL));
+        open_test_store(":memory:", /* again= */ false, &s);
         assert_ok(s->ops->owner_add(s, "owner", hash));
         assert_ok(s->ops->vm_add(s, &vm));
         l.peer = (char *) "192.0.2.1";
         memcpy(l.id, good, sizeof(l.id));
         assert_ok(s->ops->launch_add(s, &l, &limits));
-        for (uint32_t i = 1; i <= 10000; i++) {
+        for (uint32_t i = 1; i <= (postgresql_url() ? 300 : 10000); i++) {
                 char peer[16];
 
                 /* from few addresses */

@@ -4,6 +4,7 @@
  * test plays the guest, with its ephemeral key and the pinned key of the service. */
 
 #include "attestd-world.h"
+#include "atomic-file.h"
 #include "fake-amd.h"
 #include "guest-policy.h"
 #include "snp-packet.h"
@@ -259,6 +260,68 @@ static void certificates_are_fetched_elsewhere(void **state) {
         assert_int_equal(snp_validate(w, &g, false), 424);
         assert_int_equal(snp_validate(w, &g, true), 403);
         assert_problem(w, 403, "report-not-authentic");
+}
+
+static void save_list(const World *w, const char *since, const char *until, unsigned serial) {
+        FakeBytes list = fake_crl_make(&milan, milan.ark, since, until, &serial, 1);
+        _cleanup_free_ char *path = NULL;
+
+        assert_true(asprintf(&path, "%s/milan-vcek-crl.der", w->folder) > 0);
+        assert_ok(file_write_atomic(path, list.data, list.size, 0644, ATOMIC_FILE_REPLACE));
+        free(list.data);
+}
+
+static unsigned try_again(World *w, Guest *g) {
+        fetched.n = 0;
+        assert_int_equal(snp_launch(w, g), 200);
+        return snp_validate(w, g, true);
+}
+
+/* w->now is 2026-09-21. 0x10001 is the ASK's serial number. */
+static void revocation_lists(void **state) {
+        _cleanup_free_ char *body = strdup(snp_good), *path = NULL;
+        World *w = *state;
+        char *limit;
+        Guest g;
+
+        guest_init(&g, &milan);
+        limit = strstr(body, "instances\":2");
+        limit[strlen("instances\":")] = '9';
+        assert_int_equal(ask(w, "POST", "/vm/a", OWNER, body), 201);
+        w->s.kds_cache = w->folder;
+        w->s.fetch = fetch;
+        fetched.answer = 1;
+        /* None: nobody waits, but it is downloaded; or everybody waits. */
+        assert_int_equal(try_again(w, &g), 200);
+        assert_int_equal(fetched.n, 1);
+        assert_string_equal(fetched.what[0], "milan-vcek-crl.der /vcek/v1/Milan/crl");
+        w->s.crl = SNP_CRL_REQUIRED;
+        assert_int_equal(try_again(w, &g), 503);
+        assert_string_equal(text(w, "code"), "vcek-pending");
+        assert_int_equal(fetched.n, 1);
+        assert_string_equal(fetched.what[0], "milan-vcek-crl.der /vcek/v1/Milan/crl");
+        fetched.answer = 0;
+        assert_int_equal(try_again(w, &g), 424);
+        save_list(w, "260901000000Z", "270901000000Z", 0x999);
+        assert_int_equal(try_again(w, &g), 200);
+        /* Overdue. */
+        save_list(w, "260801000000Z", "260901000000Z", 0x999);
+        assert_int_equal(try_again(w, &g), 424);
+        w->s.crl = SNP_CRL_IF_AVAILABLE;
+        assert_int_equal(try_again(w, &g), 200);
+        assert_int_equal(fetched.n, 1);
+        /* What an overdue list revokes is revoked. */
+        save_list(w, "260801000000Z", "260901000000Z", 0x10001);
+        assert_int_equal(try_again(w, &g), 403);
+        assert_non_null(strstr(text(w, "detail"), "revocation"));
+        save_list(w, "260901000000Z", "270901000000Z", 0x10001);
+        assert_int_equal(try_again(w, &g), 403);
+        w->s.crl = SNP_CRL_OFF;
+        assert_int_equal(try_again(w, &g), 200);
+        assert_int_equal(fetched.n, 0);
+        assert_true(asprintf(&path, "%s/milan-vcek-crl.der", w->folder) > 0);
+        assert_int_equal(unlink(path), 0);
+        guest_done(&g);
 }
 
 /* One thing spoilt each time: what the answer says, and that it counts. */
@@ -560,6 +623,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(released_once_and_repeated, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(certificates_here_or_nowhere, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(certificates_are_fetched_elsewhere, snp_setup, teardown),
+                cmocka_unit_test_setup_teardown(revocation_lists, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(refusals, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(replays, snp_setup, teardown),
                 cmocka_unit_test_setup_teardown(released_is_final, snp_setup, teardown),

@@ -39,6 +39,7 @@ FORWARD(vm_delete, (Store * store, int64_t owner, const char *id, int64_t t), (b
 FORWARD(launch_add, (Store * store, const StoreLaunch *l, const StoreLimits *limits), (below, l, limits))
 FORWARD(launch_get, (Store * store, const char *vm, const uint8_t *id, StoreLaunch *ret),
                 (below, vm, id, ret))
+FORWARD(launch_count, (Store * store, LaunchState state, uint64_t *ret), (below, state, ret))
 FORWARD(launch_each, (Store * store, const StoreQuery *q, StoreLaunchFunction f, void *p), (below, q, f, p))
 FORWARD(launch_fail, (Store * store, const StoreLaunch *l, uint64_t max, int64_t t, uint64_t *ret),
                 (below, l, max, t, ret))
@@ -58,6 +59,7 @@ static const StoreOps shaky_ops = {
         .vm_delete = shaky_vm_delete,
         .launch_add = shaky_launch_add,
         .launch_get = shaky_launch_get,
+        .launch_count = shaky_launch_count,
         .launch_each = shaky_launch_each,
         .launch_fail = shaky_launch_fail,
         .launch_release = shaky_launch_release,

@@ -81,11 +81,43 @@ static void pipes_and_failures(_unused_ void **state) {
         assert_int_equal(count_files(), 0);
 }
 
+static void all_or_none(_unused_ void **state) {
+        char one[64], two[64], none[64];
+        size_t failed = 99;
+
+        assert_true(snprintf(one, sizeof(one), "%s/one", folder) > 0);
+        assert_true(snprintf(two, sizeof(two), "%s/two", folder) > 0);
+        assert_true(snprintf(none, sizeof(none), "%s/none/file", folder) > 0);
+        const AtomicFile both[] = { { one, "1", 1, 0600 }, { two, "22", 2, 0600 } },
+                         lost[] = { { one, "new", 3, 0600 }, { none, "x", 1, 0600 } },
+                         last[] = { { two, "new", 3, 0600 }, { one, "new", 3, 0600 } };
+
+        assert_error(files_write_atomic(lost, 2, 0, &failed), ENOENT);
+        assert_int_equal(failed, 1);
+        assert_int_equal(count_files(), 0);
+        assert_ok(files_write_atomic(both, 2, 0, NULL));
+        assert_content(one, "1");
+        assert_content(two, "22");
+        /* What was there stays as it was. */
+        assert_error(files_write_atomic(lost, 2, ATOMIC_FILE_REPLACE, &failed), ENOENT);
+        assert_content(one, "1");
+        assert_int_equal(unlink(two), 0);
+        assert_error(files_write_atomic(last, 2, 0, &failed), EEXIST);
+        assert_int_equal(failed, 1);
+        assert_int_equal(access(two, F_OK), -1);
+        assert_int_equal(count_files(), 1);
+        assert_ok(files_write_atomic(last, 2, ATOMIC_FILE_REPLACE, NULL));
+        assert_content(one, "new");
+        assert_int_equal(unlink(one), 0);
+        assert_int_equal(unlink(two), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(replaces_or_refuses),
                 cmocka_unit_test(does_not_follow_links_to_keys),
                 cmocka_unit_test(pipes_and_failures),
+                cmocka_unit_test(all_or_none),
         };
         int r;
 

@@ -69,6 +69,50 @@ static void base64_is_strict(_unused_ void **state) {
         free(p);
 }
 
+/* Blocks and what is left of them: each length, and each wrong character, at each place. */
+static void decoders_miss_no_character(_unused_ void **state) {
+        static const char hex_alphabet[] = "0123456789abcdefABCDEF",
+                          alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        uint8_t bytes[150], out[150];
+
+        for (size_t i = 0; i < sizeof(bytes); i++)
+                bytes[i] = (uint8_t) (i * 197 + 11);
+        for (size_t n = 1; n <= sizeof(bytes); n++) {
+                char *hex = hex_encode(bytes, n), *text = base64_encode(bytes, n);
+                uint8_t *p = NULL;
+                size_t size;
+
+                assert_ok(hex_decode_exact(hex, out, n));
+                assert_memory_equal(out, bytes, n);
+                assert_ok(base64_decode(text, strlen(text), &p, &size));
+                assert_int_equal(size, n);
+                assert_memory_equal(p, bytes, n);
+                free(p);
+                for (unsigned c = 1; n == 99 && c < 256; c++)
+                        for (size_t i = 0; i < 2 * n; i++) {
+                                char was = hex[i];
+
+                                hex[i] = (char) c;
+                                assert_int_equal(hex_decode_exact(hex, out, n) >= 0,
+                                                strchr(hex_alphabet, (int) c) != NULL);
+                                hex[i] = was;
+                                if (i >= strlen(text))
+                                        continue;
+                                was = text[i];
+                                text[i] = (char) c;
+                                p = NULL;
+                                assert_int_equal(base64_decode(text, strlen(text), &p, &size) >= 0,
+                                                strchr(alphabet, (int) c) != NULL ||
+                                                                (c == '=' && i + 1 == strlen(text) &&
+                                                                                text[i - 1] == 'w'));
+                                free(p);
+                                text[i] = was;
+                        }
+                free(hex);
+                free(text);
+        }
+}
+
 static void bytes_come_as_hex_or_base64(_unused_ void **state) {
         static const char *const good[] = { "fbff01", "0xfbFF01", "+/8B" },
                                  *const bad[] = { "", "0x", "0001", "00010203", "0x0001", "AAE=", "AAEC",
@@ -109,6 +153,7 @@ int main(void) {
                 cmocka_unit_test(writer_is_sticky),
                 cmocka_unit_test(sums_do_not_wrap),
                 cmocka_unit_test(base64_is_strict),
+                cmocka_unit_test(decoders_miss_no_character),
                 cmocka_unit_test(bytes_come_as_hex_or_base64),
                 cmocka_unit_test(guid_text_is_mixed_endian),
         };

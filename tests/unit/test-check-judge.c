@@ -17,9 +17,9 @@ static HostFacts good_host(void) {
                 .caps = { .kvm = true,
                                 .has = { false, true, true, true },
                                 .sev = { .cbitpos = 51, .reduced_phys_bits = 1 } },
-                .amd = true,
+                .vendor = COCO_VENDOR_AMD,
                 .cpu_name = (char *) "AMD EPYC 7543 32-Core Processor",
-                .svm = true,
+                .virtualizes = true,
                 .kernel = (char *) "6.12.9",
                 .kernel_major = 6,
                 .kernel_minor = 12,
@@ -53,8 +53,67 @@ static HostFacts good_host(void) {
         };
 }
 
+/* The facts of a Xeon host in order, with Linux 6.17. */
+static void intel(HostFacts *f) {
+        *f = (HostFacts) {
+                .caps = { .kvm = true, .quote_socket = (char *) "/run/tdx-qgs/qgs.socket" },
+                .vendor = COCO_VENDOR_INTEL,
+                .tdx_platform = true,
+                .cpu_name = (char *) "Intel(R) Xeon(R) 6960P",
+                .virtualizes = true,
+                .kernel = (char *) "6.17.1",
+                .kernel_major = 6,
+                .kernel_minor = 17,
+                .kvm_types_known = true,
+                .kvm_types = 1u << 0 | 1u << 5,
+                .asids_known = true,
+                .memlock = 0,
+                .qemu_version = (char *) "10.1.0",
+                .qemu_major = 10,
+        };
+        f->caps.has[COCO_TDX] = true;
+        f->module[COCO_TDX] = f->parameter[COCO_TDX] = f->qemu_object[COCO_TDX] = KNOWN_YES;
+        f->asids[COCO_TDX] = 60;
+        f->firmware[COCO_TDX] = (char *) "/fw";
+}
+static void intel_without_tdx(HostFacts *f) {
+        intel(f);
+        f->tdx_platform = f->caps.has[COCO_TDX] = false;
+}
+static void intel_old_kernel(HostFacts *f) {
+        intel(f);
+        f->kernel_minor = 15;
+}
+static void intel_off(HostFacts *f) {
+        intel(f);
+        f->parameter[COCO_TDX] = KNOWN_NO;
+}
+static void intel_no_type(HostFacts *f) {
+        intel(f);
+        f->kvm_types = 1;
+}
+static void intel_no_key(HostFacts *f) {
+        intel(f);
+        f->asids_used[COCO_TDX] = 60;
+}
+static void intel_no_quotes(HostFacts *f) {
+        intel(f);
+        f->caps.quote_socket = NULL;
+}
+static void intel_old_qemu(HostFacts *f) {
+        intel(f);
+        f->qemu_object[COCO_TDX] = KNOWN_NO;
+}
+static void intel_no_firmware(HostFacts *f) {
+        intel(f);
+        f->firmware[COCO_TDX] = NULL;
+}
+static void intel_signed_only(HostFacts *f) {
+        intel(f);
+        f->firmware_keys[COCO_TDX] = true;
+}
 static void no_amd(HostFacts *f) {
-        f->amd = false;
+        f->vendor = COCO_VENDOR_INTEL;
 }
 static void no_snp_in_cpu(HostFacts *f) {
         f->caps.has[COCO_SEV_SNP] = false;
@@ -87,7 +146,7 @@ static void kvm_absent(HostFacts *f) {
         f->kvm_errno = ENOENT;
 }
 static void no_svm(HostFacts *f) {
-        f->svm = f->kvm_types_known = false;
+        f->virtualizes = f->kvm_types_known = false;
 }
 static void types_not_told(HostFacts *f) {
         f->kvm_types_known = false;
@@ -193,6 +252,16 @@ static const struct {
         { old_qemu, COCO_SEV_SNP, 3, "QEMU", CHECK_MISSING, "7.2.9 without sev-snp-guest" },
         { no_firmware, COCO_SEV_SNP, 3, "OVMF", CHECK_MISSING, "ovmf-amdsev" },
         { no_firmware, COCO_SEV, 0, NULL, CHECK_OK, NULL },
+        { intel, COCO_TDX, 0, NULL, CHECK_OK, NULL },
+        { intel_without_tdx, COCO_TDX, 3, "CPU", CHECK_MISSING, "tdx_host_platform" },
+        { intel_old_kernel, COCO_TDX, 3, "kernel", CHECK_MISSING, "6.16" },
+        { intel_off, COCO_TDX, 3, "kvm_intel", CHECK_MISSING, "tdx=1" },
+        { intel_no_type, COCO_TDX, 3, "/dev/kvm", CHECK_MISSING, "does not support TDX guests" },
+        { intel_no_key, COCO_TDX, 3, "keys", CHECK_MISSING, "60 of 60" },
+        { intel_no_quotes, COCO_TDX, 0, "quotes", CHECK_NOTE, "vsock:2:4050" },
+        { intel_old_qemu, COCO_TDX, 3, "QEMU", CHECK_MISSING, "10.1 or later" },
+        { intel_no_firmware, COCO_TDX, 3, "OVMF", CHECK_MISSING, "ovmf-inteltdx" },
+        { intel_signed_only, COCO_TDX, 0, "signing", CHECK_NOTE, "a signed kernel" },
 };
 
 static const CheckLine *find(const CheckList *list, const char *subject) {
@@ -274,7 +343,10 @@ static void acpi_tables_are_noted(_unused_ void **state) {
                 FOREACH_ARRAY(line, list.lines, list.n_lines)
                         found = found ||
                                         (streq(line->subject, "ACPI") && line->state == CHECK_NOTE &&
-                                                        strstr(line->text, "no digest covers"));
+                                                        (strstr(line->text, "no digest covers") ||
+                                                                        (m == COCO_TDX &&
+                                                                                        strstr(line->text,
+                                                                                                        "RTMR0"))));
                 assert_true(found);
         }
 }

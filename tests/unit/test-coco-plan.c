@@ -45,7 +45,8 @@ static void bad_plans_are_named(_unused_ void **state) {
                 const char *text, *expected;
         } cases[] = {
                 { "[]", "launch plan: expected a JSON object" },
-                { "{\"mode\":\"tdx\"}", "launch plan: member 'mode': expected no, sev, sev-es or sev-snp" },
+                { "{\"mode\":\"cca\"}",
+                                "launch plan: member 'mode': expected no, sev, sev-es, sev-snp or tdx" },
                 { "{\"mode\":\"sev\"}", "launch plan: member 'vcpus' is missing" },
                 { "{\"modus\":\"sev\"}", "launch plan: unknown member 'modus'" },
         };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "test.h"
 
@@ -20,7 +21,7 @@ static const struct {
         { "qemu-system-x86_64: failed to initialize kvm: Operation not permitted", EXPLAIN_MISLEADING,
                         NULL },
         { "qemu-system-x86_64: sev_common_kvm_init: Failed to open /dev/sev 'No such file or directory'",
-                        EXPLAIN_CAUSE, "no /dev/sev" },
+                        EXPLAIN_CAUSE, "/dev/sev is missing" },
         { "qemu-system-x86_64: Could not open '/dev/sev': Permission denied", EXPLAIN_CAUSE, "udev" },
         { "qemu-system-x86_64: sev_snp_launch_finish: Failed to locate SEV metadata header", EXPLAIN_CAUSE,
                         "ovmf-amdsev" },
@@ -132,9 +133,34 @@ static void lines_of_a_launch_are_told_from_others(_unused_ void **state) {
         assert_false(explain_is_launch("sev_launch_get_measure: LAUNCH_MEASURE ret=-5 fw_error=2 ''"));
 }
 
+static void active_technologies_are_named(_unused_ void **state) {
+        static const struct {
+                const char *line, *part;
+        } lines[] = {
+                { "[    1.151097] Memory Encryption Features active: AMD SEV SEV-ES SEV-SNP",
+                                "found SEV, SEV-ES, SEV-SNP active; only" },
+                { "Memory Encryption Features active: AMD SEV SEV-ES\r",
+                                "found SEV, SEV-ES active, and not SEV-SNP;" },
+                { "AMD Memory Encryption Features active: SEV",
+                                "found SEV active, and not SEV-ES, SEV-SNP;" },
+                { "Memory Encryption Features active: Intel TDX", "TDX active" },
+                { "Memory Encryption Features active: AMD SME", "none of" },
+                { "SEV: SNP running at VMPL0.", NULL },
+        };
+
+        for (size_t i = 0; i < ELEMENTSOF(lines); i++) {
+                _cleanup_free_ char *sentence = NULL;
+
+                assert_ok(explain_active(lines[i].line, &sentence));
+                if (lines[i].part ? !sentence || !strstr(sentence, lines[i].part) : !!sentence)
+                        fail_msg("'%s': %s", lines[i].line, sentence ?: "nothing");
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(lines_of_a_launch_are_told_from_others),
+                cmocka_unit_test(active_technologies_are_named),
                 cmocka_unit_test(lines_have_their_meaning),
                 cmocka_unit_test(lines_of_reports_are_explained),
         };

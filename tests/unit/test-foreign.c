@@ -11,6 +11,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -293,6 +294,11 @@ static unsigned run_table(const char *name, const char *path) {
         return failures;
 }
 
+static int remove_one(
+                const char *path, _unused_ const struct stat *st, _unused_ int flag, _unused_ struct FTW *w) {
+        return remove(path);
+}
+
 static void test_tables(_unused_ void **state) {
         const char *source = getenv("CVMSPAWN_SOURCE");
         char work[] = "/tmp/cvmspawn-foreign-XXXXXX";
@@ -318,6 +324,7 @@ static void test_tables(_unused_ void **state) {
                 tables++;
         }
         closedir(d);
+        assert_int_equal(nftw(work, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
         assert_int_equal(failures, 0);
         assert_true(tables >= 3);
 }

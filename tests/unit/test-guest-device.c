@@ -389,7 +389,11 @@ static void trees_of_others_are_refused(_unused_ void **state) {
         char name[4096];
 
         kernel.provider = "tdx_guest\n";
-        refused_by_tree(GUEST_VMPL_ANY, EOPNOTSUPP, "from 'tdx_guest' here, not from sev_guest");
+        refused_by_tree(GUEST_VMPL_ANY, EBADMSG, "is not a quote");
+        refused_by_tree(1, EINVAL, "a TD has no privilege levels");
+        kernel.provider = "other_guest\n";
+        refused_by_tree(GUEST_VMPL_ANY, EOPNOTSUPP,
+                        "from 'other_guest' here, not from sev_guest or tdx_guest");
         /* Names of ours that somebody left. */
         kernel.provider = "sev_guest\n";
         for (unsigned i = 0; i < 8; i++) {

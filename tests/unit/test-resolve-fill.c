@@ -112,7 +112,7 @@ static void test_firmware(_unused_ void **state) {
                 write_image(path, &image_amdsev);
                 assert_ok(resolve_firmware_for(&config, &options, &in, &error));
                 assert_int_equal(in.n_copies, 1);
-                assert_int_equal(in.hashes_gpa, image_amdsev.hash_base);
+                assert_int_equal(in.table_gpa, image_amdsev.hash_base);
                 if (change == 1)
                         write_image(path, &other);
                 if (change == 2)

@@ -5,7 +5,7 @@
 #include "snp-world.h"
 
 static void judge_expecting(World *w, const SnpPolicy *p, const char *rule, size_t n) {
-        SnpViolations v = {};
+        Violations v = {};
         char *error = NULL;
         bool found = !rule;
 
@@ -17,7 +17,7 @@ static void judge_expecting(World *w, const SnpPolicy *p, const char *rule, size
                 fail_msg("'%s' was not violated", rule);
         assert_int_equal(v.n, n);
         assert_int_equal(w->result.verdict, n == 0 ? VERDICT_VERIFIED : VERDICT_POLICY_NOT_MET);
-        snp_violations_done(&v);
+        violations_done(&v);
 }
 
 static void good_policy(const World *w, SnpPolicy *p) {
@@ -115,7 +115,7 @@ static void migration_agents_are_refused(_unused_ void **state) {
 /* A masked CHIP_ID verifies, and the text says that the leaf is bound to no chip. */
 static void masked_chips_are_named(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
-                SnpViolations v = {};
+                Violations v = {};
                 char *text = NULL;
                 SnpPolicy p;
 
@@ -134,7 +134,7 @@ static void masked_chips_are_named(_unused_ void **state) {
 
 static void undecided_policies_do_not_judge(_unused_ void **state) {
         WITH_WORLD(w, &shared_milan) {
-                SnpViolations v = {};
+                Violations v = {};
                 SnpPolicy p;
 
                 verify(&w);
@@ -149,7 +149,7 @@ static void undecided_policies_do_not_judge(_unused_ void **state) {
                 assert_error(snp_policy_judge(&p, &w.result, &v, NULL), EINVAL);
         }
         WITH_WORLD(w, &shared_milan) {
-                SnpViolations v = {};
+                Violations v = {};
                 SnpPolicy p;
 
                 w.leaf.salt = 20;

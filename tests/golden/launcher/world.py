@@ -6,6 +6,7 @@ import json
 import lzma
 import struct
 import uuid
+import zlib
 
 KIB = 1024
 ROOT = uuid.UUID("4f68bce3-e8cd-4db1-96e7-fbcaf984b709")  # Discoverable Partitions Specification: x86-64 root
@@ -67,12 +68,15 @@ def initrd(version=262):
 
 def gpt(*types, entries=128):
     """UEFI specification, 5.3: a header at sector 1, entries from sector 2 on."""
-    header = b"EFI PART" + struct.pack("<IIIIQQQQ", 0x10000, 92, 0, 0, 1, 0, 34, 2014)
-    header += bytes(16) + struct.pack("<QIII", 2, entries, 128, 0)
     table = b"".join(
         kind.bytes_le + uuid.UUID(int=0x1000 + i).bytes_le + struct.pack("<QQ", 40 + i, 40 + i) + bytes(80)
         for i, kind in enumerate(types)
     )
+    # Both checksums, the header's with zero in its place.
+    checked = zlib.crc32(table.ljust(min(entries, 128) * 128, b"\0"))
+    head = struct.pack("<QQQQ", 1, 0, 34, 2014) + bytes(16) + struct.pack("<QIII", 2, entries, 128, checked)
+    begin = b"EFI PART" + struct.pack("<II", 0x10000, 92)
+    header = begin + struct.pack("<II", zlib.crc32(begin + bytes(8) + head), 0) + head
     image = bytes(512) + header.ljust(512, b"\0") + table
     return image.ljust(1024 * KIB, b"\0")
 
@@ -113,6 +117,22 @@ def ovmf(hash_table=0x810C00, metadata=True, secret=True):
         asev = b"ASEV" + struct.pack("<III", 16 + 12 * len(sections), 1, len(sections))
         asev += b"".join(struct.pack("<III", *section) for section in sections)
         image[size - 2 * KIB : size - 2 * KIB + len(asev)] = asev
+    return bytes(image)
+
+
+def tdvf():
+    """An image with TDX metadata only: Intel 344991; volumes for code and variables, the list of memory, memory that is used early."""
+    size = 64 * KIB
+    base = (1 << 32) - size
+    sections = [(4 * KIB, size - 4 * KIB, base + 4 * KIB, size - 4 * KIB, 0, 1), (0, 4 * KIB, base, 4 * KIB, 1, 0),
+                (0, 0, 0x809000, 0x2000, 2, 0), (0, 0, 0x810000, 0x10000, 3, 0)]
+    entries = struct.pack("<IH", 2 * KIB, 22) + uuid.UUID("e47a6535-984a-4798-865e-4685a7bf8ec2").bytes_le
+    table = entries + struct.pack("<H", len(entries) + 18) + uuid.UUID("96b582de-1fb2-45f7-baea-a366c55a082d").bytes_le
+    image = bytearray(i * 5 & 0xFF for i in range(size))
+    image[size - 32 - len(table) : size - 32] = table
+    metadata = b"TDVF" + struct.pack("<III", 16 + 32 * len(sections), 1, len(sections))
+    metadata += b"".join(struct.pack("<IIQQII", *section) for section in sections)
+    image[size - 2 * KIB : size - 2 * KIB + len(metadata)] = metadata
     return bytes(image)
 
 
@@ -223,6 +243,7 @@ def files(directory):
         "OVMF.amdsev.fd": ovmf(),
         "OVMF.no-table.fd": ovmf(hash_table=None),
         "OVMF.no-metadata.fd": ovmf(metadata=False),
+        "OVMF.tdx.fd": tdvf(),
         "OVMF.grub.fd": ovmf_with(portable_executable(".text")),
         "OVMF.grub-empty.fd": ovmf_with(b""),
         "OVMF.grub-none.fd": ovmf_with(portable_executable(".text"), str(uuid.UUID(int=1))),
@@ -250,7 +271,13 @@ def files(directory):
         "firmware/qemu/firmware/60-amdsev.json": descriptor(
             f"{directory}/OVMF.amdsev.fd", ["amd-sev", "amd-sev-es", "amd-sev-snp"]
         ),
+        "firmware/qemu/firmware/70-tdx-keys.json": descriptor(
+            f"{directory}/OVMF.tdx.fd", ["enrolled-keys", "intel-tdx", "secure-boot"]
+        ),
         "host.json": host(),
+        "host-tdx.json": host(**{"sev": False, "sev-es": False, "sev-snp": False, "tdx": True, "cbitpos": 0, "reduced-phys-bits": 0}),
+        "host-tdx-quotes.json": host(**{"sev": False, "sev-es": False, "sev-snp": False, "tdx": True, "cbitpos": 0,
+                                        "reduced-phys-bits": 0, "quote-socket": "/run/tdx-qgs/qgs.socket"}),
         "host-plain.json": host(**{"kvm": False, "kvm-reason": "this CPU reports neither SVM nor VMX", "sev": False,
                                    "sev-es": False, "sev-snp": False, "cbitpos": 0, "reduced-phys-bits": 0}),
         "host-bare.json": host(kvm=False, sev=False, cbitpos=0, qemu=None, swtpm=None, virtiofsd=None),
@@ -266,6 +293,7 @@ def files(directory):
         "secret-1M": b"x" * 1024 * KIB,
         "secret-over": b"x" * (1024 * KIB + 1),
         "host-data": bytes(range(32)),
+        "owner-48": bytes(range(48)),
         "id-block": bytes(range(80)) + struct.pack("<IIQ", 1, 0, 0x30000),
         "id-auth": id_auth(),
         "id-auth-algorithm": id_auth(algorithm=3),

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+/* The addresses of AMD's key service (publication 57230, "VCEK Certificate and KDS Interface Specification"), as its clients write them:
+ *
+ *      /vcek/v1/PRODUCT/HWID?blSPL=N&teeSPL=N&snpSPL=N&ucodeSPL=N[&fmcSPL=N]     in any order, with leading zeros or without
+ *      /vcek/v1/PRODUCT/cert_chain, /vcek/v1/PRODUCT/crl, and the same with /vlek/
+ *
+ * All spellings of one thing have one name, so that it is fetched once. */
+
+#include "snp-kds.h"
+
+#define COLLATERAL_TARGET_MAX 512u /* a VCEK's has 200 characters */
+
+typedef struct CollateralRequest {
+        SnpKdsKind kind;
+        SnpGeneration generation;
+        char *name; /* owned: of the file in the cache */
+        char *path; /* owned: as we write it to the key service */
+} CollateralRequest;
+
+void collateral_request_done(CollateralRequest *q);
+/* -ENOENT with an error message: the key service has no such address, or none that a mirror can ask for; -EINVAL: the numbers are not those of this
+ * generation. */
+_warn_unused_result_ int collateral_request_parse(const char *target, CollateralRequest *ret, char **reterr);
+/* A chain or a revocation list. */
+_warn_unused_result_ int collateral_request_of(
+                SnpKdsKind kind, SnpGeneration generation, CollateralRequest *ret);
+/* What a VCEK, or a revocation list, is verified with. */
+SnpKdsKind collateral_chain_of(SnpKdsKind kind);

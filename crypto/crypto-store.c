@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+#include "crypto-store.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/store.h>
+#include <stdlib.h>
+
+#include "crypto-init.h"
+#include "error.h"
+
+#define SYSTEM_CONFIG "/etc/ssl/openssl.cnf"
+
+void store_key_done(StoreKey *k) {
+        EVP_PKEY_free(k->pkey);
+        EVP_PKEY_free(k->public_part);
+        OSSL_LIB_CTX_free(k->libctx);
+        *k = (StoreKey) {};
+}
+
+/* The reason that OpenSSL queued first, for the sentence. */
+static const char *first_reason(char buf[static 256]) {
+        unsigned long e = ERR_get_error();
+
+        if (e == 0)
+                return "no reason given";
+        ERR_error_string_n(e, buf, 256);
+        ERR_clear_error();
+        return buf;
+}
+
+/* A token keeps the public key as its own object, and may not tell it with the private one. */
+static void load_keys(OSSL_STORE_CTX *store, StoreKey *k) {
+        while (!OSSL_STORE_eof(store)) {
+                OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+                int type = info ? OSSL_STORE_INFO_get_type(info) : 0;
+
+                if (type == OSSL_STORE_INFO_PKEY && !k->pkey)
+                        k->pkey = OSSL_STORE_INFO_get1_PKEY(info);
+                else if (type == OSSL_STORE_INFO_PUBKEY && !k->public_part)
+                        k->public_part = OSSL_STORE_INFO_get1_PUBKEY(info);
+                OSSL_STORE_INFO_free(info);
+        }
+}
+
+int store_key_open(const char *uri, StoreKey *ret, char **reterr) {
+        _cleanup_(store_key_done) StoreKey k = {};
+        OSSL_STORE_CTX *store;
+        char reason[256];
+
+        if (crypto_init() < 0)
+                return -ENOMEM;
+        k.libctx = OSSL_LIB_CTX_new();
+        if (!k.libctx)
+                return -ENOMEM;
+        /* Without a configuration there are only the built-in schemes, which is for the store to say. */
+        (void) OSSL_LIB_CTX_load_config(k.libctx, getenv("OPENSSL_CONF") ?: SYSTEM_CONFIG);
+        ERR_clear_error();
+
+        store = OSSL_STORE_open_ex(uri, k.libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+        if (!store)
+                return error_set(reterr, -EIO,
+                                "no OpenSSL provider opens this URI (%s); name the provider in openssl.cnf, see config(5) and the provider's manual",
+                                first_reason(reason));
+        load_keys(store, &k);
+        (void) OSSL_STORE_close(store);
+        if (!k.pkey)
+                return error_set(reterr, -ENOENT, "no private key found (%s)", first_reason(reason));
+        *ret = TAKE_STRUCT(k, (StoreKey) {});
+        return 0;
+}

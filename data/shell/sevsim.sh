@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=sh
+#
+# Shell functions for tests on the simulated host of cvmspawn-sevsim(1): ". /usr/share/cvmspawn/sevsim.sh". POSIX sh; set CVMSPAWN to use
+# another program than the cvmspawn in $PATH. All of it is a SIMULATION. cvmspawn-sevsim-helpers(7) has examples.
+#
+#   sevsim_run RECORD COMMAND [ARGUMENT]...     run a command; its launches go to RECORD; returns the command's status
+#   sevsim_expect DIGEST RECORD COMMAND...      the same, and 3 if a launch has another digest
+#   sevsim_platform FOLDER                      create a simulated platform with all certificates and keys
+#   sevsim_launches RECORD                      print the folder of each launch, one per line
+#   sevsim_digest RECORD [NUMBER]               print the digest of a launch (default: the last one)
+#   sevsim_commands RECORD [NUMBER]             print its commands, one JSON object per line
+
+sevsim_run() {
+        [ $# -ge 2 ] || { echo "sevsim_run: expected RECORD COMMAND [ARGUMENT]..." >&2; return 2; }
+        sevsim_record_=$1
+        shift
+        "${CVMSPAWN:-cvmspawn}" sevsim --record="$sevsim_record_" -- "$@"
+}
+
+sevsim_expect() {
+        [ $# -ge 3 ] || { echo "sevsim_expect: expected DIGEST RECORD COMMAND [ARGUMENT]..." >&2; return 2; }
+        sevsim_digest_=$1 sevsim_record_=$2
+        shift 2
+        "${CVMSPAWN:-cvmspawn}" sevsim --expect-digest="$sevsim_digest_" --record="$sevsim_record_" -- "$@"
+}
+
+sevsim_platform() {
+        [ $# -eq 1 ] || { echo "sevsim_platform: expected FOLDER" >&2; return 2; }
+        "${CVMSPAWN:-cvmspawn}" sevsim --platform="$1" -- true >/dev/null
+}
+
+sevsim_launches() {
+        [ $# -eq 1 ] || { echo "sevsim_launches: expected RECORD" >&2; return 2; }
+        for sevsim_launch_ in "$1"/launch-*; do
+                [ ! -d "$sevsim_launch_" ] || printf '%s\n' "$sevsim_launch_"
+        done
+}
+
+# $1: record; $2: number or nothing; $3: file.
+sevsim_file_() {
+        if [ -n "$2" ]; then
+                sevsim_launch_=$(printf '%s/launch-%03d' "$1" "$2")
+        else
+                sevsim_launch_=$(sevsim_launches "$1" | tail -n 1)
+        fi
+        [ -d "$sevsim_launch_" ] || { echo "sevsim: '$1' has no record of launch ${2:-1}" >&2; return 1; }
+        [ -e "$sevsim_launch_/$3" ] || { echo "sevsim: '$sevsim_launch_' has no $3: the launch came not so far" >&2; return 1; }
+        cat "$sevsim_launch_/$3"
+}
+
+sevsim_digest() {
+        sevsim_file_ "${1:?sevsim_digest: expected RECORD [NUMBER]}" "${2:-}" digest
+}
+
+sevsim_commands() {
+        sevsim_file_ "${1:?sevsim_commands: expected RECORD [NUMBER]}" "${2:-}" commands.jsonl
+}

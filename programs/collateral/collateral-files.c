@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* The cache by hand: what is in it, and bundles for machines without a network. */
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "atomic-file.h"
+#include "collateral-bundle.h"
+#include "collateral-request.h"
+#include "collateral.h"
+#include "date.h"
+#include "error.h"
+#include "fd.h"
+#include "input.h"
+#include "log.h"
+#include "strutil.h"
+
+#define CACHE_DEFAULT "/var/lib/cvmspawn-collateral"
+#define ROOT_SIZE_MAX (64u * 1024)
+#define PREFETCH_MAX  (16u * 1024 * 1024) /* 64000 chips */
+
+int collateral_cache(const CollateralArgs *a, char **ret, char **reterr) {
+        const char *path = a->cache ?: getenv("STATE_DIRECTORY") ?: CACHE_DEFAULT;
+        int r = make_directories(path);
+
+        if (r < 0)
+                return error_set(reterr, r, "cannot create the cache '%s': %s", path, strerror(-r));
+        *ret = strdup(path);
+        return *ret ? 0 : -ENOMEM;
+}
+
+int collateral_trust(const CollateralArgs *a, SnpTrust *ret, char **reterr) {
+        _cleanup_free_ char *data = NULL;
+        size_t size;
+        int r;
+
+        snp_trust_init(ret);
+        if (!a->insecure_root)
+                return 0;
+        r = input_read("insecure-root", a->insecure_root, ROOT_SIZE_MAX, &data, &size, reterr);
+        if (r < 0)
+                return r;
+        r = snp_collateral_insecure_root(ret, data, size, a->insecure_root, reterr);
+        return r < 0 ? error_prefix(reterr, r, "--insecure-root") : 0;
+}
+
+/* A line is an address, with or without the server before it; "#" begins a comment. */
+static int read_line(char *line, const char *file, unsigned number, char ***list, char **reterr) {
+        _cleanup_(collateral_request_done) CollateralRequest q = {};
+        _cleanup_free_ char *why = NULL;
+        const char *s = line;
+        int r;
+
+        line[strcspn(line, "#\r")] = 0;
+        line[strcspn(line, " \t")] = 0;
+        if (!*s)
+                return 0;
+        if (startswith(s, "https://"))
+                s = strchr(s + strlen("https://"), '/') ?: "";
+        r = collateral_request_parse(s, &q, &why);
+        if (r < 0)
+                return error_set(reterr, r == -ENOMEM ? r : -EINVAL, "--prefetch: '%s' line %u: %s", file,
+                                number, why ?: strerror(-r));
+        return strv_push(list, q.path);
+}
+
+int collateral_read_prefetch(const CollateralArgs *a, char ***ret, char **reterr) {
+        _cleanup_strv_free_ char **list = NULL;
+
+        STRV_FOREACH(file, a->prefetch) {
+                _cleanup_strv_free_ char **lines = NULL;
+                _cleanup_free_ char *text = NULL;
+                size_t size;
+                unsigned number = 0;
+                int r = input_read("prefetch", *file, PREFETCH_MAX, &text, &size, reterr);
+
+                if (r >= 0 && strlen(text) != size)
+                        r = error_set(reterr, -EINVAL,
+                                        "--prefetch: '%s' is not text; expected one address of AMD's key service in a line",
+                                        *file);
+                if (r >= 0)
+                        r = strv_split(text, '\n', &lines);
+                if (r < 0)
+                        return r;
+                STRV_FOREACH(line, lines) {
+                        r = read_line(*line, *file, ++number, &list, reterr);
+                        if (r < 0)
+                                return r;
+                }
+        }
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+typedef struct Shelf {
+        char *cache; /* owned */
+        SnpTrust trust;
+        SnpKds kds;
+} Shelf;
+
+static void shelf_done(Shelf *s) {
+        free(s->cache);
+        snp_trust_done(&s->trust);
+}
+
+static int shelf_open(const CollateralArgs *a, Shelf *s, char **reterr) {
+        int r = collateral_trust(a, &s->trust, reterr);
+
+        if (r >= 0)
+                r = collateral_cache(a, &s->cache, reterr);
+        s->kds = (SnpKds) { .cache = s->cache, .trust = &s->trust, .now = (int64_t) time(NULL) };
+        return r;
+}
+
+DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir);
+
+/* Chains sort before what they verify ("milan-vcek-chain.pem"), so that an import in this order succeeds: lists and leaves come last. */
+static int compare(const void *a, const void *b) {
+        const char *x = *(char *const *) a, *y = *(char *const *) b;
+        bool chain_x = endswith(x, ".pem"), chain_y = endswith(y, ".pem");
+
+        return chain_x != chain_y ? (chain_x ? -1 : 1) : strcmp(x, y);
+}
+
+static int names(const Shelf *s, char ***ret, char **reterr) {
+        _cleanup_(closedirp) DIR *d = opendir(s->cache);
+        _cleanup_strv_free_ char **list = NULL;
+        const struct dirent *e;
+        int r = 0;
+
+        if (!d)
+                return error_set(
+                                reterr, -errno, "cannot read the cache '%s': %s", s->cache, strerror(errno));
+        while (r >= 0 && (e = readdir(d)))
+                if (collateral_name_check(e->d_name, NULL) >= 0)
+                        r = strv_push(&list, e->d_name);
+        if (r < 0)
+                return r;
+        if (list)
+                qsort(list, strv_length(list), sizeof(char *), compare);
+        *ret = TAKE_PTR(list);
+        return 0;
+}
+
+int collateral_export(const CollateralArgs *a, const char *path, char **reterr) {
+        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_strv_free_ char **list = NULL;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *bundle = NULL;
+        size_t n = 0;
+        int r = shelf_open(a, &s, reterr);
+
+        if (r >= 0)
+                r = names(&s, &list, reterr);
+        if (r >= 0)
+                r = collateral_bundle_new(s.kds.now, &bundle);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(name, list) {
+                _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
+
+                r = snp_kds_load(&s.kds, *name, &k);
+                if (r == -ENOENT) {
+                        log_warning("'%s/%s' does not verify, ignoring", s.cache, *name);
+                        continue;
+                }
+                if (r >= 0)
+                        r = collateral_bundle_add(bundle, *name, k.data, k.size);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        text = js_text(bundle, JS_SHORT);
+        if (!text)
+                return -ENOMEM;
+        r = file_write_atomic(path, text, strlen(text), 0644, ATOMIC_FILE_REPLACE);
+        if (r < 0)
+                return error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r));
+        log_notice("exported %zu files", n);
+        return 0;
+}
+
+typedef struct Import {
+        const Shelf *shelf;
+        size_t n_stored, n_older;
+} Import;
+
+static int import_file(void *userdata, const char *name, const void *p, size_t n, char **reterr) {
+        Import *i = userdata;
+        _cleanup_free_ char *why = NULL;
+        int r = snp_kds_store(&i->shelf->kds, name, p, n, &why);
+
+        if (r == -ESTALE) {
+                log_warning("%s, ignoring", why);
+                i->n_older++;
+                return 0;
+        }
+        if (r < 0)
+                return error_set(reterr, r, "%s", why ?: strerror(-r));
+        i->n_stored++;
+        return 0;
+}
+
+int collateral_import(const CollateralArgs *a, const char *path, char **reterr) {
+        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_free_ char *text = NULL;
+        Import i = { .shelf = &s };
+        size_t size;
+        int r = shelf_open(a, &s, reterr);
+
+        if (r >= 0)
+                r = input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
+        if (r < 0)
+                return r;
+        r = collateral_bundle_read(text, size, import_file, &i, reterr);
+        log_notice("imported %zu files, ignored %zu that are out of date", i.n_stored, i.n_older);
+        return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 0;
+}
+
+static int print_json(const CollateralArgs *a, const Shelf *s, char *const *list) {
+        _cleanup_js_ Json *j = js_array();
+        int r = j ? 0 : -ENOMEM;
+
+        STRV_FOREACH(name, list) {
+                _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
+                Json *row = NULL;
+                int known = snp_kds_load(&s->kds, *name, &k);
+
+                if (known < 0 && known != -ENOENT)
+                        return known;
+                r = js_build(&row, "{s:s, s:b, s:I}", "name", *name, "verified", known >= 0, "stored",
+                                known >= 0 ? k.stored : 0);
+                if (r >= 0 && known >= 0 && k.next_update != INT64_MAX)
+                        r = js_set(row, "next-update", js_u64((uint64_t) k.next_update));
+                r = r >= 0 ? js_append(j, row) : r;
+                if (r < 0)
+                        return r;
+        }
+        return verb_print_json(j, a->common.style);
+}
+
+int collateral_list(const CollateralArgs *a, char **reterr) {
+        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_strv_free_ char **list = NULL;
+        int r = shelf_open(a, &s, reterr);
+
+        if (r >= 0)
+                r = names(&s, &list, reterr);
+        if (r < 0)
+                return r;
+        if (a->common.json)
+                return print_json(a, &s, list);
+        STRV_FOREACH(name, list) {
+                _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
+
+                r = snp_kds_load(&s.kds, *name, &k);
+                if (r < 0 && r != -ENOENT)
+                        return r;
+                if (r < 0)
+                        printf("%-40s does not verify\n", *name);
+                else if (k.next_update == INT64_MAX)
+                        printf("%-40s verified\n", *name);
+                else
+                        printf("%-40s verified, next update %s%s\n", *name, date_text(k.next_update).text,
+                                        s.kds.now > k.next_update ? " (overdue)" : "");
+        }
+        return 0;
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* `cvmspawn-collateral`: a mirror of AMD's key service. Verifiers ask it in place of AMD; it asks AMD once. */
+
+#include "collateral.h"
+
+#include <errno.h>
+
+#include "error.h"
+#include "http-client.h"
+#include "log.h"
+#include "strutil.h"
+
+#define SECOND UINT64_C(1000000)
+
+#define AT(member) offsetof(CollateralArgs, member)
+
+static const OptionRow rows[] = {
+        { "listen", 'l', OPTION_REQUIRED, "ADDRESS", "Mirror",
+                        "Listen on unix:PATH, or on a loopback ADDRESS:PORT; repeatable\n(default: unix:/run/cvmspawn-collateral/kds.sock); sockets\npassed by the service manager take precedence",
+                        NULL, option_append, AT(listen), 0 },
+        { "kds", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of AMD's key service\n(https://kdsintf.amd.com)", NULL,
+                        option_set_string, AT(kds_url), 0 },
+        { "interval", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Leave this time between two downloads (default: 10s)", NULL, option_set_usec,
+                        AT(interval), 0 },
+        { "patience", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Let clients wait this long for a download before they are\ntold to ask again (default: 15s)",
+                        NULL, option_set_usec, AT(patience), 0 },
+        { "refresh", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Download revocation lists again after this time (default: 24h)", NULL,
+                        option_set_usec, AT(refresh), 0 },
+        { "grace", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Give out revocation lists whose update is overdue by this\ntime, marked as stale (default: 24h)",
+                        NULL, option_set_usec, AT(grace), 0 },
+        { "prefetch", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Download the addresses in this file, one in a line, when\nnobody waits; repeatable",
+                        "@file", option_append, AT(prefetch), 0 },
+        { "offline", 0, OPTION_NONE, NULL, NULL, "Never download: only what was imported", NULL,
+                        option_set_true, AT(offline), 0 },
+        { "cache", 0, OPTION_REQUIRED, "DIR", "Cache",
+                        "Keep certificates and lists in this directory (default:\n$STATE_DIRECTORY, else /var/lib/cvmspawn-collateral)",
+                        "@dir", option_set_string, AT(cache), 0 },
+        { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
+                        "Trust this ARK (X.509) instead of AMD's, for simulated machines", "@file",
+                        option_set_string, AT(insecure_root), 0 },
+        VERB_ROWS("Output"),
+};
+
+#define CACHE "cache insecure-root "
+
+static const OptionCommand commands[] = {
+        { "serve", NULL, "Answer like AMD's key service",
+                        CACHE "listen kds interval patience refresh grace prefetch offline" },
+        { "list", NULL, "List what is in the cache", CACHE "json" },
+        { "export", "FILE", "Write what is in the cache to a bundle", CACHE },
+        { "import", "FILE", "Add what is in a bundle, after verifying it", CACHE },
+};
+
+static const OptionRule rules[] = {
+        { "offline", NULL, "kds interval refresh prefetch", "nothing is downloaded then" },
+};
+
+static const OptionTable table = {
+        .program = "cvmspawn-collateral",
+        .arguments = "COMMAND [FILE]",
+        .summary = "Keep and serve AMD's certificates and revocation lists for SEV-SNP.",
+        .zone = "verifier",
+        .epilog = "Exit status: 0 success, or stopped by a signal; 1 usage error or failure; 2 the bundle holds something that is not AMD's.",
+        .rows = rows,
+        .n_rows = ELEMENTSOF(rows),
+        .commands = commands,
+        .n_commands = ELEMENTSOF(commands),
+        .rules = rules,
+        .n_rules = ELEMENTSOF(rules),
+};
+
+static void init(void *arguments) {
+        CollateralArgs *a = arguments;
+
+        a->interval = 10 * SECOND;
+        a->patience = 15 * SECOND;
+        a->refresh = a->grace = 24 * 3600 * SECOND;
+}
+
+static int run(void *arguments, char **words, char **reterr) {
+        CollateralArgs *a = arguments;
+        bool file;
+        int r;
+
+        if (!words)
+                return error_set(reterr, -EINVAL,
+                                "expected a command: serve, list, export or import, see --help");
+        file = streq(words[0], "export") || streq(words[0], "import");
+        if (strv_length(words) != (file ? 2u : 1u))
+                return error_set(reterr, -EINVAL, "%s: expected %s", words[0],
+                                file ? "one file" : "no arguments");
+        if (a->kds_url && !http_url_valid(a->kds_url))
+                return error_set(reterr, -EINVAL,
+                                "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
+                                a->kds_url);
+        if (streq(words[0], "serve"))
+                return collateral_serve(a, reterr);
+        if (streq(words[0], "list"))
+                return collateral_list(a, reterr);
+        if (streq(words[0], "export"))
+                return collateral_export(a, words[1], reterr);
+        r = collateral_import(a, words[1], reterr);
+        return r == -EKEYREJECTED ? verb_failed(2, r, reterr) : r;
+}
+
+static const VerbProgram program = {
+        .table = &table,
+        .size = sizeof(CollateralArgs),
+        .common = AT(common),
+        .init = init,
+        .run = run,
+};
+
+int main(int argc, char **argv) {
+        return verb_main(&program, argc, argv);
+}

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reference bundles of TDs: made from predictions, and quotes of a made-up Intel (SIMULATED) judged by them. MRTD and RTMRs belong to one launch."""
+
+import base64
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+import td_chain as chain
+from test_measure_rtmr import Boot, measure
+from test_td_verify import judge, last
+
+BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
+NAMES = "mrtd", "rtmr0", "rtmr1", "rtmr2"
+ANY_DATA = ["--insecure-any-report-data"]
+
+
+def refs(*arguments, status=0):
+    done = subprocess.run([BUILD / "programs/verb-refs", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == status, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module", name="world")
+def fixture_world():
+    return chain.World()
+
+
+@pytest.fixture(scope="module", name="launches")
+def fixture_launches(tmp_path_factory):
+    """Two launches: what measure said of them, and a bundle with both."""
+    folder, answers = tmp_path_factory.mktemp("launches"), []
+    for name, words in (("one", "quiet"), ("two", "debug")):
+        (folder / name).mkdir()
+        boot = Boot(folder / name)
+        done = measure(*boot.options("202608-inteltdx", append=words), "--json=short")
+        assert done.returncode == 0, done.stderr
+        answers.append(json.loads(done.stdout))
+        (folder / f"{name}.json").write_text(done.stdout)
+    refs("build", "--name=tds", "--sequence=7", f"--issued={chain.NOW}", folder / "one.json", folder / "two.json", "-o", folder / "bundle")
+    return folder, [{name: bytes.fromhex(a["registers"][name]) for name in NAMES} for a in answers]
+
+
+def test_bundle(launches):
+    folder, values = launches
+    bundle = json.loads((folder / "bundle").read_text())
+    for launch, known in zip(bundle["launches"], values):
+        assert launch["technology"] == "tdx" and launch["rows"] == [{"digests": [known["mrtd"].hex()]}]
+        assert launch["registers"] == {name: known[name].hex() for name in NAMES[1:]} and set(launch["inputs"]) == {"firmware", "kernel", "initrd", "cmdline"}
+    # Canonical, and read again.
+    assert refs("build", "--name=tds", "--sequence=7", f"--issued=@{bundle['issued']}", folder / "bundle").stdout == (folder / "bundle").read_text()
+    assert "tdx" in refs("show", folder / "bundle").stdout
+
+
+def test_only_predicted_registers_and_wrong_ones(launches, tmp_path):
+    folder, _ = launches
+    answer = json.loads((folder / "one.json").read_text())
+    for change, said in (({"registers": {**answer["registers"], "mrtd": "00" * 48}}, "'mrtd' is not the launch digest"),):
+        (tmp_path / "x").write_text(json.dumps({**answer, **change}))
+        done = refs("build", tmp_path / "x", "-o", tmp_path / "b", status=1)
+        assert said in done.stderr
+    bundle = json.loads((folder / "bundle").read_text())
+    for registers, said in (({"rtmr3": "00" * 48}, "rtmr3"), ({"rtmr1": "00"}, "rtmr1")):
+        bundle["launches"][0]["registers"] = registers
+        (tmp_path / "y").write_text(json.dumps(bundle))
+        assert said in refs("show", tmp_path / "y", status=1).stderr
+
+
+def judged(folder, world, values, *options):
+    quote = world.quote(**{name: values[name] for name in NAMES})
+    return judge(folder, {**world.files(), "quote": quote}, *options, policy=ANY_DATA)
+
+
+def test_quotes(launches, world, tmp_path):
+    folder, values = launches
+    reference = f"--reference={folder / 'bundle'}"
+    for known in values:
+        done = judged(tmp_path, world, known, reference)
+        assert (done.returncode, last(done)) == (0, "verified against a root that is not Intel's"), done.stdout + done.stderr
+        assert "  reference: tdx, firmware tdvf.fd" in done.stdout and "(sequence 7)" in done.stdout
+    # Registers of two launches are no launch, and neither is one that nobody predicted.
+    mixed = {**values[0], "rtmr0": values[1]["rtmr0"], "rtmr2": values[1]["rtmr2"]} | {"rtmr1": bytes(48)}
+    done = judged(tmp_path, world, mixed, reference)
+    assert done.returncode == 3 and "nearest: tdx" in done.stdout and "rtmr1" in done.stdout
+    splice = {**values[0], "rtmr2": values[1]["rtmr2"]}
+    assert splice not in values
+    done = judged(tmp_path, world, splice, reference, "--json=short")
+    answer = json.loads(done.stdout)
+    assert done.returncode == 3 and "nearest_reference" in answer and "reference" not in answer
+    # An option waives a register by name, and does not decide twice.
+    assert judged(tmp_path, world, splice, reference, "--expect=rtmr2:any", "--expect=rtmr0:any").returncode == 0
+    done = judged(tmp_path, world, values[0], reference, f"--expect=rtmr1:{values[0]['rtmr1'].hex()}")
+    assert done.returncode == 1 and "rtmr1 is expected twice" in done.stderr
+    done = judged(tmp_path, world, values[0], f"--reference={folder / 'one.json'}")
+    assert done.returncode == 1 and "is not a bundle" in done.stderr
+
+
+def test_part_of_the_registers(launches, world, tmp_path):
+    """What a bundle does not say must be expected or waived by an option."""
+    folder, values = launches
+    bundle = json.loads((folder / "bundle").read_text())
+    for launch in bundle["launches"]:
+        del launch["registers"]["rtmr0"]
+    (tmp_path / "part").write_text(json.dumps(bundle))
+    done = judged(tmp_path, world, values[0], f"--reference={tmp_path / 'part'}")
+    assert done.returncode == 1 and "rtmr0" in done.stderr
+    assert judged(tmp_path, world, values[0], f"--reference={tmp_path / 'part'}", "--expect=rtmr0:any").returncode == 0
+
+
+def test_other_forms(launches, tmp_path):
+    """Trustee's names; what cannot be said of a TD is refused."""
+    folder, values = launches
+    message = json.loads(refs("export", "--format=rvps", folder / "bundle").stdout)
+    payload = json.loads(base64.b64decode(message["payload"]))
+    assert payload == {"mr_td": [v["mrtd"].hex() for v in values], "rtmr_1": [v["rtmr1"].hex() for v in values],
+                       "rtmr_2": [v["rtmr2"].hex() for v in values]}
+    bundle = json.loads((folder / "bundle").read_text())
+    del bundle["launches"][1]["registers"]["rtmr2"]
+    (tmp_path / "part").write_text(json.dumps(bundle))
+    assert "a tdx launch has no rtmr2" in refs("export", "--format=rvps", tmp_path / "part", status=1).stderr
+    for form in ("corim", "rego", "contrast"):
+        assert "no sev-snp launch" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
+    assert "are not compared yet" in refs("diff", folder / "bundle", folder / "bundle", status=1).stderr
