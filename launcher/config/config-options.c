@@ -259,7 +259,7 @@ static const OptionRow rows[] = {
                         option_set_once, AT(mrownerconfig), OPTION_RARE },
         { "quote-socket", 0, OPTION_REQUIRED, "WHERE", NULL,
                         "Let a TD ask this service for quotes: a socket's path,\nvsock:CID:PORT, no or auto (default)",
-                        "@file no auto", config_handle_quote_socket, AT(quote_socket), OPTION_RARE },
+                        "@file no auto", config_handle_quote_socket, AT(quote_socket), OPTION_RARE | OPTION_STRING },
         { "edk2", 0, OPTION_REQUIRED, "PROFILE", NULL,
                         "Predict RTMR1 and RTMR2 of a TD, too: release and build of the\nfirmware, such as 202608-inteltdx",
                         NULL, option_set_string, AT(edk2), OPTION_RARE },
