@@ -119,7 +119,8 @@ static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (!given && a->dev) {
                 if (!mkdtemp(w->state))
                         r = -errno;
-        } else if ((a->audit || a->check_store || a->rotate_key) && access(w->state, F_OK) < 0)
+        } else if (!a->store && (a->audit || a->check_store || a->rotate_key) &&
+                        access(w->state, F_OK) < 0)
                 return error_set(reterr, -errno, "--state: '%s': %s: there is nothing to look at", w->state,
                                 strerror(errno));
         else if (mkdir(w->state, 0700) < 0 && errno != EEXIST)
