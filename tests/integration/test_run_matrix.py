@@ -230,7 +230,8 @@ def test_retry(matrix):
     matrix.folder.chmod(0o777)
     result = matrix.run({"flaky": (once, {"retry": 2}), "bad": (FAILS, {"retry": 1}), "good": WORKS})
     rows = matrix.lines()
-    assert result.status == 3 and (rows["flaky"]["result"], rows["flaky"]["attempts"]) == ("passed", 2)
+    logs = {p.name: p.read_text() for p in matrix.results.glob("flaky*.log")}
+    assert result.status == 3 and (rows["flaky"]["result"], rows["flaky"]["attempts"]) == ("passed", 2), (rows["flaky"], logs)
     assert (rows["bad"]["result"], rows["bad"]["attempts"], rows["good"]["attempts"]) == ("failed", 2, 1)
     assert rows["bad"]["logs"] == ["bad.log", "bad.2.log"] and (matrix.results / "bad.2.log").exists()
     assert matrix.run({"bad": (FAILS, {"retry": 5})}, "--retry=0").status == 3 and matrix.lines()["bad"]["attempts"] == 1
