@@ -83,6 +83,17 @@ int option_set_unsigned(void *userdata, const OptionRow *row, const char *value,
         return 0;
 }
 
+int option_set_number(void *userdata, const OptionRow *row, const char *value, unsigned least, unsigned most,
+                char **reterr) {
+        uint64_t n;
+
+        if (parse_u64_max(value, most, &n) < 0 || n < least)
+                return error_set(reterr, -ERANGE, "expected a number from %u to %u, not '%s'", least, most,
+                                value);
+        *(unsigned *) target(userdata, row) = (unsigned) n;
+        return 0;
+}
+
 int option_set_usec(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         int r = parse_usec(value, target(userdata, row));
 

@@ -135,6 +135,9 @@ int option_append(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* char **: repeatable */
 int option_set_unsigned(
                 void *userdata, const OptionRow *row, const char *value, char **reterr);    /* unsigned */
+/* For handlers: unsigned from `least` to `most`. */
+int option_set_number(void *userdata, const OptionRow *row, const char *value, unsigned least, unsigned most,
+                char **reterr);
 int option_set_u64(void *userdata, const OptionRow *row, const char *value, char **reterr); /* uint64_t */
 int option_set_usec(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* uint64_t: microseconds */

@@ -168,20 +168,20 @@ static int read_document(const Json *j, Matrix *m, char **reterr) {
                 { "templates", JS_FIELD_CUSTOM, 0, false, keep_templates },
                 { "guests", JS_FIELD_CUSTOM, 0, true, keep_guests },
         };
-        Document d = {};
+        Document d = { .jobs = LAYER_UNSET };
         size_t n = 0;
         int r;
 
         if (!js_is_object(j))
                 return error_set(reterr, -EINVAL, "expected an object with the member 'guests'");
         r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ false, &d, reterr);
-        if (r >= 0 && d.jobs > JOBS_MAX)
-                r = error_set(reterr, -ERANGE, "jobs: %u is too much (at most %u)", d.jobs, JOBS_MAX);
+        if (r >= 0 && d.jobs != LAYER_UNSET && (d.jobs == 0 || d.jobs > JOBS_MAX))
+                r = error_set(reterr, -ERANGE, "jobs: expected a number from 1 to %u, not %u", JOBS_MAX, d.jobs);
         if (r >= 0)
                 r = check_templates(&d, reterr);
         if (r < 0)
                 return r;
-        m->jobs = d.jobs;
+        m->jobs = d.jobs == LAYER_UNSET ? 0 : d.jobs;
         m->guests = calloc(js_length(d.guests), sizeof(MatrixGuest));
         if (!m->guests)
                 return -ENOMEM;

@@ -146,7 +146,7 @@ char *matrix_result_why(const MatrixResult *r) {
 
 int matrix_log_name(const MatrixGuest *g, unsigned attempt, char **ret) {
         int n = attempt <= 1 ? asprintf(ret, "%s.log", g->name)
-                             : asprintf(ret, "%s.%u.log", g->name, attempt);
+                             : asprintf(ret, "%s@%u.log", g->name, attempt);
 
         if (n >= 0)
                 return 0;

@@ -56,5 +56,5 @@ _warn_unused_result_ int matrix_result_event(MatrixResult *r, const char *line, 
 void matrix_result_end(MatrixResult *r, unsigned status);
 /* Why it did not pass, as one line; owned, NULL without memory. */
 char *matrix_result_why(const MatrixResult *r);
-/* The log of an attempt, from 1: "NAME.log", "NAME.2.log". */
+/* The log of an attempt, from 1: "NAME.log", "NAME@2.log"; no name has an '@'. */
 _warn_unused_result_ int matrix_log_name(const MatrixGuest *g, unsigned attempt, char **ret);

@@ -29,29 +29,20 @@
 #define AT(member) offsetof(Arguments, member)
 
 static int set_jobs(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        Arguments *a = userdata;
-        int r = option_set_unsigned(userdata, row, value, reterr);
-
-        if (r >= 0 && (a->jobs == 0 || a->jobs > JOBS_MAX))
-                return error_set(reterr, -ERANGE, "expected a number from 1 to %u", JOBS_MAX);
-        return r;
+        return option_set_number(userdata, row, value, 1, JOBS_MAX, reterr);
 }
 
 static int set_retry(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         uint64_t number;
 
         if (parse_u64_max(value, RETRY_MAX, &number) < 0)
-                return error_set(reterr, -ERANGE, "expected a number from 0 to %u", RETRY_MAX);
+                return error_set(reterr, -ERANGE, "expected a number from 0 to %u, not '%s'", RETRY_MAX,
+                                value);
         return option_set_string(userdata, row, value, reterr);
 }
 
 static int set_status(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        Arguments *a = userdata;
-        int r = option_set_unsigned(userdata, row, value, reterr);
-
-        if (r >= 0 && a->expect_status > 255)
-                return error_set(reterr, -ERANGE, "expected an exit status, from 0 to 255");
-        return r;
+        return option_set_number(userdata, row, value, 0, 255, reterr);
 }
 
 static const OptionRow rows[] = {
@@ -62,7 +53,7 @@ static const OptionRow rows[] = {
                         AT(guests), OPTION_LIST },
         { "launch", 0, OPTION_REQUIRED, "NAME", NULL,
                         "Run one guest of this name with the options of cvmspawn\nafter --, in place of a file",
-                        NULL, option_set_string, AT(launch), OPTION_STRING },
+                        NULL, option_set_once, AT(launch), 0 },
         { "expect-status", 0, OPTION_REQUIRED, "N", NULL,
                         "Expect this exit status of the guest of --launch=\n(default: 0)", NULL, set_status,
                         AT(expect_status), 0 },

@@ -44,14 +44,9 @@ static int set_sequence(void *userdata, const OptionRow *row, const char *value,
 /* A number from 1: zero is that the option was not given. */
 static int set_count(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         unsigned *n = (unsigned *) ((char *) userdata + row->offset);
-        int r;
 
-        if (*n > 0)
-                return option_given_twice(reterr);
-        r = option_set_unsigned(userdata, row, value, reterr);
-        if (r >= 0 && *n == 0)
-                r = error_set(reterr, -EINVAL, "expected a number of at least 1, not '%s'", value);
-        return r;
+        return *n > 0 ? option_given_twice(reterr)
+                      : option_set_number(userdata, row, value, 1, UINT32_MAX, reterr);
 }
 
 /* As other times, and in days. Zero is that the option was not given. */

@@ -120,7 +120,8 @@ WRONG = {
     "guests: [{name: x, options: {cpus: {}}}]": "the value of 'cpus' must be a text", "guests: [{name: x, options: {cpus: null}}]": "the value of 'cpus' must be",
     "guests: [{name: x, options: {initrd: [[]]}}]": "'initrd' is a list whose element 1", "guests: [{name: x, options: {-cpus: 1}}]": "'-cpus' is not the long name",
     "guests: [{name: x, options: {status-fd: 1}}]": "'status-fd' cannot be used in a matrix: run-matrix reads the events itself",
-    "guests: [{name: x, expect-status: 256}]": "256 is not an exit status", "guests: [{name: x, retry: -1}]": "retry", "jobs: 5000\nguests: [{name: x}]": "5000 is too much",
+    "jobs: 0\nguests: [{name: x}]": "jobs: expected a number from 1 to 1024, not 0",
+    "guests: [{name: x, expect-status: 256}]": "256 is not an exit status", "guests: [{name: x, retry: -1}]": "retry", "jobs: 5000\nguests: [{name: x}]": "jobs: expected a number from 1 to 1024, not 5000",
     "guests: [{name: x, kernel-arguments: quiet}]": "kernel-arguments: expected a list of texts",
     "guests: [{name: x}\n": "line 2, column 1:", "a: 1\na: 2\n": "line 2, column 1: duplicate key 'a'", "a: &x 1\n": "line 1, column 4: anchors are not supported",
     "a: *x\n": "aliases are not supported", "a: !!str 1\n": "tags are not supported", "? [a]\n: 1\n": "a key must be a text", "<<: 1\n": "merge keys are not supported",
@@ -242,7 +243,7 @@ def test_retry(matrix):
     logs = {p.name: p.read_text() for p in matrix.results.glob("flaky*.log")}
     assert result.status == 3 and (rows["flaky"]["result"], rows["flaky"]["attempts"]) == ("passed", 2), (rows["flaky"], logs)
     assert (rows["bad"]["result"], rows["bad"]["attempts"], rows["good"]["attempts"]) == ("failed", 2, 1)
-    assert rows["bad"]["logs"] == ["bad.log", "bad.2.log"] and (matrix.results / "bad.2.log").exists()
+    assert rows["bad"]["logs"] == ["bad.log", "bad@2.log"] and (matrix.results / "bad@2.log").exists()
     assert matrix.run({"bad": (FAILS, {"retry": 5})}, "--retry=0").status == 3 and matrix.lines()["bad"]["attempts"] == 1
 
 
