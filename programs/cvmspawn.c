@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,6 +64,8 @@ static int unknown_verb(const char *word) {
 }
 
 static int print_verbs(void) {
+        /* A file that may not grow is an error, no reason to be killed. */
+        (void) signal(SIGXFSZ, SIG_IGN);
         printf("cvmspawn [OPTIONS...] [--] [KERNEL ARGUMENTS...]   boot a guest, see cvmspawn --help\n"
                "cvmspawn COMMAND [OPTIONS...]                      see cvmspawn help COMMAND\n\n"
                "%-16s %-10s %s\n",

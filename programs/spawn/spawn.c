@@ -19,6 +19,7 @@
 #include "run-login.h"
 #include "run-owner.h"
 #include "spawn.h"
+#include "stdout.h"
 #include "strutil.h"
 
 #define FILES_WANTED 1024u
@@ -241,8 +242,7 @@ static int launch_with_events(SpawnJob *job, char **reterr) {
 static int raise_limits(char **reterr) {
         struct rlimit limit;
 
-        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGXFSZ, SIG_IGN) == SIG_ERR ||
-                        getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || getrlimit(RLIMIT_NOFILE, &limit) < 0)
                 return -errno;
         if (limit.rlim_cur >= FILES_WANTED)
                 return 0;
@@ -273,20 +273,6 @@ static int spawn_run(SpawnJob *job, char **reterr) {
                 return launch_with_events(job, reterr);
         }
         return spawn_print(job, reterr);
-}
-
-/* A descriptor that we open must not become somebody's standard output. What is written to an output that was closed is lost, and
- * must not seem to be written: such a descriptor is for reading only. */
-static int fill_standard_fds(void) {
-        int fd;
-
-        do {
-                fd = open("/dev/null", O_RDONLY);
-                if (fd < 0)
-                        return -errno;
-        } while (fd <= STDERR_FILENO);
-        (void) close(fd);
-        return 0;
 }
 
 /* What was printed must have been written. Only during a launch a reader may go away: the guest's status counts then. */
@@ -326,7 +312,7 @@ int main(int argc, char **argv) {
 
         run_timing_begin(&job.timing);
         log_open("cvmspawn", /* quiet= */ false);
-        r = fill_standard_fds();
+        r = stdout_open();
         if (r < 0)
                 return log_failure(r, "cannot open /dev/null"), EXIT_REFUSED;
         vm_config_init(&job.config);

@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -329,6 +330,21 @@ def test_full_disk(world, tmp_path):
             done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, timeout=SECONDS, cwd=tmp_path, check=False)
         if done.returncode == 0 or b"standard output" not in done.stderr:
             found.append(f"{program} {command}: {done.returncode} {done.stderr.decode(errors='replace')[-200:]}")
+    assert not found, found
+
+
+def test_limit_of_file_sizes(tmp_path):
+    """No program is killed by SIGXFSZ: each says that its help is incomplete."""
+    found = []
+    for program in sorted((build_folder() / "programs").iterdir()):
+        if not program.is_file() or not os.access(program, os.X_OK) or not program.name.startswith(("verb-", "cvmspawn")) or "adapter" in program.name:
+            continue
+        for words in (["--help"], ["help"]) if program.name == "cvmspawn" else (["--help"],):
+            with open(tmp_path / "out", "wb") as out:
+                done = subprocess.run([program, *words], stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, timeout=SECONDS, check=False,
+                                      preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10)))
+            if done.returncode in (-signal.SIGXFSZ, 0) or b"cannot write to standard output: " not in done.stderr:
+                found.append(f"{program.name} {words}: {done.returncode} {done.stderr.decode(errors='replace')[-200:]}")
     assert not found, found
 
 
