@@ -63,6 +63,23 @@ int handle_launches(const Service *s, const Request *q, Reply *reply) {
         return reply_json(reply, 200, TAKE_PTR(list));
 }
 
+int handle_refusals(const Service *s, const Request *q, Reply *reply) {
+        _cleanup_js_ Json *list = js_array();
+        uint64_t before = UINT64_MAX;
+        const Refusal *f;
+        Json *j = NULL;
+        int r = list ? 0 : -ENOMEM;
+
+        while (r >= 0 && s->refusals && (f = refusals_before(s->refusals, q->owner, before))) {
+                r = js_build(&j, "{s:I, s:s, s:s, s:s, s:s}", "time", f->time, "vm", f->vm, "request",
+                                f->request, "code", f->code, "detail", f->detail);
+                if (r >= 0)
+                        r = js_append(list, j);
+                before = f->number;
+        }
+        return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
+}
+
 /* 1, with the launch that the path names, which is not decided yet; else the reply is made. */
 static int load_held(const Service *s, const Request *q, StoreLaunch *ret, Reply *reply) {
         _cleanup_(service_call_done) ServiceCall c = { .s = s, .q = q, .reply = reply };

@@ -17,10 +17,12 @@ typedef struct Request {
         const char *body;
         size_t body_size;
         const uint8_t *certificate; /* SHA-256 of the client's certificate, whose key it has proven to hold; or NULL */
-        bool is_host;               /* its certificate is signed by the CA for hosts */
-        const char *peer;           /* the client's address (for IPv6 its network), or NULL */
-        int64_t local;              /* the owner who acts on this machine, not over the network; 0: nobody */
-        bool is_file;               /* the body of an upload is in the file below instead of `body` */
+        int64_t certificate_until; /* until when that is valid; 0: not known */
+        bool is_host;              /* its certificate is signed by the CA for hosts */
+        bool cross_site;           /* from a page of another site, says the client's browser */
+        const char *peer;          /* the client's address (for IPv6 its network), or NULL */
+        int64_t local;             /* the owner who acts on this machine, not over the network; 0: nobody */
+        bool is_file;              /* the body of an upload is in the file below instead of `body` */
         int fd;
         /* Filled by the router: */
         const char *id;     /* of the registration in the path, or NULL */

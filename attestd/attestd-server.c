@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "attestd-page.h"
 #include "attestd-peer.h"
 #include "attestd-send.h"
 #include "attestd-tls.h"
@@ -71,6 +72,13 @@ static const char *local_path(const Server *s, const char *url) {
         return p && *p == '/' ? p : "";
 }
 
+/* Browsers say where a request comes from (Fetch Metadata); other clients do not. */
+static bool is_cross_site(struct MHD_Connection *connection) {
+        const char *site = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Sec-Fetch-Site");
+
+        return site && !streq(site, "same-origin") && !streq(site, "none");
+}
+
 static Request request_of(Server *s, struct MHD_Connection *connection, const char *method, const char *url,
                 char peer[static INET6_ADDRSTRLEN]) {
         const TlsPeer *tls = peer_certificate(connection, s->authority);
@@ -78,7 +86,9 @@ static Request request_of(Server *s, struct MHD_Connection *connection, const ch
         return (Request) {
                 .method = method,
                 .certificate = tls->has_certificate ? tls->fingerprint : NULL,
+                .certificate_until = tls->until,
                 .is_host = tls->is_host,
+                .cross_site = is_cross_site(connection),
                 .path = local_path(s, url),
                 .authorization = MHD_lookup_connection_value(
                                 connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION),
@@ -96,6 +106,8 @@ static enum MHD_Result send_logged(
 static enum MHD_Result answer(Server *s, struct MHD_Connection *connection, Request *q) {
         _cleanup_(reply_done) Reply reply = {};
 
+        if (page_has(q->path))
+                return page_send(connection, q->method, q->path);
         service_handle(s->settings.service, q, &reply);
         reply.closes = s->quiet;
         return send_logged(s, connection, q, &reply);

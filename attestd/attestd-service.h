@@ -14,6 +14,8 @@
  *      POST   /firmware                       owner: uploads firmware, for registrations that name its hash
  *      GET    /firmware                       owner: lists it
  *      DELETE /firmware/SHA256                owner: deletes one
+ *      GET    /refusals                       owner: why hosts were refused lately
+ *      GET    /certificates                   owner: until when certificates and revocation lists are valid
  *      POST   /vm/ID/launch                   host: platform in, session out
  *      POST   /vm/ID/validate                 host: measurement in, secret packet out
  */
@@ -28,6 +30,7 @@
 #include "attestd-cache.h"
 #include "attestd-metrics.h"
 #include "attestd-rate.h"
+#include "attestd-refusals.h"
 #include "attestd-registration.h"
 #include "attestd-reply.h"
 #include "attestd-store.h"
@@ -86,6 +89,8 @@ struct Service {
         PlatformCache *platforms; /* weak: those that were found authentic; NULL: each is verified each time */
         bool hosts_certified;     /* hosts need a certificate */
         Metrics *metrics;         /* weak, or NULL */
+        Refusals *refusals;       /* weak; NULL: not kept */
+        int64_t tls_until, host_ca_until; /* the service's certificates; 0: none */
         RateTable *rate; /* weak: of launches and of validations, each by registration; NULL: as often as they like */
 };
 
@@ -127,6 +132,8 @@ int handle_firmware_add(const Service *s, const Request *q, Reply *reply);
 int handle_firmware_list(const Service *s, const Request *q, Reply *reply);
 int handle_firmware_delete(const Service *s, const Request *q, Reply *reply);
 int handle_delete(const Service *s, const Request *q, Reply *reply);
+int handle_refusals(const Service *s, const Request *q, Reply *reply);
+int handle_certificates(const Service *s, const Request *q, Reply *reply);
 int handle_launch(const Service *s, const Request *q, Reply *reply);
 int handle_validate(const Service *s, const Request *q, Reply *reply);
 

@@ -64,6 +64,25 @@ static void chain_done(Chain *c) {
                 gnutls_x509_crt_deinit(c->items[i]);
 }
 
+int tls_expiry(const char *pem, int64_t *ret) {
+        const gnutls_datum_t text = { (unsigned char *) pem, (unsigned) strlen(pem) };
+        gnutls_x509_crt_t *certs = NULL;
+        int64_t first = INT64_MAX;
+        unsigned n = 0;
+
+        if (gnutls_x509_crt_list_import2(&certs, &n, &text, GNUTLS_X509_FMT_PEM, 0) < 0)
+                return -EINVAL;
+        for (unsigned i = 0; i < n; i++) {
+                first = MIN(first, (int64_t) gnutls_x509_crt_get_expiration_time(certs[i]));
+                gnutls_x509_crt_deinit(certs[i]);
+        }
+        gnutls_free(certs);
+        if (n == 0)
+                return -EINVAL;
+        *ret = first;
+        return 0;
+}
+
 /* Signed by the authority, within its dates, and not made for another purpose than clients. */
 static int verify_host(const gnutls_datum_t *certs, unsigned n, const TlsAuthority *authority, bool *ret) {
         gnutls_typed_vdata_st purpose = { .type = GNUTLS_DT_KEY_PURPOSE_OID,
@@ -109,6 +128,7 @@ int tls_peer(gnutls_session_t session, const TlsAuthority *authority, TlsPeer *r
                 if (gnutls_hash_fast(GNUTLS_DIG_SHA256, certs[0].data, certs[0].size, peer.fingerprint) < 0)
                         return -EIO;
                 peer.has_certificate = true;
+                peer.until = (int64_t) gnutls_x509_crt_get_expiration_time(own);
         }
         if (peer.has_certificate && authority) {
                 r = verify_host(certs, n, authority, &peer.is_host);

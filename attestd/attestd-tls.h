@@ -22,12 +22,15 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(TlsAuthority *, tls_authority_free);
 typedef struct TlsPeer {
         bool has_certificate; /* currently valid; the session proves that the client has its key */
         uint8_t fingerprint[32];
-        bool is_host; /* signed by the CA for hosts, for TLS clients */
+        int64_t until; /* when it expires */
+        bool is_host;  /* signed by the CA for hosts, for TLS clients */
 } TlsPeer;
 
 /* What the server speaks: TLS 1.2 and 1.3, authenticated encryption only (no CBC, no SHA-1), as a GnuTLS priority string. */
 const char *tls_priorities(void);
 
+/* When the first of the certificates (PEM) expires: *ret in seconds since 1970. -EINVAL: there is none. */
+_warn_unused_result_ int tls_expiry(const char *pem, int64_t *ret);
 /* Before the handshake. */
 void tls_ask_certificate(gnutls_session_t session);
 /* After it; authority may be NULL. -EIO: the library failed. */

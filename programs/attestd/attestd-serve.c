@@ -190,6 +190,8 @@ static int reload(Daemon *d, char **reterr) {
         if (r < 0)
                 return r;
         (void) TAKE_FD(fd);
+        d->world->service.tls_until = fresh.service.tls_until;
+        d->world->service.host_ca_until = fresh.service.host_ca_until;
         server_quiesce(before.server);
         *free_slot = before;
         return 0;

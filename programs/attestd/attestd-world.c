@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "atomic-file.h"
+#include "attestd-tls.h"
 #include "attestd.h"
 #include "crypto-random.h"
 #include "encode.h"
@@ -35,6 +36,7 @@ void attestd_world_done(AttestdWorld *w) {
         free(w->state);
         free(w->store_name);
         free(w->host_ca);
+        free(w->refusals);
         throwaway_server_done(&w->tls);
         *w = (AttestdWorld) {};
 }
@@ -209,6 +211,9 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = open_rate(a, w);
         if (r < 0)
                 return r;
+        w->refusals = calloc(1, sizeof(Refusals));
+        if (!w->refusals)
+                return -ENOMEM;
         w->metrics.usec = clock_usec;
         w->own = (TrustAnchors) { &w->root, 1 };
         w->service = (Service) {
@@ -231,6 +236,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .hosts_certified = a->host_ca,
                 .rate = &w->rate,
                 .metrics = &w->metrics,
+                .refusals = w->refusals,
                 .platforms = a->no_cache ? NULL : &w->platforms,
         };
         return 0;
@@ -247,12 +253,17 @@ static int read_pem(const char *option, const char *path, char **ret, char **ret
         return r < 0 ? error_set(reterr, r, "%s: cannot read '%s': %s", option, path, strerror(-r)) : 0;
 }
 
-int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+/* For the owner's page. What cannot be read here is refused when the server starts. */
+static int64_t expiry_of(const char *pem) {
+        int64_t t;
+
+        return pem && tls_expiry(pem, &t) >= 0 ? t : 0;
+}
+
+static int load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_free_ char *path = NULL;
         int r;
 
-        if (a->plain)
-                return 0;
         if (a->host_ca) {
                 r = read_pem("--host-ca", a->host_ca, &w->host_ca, reterr);
                 if (r < 0)
@@ -269,4 +280,14 @@ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 return r;
         r = file_write_atomic(path, w->tls.ca, strlen(w->tls.ca), 0644, ATOMIC_FILE_REPLACE);
         return r < 0 ? error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r)) : 0;
+}
+
+int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        int r = a->plain ? 0 : load_tls(a, w, reterr);
+
+        if (r < 0)
+                return r;
+        w->service.tls_until = expiry_of(w->tls.certificate);
+        w->service.host_ca_until = expiry_of(w->host_ca);
+        return 0;
 }

@@ -55,6 +55,7 @@ typedef struct AttestdWorld {
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         RateTable rate;
         Metrics metrics;
+        Refusals *refusals; /* owned */
         PlatformCache platforms;
         Service service;
 } AttestdWorld;
