@@ -106,6 +106,15 @@ static int no_landlock(int r) {
         return r == -EOPNOTSUPP ? 0 : r;
 }
 
+/* With the path that is missing, if one is. */
+static int say_failure(const DaemonConfinement *c, int r, char **reterr) {
+        FOREACH_ARRAY(p, c->paths, c->n_paths)
+                if (access(p->path, F_OK) < 0)
+                        return error_set(reterr, r, "cannot give up privileges: '%s': %s", p->path,
+                                        strerror(errno));
+        return error_set(reterr, r, "cannot give up privileges: %s", strerror(-r));
+}
+
 int daemon_confine(const DaemonConfinement *c, char **reterr) {
         const char *calls[ELEMENTSOF(system_calls) + EXTRA_MAX];
         int r;
@@ -127,7 +136,7 @@ int daemon_confine(const DaemonConfinement *c, char **reterr) {
                 r = 0;
         if (r >= 0)
                 r = confine_system_calls(calls, ELEMENTSOF(system_calls) + c->n_calls);
-        return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
+        return r < 0 ? say_failure(c, r, reterr) : 0;
 }
 
 int daemon_confine_fetcher(const char *const *stores, size_t n_stores) {

@@ -6,9 +6,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "attestd.h"
 #include "error.h"
+#include "http-client.h"
 #include "json.h"
 #include "log.h"
 #include "options.h"
@@ -20,11 +22,17 @@
 
 #define AT(member) offsetof(AttestdArgs, member)
 
+static int set_crl(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (*(char **) ((char *) userdata + row->offset))
+                return option_given_twice(reterr);
+        return option_set_word(userdata, row, value, reterr);
+}
+
 static const OptionRow rows[] = {
         { "listen", 'l', OPTION_REQUIRED, "ADDRESS:PORT", "Service",
                         "Listen on this numeric address, or on unix:PATH (default:\n" ATTESTD_LISTEN_DEFAULT
                         "); a socket passed by the service manager\ntakes precedence",
-                        NULL, option_set_string, AT(listen), 0 },
+                        NULL, option_set_once, AT(listen), 0 },
         { "tls-cert", 0, OPTION_REQUIRED, "FILE", NULL, "Use this certificate chain of the server, PEM",
                         "@file", option_set_string, AT(tls_cert), 0 },
         { "tls-key", 0, OPTION_REQUIRED, "FILE", NULL, "Use this private key of the server, PEM", "@file",
@@ -36,7 +44,7 @@ static const OptionRow rows[] = {
                         "@file", option_set_string, AT(host_ca), 0 },
         { "metrics", 0, OPTION_REQUIRED, "ADDRESS:PORT", NULL,
                         "Listen on this loopback address, or on unix:PATH, for\nmonitoring: /metrics, /healthz and /readyz, without TLS",
-                        NULL, option_set_string, AT(metrics), 0 },
+                        NULL, option_set_once, AT(metrics), 0 },
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "Expect this prefix of all paths, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
         { "rate", 0, OPTION_REQUIRED, "N", NULL,
@@ -97,7 +105,7 @@ static const OptionRow rows[] = {
                         "@dir", option_set_string, AT(kds_cache), 0 },
         { "crl", 0, OPTION_REQUIRED, "MODE", NULL,
                         "Check AMD's revocation lists for SEV-SNP: if-available\n(default), required or off; --online downloads them",
-                        "if-available required off", option_set_word, AT(crl), 0 },
+                        "if-available required off", set_crl, AT(crl), OPTION_STRING },
         { "no-platform-cache", 0, OPTION_NONE, NULL, NULL,
                         "Verify a platform's certificate chain on every request", NULL, option_set_true,
                         AT(no_cache), 0 },
@@ -147,6 +155,44 @@ static const OptionTable table = {
         .n_rules = ELEMENTSOF(rules),
 };
 
+static int check_directory(const char *option, const char *path, char **reterr) {
+        struct stat st;
+
+        if (!path)
+                return 0;
+        if (stat(path, &st) < 0)
+                return error_set(reterr, -errno, "%s: cannot use '%s': %s", option, path, strerror(errno));
+        return S_ISDIR(st.st_mode)
+                        ? 0
+                        : error_set(reterr, -ENOTDIR, "%s: '%s' is not a directory", option, path);
+}
+
+/* What goes beyond single options, before anything is created. */
+static int check_arguments(const AttestdArgs *a, char **reterr) {
+        int r;
+
+        if (a->add_owner && !a->token_file && !a->owner_cert)
+                return error_set(reterr, -EINVAL,
+                                "--add-owner= requires either --token-file= or --owner-cert=");
+        if (a->add_owner && !*a->add_owner)
+                return error_set(reterr, -EINVAL, "--add-owner: the name is empty");
+        if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
+                return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
+                                a->prefix);
+        if (a->online && !a->cek_store && !a->kds_cache)
+                return error_set(reterr, -EINVAL,
+                                "--online requires --cek-store=DIR or --kds-cache=DIR, to store what it downloads");
+        if (a->kds_url && !http_url_valid(a->kds_url))
+                return error_set(reterr, -EINVAL,
+                                "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
+                                a->kds_url);
+        if (a->crl && streq(a->crl, "required") && !a->kds_cache && !a->snp_certs)
+                return error_set(reterr, -EINVAL,
+                                "--crl=required needs --kds-cache=DIR or --snp-certs=FILE: without revocation lists no SEV-SNP guest gets its secrets");
+        r = check_directory("--cek-store", a->cek_store, reterr);
+        return r < 0 ? r : check_directory("--kds-cache", a->kds_cache, reterr);
+}
+
 static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
         _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
@@ -162,15 +208,9 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
         }
         if (strv_length(words) > 0)
                 return error_set(reterr, -EINVAL, "unexpected argument '%s'", words[0]);
-        if (a->add_owner && !a->token_file && !a->owner_cert)
-                return error_set(reterr, -EINVAL,
-                                "--add-owner= requires either --token-file= or --owner-cert=");
-        if (a->prefix && (a->prefix[0] != '/' || endswith(a->prefix, "/")))
-                return error_set(reterr, -EINVAL, "--prefix: expected a path like /attest, not '%s'",
-                                a->prefix);
-        if (a->online && !a->cek_store && !a->kds_cache)
-                return error_set(reterr, -EINVAL,
-                                "--online requires --cek-store=DIR or --kds-cache=DIR, to store what it downloads");
+        r = check_arguments(a, reterr);
+        if (r < 0)
+                return r;
         if (a->online) {
                 r = attestd_fetch_start(a, &fetch, reterr);
                 if (r < 0)

@@ -34,7 +34,7 @@ int collateral_desk_open(CollateralDesk *d, const CollateralArgs *a, char **rete
         d->args = a;
         d->queue.interval = MAX(a->interval / 1000, UINT64_C(1));
         if (r >= 0)
-                r = collateral_cache(a, &d->cache, reterr);
+                r = collateral_cache(a, /* make= */ true, &d->cache, reterr);
         if (r >= 0)
                 r = collateral_read_prefetch(a, &d->ahead, reterr);
         return r;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "atomic-file.h"
 #include "collateral-bundle.h"
@@ -24,9 +25,9 @@
 #define ROOT_SIZE_MAX (64u * 1024)
 #define PREFETCH_MAX  (16u * 1024 * 1024) /* 64000 chips */
 
-int collateral_cache(const CollateralArgs *a, char **ret, char **reterr) {
+int collateral_cache(const CollateralArgs *a, bool make, char **ret, char **reterr) {
         const char *path = a->cache ?: getenv("STATE_DIRECTORY") ?: CACHE_DEFAULT;
-        int r = make_directories(path);
+        int r = make ? make_directories(path) : 0;
 
         if (r < 0)
                 return error_set(reterr, r, "cannot create the cache '%s': %s", path, strerror(-r));
@@ -108,11 +109,11 @@ static void shelf_done(Shelf *s) {
         snp_trust_done(&s->trust);
 }
 
-static int shelf_open(const CollateralArgs *a, Shelf *s, char **reterr) {
+static int shelf_open(const CollateralArgs *a, bool make, Shelf *s, char **reterr) {
         int r = collateral_trust(a, &s->trust, reterr);
 
         if (r >= 0)
-                r = collateral_cache(a, &s->cache, reterr);
+                r = collateral_cache(a, make, &s->cache, reterr);
         s->kds = (SnpKds) { .cache = s->cache, .trust = &s->trust, .now = (int64_t) time(NULL) };
         return r;
 }
@@ -153,7 +154,7 @@ int collateral_export(const CollateralArgs *a, const char *path, char **reterr) 
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *bundle = NULL;
         size_t n = 0;
-        int r = shelf_open(a, &s, reterr);
+        int r = shelf_open(a, /* make= */ false, &s, reterr);
 
         if (r >= 0)
                 r = names(&s, &list, reterr);
@@ -175,10 +176,15 @@ int collateral_export(const CollateralArgs *a, const char *path, char **reterr) 
                         return r;
                 n++;
         }
+        if (n == 0)
+                return error_set(reterr, -ENOENT, "the cache '%s' contains nothing to export", s.cache);
         text = js_text(bundle, JS_SHORT);
         if (!text)
                 return -ENOMEM;
-        r = file_write_atomic(path, text, strlen(text), 0644, ATOMIC_FILE_REPLACE);
+        if (streq(path, "-"))
+                (void) fputs(text, stdout);
+        else
+                r = file_write_atomic(path, text, strlen(text), 0644, ATOMIC_FILE_REPLACE);
         if (r < 0)
                 return error_set(reterr, r, "cannot write '%s': %s", path, strerror(-r));
         log_notice("exported %zu files", n);
@@ -206,15 +212,22 @@ static int import_file(void *userdata, const char *name, const void *p, size_t n
         return 0;
 }
 
+static int read_standard_input(char **ret, size_t *ret_size, char **reterr) {
+        int r = fd_read_all(STDIN_FILENO, COLLATERAL_BUNDLE_SIZE_MAX, ret, ret_size);
+
+        return r < 0 ? error_set(reterr, r, "cannot read standard input: %s", strerror(-r)) : 0;
+}
+
 int collateral_import(const CollateralArgs *a, const char *path, char **reterr) {
         _cleanup_(shelf_done) Shelf s = {};
         _cleanup_free_ char *text = NULL;
         Import i = { .shelf = &s };
         size_t size;
-        int r = shelf_open(a, &s, reterr);
+        int r = streq(path, "-") ? read_standard_input(&text, &size, reterr)
+                                 : input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
 
         if (r >= 0)
-                r = input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
+                r = shelf_open(a, /* make= */ true, &s, reterr);
         if (r < 0)
                 return r;
         r = collateral_bundle_read(text, size, import_file, &i, reterr);
@@ -247,7 +260,7 @@ static int print_json(const CollateralArgs *a, const Shelf *s, char *const *list
 int collateral_list(const CollateralArgs *a, char **reterr) {
         _cleanup_(shelf_done) Shelf s = {};
         _cleanup_strv_free_ char **list = NULL;
-        int r = shelf_open(a, &s, reterr);
+        int r = shelf_open(a, /* make= */ false, &s, reterr);
 
         if (r >= 0)
                 r = names(&s, &list, reterr);

@@ -54,8 +54,8 @@ static const OptionCommand commands[] = {
         { "serve", NULL, "Answer like AMD's key service",
                         CACHE "listen kds interval patience refresh grace prefetch offline" },
         { "list", NULL, "List what is in the cache", CACHE "json" },
-        { "export", "FILE", "Write what is in the cache to a bundle", CACHE },
-        { "import", "FILE", "Add what is in a bundle, after verifying it", CACHE },
+        { "export", "FILE", "Write what is in the cache to a bundle (-: standard output)", CACHE },
+        { "import", "FILE", "Add what is in a bundle (-: standard input) once verified", CACHE },
 };
 
 static const OptionRule rules[] = {

@@ -31,8 +31,8 @@ typedef struct CollateralFetch {
 
 #define COLLATERAL_FETCH_NONE ((CollateralFetch) { .process = PROCESS_NONE, .fd = -EBADF })
 
-/* --cache=, $STATE_DIRECTORY, or the default; made if it is missing. *ret is owned. */
-_warn_unused_result_ int collateral_cache(const CollateralArgs *a, char **ret, char **reterr);
+/* --cache=, $STATE_DIRECTORY, or the default; made if it is missing, for what fills it. *ret is owned. */
+_warn_unused_result_ int collateral_cache(const CollateralArgs *a, bool make, char **ret, char **reterr);
 /* AMD's roots, or the one of --insecure-root. */
 _warn_unused_result_ int collateral_trust(const CollateralArgs *a, SnpTrust *ret, char **reterr);
 /* The addresses in the files of --prefetch; *ret is owned. */

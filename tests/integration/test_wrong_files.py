@@ -119,8 +119,8 @@ BASES = [
     ("cvmspawn-attestd", "", ["--state={out}/state", "--answer=GET /"]),
     ("cvmspawn-attestd", "", ["--state={out}/state", "--add-owner=alice", "--token-file={out}/token"]),
     ("cvmspawn-collateral", "serve", ["--cache={out}/c", "--listen=127.0.0.1:1/", "--insecure-root={amd}/ark.der", "--prefetch={world}/none"]),
-    ("cvmspawn-collateral", "list", ["--cache={out}/c", "--insecure-root={amd}/ark.der"]),
-    ("cvmspawn-collateral", "export", ["{out}/b", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
+    ("cvmspawn-collateral", "list", ["--cache={world}/kds", "--insecure-root={amd}/ark.der"]),
+    ("cvmspawn-collateral", "export", ["{out}/b", "--cache={world}/kds", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-collateral", "import", ["{json}", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
     *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
@@ -163,6 +163,8 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix"):
         names[name] = folder / name
     (folder / "out").mkdir()
+    (folder / "kds").mkdir()
+    shutil.copy(amd / "chain.pem", folder / "kds/milan-vcek-chain.pem")
     openssl("ecparam", "-name", "secp384r1", "-genkey", "-noout", "-out", names["key"])
     openssl("ec", "-in", names["key"], "-pubout", "-out", names["public"])
     for name, size in (("tik", 16), ("tek", 16)):
