@@ -119,6 +119,7 @@ def test_forecast(world, tmp_path):
 @pytest.mark.parametrize(("inputs", "why"), [
     ({"command": "mesure"}, "command: expected measure, launch, matrix, verify or forecast, not 'mesure'"),
     ({"name": "../x"}, "name: expected letters"), ({"program": "/none/cvmspawn"}, "the program '/none/cvmspawn' is not installed"),
+    ({"command": "forecast", "allow_change": "yes"}, "allow-change: expected true or false, not 'yes'"),
     ({"packages": "none.deb"}, "packages: no file 'none.deb'"), ({"arguments": "--nonsense"}, "unknown option '--nonsense'"),
     ({"command": "launch", "arguments": "--nonsense"}, "unknown option '--nonsense'"), ({"command": "forecast", "arguments": "--against=none"}, "'none'")])  # fmt: skip
 def test_wrong_inputs(world, tmp_path, inputs, why):
