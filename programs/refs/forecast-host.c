@@ -11,6 +11,7 @@
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
+#include "firmware-ovmf.h"
 #include "forecast.h"
 #include "input.h"
 #include "process.h"
@@ -204,6 +205,10 @@ int forecast_world_add_image(ForecastWorld *w, const char *option, const char *p
                 r = error_set(reterr, -EINVAL,
                                 "--%s: '%s' is %zu bytes; a firmware image is a multiple of %u bytes",
                                 option, path, size, FIRMWARE_UNIT);
+        else if (r >= 0 && !ovmf_has_table((const uint8_t *) data, size)) {
+                r = ovmf_explain_other((const uint8_t *) data, size, reterr);
+                r = error_prefix(reterr, r, "--%s: '%s'", option, path);
+        }
         if (r < 0)
                 return r;
         grown = reallocarray(w->images, w->n_images + 1, sizeof(ForecastImage));

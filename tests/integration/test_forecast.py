@@ -114,6 +114,13 @@ def test_firmware(world, tmp_path):  # noqa: F811
     assert len(forecast(both, kernel, f"--firmware={named_otherwise}", status=3)["changes"]) == 2
 
 
+def test_a_file_that_is_no_firmware(world, tmp_path):  # noqa: F811
+    """Zeros would be foretold as the firmware that changes it all."""
+    (tmp_path / "zeros").write_bytes(bytes(4 << 20))
+    done = run("forecast", f"--against={build(world, 'zeros.json', words=launch(world, 'snp', '1', 'EPYC-v4'))}", "--kernel=6.12", f"--firmware={tmp_path}/zeros")
+    assert expect(done, 1, f"--firmware: '{tmp_path}/zeros': no OVMF table at the end of the file").stdout == ""
+
+
 @pytest.mark.parametrize("option", ["against", "kernel", "qemu", "firmware", "host-caps"])
 def test_no_option_replaces_an_earlier_one(world, option):  # noqa: F811
     against = [f"--against={build(world, 'once.json')}"] if option != "against" else []
