@@ -20,10 +20,18 @@ typedef struct CheckArguments {
 
 #define AT(member) offsetof(CheckArguments, member)
 
+/* A guest without a technology needs nothing that is checked here. */
+static int handle_coco(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        if (coco_mode_from_string(value) <= COCO_NONE && !streq(value, "auto"))
+                return error_set(reterr, -EINVAL, "expected sev, sev-es, sev-snp, tdx or auto, not '%s'",
+                                value);
+        return config_handle_coco(userdata, row, value, reterr);
+}
+
 static const OptionRow rows[] = {
         { "coco", 0, OPTION_REQUIRED, "MODE", "Options",
                         "Check for this technology: sev, sev-es, sev-snp, tdx, or auto:\nthe best of this CPU's vendor (default: sev-snp)",
-                        "sev sev-es sev-snp tdx auto", config_handle_coco, AT(config.coco), 0 },
+                        "sev sev-es sev-snp tdx auto", handle_coco, AT(config.coco), 0 },
         { "ram", 0, OPTION_REQUIRED, "BYTES", NULL,
                         "Check the lock limit for a guest with this memory (default: 2G)", NULL,
                         config_handle_ram, AT(config.ram), 0 },

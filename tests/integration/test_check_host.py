@@ -38,6 +38,13 @@ def test_one_screen_with_remedies(mode):
     assert any(line.startswith("missing  CPU") for line in lines)
 
 
+def test_coco_names_a_technology():
+    for word in ("no", "nonsense"):
+        done = run("check-host", f"--coco={word}")
+        assert (done.returncode, done.stdout) == (1, "") and f"expected sev, sev-es, sev-snp, tdx or auto, not '{word}'" in done.stderr
+    assert "This host cannot launch sev." in run("check-host", "--coco=auto", "--coco=sev").stdout.splitlines()
+
+
 def test_json_says_the_same_and_composes(artifacts, tmp_path):
     words = run("check-host", "--coco=sev-snp", f"--qemu={artifacts['QEMU']}").stdout.splitlines()
     done = run("check-host", "--coco=sev-snp", f"--qemu={artifacts['QEMU']}", "--json")
