@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
+#include "error.h"
 #include "evidence-form.h"
 #include "fd.h"
 #include "report.h"
@@ -24,6 +26,24 @@ static int read_file(const char *path, char **ret, size_t *ret_size) {
         return asprintf(&blob, "%s/outblob", path) < 0
                         ? -ENOMEM
                         : file_read_all(blob, TD_QUOTE_SIZE_MAX, ret, ret_size);
+}
+
+int report_input_check(const char *path, char **reterr) {
+        _cleanup_free_ char *data = NULL;
+        struct stat st;
+        size_t size = 0;
+        int r = read_file(path, &data, &size);
+
+        if (r == -ENOMEM)
+                return r;
+        if (r == -ENOENT)
+                return error_set(reterr, r, "cannot read '%s%s': %s", path,
+                                stat(path, &st) == 0 && S_ISDIR(st.st_mode) ? "/outblob" : "", strerror(-r));
+        if (r == 0 && size == 0)
+                return error_set(reterr, -EINVAL,
+                                "'%s': not a SEV-SNP report or a TDX quote: it looks like an empty file",
+                                path);
+        return 0; /* other failures are named by the technology that reads it */
 }
 
 int report_quote_read(const char *path, char **ret, size_t *ret_size) {

@@ -81,7 +81,9 @@ int report_show(const ReportArguments *a, char **words, char **reterr) {
         r = show_quote(a, words[0], reterr);
         if (r != 0)
                 return r < 0 ? r : 0;
-        r = report_file_read(words[0], &f, reterr);
+        r = report_input_check(words[0], reterr);
+        if (r >= 0)
+                r = report_file_read(words[0], &f, reterr);
         if (r < 0)
                 return r;
         r = snp_report_decode(f.evidence.report, f.evidence.report_size, &report, reterr);

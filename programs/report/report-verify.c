@@ -122,8 +122,10 @@ static int verify_one(Run *u, const char *path, char **reterr) {
         _cleanup_(report_answer_done) ReportAnswer answer = {};
         size_t i = technology_of(path);
         const ReportTechnology *t = technologies[i];
-        int r = 0;
+        int r = t->recognise ? 0 : report_input_check(path, reterr);
 
+        if (r < 0)
+                return put_failure(u, path, r, reterr);
         if (!u->shared[i]) {
                 r = check_options(u, t, reterr);
                 if (r < 0)

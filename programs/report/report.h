@@ -50,6 +50,8 @@ _warn_unused_result_ int report_collect_files(const ReportArguments *a, SnpColla
 _warn_unused_result_ int report_trust_root(
                 SnpTrust *t, const char *path, SnpCollateral *pool, char **reterr);
 
+/* Refuses a file that is missing or empty, which no technology claims. */
+_warn_unused_result_ int report_input_check(const char *path, char **reterr);
 /* The bytes of a TD's quote or TDREPORT behind its text encodings, from a file or a directory as above: 1; 0: it is something else, or no file. */
 _warn_unused_result_ int report_quote_read(const char *path, char **ret, size_t *ret_size);
 

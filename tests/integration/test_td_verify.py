@@ -308,6 +308,19 @@ def test_options_of_the_other_technology(tmp_path, world):
         assert done.returncode == 1 and f"{option.split('=')[0]} has no meaning for SEV-SNP reports" in done.stderr
 
 
+def test_what_is_no_evidence_has_no_technology(tmp_path, world):
+    """An empty file, a directory without evidence, no file: neither options nor sentences take it for a SEV-SNP report."""
+    (tmp_path / "nothing").touch()
+    (tmp_path / "folder").mkdir()
+    for name, said in ("nothing", "it looks like an empty file"), ("folder", "folder/outblob': No such file"), ("missing", "missing': No such file"):
+        for options in ["--collateral=x"], ["--expect=rtmr0:any"], []:
+            done = verify(tmp_path / name, *ANY, *options)
+            assert done.returncode == 1 and said in done.stderr and "SEV-SNP reports" not in done.stderr, done.stderr
+    (tmp_path / "quote").write_bytes(world.files()["quote"])
+    done = verify(tmp_path / "nothing", tmp_path / "folder", tmp_path / "quote", *ANY)
+    assert done.returncode != 0 and done.stdout.splitlines()[-1].endswith("2 not readable"), done.stdout
+
+
 def test_forms_and_several(tmp_path, world):
     files = world.files()
     assert judge(tmp_path, files).returncode == 0
