@@ -96,7 +96,8 @@ static int check_amd(const Composer *c, const Coco *coco, char **reterr) {
 
 /* The place of the service as QEMU's SocketAddress: QEMU connects for each quote, so it may be missing until then. */
 static int add_quote_socket(const Composer *c, Json *j) {
-        const char *where = c->config->quote_socket ?: c->caps->quote_socket;
+        const char *given = c->config->quote_socket;
+        const char *where = given && !streq(given, "auto") ? given : c->caps->quote_socket;
         uint32_t cid = QUOTE_CID, port = QUOTE_PORT;
         Json *socket = NULL;
         char cid_text[16], port_text[16];

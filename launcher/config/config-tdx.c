@@ -50,7 +50,6 @@ bool vm_config_expect_next(const char **p, Expectation *ret) {
 }
 
 int config_handle_quote_socket(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        VmConfig *c = userdata;
         uint32_t cid, port;
         int r = vm_config_quote_vsock(value, &cid, &port);
 
@@ -62,11 +61,7 @@ int config_handle_quote_socket(void *userdata, const OptionRow *row, const char 
                                 value);
         if (strlen(value) >= SOCKET_PATH_SIZE)
                 return error_set(reterr, -ENAMETOOLONG, "'%s' is too long for the path of a socket", value);
-        if (!streq(value, "auto"))
-                return option_set_string(userdata, row, value, reterr);
-        free(c->quote_socket);
-        c->quote_socket = NULL;
-        return 0;
+        return option_set_string(userdata, row, value, reterr);
 }
 
 /* --- rules -------------------------------------------------------------------------------------------------------------- */
