@@ -235,6 +235,10 @@ static int check_unflashed(const VmConfig *config, char **reterr) {
         if (config->secure_boot != TRISTATE_YES && !config->firmware_include && !config->firmware_exclude &&
                         !config->efi_nvram_template && (!state || streq(state, "off")))
                 return 0;
+        if (coco_of(config->coco)->event_log && config->secure_boot == TRISTATE_YES)
+                return error_set(reterr, -EINVAL,
+                                "--secure-boot=yes needs a firmware descriptor (.json), but '%s' is an image: remove the option; firmware for --coco=%s has its keys in the image, and checks signatures if there are any",
+                                config->firmware_path, coco_mode_to_string(config->coco));
         return error_set(reterr, -EINVAL,
                         "--secure-boot=, --firmware-features= and --efi-nvram-...= need a firmware descriptor (.json), which names code and variables: '%s' is an image",
                         config->firmware_path);
