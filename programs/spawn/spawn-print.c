@@ -213,6 +213,8 @@ static int print(const SpawnJob *job, char **reterr) {
         LockOutcome outcome;
         int r = out ? 0 : -ENOMEM;
 
+        if (r >= 0 && job->answer.json)
+                r = spawn_check_predicted(job, reterr);
         if (r >= 0 && what & PRINT_CONFIG)
                 r = print_config(job, out);
         if (r >= 0 && what & PRINT_CREDENTIALS)

@@ -46,6 +46,8 @@ void spawn_show_progress(const SpawnJob *job);
 _warn_unused_result_ int spawn_choose_coco(SpawnJob *job, char **reterr);
 
 /* 0 if --expect= is absent or all that it names is predicted so; -EBADE with an error message. */
+/* Before anything is shown: a register that --expect= names and that is not predicted is an error. */
+_warn_unused_result_ int spawn_check_predicted(const SpawnJob *job, char **reterr);
 _warn_unused_result_ int spawn_check_expected(const SpawnJob *job, char **reterr);
 /* The digest is known and the guest has not run: is it the one that is wanted? */
 _warn_unused_result_ int spawn_answered(const SpawnJob *job, const EventSink *events, char **reterr);
