@@ -144,8 +144,11 @@ static int check_vmspawn(const VmConfig *config, const LaunchInputs *inputs, cha
 static int take_registers(const VmConfig *config, CliArguments *a, char **reterr) {
         MeasureArguments *m = &a->measure;
 
-        if (!config->edk2)
+        if (!config->edk2) {
+                if (coco_of(config->coco)->event_log)
+                        log_notice("MRTD covers the firmware only; to predict RTMR1 and RTMR2 of a direct boot, add --edk2=, and for RTMR0 --fw-cfg=, too");
                 return 0;
+        }
         if (vm_config_reads_tables(config))
                 return error_set(reterr, -EINVAL,
                                 "--fw-cfg=auto reads QEMU's tables, which only a launch does: use 'cvmspawn --coco=tdx ... --print=digest', or pass a folder with them");

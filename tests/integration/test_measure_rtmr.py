@@ -309,3 +309,4 @@ def test_launchers_dialect(tmp_path):
     done = measure(*words, f"--expect=rtmr0:{known['rtmr0']}", "--", *boot.words.split())
     assert done.returncode == 1 and "rtmr0 is not predicted without --fw-cfg=" in done.stderr
     assert "only a launch does" in measure(*words, "--fw-cfg=auto").stderr
+    assert "MRTD covers the firmware only" in measure(*words[:-2]).stderr and "covers" not in part.stderr
