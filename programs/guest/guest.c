@@ -78,6 +78,9 @@ static const OptionCommand commands[] = {
         { "report", NULL, "Get an attestation report (in a TD: a quote), raw",
                         EVIDENCE "bind report-data certs with-certs interface tsm" },
         { "quote", NULL, "Get a quote of a TD (TDX), raw", "output bind report-data tsm" },
+        { "rtmr show", NULL, "Print the measurement registers of a TD", "json root" },
+        { "rtmr extend", "INDEX DIGEST", "Add a SHA-384 digest to RTMR2 or RTMR3 of a TD", "root" },
+        { "ccel", NULL, "Get the event log of a TD, raw", "output root" },
         { "derived-key", NULL, "Derive a key that only this guest on this chip gets",
                         EVIDENCE "root-key mix guest-svn tcb launch-mit-vector" },
         { "secret list", NULL, "List what was injected at launch (SEV, SEV-ES)", "secrets" },
@@ -286,6 +289,8 @@ static int guest_run(int argc, char **argv, GuestArguments *a, char **reterr) {
         }
         if (streq(words[0], "secret"))
                 return do_secret(a, words + 1, reterr);
+        if (streq(words[0], "rtmr"))
+                return guest_rtmr(a, words + 1, reterr);
         if (streq(words[0], "notify") && words[1])
                 return guest_notify(a->root ?: "", words + 1, reterr);
         if (words[1])
@@ -296,6 +301,8 @@ static int guest_run(int argc, char **argv, GuestArguments *a, char **reterr) {
                 return do_report(a, reterr);
         if (streq(words[0], "quote"))
                 return do_quote(a, reterr);
+        if (streq(words[0], "ccel"))
+                return guest_ccel(a, reterr);
         return do_derived_key(a, reterr);
 }
 

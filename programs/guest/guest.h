@@ -25,5 +25,8 @@ _warn_unused_result_ int guest_write(const char *path, const void *p, size_t n, 
 _warn_unused_result_ int guest_get_report(const GuestArguments *a,
                 const uint8_t data[static GUEST_REPORT_DATA], uint32_t vmpl, GuestReport *ret,
                 char **reterr);
+/* Commands for TDs. What follows "rtmr" may be NULL. */
+_warn_unused_result_ int guest_rtmr(const GuestArguments *a, char **words, char **reterr);
+_warn_unused_result_ int guest_ccel(const GuestArguments *a, char **reterr);
 /* argv[0] is "snpguest". */
 int guest_snpguest(int argc, char **argv, char **reterr);
