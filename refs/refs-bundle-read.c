@@ -8,6 +8,7 @@
 #include "error.h"
 #include "refs-bundle-internal.h"
 #include "refs-id.h"
+#include "refs-registers.h"
 #include "strutil.h"
 
 void refs_launch_done(RefsLaunch *l) {
@@ -98,9 +99,8 @@ static int read_hashes(const Json *v, void *target, char **reterr) {
 }
 
 static int read_registers(const Json *v, void *target, char **reterr) {
-        static const char *const known[] = { "rtmr0", "rtmr1", "rtmr2" };
         RefsLaunch *l = target;
-        int r = refs_check_members(v, known, ELEMENTSOF(known), reterr);
+        int r = refs_check_members(v, refs_register_names, REFS_REGISTERS, reterr);
 
         for (void *i = r < 0 ? NULL : js_iter(v); r >= 0 && i; i = js_iter_next(v, i))
                 r = refs_check_hex(v, js_iter_key(i), SHA384_SIZE, reterr);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "refs-registers.h"
 #include "strutil.h"
 
 #define UNPAIRED SIZE_MAX
@@ -68,6 +69,9 @@ static int key_of(const RefsLaunch *l, bool exact, char **ret) {
         refs_launch_inputs(l, features, inputs);
         for (size_t i = 0; exact && i < REFS_INPUTS; i++)
                 text_putf(&t, "\n%s", inputs[i] ?: "-");
+        /* Launches of the same files differ in them if memory or host tables do. */
+        for (size_t i = 0; exact && i < REFS_REGISTERS; i++)
+                text_putf(&t, "\n%s", refs_register(l, i) ?: "-");
         return text_finish(&t, ret);
 }
 

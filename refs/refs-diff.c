@@ -8,6 +8,7 @@
 
 #include "refs-diff-expect.h"
 #include "refs-diff-pair.h"
+#include "refs-registers.h"
 #include "strutil.h"
 
 typedef struct Row {
@@ -41,12 +42,15 @@ static int compare_places(const Row *a, const Row *b) {
         return a->vcpus < b->vcpus ? -1 : a->vcpus > b->vcpus;
 }
 
+/* The registers of a TD are part of its row's value. */
 static int compare_values(const Row *a, const Row *b) {
         size_t n = a->launch->digest_size;
+        int c;
 
         if (n != b->launch->digest_size)
                 return n < b->launch->digest_size ? -1 : 1;
-        return memcmp(a->digest, b->digest, n);
+        c = memcmp(a->digest, b->digest, n);
+        return c != 0 ? c : refs_registers_compare(a->launch, b->launch);
 }
 
 static int order_by_place(const void *a, const void *b) {
@@ -142,6 +146,13 @@ static int put_row(Json *list, const Row *old, const Row *new) {
                 r = js_set(j, "old", js_hex(old->digest, old->launch->digest_size));
         if (r >= 0 && new)
                 r = js_set(j, "new", js_hex(new->digest, new->launch->digest_size));
+        if (r >= 0 && coco_of(row->launch->mode)->event_log) {
+                Json *registers = NULL;
+
+                r = refs_registers_json(old ? old->launch : NULL, new ? new->launch : NULL, &registers);
+                if (r >= 0)
+                        r = js_set(j, "registers", registers);
+        }
         return r < 0 ? r : js_append(list, TAKE_PTR(j));
 }
 

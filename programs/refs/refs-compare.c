@@ -36,6 +36,16 @@ static void print_inputs(const Json *inputs) {
                 puts("  the recorded inputs are the same");
 }
 
+/* Of a TD: those that differ. */
+static void print_registers(const Json *registers) {
+        for (size_t i = 0; i < js_length(registers); i++) {
+                const Json *x = js_at(registers, i);
+
+                printf("      %s: %.16s -> %.16s\n", text_of(x, "register"), text_of(x, "old") ?: "none",
+                                text_of(x, "new") ?: "none");
+        }
+}
+
 static void print_row(const Json *row) {
         const char *old = text_of(row, "old"), *new = text_of(row, "new"), *name = text_of(row, "cpu-model");
         _cleanup_free_ char *model = name ? strdup(name) : NULL;
@@ -52,7 +62,9 @@ static void print_row(const Json *row) {
                 printf(" CPU signature 0x%" PRIx64, signature);
         if (vcpus == 0)
                 fputs(" any vCPUs", stdout);
-        printf(": %.16s%s%.16s\n", old ?: "", old && new ? " -> " : "", new ?: "");
+        printf(": %.16s%s%.16s\n", old ?: "", old && new && !streq(old, new) ? " -> " : "",
+                        old && new && streq(old, new) ? "" : new ?: "");
+        print_registers(js_get(row, "registers"));
 }
 
 static void print_rows(const char *what, const Json *rows) {
@@ -110,13 +122,6 @@ static void print_diff(const Json *j, const char *old, const char *new, bool com
         printf(complete ? "every row of %s is in %s\n" : "not every row of %s is in %s\n", old, new);
 }
 
-static bool has_registers(const RefsBundle *b) {
-        FOREACH_ARRAY(l, b->launches, b->n_launches)
-                if (coco_of(l->mode)->event_log)
-                        return true;
-        return false;
-}
-
 int refs_compare(const RefsArguments *a, char **words, char **reterr) {
         _cleanup_(refs_file_done) RefsFile old = {}, new = {};
         _cleanup_js_ Json *j = NULL;
@@ -125,9 +130,6 @@ int refs_compare(const RefsArguments *a, char **words, char **reterr) {
 
         if (r >= 0)
                 r = refs_open(a, words[1], &new, reterr);
-        if (r >= 0 && (has_registers(&old.bundle) || has_registers(&new.bundle)))
-                r = error_set(reterr, -EOPNOTSUPP,
-                                "diff: bundles of tdx launches are not compared yet: their rows are MRTD alone, and the registers would not count");
         if (r < 0)
                 return refs_status(r, reterr);
         r = refs_diff(&old.bundle, &new.bundle, &j, &complete);

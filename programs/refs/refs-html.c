@@ -10,6 +10,7 @@
 #include "encode.h"
 #include "html.h"
 #include "refs-judge.h"
+#include "refs-registers.h"
 #include "refs.h"
 
 static int put_head(Text *t, const RefsFile *f, bool checked) {
@@ -81,7 +82,7 @@ static void put_inputs(Text *t, const RefsLaunch *l) {
 }
 
 static int put_rows(Text *t, const RefsLaunch *l) {
-        static const char *const names[] = { "vCPUs and CPU", "launch digest" };
+        static const char *const names[] = { "vCPUs and CPU, or register", "launch digest" };
 
         html_table_begin(t, names, ELEMENTSOF(names));
         FOREACH_ARRAY(run, l->runs, l->n_runs)
@@ -93,11 +94,18 @@ static int put_rows(Text *t, const RefsLaunch *l) {
                         if (!hex || refs_row_text(run, i, &row) < 0)
                                 return -ENOMEM;
                         {
-                                const char *const cells[] = { row, hex };
+                                const char *const cells[] = { coco_of(l->mode)->event_log ? "mrtd" : row,
+                                        hex };
 
                                 html_table_row(t, cells, ELEMENTSOF(cells));
                         }
                 }
+        for (size_t i = 0; i < REFS_REGISTERS; i++) {
+                const char *const cells[] = { refs_register_names[i], refs_register(l, i) };
+
+                if (cells[1])
+                        html_table_row(t, cells, ELEMENTSOF(cells));
+        }
         html_table_end(t);
         return 0;
 }

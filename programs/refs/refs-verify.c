@@ -13,6 +13,7 @@
 #include "error.h"
 #include "input.h"
 #include "refs-id.h"
+#include "refs-registers.h"
 #include "refs.h"
 #include "sev-cpu.h"
 #include "strutil.h"
@@ -216,9 +217,12 @@ static int show_launch(const RefsLaunch *l) {
 
                         if (!hex || refs_row_text(run, i, &row) < 0)
                                 return -ENOMEM;
-                        if (printf("  %s  %s\n", hex, row) < 0)
+                        if (printf("  %s  %s\n", hex, coco_of(l->mode)->event_log ? "mrtd" : row) < 0)
                                 return -EIO;
                 }
+        for (size_t i = 0; i < REFS_REGISTERS; i++)
+                if (refs_register(l, i))
+                        printf("  %s  %s\n", refs_register(l, i), refs_register_names[i]);
         return 0;
 }
 

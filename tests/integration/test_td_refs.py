@@ -51,7 +51,9 @@ def test_bundle(launches):
         assert launch["registers"] == {name: known[name].hex() for name in NAMES[1:]} and set(launch["inputs"]) == {"firmware", "kernel", "initrd", "cmdline"}
     # Canonical, and read again.
     assert refs("build", "--name=tds", "--sequence=7", f"--issued=@{bundle['issued']}", folder / "bundle").stdout == (folder / "bundle").read_text()
-    assert "tdx" in refs("show", folder / "bundle").stdout
+    for shown in (refs("show", folder / "bundle").stdout, refs("show", "--html", folder / "bundle").stdout):
+        for name in NAMES:
+            assert name in shown and all(known[name].hex() in shown for known in values)
 
 
 def test_only_predicted_registers_and_wrong_ones(launches, tmp_path):
@@ -122,4 +124,34 @@ def test_other_forms(launches, tmp_path):
     assert "a tdx launch has no rtmr2" in refs("export", "--format=rvps", tmp_path / "part", status=1).stderr
     for form in ("corim", "rego", "contrast"):
         assert "no sev-snp launch" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
-    assert "are not compared yet" in refs("diff", folder / "bundle", folder / "bundle", status=1).stderr
+
+
+def changed(folder, tmp_path, name, change):
+    bundle = json.loads((folder / "bundle").read_text())
+    change(bundle["launches"])
+    (tmp_path / name).write_text(json.dumps(bundle))
+    return tmp_path / name
+
+
+def test_diff(launches, tmp_path):
+    """MRTD and RTMRs are one row: MRTD alone is the same in both launches."""
+    folder, values = launches
+    assert values[0]["mrtd"] == values[1]["mrtd"]
+    assert "every row of" in refs("diff", folder / "bundle", folder / "bundle").stdout
+    only = changed(folder, tmp_path, "only", lambda x: x.pop(1))
+    done = refs("diff", folder / "bundle", only, status=3)
+    assert "rows: 1 same, 0 changed, 0 came, 1 went" in done.stdout
+    refs("diff", only, folder / "bundle")
+    # Only a register changed: no input did it.
+    zero = changed(folder, tmp_path, "zero", lambda x: x[1]["registers"].update(rtmr0="00" * 48))
+    done = refs("diff", folder / "bundle", zero, status=3)
+    assert f"rtmr0: {values[1]['rtmr0'].hex()[:16]} -> {'0' * 16}" in done.stdout and "recorded inputs are the same" in done.stdout
+    answer = json.loads(refs("diff", "--json=short", folder / "bundle", zero, status=3).stdout)
+    assert answer["rows"] == {"same": 1, "changed": 1, "came": 0, "went": 0} and not answer["complete"]
+    (row,) = answer["launches"][0]["changed"]
+    assert row["registers"] == [{"register": "rtmr0", "old": values[1]["rtmr0"].hex(), "new": "00" * 48}] and row["old"] == row["new"]
+    # A register that only one of them knows is a difference, too; the order of launches is none.
+    gone = changed(folder, tmp_path, "gone", lambda x: x[0]["registers"].pop("rtmr2"))
+    assert f"rtmr2: {values[0]['rtmr2'].hex()[:16]} -> none" in refs("diff", folder / "bundle", gone, status=3).stdout
+    turned = changed(folder, tmp_path, "turned", lambda x: x.reverse())
+    assert "rows: 2 same" in refs("diff", folder / "bundle", turned).stdout
