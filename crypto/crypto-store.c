@@ -6,7 +6,11 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/store.h>
+#include <openssl/storeerr.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "crypto-init.h"
 #include "error.h"
@@ -23,10 +27,16 @@ void store_key_done(StoreKey *k) {
 /* The reason that OpenSSL queued first, for the sentence. */
 static const char *first_reason(char buf[static 256]) {
         unsigned long e = ERR_get_error();
+        const char *reason = e == 0 ? "no reason given" : ERR_reason_error_string(e);
 
-        if (e == 0)
-                return "no reason given";
-        ERR_error_string_n(e, buf, 256);
+        /* Programs that start tersely have no texts of errors. */
+        if (!reason && ERR_GET_LIB(e) == ERR_LIB_OSSL_STORE &&
+                        ERR_GET_REASON(e) == OSSL_STORE_R_UNREGISTERED_SCHEME)
+                reason = "unregistered scheme";
+        if (reason)
+                (void) snprintf(buf, 256, "%s", reason);
+        else
+                ERR_error_string_n(e, buf, 256);
         ERR_clear_error();
         return buf;
 }
@@ -60,6 +70,9 @@ int store_key_open(const char *uri, StoreKey *ret, char **reterr) {
         ERR_clear_error();
 
         store = OSSL_STORE_open_ex(uri, k.libctx, NULL, NULL, NULL, NULL, NULL, NULL);
+        if (!store && strncasecmp(uri, "file:", strlen("file:")) == 0)
+                return error_set(reterr, -EIO,
+                                "OpenSSL opens no file by this URI; pass the path of the file itself, without 'file:'");
         if (!store)
                 return error_set(reterr, -EIO,
                                 "no OpenSSL provider opens this URI (%s); name the provider in openssl.cnf, see config(5) and the provider's manual",

@@ -132,6 +132,10 @@ def test_signatures(world, bundle, signed):
     expect(run(*verify, "--insecure-no-signature"), 0, "SIGNATURE NOT CHECKED")
     expect(run("refs", "verify", bundle, *signers(world, "ed")), 2, "not signed")
     expect(run("refs", "sign", signed, f"--key={world}/ed.pem"), 1, "already", str(signed))
+    # A file by URI: OpenSSL takes an absolute path only.
+    expect(run("refs", "sign", bundle, f"--key=file:{world}/ed.pem", "-o", world / "by-uri.refs"), 0)
+    expect(run("refs", "sign", bundle, "--key=file:ed.pem"), 1, "--key: 'file:ed.pem': OpenSSL opens no file by this URI; pass the path of the file itself")
+    expect(run("refs", "sign", bundle, "--key=nowhere:ed.pem"), 1, "no OpenSSL provider opens this URI (unregistered scheme)")
     for key, part in (("ed.pub", "this is a public key"), ("kernel", "not an unencrypted private key")):
         done = expect(run("refs", "sign", bundle, f"--key={world}/{key}"), 1, f"--key: '{world}/{key}': {part}")
         assert str(bundle) not in done.stderr
