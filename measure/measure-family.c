@@ -72,7 +72,24 @@ static void family_walk_done(FamilyWalk *w) {
         snp_chain_done(&w->chain);
 }
 
-static int family_walk_begin(const LaunchFamily *f, uint32_t signature, FamilyWalk *w) {
+static bool same_vmsas(const VmsaSpec *a, const VmsaSpec *b) {
+        return a->profile == b->profile && a->entry == b->entry && a->signature == b->signature &&
+                        a->features == b->features;
+}
+
+static int remember_vmsas(const VmsaSpec *spec, FamilyVmsas *vmsas) {
+        int r;
+
+        if (vmsas->given && same_vmsas(&vmsas->spec, spec))
+                return 0;
+        r = vmsa_digests(spec, &vmsas->digests);
+        vmsas->spec = *spec;
+        vmsas->given = r >= 0;
+        return r;
+}
+
+static int family_walk_begin(
+                const LaunchFamily *f, uint32_t signature, FamilyVmsas *vmsas, FamilyWalk *w) {
         VmsaSpec vmsa = {
                 .profile = f->profile,
                 .entry = f->reset_address,
@@ -84,7 +101,10 @@ static int family_walk_begin(const LaunchFamily *f, uint32_t signature, FamilyWa
         *w = (FamilyWalk) { .family = f };
         if (launch_is_chain(f->mode)) {
                 r = snp_chain_init(&w->chain, f->seed);
-                return r < 0 ? r : vmsa_digests(&vmsa, &w->vmsas);
+                if (r >= 0)
+                        r = remember_vmsas(&vmsa, vmsas);
+                w->vmsas = vmsas->digests;
+                return r;
         }
         w->state = f->state;
         vmsa_build(&vmsa, w->boot);
@@ -115,7 +135,8 @@ static size_t digest_size(const LaunchFamily *f) {
 int launch_family_digests(
                 const LaunchFamily *f, unsigned first, unsigned n, uint32_t signature, uint8_t *ret) {
         _cleanup_(family_walk_done) FamilyWalk w = {};
-        int r = family_walk_begin(f, signature, &w);
+        FamilyVmsas vmsas = {};
+        int r = family_walk_begin(f, signature, &vmsas, &w);
 
         for (unsigned i = 1; r >= 0 && i < first + n; i++) {
                 r = family_walk_next(&w);
@@ -139,10 +160,10 @@ int launch_family_digest(const LaunchFamily *f, unsigned vcpus, uint32_t signatu
         return 0;
 }
 
-static int find_signature(const LaunchFamily *f, const uint8_t *digest, unsigned vcpus_max,
-                uint32_t signature, FamilyMember *ret) {
+int launch_family_find_cpu(const LaunchFamily *f, const uint8_t *digest, unsigned vcpus_max,
+                uint32_t signature, FamilyVmsas *vmsas, FamilyMember *ret) {
         _cleanup_(family_walk_done) FamilyWalk w = {};
-        int r = family_walk_begin(f, signature, &w);
+        int r = family_walk_begin(f, signature, vmsas, &w);
 
         for (unsigned i = 1; r >= 0 && i <= vcpus_max; i++) {
                 uint8_t d[SHA384_SIZE];
@@ -164,14 +185,15 @@ bool launch_family_has_signature(const LaunchFamily *f) {
 
 int launch_family_find(const LaunchFamily *f, const uint8_t *digest, unsigned vcpus_max, uint32_t first,
                 FamilyMember *ret) {
+        FamilyVmsas vmsas = {};
         const SevCpu *cpus;
         size_t n;
         int r = 0;
 
         if (!launch_family_has_signature(f))
-                return find_signature(f, digest, vcpus_max, 0, ret);
+                return launch_family_find_cpu(f, digest, vcpus_max, 0, &vmsas, ret);
         if (first != 0 && sev_cpu_name(first))
-                r = find_signature(f, digest, vcpus_max, first, ret);
+                r = launch_family_find_cpu(f, digest, vcpus_max, first, &vmsas, ret);
         cpus = sev_cpu_table(&n);
         FOREACH_ARRAY(cpu, cpus, r == 0 ? n : 0) {
                 uint32_t signature = sev_cpu_signature(cpu->family, cpu->model, cpu->stepping);
@@ -179,7 +201,7 @@ int launch_family_find(const LaunchFamily *f, const uint8_t *digest, unsigned vc
                 /* A signature has several names, of which one is enough. */
                 if (signature == first || !streq(sev_cpu_name(signature), cpu->name))
                         continue;
-                r = find_signature(f, digest, vcpus_max, signature, ret);
+                r = launch_family_find_cpu(f, digest, vcpus_max, signature, &vmsas, ret);
                 if (r != 0)
                         break;
         }

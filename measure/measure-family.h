@@ -12,6 +12,7 @@
 #include "crypto-sha256-state.h"
 #include "json.h"
 #include "measure-context.h"
+#include "measure-snp.h"
 
 /* More vCPUs than QEMU gives a machine; bounds the work that a family from outside can ask for. */
 #define FAMILY_VCPUS_MAX 4096u
@@ -44,6 +45,17 @@ typedef struct FamilyMember {
  * before the others, or 0. */
 _warn_unused_result_ int launch_family_find(const LaunchFamily *f, const uint8_t *digest, unsigned vcpus_max,
                 uint32_t first, FamilyMember *ret);
+
+/* The VMSAs of the last family and CPU that were searched: families of one monitor have the same ones. {} at first. */
+typedef struct FamilyVmsas {
+        bool given;
+        VmsaSpec spec;
+        VmsaDigests digests;
+} FamilyVmsas;
+
+/* The same for one CPU signature, which is 0 where it does not enter the digest. */
+_warn_unused_result_ int launch_family_find_cpu(const LaunchFamily *f, const uint8_t *digest,
+                unsigned vcpus_max, uint32_t signature, FamilyVmsas *vmsas, FamilyMember *ret);
 
 /* Does the CPU signature enter the digest? */
 bool launch_family_has_signature(const LaunchFamily *f);

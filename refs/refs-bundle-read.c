@@ -145,8 +145,22 @@ static int read_signature(const Json *v, void *target, char **reterr) {
         return 0;
 }
 
-static int read_digests(RefsRun *run, const Json *v, size_t size, char **reterr) {
+/* Those that were cut out of the text: an empty list stands for the next of them. */
+static int take_digests(RefsRun *run, size_t size, RefsCut *cut) {
+        RefsDigests *d = cut->list + cut->next;
+
+        if (cut->next >= cut->n || d->size != size || d->n > REFS_ROWS_MAX)
+                return -EINVAL;
+        run->digests = TAKE_PTR(d->bytes);
+        run->n = d->n;
+        cut->next++;
+        return 0;
+}
+
+static int read_digests(RefsRun *run, const Json *v, size_t size, RefsCut *cut, char **reterr) {
         run->n = js_length(v);
+        if (cut && js_is_array(v) && run->n == 0)
+                return take_digests(run, size, cut);
         if (run->n == 0 || run->n > REFS_ROWS_MAX)
                 return error_set(reterr, -EINVAL, "'digests': expected 1 to %u of them", REFS_ROWS_MAX);
         run->digests = malloc(run->n * size);
@@ -166,7 +180,7 @@ static int no_parse(_unused_ const Json *v, _unused_ void *target, _unused_ char
         return 0;
 }
 
-static int read_run(const Json *v, const RefsLaunch *l, RefsRun *run, char **reterr) {
+static int read_run(const Json *v, const RefsLaunch *l, RefsCut *cut, RefsRun *run, char **reterr) {
         static const JsField fields[] = {
                 { "cpu-model", JS_FIELD_STRING, offsetof(RefsRun, model), false, NULL },
                 { "vcpu-sig", JS_FIELD_CUSTOM, 0, false, read_signature },
@@ -177,7 +191,7 @@ static int read_run(const Json *v, const RefsLaunch *l, RefsRun *run, char **ret
         int r = js_dispatch(v, fields, ELEMENTSOF(fields), /* foreign= */ false, run, reterr);
 
         if (r >= 0)
-                r = read_digests(run, js_get(v, "digests"), l->digest_size, reterr);
+                r = read_digests(run, js_get(v, "digests"), l->digest_size, cut, reterr);
         if (r >= 0)
                 r = refs_read_id_signatures(run, js_get(v, "id-signatures"), reterr);
         if (r < 0)
@@ -193,7 +207,7 @@ static int read_run(const Json *v, const RefsLaunch *l, RefsRun *run, char **ret
         return 0;
 }
 
-static int read_rows(const Json *v, RefsLaunch *l, char **reterr) {
+static int read_rows(const Json *v, RefsLaunch *l, RefsCut *cut, char **reterr) {
         size_t n = js_length(v);
 
         if (n == 0 || n > REFS_ROWS_MAX)
@@ -202,7 +216,7 @@ static int read_rows(const Json *v, RefsLaunch *l, char **reterr) {
         if (!l->runs)
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
-                int r = read_run(js_at(v, i), l, l->runs + l->n_runs++, reterr);
+                int r = read_run(js_at(v, i), l, cut, l->runs + l->n_runs++, reterr);
 
                 if (r < 0)
                         return error_prefix(reterr, r, "row %zu", i + 1);
@@ -225,7 +239,7 @@ static int check_family(const RefsLaunch *l, char **reterr) {
         return 0;
 }
 
-static int read_launch(const Json *v, RefsLaunch *l, char **reterr) {
+static int read_launch(const Json *v, RefsLaunch *l, RefsCut *cut, char **reterr) {
         static const JsField fields[] = {
                 { "technology", JS_FIELD_CUSTOM, 0, true, read_technology },
                 { "name", JS_FIELD_STRING, offsetof(RefsLaunch, name), false, NULL },
@@ -241,7 +255,7 @@ static int read_launch(const Json *v, RefsLaunch *l, char **reterr) {
         int r = js_dispatch(v, fields, ELEMENTSOF(fields), /* foreign= */ false, l, reterr);
 
         if (r >= 0)
-                r = read_rows(js_get(v, "rows"), l, reterr);
+                r = read_rows(js_get(v, "rows"), l, cut, reterr);
         if (r >= 0 && l->registers && !coco_of(l->mode)->event_log)
                 r = error_set(reterr, -EINVAL, "'registers' has a meaning for tdx only");
         return r < 0 ? r : check_family(l, reterr);
@@ -284,7 +298,7 @@ static int read_launches(const Json *v, void *target, char **reterr) {
                 return -ENOMEM;
         for (size_t i = 0; i < n; i++) {
                 RefsLaunch *l = b->launches + b->n_launches++;
-                int r = read_launch(js_at(v, i), l, reterr);
+                int r = read_launch(js_at(v, i), l, b->cut, reterr);
 
                 if (r < 0)
                         return error_prefix(reterr, r, "launch %zu", i + 1);
@@ -310,7 +324,7 @@ static int check_id(const RefsBundle *b, char **reterr) {
         return any && !b->has_guest_policy ? error_set(reterr, -EINVAL, "'id' without 'guest-policy'") : 0;
 }
 
-int refs_bundle_read(const Json *j, RefsBundle *ret, char **reterr) {
+int refs_bundle_read(const Json *j, RefsCut *cut, RefsBundle *ret, char **reterr) {
         static const JsField fields[] = {
                 { "format", JS_FIELD_CUSTOM, 0, true, read_format },
                 { "name", JS_FIELD_STRING, offsetof(RefsBundle, name), false, NULL },
@@ -325,7 +339,7 @@ int refs_bundle_read(const Json *j, RefsBundle *ret, char **reterr) {
                 { "learned", JS_FIELD_CUSTOM, 0, false, refs_read_learned },
                 { "launches", JS_FIELD_CUSTOM, 0, true, read_launches },
         };
-        _cleanup_(refs_bundle_done) RefsBundle b = {};
+        _cleanup_(refs_bundle_done) RefsBundle b = { .cut = cut };
         int r;
 
         if (!refs_is_bundle(j))
@@ -339,6 +353,7 @@ int refs_bundle_read(const Json *j, RefsBundle *ret, char **reterr) {
                 return r;
         if (b.expires > 0 && b.expires < b.issued)
                 return error_set(reterr, -EINVAL, "'expires' is before 'issued'");
+        b.cut = NULL;
         *ret = TAKE_STRUCT(b, (RefsBundle) {});
         return 0;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "refs-member.h"
 #include "sev-cpu.h"
 #include "strutil.h"
 
@@ -101,7 +102,7 @@ static bool find_row(const RefsLaunch *l, const uint8_t *digest, RefsMatch *ret,
                         if (memcmp(run->digests + i * l->digest_size, digest, l->digest_size) != 0)
                                 continue;
                         *ret = (RefsMatch) { l, run, run->vcpus > 0 ? run->vcpus + (unsigned) i : 0,
-                                run->signature, run->has_signature };
+                                run->signature, run->has_signature, false };
                         *ret_i = i;
                         return true;
                 }
@@ -136,21 +137,7 @@ int refs_bundle_find(const RefsBundle *b, const uint8_t *digest, size_t size, ui
                 *ret = m;
                 return 1;
         }
-        FOREACH_ARRAY(l, b->launches, b->n_launches) {
-                FamilyMember member;
-                int r;
-
-                if (l->digest_size != size || !l->has_family)
-                        continue;
-                r = launch_family_find(&l->family, digest, l->family_vcpus, first, &member);
-                if (r == 0)
-                        continue;
-                if (r > 0)
-                        *ret = (RefsMatch) { l, NULL, member.vcpus, member.signature,
-                                launch_family_has_signature(&l->family) };
-                return r;
-        }
-        return 0;
+        return refs_member_find(b, digest, size, first, ret);
 }
 
 int refs_match_text(const RefsMatch *m, char **ret) {

@@ -63,6 +63,8 @@ typedef struct RefsId {
         uint32_t svn;
 } RefsId;
 
+typedef struct RefsCut RefsCut;
+
 typedef struct RefsBundle {
         char *name; /* owned, or NULL */
         uint64_t sequence;
@@ -77,6 +79,7 @@ typedef struct RefsBundle {
         Json *learned;                   /* owned, or NULL: what floors were taken from */
         RefsLaunch *launches;            /* owned */
         size_t n_launches, n_rows;
+        RefsCut *cut; /* weak; while it is read only */
 } RefsBundle;
 
 void refs_bundle_done(RefsBundle *b);
@@ -84,7 +87,7 @@ void refs_launch_done(RefsLaunch *l);
 
 bool refs_is_bundle(const Json *j);
 /* -EINVAL and -EBADMSG with an error message that names the member. */
-_warn_unused_result_ int refs_bundle_read(const Json *j, RefsBundle *ret, char **reterr);
+_warn_unused_result_ int refs_bundle_parse(const char *text, size_t size, RefsBundle *ret, char **reterr);
 _warn_unused_result_ int refs_bundle_json(const RefsBundle *b, Json **ret);
 /* The canonical bytes: keys sorted, no blanks, a newline at the end. Owned. */
 _warn_unused_result_ int refs_bundle_text(const RefsBundle *b, char **ret);
@@ -104,9 +107,10 @@ typedef struct RefsMatch {
         unsigned vcpus;
         uint64_t signature;
         bool has_signature;
+        bool partial; /* of a digest that was not found: the families have too many members to try all of them */
 } RefsMatch;
 
-/* A row, or else a member of a family: 1 and *ret, or 0. first: the CPU signature that is tried before the others, or 0. The row is compared with the family of its launch, if it has one: -EBADMSG with an error
+/* A row, or else a member of a family: 1 and *ret, or 0 and ret->partial. first: the CPU signature that is tried before the others, or 0. The row is compared with the family of its launch, if it has one: -EBADMSG with an error
  * message if they contradict each other. */
 _warn_unused_result_ int refs_bundle_find(const RefsBundle *b, const uint8_t *digest, size_t size,
                 uint32_t first, RefsMatch *ret, char **reterr);

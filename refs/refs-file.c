@@ -31,12 +31,9 @@ bool refs_file_is(const char *text, size_t size) {
 }
 
 static int read_payload(const char *text, size_t size, RefsFile *f, char **reterr) {
-        _cleanup_js_ Json *j = NULL;
         int r = hash_digest(HASH_SHA256, text, size, f->sha256);
 
-        if (r >= 0)
-                r = js_parse(text, size, &j, reterr);
-        return r < 0 ? r : refs_bundle_read(j, &f->bundle, reterr);
+        return r < 0 ? r : refs_bundle_parse(text, size, &f->bundle, reterr);
 }
 
 static int open_envelope(const char *text, size_t size, DsseEnvelope *e, char **reterr) {

@@ -118,6 +118,7 @@ static int add_bundle(const Reading *g, const char *path, const char *text, size
 
 static int read_file(const Reading *g, const char *path, char **reterr) {
         _cleanup_free_ char *text = NULL;
+        bool is_bundle;
         size_t size;
         int r = input_read("reference", path, REFS_SIZE_MAX, &text, &size, reterr);
 
@@ -127,12 +128,13 @@ static int read_file(const Reading *g, const char *path, char **reterr) {
                                 path);
         if (r < 0)
                 return r;
-        if (!refs_file_is(text, size) && coco_of(g->mode)->event_log)
+        is_bundle = refs_file_is(text, size);
+        if (!is_bundle && coco_of(g->mode)->event_log)
                 return error_set(reterr, -EINVAL,
                                 "--reference: '%s' is not a bundle of 'cvmspawn refs build', which TDX quotes are compared with",
                                 path);
-        return refs_file_is(text, size) ? add_bundle(g, path, text, size, reterr)
-                                        : add_table(g, path, text, size, reterr);
+        return is_bundle ? add_bundle(g, path, text, size, reterr)
+                         : add_table(g, path, text, size, reterr);
 }
 
 /* The arguments after `--` describe the launch: what measure makes of them is expected. */
@@ -242,6 +244,11 @@ static int find_nearest(const ReportReferences *refs, const uint8_t *digest, uin
         return 0;
 }
 
+/* Said with what is nearest, since a member that was not tried is a miss. */
+static void say_partial(Text *t) {
+        text_put(t, "; not all members of the families were tried, since they are too many for one report: split the bundle, or build it with a smaller --family-vcpus");
+}
+
 static bool is_accepted(const SnpPolicy *p, const uint8_t digest[static 48]) {
         const SnpBytesRule *b = p->bytes + SNP_FIELD_MEASUREMENT;
 
@@ -259,6 +266,7 @@ int report_references_find(const ReportReferences *refs, const SnpReport *report
                                           report->cpuid_family, report->cpuid_model, report->cpuid_stepping);
         const SnpReference *row;
         _cleanup_(text_done) Text t = {};
+        bool partial = false;
         int r = 0;
 
         memcpy(ret->digest, report->measurement, sizeof(ret->digest));
@@ -267,6 +275,7 @@ int report_references_find(const ReportReferences *refs, const SnpReport *report
                                 &ret->where, reterr);
                 if (r != 0)
                         return r < 0 ? error_prefix(reterr, r, "%s", b->path) : found(b, g, p, ret, reterr);
+                partial = partial || ret->where.partial;
         }
         row = snp_references_find(&refs->tables, ret->digest);
         if (row) {
@@ -276,5 +285,7 @@ int report_references_find(const ReportReferences *refs, const SnpReport *report
         if (refs->n_bundles == 0 || is_accepted(p, ret->digest))
                 return 0;
         r = find_nearest(refs, ret->digest, signature, &t);
+        if (partial)
+                say_partial(&t);
         return r < 0 ? r : text_finish(&t, &ret->nearest);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "refs-build.h"
+#include "refs-bundle-internal.h"
 #include "refs-diff.h"
 #include "refs-export.h"
 #include "refs-file.h"
@@ -70,6 +71,21 @@ static void round_trip(const RefsBundle *b) {
                                NULL) != 0);
 }
 
+/* Lists of digests that are cut out of the text first change nothing. */
+static void read_uncut(const uint8_t *data, size_t size) {
+        _cleanup_(refs_bundle_done) RefsBundle a = {}, b = {};
+        _cleanup_free_ char *first = NULL, *second = NULL, *error = NULL;
+        _cleanup_js_ Json *j = NULL;
+        int r = refs_bundle_parse((const char *) data, size, &a, NULL),
+            k = js_parse((const char *) data, size, &j, NULL);
+
+        if (k >= 0)
+                k = refs_bundle_read(j, NULL, &b, NULL);
+        assert(r == -ENOMEM || k == -ENOMEM || r == k);
+        if (r == 0 && k == 0 && refs_bundle_text(&a, &first) >= 0 && refs_bundle_text(&b, &second) >= 0)
+                assert(strcmp(first, second) == 0);
+}
+
 static void build(const uint8_t *data, size_t size) {
         _cleanup_(refs_bundle_done) RefsBundle b = {};
         _cleanup_free_ char *error = NULL;
@@ -97,6 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         read_version(data, size);
         build(data, size);
+        read_uncut(data, size);
         r = refs_state_read((const char *) data, size, &state, NULL);
         assert(r <= 0);
         return 0;

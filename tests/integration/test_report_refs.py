@@ -63,6 +63,26 @@ def test_each_report_alone(reports, bundle, name):
         assert "violation: measurement: expected one of 8 rows and 1 family of" in done.stdout and "reference:" not in done.stdout
 
 
+def test_more_families_than_can_be_tried(reports, bundle, tmp_path):
+    """Thousands of families are answered in bounded time, and a miss says that not all members were tried."""
+    many = json.loads(bundle.read_text())
+    first, = many["launches"][:1]
+    digest = [hashlib.sha384(b"%d" % i).hexdigest() for i in range(2600)]
+    many["launches"] = [{**first, "name": f"n{i}", "family": {**first["family"], "seed": d}, "rows": [{**first["rows"][0], "digests": [d]}]}
+                        for i, d in enumerate(digest)] + [first]
+    (tmp_path / "many").write_text(json.dumps(many))
+    begin = time.monotonic()
+    done = expect(verify(reports, ["other"], "--reference", tmp_path / "many"), 3, "not all members of the families were tried", "--family-vcpus")
+    assert time.monotonic() - begin < 10, done.stdout  # a busy machine: half a second on a quiet one, and 6 s if all were tried
+    expect(verify(reports, ["row"], "--reference", tmp_path / "many"), 0, LAUNCHES["row"][1])
+    # Of the CPUs that the launch has rows of more are tried than of others.
+    del many["launches"][-1]["rows"][1:]
+    many["launches"][-1]["rows"][0]["digests"] = many["launches"][-1]["rows"][0]["digests"][:1]
+    (tmp_path / "many").write_text(json.dumps(many))
+    expect(verify(reports, ["row"], "--reference", tmp_path / "many"), 0, "family member 2 vCPUs, EPYC-v4")
+    assert "not all members" not in verify(reports, ["other"], "--reference", bundle).stdout
+
+
 def test_many_at_once(reports, bundle, tmp_path):
     forged = bytearray(reports["row"].read_bytes())
     forged[0x90] ^= 1
