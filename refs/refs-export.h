@@ -12,6 +12,8 @@
  *   cel       one expression for an engine of CEL
  *   contrast  reference values of Contrast's manifest, an entry for each digest
  *   contrast-family  the same, an entry for each family: the digest of one vCPU, from which Contrast derives those of more
+ *   c8s       the measurements file of c8s, an entry for each digest of SNP or of TDX
+ *   tinfoil   what Tinfoil's verifier compares of its predicate: one SNP digest, RTMR1 and RTMR2 of one TD
  *   id-blocks the ID block and its authentication of each row, as JSON lines */
 
 #include "refs-bundle.h"
@@ -29,7 +31,9 @@
         X(REFS_EXPORT_REGO, "rego")                                                                         \
         X(REFS_EXPORT_CEL, "cel")                                                                           \
         X(REFS_EXPORT_CONTRAST, "contrast")                                                                 \
-        X(REFS_EXPORT_CONTRAST_FAMILY, "contrast-family")
+        X(REFS_EXPORT_CONTRAST_FAMILY, "contrast-family")                                                   \
+        X(REFS_EXPORT_C8S, "c8s")                                                                           \
+        X(REFS_EXPORT_TINFOIL, "tinfoil")
 
 #define REFS_EXPORT_ENUMERATOR(id, name) id,
 typedef enum RefsExport {

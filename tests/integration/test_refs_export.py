@@ -260,6 +260,45 @@ def test_contrast_family(world):  # noqa: F811
     export(build(world, "contrast-none.json", PLATFORM), "contrast-family", 1, "no TCB versions of milan or genoa")
 
 
+def c8s(data):
+    """The rules by which c8s reads a measurements file (pkg/measurements, refvalues of attestation-go, 2026-08), retold: {name: values that are pinned}."""
+    def once(pairs):
+        assert len({k for k, _ in pairs}) == len(pairs)
+        return dict(pairs)
+
+    def register(text):
+        assert len(text) == 96 and set(text) <= set("0123456789abcdef")
+        return text
+
+    file, pins = json.loads(data, object_pairs_hook=once), {}
+    assert set(file) == {"schema_version", "tee", "measurements"} and file["schema_version"] == "1" and file["tee"] in ("sev-snp", "tdx") and file["measurements"]
+    for x in file["measurements"]:
+        assert set(x) <= ({"name", "measurement"} if file["tee"] == "sev-snp" else {"name", "mrtd", "rtmr"}) and x["name"].strip() and x["name"] not in pins
+        rtmr = x.get("rtmr", [])
+        assert len(rtmr) <= 4 and (not rtmr or rtmr[0] is None)
+        pins[x["name"]] = (register(x["measurement" if file["tee"] == "sev-snp" else "mrtd"]), *(r and register(r) for r in rtmr[1:]))
+    assert len(set(pins.values())) == len(pins)
+    return pins
+
+
+def test_c8s(world, bundle):  # noqa: F811
+    pins = c8s(export(bundle, "c8s"))
+    assert [p for p, in pins.values()] == digests_of(bundle) and "1: sev-snp, 1 vCPU, EPYC-v4" in pins
+    # A digest that two launches have is one entry.
+    twice = json.loads(bundle.read_text())
+    twice["launches"] *= 2
+    (world / "twice.json").write_text(json.dumps(twice))
+    assert c8s(export(world / "twice.json", "c8s")) == pins
+    export(build(world, "c8s.json", words=launch(world, "sev")), "c8s", 1, "no sev-snp or tdx launch")
+
+
+def test_tinfoil(world, bundle):  # noqa: F811
+    one = build(world, "tinfoil.json", words=launch(world, "snp", "4", "EPYC-v4"))
+    assert json.loads(export(one, "tinfoil")) == {"snp_measurement": digests_of(one)[0]}
+    export(bundle, "tinfoil", 1, "several sev-snp digests")
+    export(build(world, "tinfoil.json", words=launch(world, "sev")), "tinfoil", 1, "no sev-snp or tdx launch")
+
+
 def test_contrast(world, bundle):  # noqa: F811
     """Contrast's own rules for an entry (internal/manifest/referencevalues.go, 2026-04), without those for fields that a user fills in."""
     entries = json.loads(export(bundle, "contrast"))["snp"]

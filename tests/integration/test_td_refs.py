@@ -10,6 +10,7 @@ import subprocess
 import pytest
 import td_chain as chain
 from test_measure_rtmr import Boot, measure
+from test_refs_export import c8s
 from test_td_verify import judge, last
 
 BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
@@ -122,6 +123,16 @@ def test_other_forms(launches, tmp_path):
     del bundle["launches"][1]["registers"]["rtmr2"]
     (tmp_path / "part").write_text(json.dumps(bundle))
     assert "a tdx launch has no rtmr2" in refs("export", "--format=rvps", tmp_path / "part", status=1).stderr
+    for form, both in (("c8s", 0), ("tinfoil", 1)):
+        done = refs("export", f"--format={form}", folder / "bundle", status=both)
+    assert "several tdx digests" in done.stderr
+    pins = c8s(refs("export", "--format=c8s", folder / "bundle").stdout)
+    assert list(pins.values()) == [tuple(v[n].hex() for n in ("mrtd", "rtmr1", "rtmr2")) for v in values]
+    refs("build", folder / "one.json", "-o", tmp_path / "one")
+    assert json.loads(refs("export", "--format=tinfoil", tmp_path / "one").stdout) == {
+        "tdx_measurement": {n: values[0][n].hex() for n in ("rtmr1", "rtmr2")}}
+    assert "rtmr1 or no rtmr2" in refs("export", "--format=tinfoil", changed(folder, tmp_path, "less", lambda x: (x.pop(), x[0]["registers"].pop("rtmr1"))),
+                                       status=1).stderr
     for form in ("corim", "rego", "contrast"):
         assert "no sev-snp launch" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
 
