@@ -9,6 +9,7 @@
   pkg-config,
   python3,
   scdoc,
+  bzip2,
   curl,
   gnutls,
   jansson,
@@ -17,12 +18,14 @@
   libcbor,
   libmicrohttpd,
   libseccomp,
+  libyaml,
   openssl,
   sqlite,
   systemd,
   e2fsprogs,
   libxml2,
   makeWrapper,
+  zlib,
 }:
 
 stdenv.mkDerivation {
@@ -39,7 +42,9 @@ stdenv.mkDerivation {
     makeWrapper
   ];
   buildInputs = [
+    bzip2
     curl
+    e2fsprogs
     gnutls
     jansson
     libarchive
@@ -47,9 +52,11 @@ stdenv.mkDerivation {
     libcbor
     libmicrohttpd
     libseccomp
+    libyaml
     openssl
     sqlite
     systemd
+    zlib
   ];
   mesonFlags = [ "-Dtests=false" ];
 
@@ -63,6 +70,7 @@ stdenv.mkDerivation {
           libarchive
           libcbor
           libxml2
+          libyaml
         ]
       }
     done
