@@ -139,7 +139,7 @@ static int make_certs(DevCerts *c, const char *platform, bool vlek) {
         return 0;
 }
 
-static int make_template(DevPsp *psp, const DevLaunch *launch) {
+static int make_template(DevPsp *psp, const DevLaunch *launch, const SimGeneration *generation) {
         PspGuest guest = {
                 .state = GUEST_RUNNING, .policy = launch->policy, .guest_svn = launch->guest_svn
         };
@@ -148,7 +148,7 @@ static int make_template(DevPsp *psp, const DevLaunch *launch) {
                 return read_exact(launch->folder, "report.bin", psp->report, sizeof(psp->report));
         memcpy(guest.digest, launch->measurement, sizeof(guest.digest));
         memcpy(guest.host_data, launch->host_data, sizeof(guest.host_data));
-        return psp_snp_report(&guest, psp->report) == PSP_SUCCESS ? 0 : -EIO;
+        return psp_snp_report(&guest, generation, psp->report) == PSP_SUCCESS ? 0 : -EIO;
 }
 
 const DevCerts *dev_psp_certs(const DevPsp *psp) {
@@ -161,7 +161,7 @@ int dev_psp_open(const char *platform, const DevLaunch *launch, bool certs, DevP
 
         r = read_exact(platform, "chip-id.bin", ret->chip_id, sizeof(ret->chip_id));
         if (r == 0)
-                r = make_template(ret, launch);
+                r = make_template(ret, launch, generation_of(platform));
         if (r == 0 && certs)
                 r = make_certs(&ret->with_vcek, platform, /* vlek= */ false);
         if (r == 0 && certs)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 /* The X.509 side (AMD 57230, VCEK certificate and KDS interface): ARK, ASK and ASVK with names and key usage like
- * AMD's, VCEK and VLEK leaves with AMD's private extensions and nothing else. Product Genoa. The authorities carry
+ * AMD's, VCEK and VLEK leaves with AMD's private extensions and nothing else. The authorities carry
  * a comment that says what they are; the leaves must not, verifiers refuse what they do not know there. */
 
 #include <errno.h>
@@ -20,21 +20,12 @@ enum {
         VLEK_DAYS = 365,
         CRL_DAYS = 60,
         OID_MAX = 64,
+        TEXT_MAX = 128,
 };
 
 #define AMD_ARC "1.3.6.1.4.1.3704.1"
+#define KDS     "URI:https://kdsintf.amd.com/"
 #define COMMENT "simulation by cvmspawn sevsim: not AMD, trust it for nothing"
-
-/* The simulated platform's TCB; sim-platform.c reports the same. */
-static const struct {
-        const char *suffix;
-        uint8_t value;
-} tcb[] = {
-        { "3.1", 10 },                                                         /* boot loader */
-        { "3.2", 0 },                                                          /* TEE */
-        { "3.4", 0 }, { "3.5", 0 }, { "3.6", 0 }, { "3.7", 0 }, { "3.3", 23 }, /* SNP */
-        { "3.8", 84 },                                                         /* microcode */
-};
 
 static X509_NAME *amd_name(const char *common_name) {
         static const char *const fields[][2] = {
@@ -157,23 +148,40 @@ static int write_pem(const Identity *identity, const char *name, X509 *first, X5
         return r;
 }
 
+/* "ARK-Genoa", "URI:https://kdsintf.amd.com/vcek/v1/Genoa/crl" */
+static const char *with_product(
+                char ret[static TEXT_MAX], const char *begin, const Identity *identity, const char *end) {
+        snprintf(ret, TEXT_MAX, "%s%s%s", begin, identity->generation->product, end);
+        return ret;
+}
+
 static X509 *make_ark(const Identity *identity) {
-        X509 *cert = cert_new(identity->ark, "ARK-Genoa", "ARK-Genoa", 0x20000, CA_DAYS);
+        char name[TEXT_MAX], crl[TEXT_MAX];
+        X509 *cert;
+
+        with_product(name, "ARK-", identity, "");
+        with_product(crl, KDS "vcek/v1/", identity, "/crl");
+        cert = cert_new(identity->ark, name, name, 0x20000, CA_DAYS);
 
         if (cert && add_conf(cert, cert, NID_key_usage, "critical,keyCertSign,cRLSign") &&
                         add_conf(cert, cert, NID_subject_key_identifier, "hash") &&
                         add_conf(cert, cert, NID_basic_constraints, "critical,CA:TRUE") &&
-                        add_conf(cert, cert, NID_crl_distribution_points,
-                                        "URI:https://kdsintf.amd.com/vcek/v1/Genoa/crl") &&
+                        add_conf(cert, cert, NID_crl_distribution_points, crl) &&
                         add_conf(cert, cert, NID_netscape_comment, COMMENT) && sign(cert, identity->ark))
                 return cert;
         X509_free(cert);
         return NULL;
 }
 
-static X509 *make_intermediate(const Identity *identity, X509 *ark, EVP_PKEY *key, const char *name,
-                long serial, const char *crl) {
-        X509 *cert = cert_new(key, name, "ARK-Genoa", serial, CA_DAYS);
+static X509 *make_intermediate(const Identity *identity, X509 *ark, bool vlek) {
+        char name[TEXT_MAX], issuer[TEXT_MAX], crl[TEXT_MAX];
+        X509 *cert;
+
+        with_product(name, vlek ? "SEV-VLEK-" : "SEV-", identity, "");
+        with_product(issuer, "ARK-", identity, "");
+        with_product(crl, vlek ? KDS "vlek/v1/" : KDS "vcek/v1/", identity, "/crl");
+        cert = cert_new(vlek ? identity->asvk : identity->ask, name, issuer, vlek ? 0x20101 : 0x20002,
+                        CA_DAYS);
 
         if (cert && add_conf(cert, ark, NID_key_usage, "critical,keyCertSign") &&
                         add_conf(cert, ark, NID_subject_key_identifier, "hash") &&
@@ -187,15 +195,21 @@ static X509 *make_intermediate(const Identity *identity, X509 *ark, EVP_PKEY *ke
 }
 
 static X509 *make_leaf(const Identity *identity, bool vlek) {
-        X509 *cert = cert_new(vlek ? identity->vlek : identity->vcek, vlek ? "SEV-VLEK" : "SEV-VCEK",
-                        vlek ? "SEV-VLEK-Genoa" : "SEV-Genoa", 0, vlek ? VLEK_DAYS : VCEK_DAYS);
-        bool ok = cert && add_amd_integer(cert, "1", 0) && add_amd_string(cert, "2", "Genoa");
+        const SimGeneration *g = identity->generation;
+        char issuer[TEXT_MAX];
+        X509 *cert;
+        bool ok;
 
-        for (size_t i = 0; ok && i < sizeof(tcb) / sizeof(tcb[0]); i++)
-                ok = add_amd_integer(cert, tcb[i].suffix, tcb[i].value);
+        with_product(issuer, vlek ? "SEV-VLEK-" : "SEV-", identity, "");
+        cert = cert_new(vlek ? identity->vlek : identity->vcek, vlek ? "SEV-VLEK" : "SEV-VCEK", issuer, 0,
+                        vlek ? VLEK_DAYS : VCEK_DAYS);
+        ok = cert && add_amd_integer(cert, "1", g->struct_version) &&
+                        add_amd_string(cert, "2", vlek ? g->product : g->vcek);
+        for (size_t i = 0; ok && i < sizeof(g->tcb); i++)
+                ok = add_amd_integer(cert, g->spl[i], g->tcb[i]);
         ok = ok &&
                         (vlek ? add_amd_string(cert, "5", "CN=sevsim.invalid")
-                              : add_amd(cert, "4", identity->chip_id, CHIP_ID_SIZE));
+                              : add_amd(cert, "4", identity->chip_id, g->chip_id_size));
         if (ok && sign(cert, vlek ? identity->asvk : identity->ask))
                 return cert;
         X509_free(cert);
@@ -203,8 +217,9 @@ static X509 *make_leaf(const Identity *identity, bool vlek) {
 }
 
 static int write_crl(const Identity *identity) {
+        char name[TEXT_MAX];
         X509_CRL *crl = X509_CRL_new();
-        X509_NAME *issuer = amd_name("ARK-Genoa");
+        X509_NAME *issuer = amd_name(with_product(name, "ARK-", identity, ""));
         ASN1_TIME *last = X509_gmtime_adj(NULL, -DAY), *next = X509_gmtime_adj(NULL, (long) CRL_DAYS * DAY);
         EVP_MD_CTX *ctx = identity_pss_begin(identity->ark);
         unsigned char *der = NULL;
@@ -227,11 +242,9 @@ int identity_write_x509(const Identity *identity) {
         int r = -EIO;
 
         if (ark)
-                ask = make_intermediate(identity, ark, identity->ask, "SEV-Genoa", 0x20002,
-                                "URI:https://kdsintf.amd.com/vcek/v1/Genoa/crl");
+                ask = make_intermediate(identity, ark, /* vlek= */ false);
         if (ark)
-                asvk = make_intermediate(identity, ark, identity->asvk, "SEV-VLEK-Genoa", 0x20101,
-                                "URI:https://kdsintf.amd.com/vlek/v1/Genoa/crl");
+                asvk = make_intermediate(identity, ark, /* vlek= */ true);
         vcek = make_leaf(identity, /* vlek= */ false);
         vlek = make_leaf(identity, /* vlek= */ true);
 

@@ -10,6 +10,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "sim-generation.h"
+
 enum { CHIP_ID_SIZE = 64 };
 
 typedef struct Identity {
@@ -24,6 +26,7 @@ typedef struct Identity {
         EVP_PKEY *vcek;
         EVP_PKEY *vlek;
         uint8_t chip_id[CHIP_ID_SIZE];
+        const SimGeneration *generation;
 } Identity;
 
 /* identity-sev.c: cek.cert oca.cert pek.cert pdh.cert; as a whole also ark.cert ask.cert cek-signed.cert */

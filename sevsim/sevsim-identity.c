@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* sevsim-identity [--short] FOLDER: makes up the identity of one simulated platform and writes it there. The short one
+/* sevsim-identity [--short] [--generation=NAME] FOLDER: makes up the identity of one simulated platform and writes it there. The short one
  * is what the chip itself exports; AMD's part, which needs RSA keys and with them seconds, is left out. */
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <openssl/core_names.h>
 #include <openssl/pem.h>
 #include <openssl/rand.h>
@@ -18,6 +19,10 @@
 #include "identity.h"
 
 enum { RSA_BITS = 4096, SALT = 48 };
+
+static const char usage[] =
+                "Usage: sevsim-identity [--short] [--generation=milan|genoa|turin] FOLDER\n"
+                "Makes up the identity of a simulated SEV platform. A simulation: nothing of it is AMD's.\n";
 
 int identity_write_file(
                 const Identity *identity, const char *name, const void *data, size_t size, mode_t mode) {
@@ -117,8 +122,17 @@ static void identity_done(Identity *identity) {
                 close(identity->dir_fd);
 }
 
-static int make_identity(const char *path, bool whole) {
-        Identity identity = { .dir_fd = -EBADF };
+/* In the folder, too, it says that this is a simulation. */
+static int write_generation(const Identity *identity) {
+        char text[128];
+        int n = snprintf(text, sizeof(text), "%s (simulation by cvmspawn sevsim: nothing here is AMD's)\n",
+                        identity->generation->name);
+
+        return identity_write_file(identity, "generation", text, (size_t) n, 0644);
+}
+
+static int make_identity(const char *path, bool whole, const SimGeneration *generation) {
+        Identity identity = { .dir_fd = -EBADF, .generation = generation };
         int r = 0;
 
         /* Without memory for its context, OpenSSL 3.0 uses it all the same. */
@@ -130,8 +144,10 @@ static int make_identity(const char *path, bool whole) {
         if (identity.dir_fd < 0)
                 return -errno;
 
-        if (RAND_bytes(identity.chip_id, CHIP_ID_SIZE) != 1)
+        if (RAND_bytes(identity.chip_id, (int) generation->chip_id_size) != 1)
                 r = -EIO;
+        if (r >= 0)
+                r = write_generation(&identity);
         if (r >= 0)
                 r = identity_write_file(&identity, "chip-id.bin", identity.chip_id, CHIP_ID_SIZE, 0644);
         if (r >= 0)
@@ -148,20 +164,38 @@ static int make_identity(const char *path, bool whole) {
 }
 
 int main(int argc, char *argv[]) {
-        bool whole = argc != 3 || strcmp(argv[1], "--short") != 0;
-        const char *folder = argv[argc - 1];
-        int r;
+        static const struct option options[] = {
+                { "short", no_argument, NULL, 's' },
+                { "generation", required_argument, NULL, 'g' },
+                { "help", no_argument, NULL, 'h' },
+                {},
+        };
+        const SimGeneration *generation = generation_by_name("genoa");
+        bool whole = true;
+        int c, r;
 
-        if (argc != (whole ? 2 : 3) || folder[0] == '-') {
-                fprintf(stderr,
-                                "Usage: sevsim-identity [--short] FOLDER\n"
-                                "Makes up the identity of a simulated SEV platform. A simulation: nothing of it is AMD's.\n");
-                return argc == 2 && strcmp(folder, "--help") == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case 's':
+                        whole = false;
+                        break;
+                case 'g':
+                        generation = generation_by_name(optarg);
+                        break;
+                case 'h':
+                        fputs(usage, stdout);
+                        return EXIT_SUCCESS;
+                default:
+                        return EXIT_FAILURE;
+                }
+        if (argc - optind != 1 || !generation) {
+                fputs(usage, stderr);
+                return EXIT_FAILURE;
         }
-        r = make_identity(folder, whole);
+        r = make_identity(argv[optind], whole, generation);
         if (r < 0) {
                 fprintf(stderr, "sevsim-identity (simulation): cannot write an identity to '%s': %s\n",
-                                folder, strerror(-r));
+                                argv[optind], strerror(-r));
                 return EXIT_FAILURE;
         }
         return EXIT_SUCCESS;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sim-device.h"
+#include "sim-fault.h"
 
 #define NAME_PREFIX "cvmspawn-sevsim:"
 
@@ -125,11 +126,19 @@ int device_set_node(const struct stat *st) {
         return setenv("CVMSPAWN_SEVSIM_NODE", node, /* overwrite= */ 1) < 0 ? -errno : 0;
 }
 
-void device_stat(DeviceKind kind, struct stat *ret) {
+static int missing(DeviceKind kind) {
+        const SimFault *fault = fault_strike(kind == DEVICE_SEV ? FAULT_OPEN_SEV : FAULT_OPEN_KVM);
+
+        return fault ? -fault->error : 0;
+}
+
+int device_stat(DeviceKind kind, struct stat *ret) {
         mode_t mode = KVM_MODE;
         uid_t uid = 0;
         gid_t gid = 0;
 
+        if (missing(kind) == -ENOENT)
+                return -ENOENT;
         if (kind == DEVICE_SEV)
                 sev_node(&mode, &uid, &gid);
         *ret = (struct stat) {
@@ -140,6 +149,7 @@ void device_stat(DeviceKind kind, struct stat *ret) {
                 .st_rdev = makedev(MISC_MAJOR, kind == DEVICE_SEV ? SEV_MINOR : KVM_MINOR),
                 .st_blksize = 4096,
         };
+        return 0;
 }
 
 static bool in_group(gid_t gid) {
@@ -160,8 +170,12 @@ int device_access(DeviceKind kind, int wanted) {
         struct __user_cap_data_struct data[2] = {};
         struct stat st;
         mode_t bits;
+        int r = device_stat(kind, &st);
 
-        device_stat(kind, &st);
+        if (r >= 0)
+                r = missing(kind);
+        if (r < 0)
+                return r;
         bits = geteuid() == st.st_uid ? st.st_mode >> 6 : in_group(st.st_gid) ? st.st_mode >> 3 : st.st_mode;
         if ((bits & (mode_t) wanted) == (mode_t) wanted)
                 return 0;

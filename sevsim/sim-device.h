@@ -32,7 +32,7 @@ int device_open(const Device *device, uint64_t size);
 Device device_by_fd(int fd);
 
 /* The node as stat() should show it, and whether the caller may open it with these access bits (R_OK, W_OK). */
-void device_stat(DeviceKind kind, struct stat *ret);
+int device_stat(DeviceKind kind, struct stat *ret);
 int device_access(DeviceKind kind, int wanted);
 /* Gives /dev/sev the rights of another node, in this process and its children. */
 int device_set_node(const struct stat *st);

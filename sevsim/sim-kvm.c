@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "sim-fault.h"
 #include "sim-machine.h"
 #include "sim-tdx-abi.h"
 
@@ -72,7 +73,6 @@ static const CapRow caps[] = {
         { SIM_CAP_EXIT_HYPERCALL, (int) SIM_HC_MAP_GPA_RANGE_MASK },
         { SIM_CAP_USER_MEMORY2, 1 },
         { SIM_CAP_MEMORY_FAULT_INFO, 1 },
-        { SIM_CAP_VM_TYPES, (int) VM_TYPES_MASK },
 };
 
 int kvm_check_extension(const SimVm *vm, long extension) {
@@ -83,6 +83,8 @@ int kvm_check_extension(const SimVm *vm, long extension) {
                 return private ? (int) SIM_MEMORY_ATTRIBUTE_PRIVATE : 0;
         if (extension == SIM_CAP_GUEST_MEMFD)
                 return private ? 1 : 0;
+        if (extension == SIM_CAP_VM_TYPES)
+                return (int) fault_vm_types(VM_TYPES_MASK);
         if (extension == KVM_CAP_MULTI_ADDRESS_SPACE)
                 return vm && vm_has_private_memory(vm) ? 1 : 2;
 

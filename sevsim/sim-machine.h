@@ -107,6 +107,7 @@ void vcpu_free(SimVcpu *vcpu);
 void vmsa_build(const SimVm *vm, const SimVcpu *vcpu, uint8_t ret[static SIM_PAGE_SIZE]);
 
 /* sim-sev.c, sim-snp.c: KVM_MEMORY_ENCRYPT_OP */
+const char *vm_type_name(VmType type);
 int sev_encrypt_op(SimVm *vm, SimSevCmd *cmd);
 int snp_encrypt_op(SimVm *vm, SimSevCmd *cmd);
 /* sim-tdx.c: the same request on a TD and on its vCPUs */
@@ -115,6 +116,11 @@ int tdx_vm_op(SimVm *vm, struct SimTdxCmd *cmd);
 int tdx_vcpu_op(SimVm *vm, SimVcpu *vcpu, struct SimTdxCmd *cmd);
 int tdx_vcpu_may_be_created(SimVm *vm);
 int sev_pin_region(SimVm *vm, uint64_t size, bool pin);
+
+/* sim-fault-request.c: an error of --faults= in place of a request, or 0 */
+struct Device;
+int fault_request(const struct Device *device, SimVm *vm, unsigned long request, void *arg);
+int fault_platform(SimSevIssueCmd *cmd);
 
 /* sim-kvm.c */
 int kvm_system_ioctl(unsigned long request, void *arg);

@@ -46,14 +46,15 @@ static int platform_status(SimSevIssueCmd *cmd) {
 }
 
 static int snp_status(SimSevIssueCmd *cmd) {
+        uint64_t tcb = generation_tcb(generation_of(getenv("CVMSPAWN_SEVSIM_PLATFORM")));
         SimSnpStatus s = {
                 .api_major = PSP_API_MAJOR,
                 .api_minor = PSP_API_MINOR,
                 .state = STATE_INITIALISED,
                 .rmp_initialized = 1,
                 .build = PSP_BUILD,
-                .current_tcb = PSP_TCB,
-                .reported_tcb = PSP_TCB,
+                .current_tcb = tcb,
+                .reported_tcb = tcb,
         };
         return user_write(cmd->data, &s, sizeof(s));
 }

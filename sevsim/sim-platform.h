@@ -11,6 +11,9 @@ int platform_ioctl(unsigned long request, void *arg);
 /* Answers the CPUID instruction for leaf 0x8000001f, from now on until it came or far too much else did
  * (sim-cpuid-trap.c). Nothing happens where the processor itself answers with the simulated C-bit. */
 void cpuid_trap_arm(unsigned max_steps);
+/* How many steps are due after this request of QEMU, or 0 (sim-steps.c). */
+struct Device;
+unsigned steps_after(const struct Device *device, unsigned long request, void *arg);
 /* Ends the stepping early: every request that comes in does so. */
 void cpuid_trap_stop(void);
 bool cpuid_trap_answered(void);

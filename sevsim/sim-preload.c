@@ -28,13 +28,6 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-enum {
-        /* Instructions that QEMU executes between its last request and CPUID: some thousand at INIT, and base64
-         * of the certificates for query-sev-capabilities. */
-        STEPS_LAUNCH = 20000,
-        STEPS_CAPABILITIES = 3000000,
-};
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* ISO C has no conversion from object to function pointers; POSIX says that this one works. */
@@ -81,8 +74,8 @@ static int open_device(DeviceKind kind, int flags) {
                 r = device_open(&(Device) { .kind = kind }, 0);
                 pthread_mutex_unlock(&lock);
         } else
-                sim_log("refused open of /dev/%s: permission denied for uid %u",
-                                kind == DEVICE_SEV ? "sev" : "kvm", (unsigned) geteuid());
+                sim_log("refused open of /dev/%s for uid %u: %s", kind == DEVICE_SEV ? "sev" : "kvm",
+                                (unsigned) geteuid(), strerror(-r));
         if (r >= 0 && !(flags & O_CLOEXEC))
                 (void) fcntl(r, F_SETFD, 0);
         return to_errno(r);
@@ -152,7 +145,7 @@ static int vm_request(SimVm *vm, unsigned long request, void *arg) {
 }
 
 static int sev_request(unsigned long request, SimSevIssueCmd *cmd) {
-        int r = platform_ioctl(request, cmd);
+        int r = (request == SIM_SEV_ISSUE_CMD ? fault_platform(cmd) : 0) ?: platform_ioctl(request, cmd);
         SimRecord *host = record_host();
 
         if (request == SIM_SEV_ISSUE_CMD) {
@@ -167,8 +160,12 @@ static int sev_request(unsigned long request, SimSevIssueCmd *cmd) {
 }
 
 static int device_request(const Device *device, unsigned long request, void *arg) {
-        SimVm *vm = vm_by_index(device->vm);
+        SimVm *vm = device->kind == DEVICE_VM || device->kind == DEVICE_VCPU ? vm_by_index(device->vm)
+                                                                             : NULL;
+        int r = fault_request(device, vm, request, arg);
 
+        if (r < 0)
+                return vm ? finish_command(vm, r, request == KVM_MEMORY_ENCRYPT_OP ? arg : NULL) : r;
         switch (device->kind) {
 
         case DEVICE_KVM:
@@ -189,29 +186,6 @@ static int device_request(const Device *device, unsigned long request, void *arg
         default:
                 return -ENOTTY;
         }
-}
-
-/* Steps take a hundredth of a second of each launch. Who measures time names the one extension that QEMU asks for last before the
- * instruction. */
-static bool step_after(long extension) {
-        const char *only = getenv("CVMSPAWN_SEVSIM_STEP_AFTER");
-
-        return !only || strtol(only, NULL, 10) == extension;
-}
-
-/* Requests after which QEMU is about to execute CPUID 0x8000001f. */
-static unsigned steps_after(const Device *device, unsigned long request, void *arg) {
-        if (device->kind == DEVICE_SEV && request == SIM_SEV_ISSUE_CMD &&
-                        ((SimSevIssueCmd *) arg)->cmd == PLATFORM_GET_ID2)
-                return STEPS_CAPABILITIES;
-        /* A machine without SEV never executes the instruction: what has a vCPU is such a machine. */
-        if (request == KVM_CHECK_EXTENSION && vm_newest() && vm_newest()->n_vcpus == 0 &&
-                        !cpuid_trap_answered() && step_after((long) (uintptr_t) arg))
-                return STEPS_LAUNCH;
-        /* A machine in place of one that was reset: nothing is asked of KVM again, so any request may be the last. */
-        if (vm_newest() && vm_newest()->index > 0 && vm_newest()->n_vcpus == 0 && !cpuid_trap_answered())
-                return STEPS_LAUNCH;
-        return 0;
 }
 
 /* The wait is without the lock: other threads kick it. */
@@ -308,8 +282,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
                 DeviceKind kind = device_by_path(path);                                                     \
                 if (kind == DEVICE_NONE)                                                                    \
                         return NEXT(StatFunction, #name)(path, (struct stat *) ret);                        \
-                device_stat(kind, (struct stat *) ret);                                                     \
-                return 0;                                                                                   \
+                return to_errno(device_stat(kind, (struct stat *) ret));                                    \
         }
 
 #define FSTATAT_HOOK(name, tag)                                                                             \
@@ -317,8 +290,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
                 DeviceKind kind = device_by_path(path);                                                     \
                 if (kind == DEVICE_NONE)                                                                    \
                         return NEXT(FstatatFunction, #name)(dir_fd, path, (struct stat *) ret, flags);      \
-                device_stat(kind, (struct stat *) ret);                                                     \
-                return 0;                                                                                   \
+                return to_errno(device_stat(kind, (struct stat *) ret));                                    \
         }
 
 /* struct stat64 is struct stat on the only machine that this runs on. */
@@ -354,11 +326,14 @@ EXPORT int faccessat(int dir_fd, const char *path, int mode, int flags) {
 EXPORT int statx(int dir_fd, const char *path, int flags, unsigned mask, struct statx *ret) {
         DeviceKind kind = device_by_path(path);
         struct stat st;
+        int r;
 
         if (kind == DEVICE_NONE)
                 return NEXT(StatxFunction, "statx")(dir_fd, path, flags, mask, ret);
 
-        device_stat(kind, &st);
+        r = device_stat(kind, &st);
+        if (r < 0)
+                return to_errno(r);
         *ret = (struct statx) {
                 .stx_mask = STATX_BASIC_STATS,
                 .stx_blksize = 4096,

@@ -14,9 +14,6 @@ enum {
         VERSION = 3,
         ECDSA_P384_SHA384 = 1,
         PLATFORM_INFO = 0x1 | 0x4 | 0x20, /* SMT on, error correcting memory, alias check complete */
-        CPU_FAMILY = 0x19,
-        CPU_MODEL = 0x11,
-        CPU_STEPPING = 0x1,
 };
 
 static void put_version(uint8_t *p) {
@@ -25,7 +22,8 @@ static void put_version(uint8_t *p) {
         p[2] = PSP_API_MAJOR;
 }
 
-PspError psp_snp_report(const PspGuest *guest, uint8_t ret[static PSP_SNP_REPORT_SIZE]) {
+PspError psp_snp_report(const PspGuest *guest, const SimGeneration *generation,
+                uint8_t ret[static PSP_SNP_REPORT_SIZE]) {
         static const size_t tcbs[] = { 0x038, 0x180, 0x1e0,
                 0x1f0 }; /* current, reported, committed, launch */
 
@@ -47,10 +45,10 @@ PspError psp_snp_report(const PspGuest *guest, uint8_t ret[static PSP_SNP_REPORT
         memcpy(ret + 0x110, guest->author_key_digest, sizeof(guest->author_key_digest));
         memset(ret + 0x160, 0xff, 32); /* no migration agent */
         for (size_t i = 0; i < sizeof(tcbs) / sizeof(tcbs[0]); i++)
-                put_le64(ret + tcbs[i], PSP_TCB);
-        ret[0x188] = CPU_FAMILY;
-        ret[0x189] = CPU_MODEL;
-        ret[0x18a] = CPU_STEPPING;
+                put_le64(ret + tcbs[i], generation_tcb(generation));
+        ret[0x188] = generation->family;
+        ret[0x189] = generation->model;
+        ret[0x18a] = generation->stepping;
         put_version(ret + 0x1e8);
         put_version(ret + 0x1ec);
         return RAND_bytes(ret + 0x140, 32) == 1 ? PSP_SUCCESS : PSP_RESOURCE_LIMIT;

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "sim-generation.h"
+
 /* AMD 55766 table "Status codes"; QEMU and the kernel call them fw_error. */
 typedef enum PspError {
         PSP_SUCCESS = 0,
@@ -65,10 +67,6 @@ enum {
         PSP_SNP_REPORT_SIZE = 0x4a0,
 };
 
-/* The TCB of the simulated platform, in the Milan and Genoa layout: boot loader, TEE, SNP, microcode. The made-up VCEK
- * and VLEK are for the same (identity-x509.c). */
-#define PSP_TCB (10ULL | 0ULL << 8 | 23ULL << 48 | 84ULL << 56)
-
 typedef struct PspGuest {
         GuestState state;
         uint64_t policy;
@@ -115,7 +113,8 @@ PspError psp_snp_launch_update(PspGuest *guest, SnpPageType type, uint64_t gpa, 
 PspError psp_snp_launch_finish(PspGuest *guest, const SnpFinish *finish);
 
 /* sim-psp-report.c: the report that the guest would get, without what the guest and the key add to it */
-PspError psp_snp_report(const PspGuest *guest, uint8_t ret[static PSP_SNP_REPORT_SIZE]);
+PspError psp_snp_report(const PspGuest *guest, const SimGeneration *generation,
+                uint8_t ret[static PSP_SNP_REPORT_SIZE]);
 
 /* sim-psp-id.c: the ID block against the guest's digest and policy */
 PspError psp_check_id_block(PspGuest *guest, const SnpFinish *finish);

@@ -29,12 +29,13 @@ static int firmware(SimVm *vm, SimSevCmd *cmd, PspError e) {
         return vm_refuse(vm, -EIO, "the simulated secure processor refuses the command");
 }
 
-static const char *vm_type_name(VmType type) {
+const char *vm_type_name(VmType type) {
         static const char *const table[] = {
                 [VM_TYPE_DEFAULT] = "default (legacy)",
                 [VM_TYPE_SEV] = "SEV",
                 [VM_TYPE_SEV_ES] = "SEV-ES",
                 [VM_TYPE_SNP] = "SNP",
+                [VM_TYPE_TDX] = "TDX",
         };
         return table[type];
 }

@@ -163,7 +163,8 @@ static void record_finish(SimVm *vm, const SimSnpLaunchFinish *f, const SnpFinis
 static void record_report(SimVm *vm) {
         uint8_t report[PSP_SNP_REPORT_SIZE];
 
-        if (psp_snp_report(&vm->guest, report) == PSP_SUCCESS)
+        if (psp_snp_report(&vm->guest, generation_of(getenv("CVMSPAWN_SEVSIM_PLATFORM")), report) ==
+                        PSP_SUCCESS)
                 record_file(vm->record, "report.bin", report, sizeof(report), 0644);
 }
 

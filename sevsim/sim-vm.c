@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sim-fault.h"
 #include "sim-machine.h"
 
 static SimVm *vms[SIM_VMS_MAX];
@@ -17,7 +18,7 @@ int vm_refuse(SimVm *vm, int error, const char *reason) {
 }
 
 int vm_create(VmType type, SimVm **ret) {
-        if (type > VM_TYPE_TDX || !(VM_TYPES_MASK & 1U << type))
+        if (type > VM_TYPE_TDX || !(fault_vm_types(VM_TYPES_MASK) & 1U << type))
                 return -EINVAL;
         for (unsigned i = 0; i < SIM_VMS_MAX; i++)
                 if (!vms[i]) {

@@ -40,19 +40,26 @@ sevsim_launches() {
 # $1: record; $2: number or nothing; $3: file.
 sevsim_file_() {
         if [ -n "$2" ]; then
-                sevsim_launch_=$(printf '%s/launch-%03d' "$1" "$2")
+                case $2 in
+                *[!0-9]*) echo "sevsim: '$2' is not the number of a launch" >&2; return 2 ;;
+                esac
+                # printf takes a number that begins with 0 as octal.
+                sevsim_number_=${2#"${2%%[!0]*}"}
+                sevsim_launch_=$(printf '%s/launch-%03d' "$1" "${sevsim_number_:-0}")
         else
                 sevsim_launch_=$(sevsim_launches "$1" | tail -n 1)
         fi
         [ -d "$sevsim_launch_" ] || { echo "sevsim: '$1' has no record of launch ${2:-1}" >&2; return 1; }
-        [ -e "$sevsim_launch_/$3" ] || { echo "sevsim: '$sevsim_launch_' has no $3: the launch came not so far" >&2; return 1; }
+        [ -e "$sevsim_launch_/$3" ] || { echo "sevsim: '$sevsim_launch_' has no $3: the launch did not get that far" >&2; return 1; }
         cat "$sevsim_launch_/$3"
 }
 
 sevsim_digest() {
-        sevsim_file_ "${1:?sevsim_digest: expected RECORD [NUMBER]}" "${2:-}" digest
+        [ $# -eq 1 ] || [ $# -eq 2 ] || { echo "sevsim_digest: expected RECORD [NUMBER]" >&2; return 2; }
+        sevsim_file_ "$1" "${2:-}" digest
 }
 
 sevsim_commands() {
-        sevsim_file_ "${1:?sevsim_commands: expected RECORD [NUMBER]}" "${2:-}" commands.jsonl
+        [ $# -eq 1 ] || [ $# -eq 2 ] || { echo "sevsim_commands: expected RECORD [NUMBER]" >&2; return 2; }
+        sevsim_file_ "$1" "${2:-}" commands.jsonl
 }

@@ -2,7 +2,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,48 +10,12 @@
 #include "fd.h"
 #include "json.h"
 #include "process.h"
+#include "sevsim-parts.h"
 #include "sevsim-world.h"
 #include "strutil.h"
 #include "tree.h"
 
 #define LIBRARY_SIZE_MAX ((size_t) 64 << 20)
-
-static int own_directory(char ret[static PATH_MAX]) {
-        ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);
-        char *slash;
-
-        if (n < 0)
-                return -errno;
-        ret[n] = 0;
-        slash = strrchr(ret, '/');
-        if (!slash)
-                return -EINVAL;
-        *slash = 0;
-        return 0;
-}
-
-/* A file of the simulation: installed beside this program, or in the tests' room of a build directory. */
-static int find_part(const char *name, char **ret, char **reterr) {
-        static const char *const places[] = { "", "/../sevsim" };
-        char here[PATH_MAX];
-        int r = own_directory(here);
-
-        if (r < 0)
-                return error_set(reterr, r,
-                                "cannot find the directory of this program: /proc is not mounted");
-        for (size_t i = 0; i < ELEMENTSOF(places); i++) {
-                _cleanup_free_ char *path = NULL;
-
-                if (asprintf(&path, "%s%s/%s", here, places[i], name) < 0)
-                        return -ENOMEM;
-                if (access(path, R_OK) >= 0) {
-                        *ret = realpath(path, NULL);
-                        return *ret ? 0 : -errno;
-                }
-        }
-        return error_set(reterr, -ENOENT, "'%s' is not installed beside this program; reinstall cvmspawn",
-                        name);
-}
 
 static bool has_mode(const char *path, mode_t mode) {
         struct stat st;
@@ -97,7 +60,7 @@ static int place_library(SevsimWorld *world, char **reterr) {
         size_t size;
         int r;
 
-        r = find_part("sevsim.so", &path, reterr);
+        r = sevsim_find_part("sevsim.so", &path, reterr);
         if (r < 0)
                 return r;
         if (reachable_by_all(path, S_IROTH) && preloadable(path)) {
@@ -160,51 +123,24 @@ static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
         return 0;
 }
 
-static int make_identity(const char *folder, bool whole, char **reterr) {
-        _cleanup_free_ char *tool = NULL;
-        _cleanup_(process_done) Process p = PROCESS_NONE;
-        siginfo_t end;
-        int r;
-
-        r = find_part("sevsim-identity", &tool, reterr);
-        if (r < 0)
-                return r;
-        char *argv[] = { tool, (char *) (whole ? folder : "--short"), (char *) (whole ? NULL : folder),
-                NULL };
-        r = process_spawn(&(ProcessSpec) { .file = tool,
-                                          .argv = argv,
-                                          .stdin_fd = -1,
-                                          .stdout_fd = -1,
-                                          .stderr_fd = -1 },
-                        &p, reterr);
-        if (r < 0)
-                return r;
-        r = process_wait(&p, UINT64_MAX, &end);
-        if (r < 0)
-                return r;
-        if (end.si_code != CLD_EXITED || end.si_status != 0)
-                return error_set(reterr, -EIO, "'%s' could not create a platform identity in '%s'", tool,
-                                folder);
-        return 0;
-}
-
 /* Without its own folder each run gets another platform, with the chip's part of the identity only: AMD's part has
  * RSA keys, which take seconds. */
-static int place_platform(SevsimWorld *world, const char *wanted, char **reterr) {
-        _cleanup_free_ char *certificate = NULL;
+static int place_platform(SevsimWorld *world, const SevsimOptions *options, char **reterr) {
+        const char *wanted = options->platform;
 
         if (!wanted) {
                 if (asprintf(&world->platform, "%s/platform", world->folder) < 0)
                         return -ENOMEM;
-                return make_identity(world->platform, /* whole= */ false, reterr);
+                return sevsim_make_identity(
+                                world->platform, /* complete= */ false, options->generation, reterr);
         }
-        if (asprintf(&certificate, "%s/pdh.cert", wanted) < 0)
-                return -ENOMEM;
-        if (access(certificate, R_OK) < 0) {
-                int r = make_identity(wanted, /* whole= */ true, reterr);
+        if (!sevsim_has_identity(wanted)) {
+                int r = sevsim_make_identity(wanted, /* complete= */ true, options->generation, reterr);
                 if (r < 0)
                         return r;
-        }
+        } else if (options->generation)
+                return error_set(reterr, -EEXIST,
+                                "'%s' has a platform already: --generation= is for a new one", wanted);
         world->platform = realpath(wanted, NULL);
         return world->platform
                         ? 0
@@ -251,7 +187,7 @@ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **ret
         if (r >= 0)
                 r = place_record(&world, options->record, reterr);
         if (r >= 0)
-                r = place_platform(&world, options->platform, reterr);
+                r = place_platform(&world, options, reterr);
         if (r >= 0)
                 r = place_host_caps(&world);
         if (r < 0)
@@ -294,6 +230,8 @@ int sevsim_world_env(const SevsimWorld *world, const SevsimOptions *options, cha
                 r = strv_pushf(&env, "CVMSPAWN_SEVSIM_GUEST=%s", options->guest);
         if (r >= 0 && options->sev_node)
                 r = strv_pushf(&env, "CVMSPAWN_SEVSIM_NODE=%s", options->sev_node);
+        if (r >= 0 && options->faults)
+                r = strv_pushf(&env, "CVMSPAWN_SEVSIM_FAULTS=%s", options->faults);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(env);

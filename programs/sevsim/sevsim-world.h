@@ -12,10 +12,12 @@
 typedef struct SevsimOptions {
         char *record; /* folder to keep, or NULL */
         char *platform; /* folder with an identity, made if it is not there; NULL: a separate one for this run */
-        char *guest;    /* poweroff, block or reset; NULL: poweroff */
-        char *sev_node; /* MODE[:UID[:GID]] of the simulated /dev/sev, or NULL */
-        char *expect;   /* lower-case hex, or NULL */
-        bool host_caps; /* print the description of the host and do nothing else */
+        char *guest;      /* poweroff, block or reset; NULL: poweroff */
+        char *sev_node;   /* MODE[:UID[:GID]] of the simulated /dev/sev, or NULL */
+        char *expect;     /* lower-case hex, or NULL */
+        char *faults;     /* NAME[@STEP],..., or NULL */
+        char *generation; /* of a platform that is made; NULL: Genoa */
+        bool host_caps;   /* print the description of the host and do nothing else */
         VerbCommon common;
 } SevsimOptions;
 

@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "log.h"
 #include "process.h"
+#include "sevsim-parts.h"
 #include "sevsim-report.h"
 #include "sevsim-world.h"
 #include "strutil.h"
@@ -61,6 +62,12 @@ static const OptionRow rows[] = {
         { "sev-node", 0, OPTION_REQUIRED, "MODE[:UID[:GID]]", NULL,
                         "Set the rights of the simulated /dev/sev (default: 0600:0:0)", NULL, set_node,
                         AT(sev_node), OPTION_STRING },
+        { "generation", 0, OPTION_REQUIRED, "NAME", NULL,
+                        "Make the platform one of this processor generation (default: genoa)",
+                        "milan genoa turin", option_set_word, AT(generation), 0 },
+        { "faults", 0, OPTION_REQUIRED, "NAME[@STEP],...", NULL,
+                        "Let these errors of kernel and secure processor occur; 'list'\nshows them", "list",
+                        option_set_string, AT(faults), 0 },
         VERB_ROWS("Output"),
         { "print-host-caps", 0, OPTION_NONE, NULL, NULL,
                         "Print the simulated host as a --host-caps= file and exit", NULL, option_set_true,
@@ -68,13 +75,13 @@ static const OptionRow rows[] = {
 };
 
 static const OptionRule rules[] = {
-        { "print-host-caps", NULL, "record expect-digest platform guest sev-node json",
+        { "print-host-caps", NULL, "record expect-digest platform generation guest sev-node faults json",
                         "no command is run then" },
 };
 
 static const OptionTable table = {
         .program = "cvmspawn sevsim",
-        .arguments = "-- COMMAND [ARGUMENTS...]",
+        .arguments = "-- COMMAND [ARGUMENTS...] | platform make DIR",
         .summary = "Run a command on a simulated SEV or TDX host and record its launches.",
         .zone = "host",
         .epilog = "This is a simulation: nothing is encrypted, no guest code runs, nothing is signed by AMD or Intel.",
@@ -256,6 +263,37 @@ static int report(const SevsimOptions *options, const SevsimWorld *world, const 
         return fflush(stdout) != 0 ? -EIO : status;
 }
 
+/* cvmspawn sevsim platform make DIR: a platform without a command. A program of that name is given with its path. */
+static bool is_make(char *const *words) {
+        return strv_length(words) >= 2 && streq(words[0], "platform") && streq(words[1], "make");
+}
+
+static int make_platform(const SevsimOptions *options, char *const *words, char **reterr) {
+        _cleanup_js_ Json *j = NULL;
+        const char *generation = options->generation ?: "genoa", *folder = words[2];
+        int r;
+
+        if (strv_length(words) != 3)
+                return error_set(reterr, -EINVAL,
+                                "no folder, or too many: cvmspawn sevsim platform make DIR");
+        if (options->record || options->expect || options->platform || options->guest || options->sev_node ||
+                        options->faults)
+                return error_set(reterr, -EINVAL,
+                                "'platform make' takes --generation= and --json only: no command is run then");
+        if (sevsim_has_identity(folder))
+                return error_set(reterr, -EEXIST, "'%s' has a platform already", folder);
+        r = sevsim_make_identity(folder, /* complete= */ true, generation, reterr);
+        if (r < 0)
+                return r;
+        if (!options->common.json)
+                return printf("sevsim (simulation): made a %s platform in %s: nothing of it is AMD's\n",
+                                       generation, folder) < 0
+                                ? -EIO
+                                : 0;
+        r = js_build(&j, "{s:b, s:s, s:s}", "simulation", true, "generation", generation, "folder", folder);
+        return r < 0 ? r : verb_print_json(j, options->common.style);
+}
+
 static int sevsim_run(void *userdata, char **arguments, char **reterr) {
         const SevsimOptions *options = userdata;
         _cleanup_(sevsim_world_done) SevsimWorld world = {};
@@ -267,10 +305,16 @@ static int sevsim_run(void *userdata, char **arguments, char **reterr) {
                 r = sevsim_host_caps(&text);
                 return r < 0 ? r : puts(text) < 0 ? -EIO : 0;
         }
+        if (streq_ptr(options->faults, "list"))
+                return sevsim_list_faults(reterr);
+        if (is_make(arguments))
+                return make_platform(options, arguments, reterr);
         if (strv_length(arguments) == 0)
                 return error_set(reterr, -EINVAL, "no command: cvmspawn sevsim -- COMMAND [ARGUMENTS...]");
 
-        r = sevsim_world_make(options, &world, reterr);
+        r = options->faults ? sevsim_check_faults(options->faults, reterr) : 0;
+        if (r >= 0)
+                r = sevsim_world_make(options, &world, reterr);
         if (r < 0)
                 return r;
         if (options->expect && !(predicted = strdup(options->expect)))

@@ -33,7 +33,7 @@ class SevsimError(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Launch:
-    """One launch, as the simulated secure processor saw it. digest, vm_type and measurement are None where the launch came not so far."""
+    """One launch, as the simulated secure processor saw it. digest, vm_type and measurement are None where the launch did not get that far."""
 
     name: str
     folder: pathlib.Path

@@ -100,6 +100,10 @@ def test_shell_functions(sim, tmp_path):
 @pytest.mark.parametrize("script, status, words", [
     ("sevsim_run", 2, "expected RECORD COMMAND"), ("sevsim_expect 12 record", 2, "expected DIGEST RECORD COMMAND"), ("sevsim_launches", 2, "RECORD"),
     ("sevsim_digest /nonexistent", 1, "has no record of launch 1"), ("sevsim_commands /nonexistent 3", 1, "has no record of launch 3"),
+    ("sevsim_digest", 2, "expected RECORD"), ("sevsim_commands", 2, "expected RECORD"), ("sevsim_digest a 1 2", 2, "expected RECORD"),
+    ("sevsim_digest a 1x", 2, "'1x' is not the number of a launch"),
+    ("mkdir -p r/launch-010 r/launch-008; echo ten >r/launch-010/digest; sevsim_digest r 08", 1, "launch-008' has no digest"),
+    ("mkdir -p r/launch-010 r/launch-008; echo ten >r/launch-010/digest; test \"$(sevsim_digest r 010)\" = ten", 0, ""),
     ("sevsim_run record sh -c 'exit 9'", 9, "")])  # fmt: skip
 def test_shell_errors(script, status, words, tmp_path):
     done = shell(f'cd "{tmp_path}"; {script}')
