@@ -19,7 +19,7 @@ typedef enum ImageFormat {
         IMAGE_FORMAT_AUTO,
         IMAGE_FORMAT_RAW,
         IMAGE_FORMAT_QCOW2,
-        /* These are measured and exported, not launched. */
+        /* These are never written to. */
         IMAGE_FORMAT_VMDK,
         IMAGE_FORMAT_VHDX,
         IMAGE_FORMAT_VDI,
@@ -48,7 +48,7 @@ const DiskTypeFacts *disk_type_facts(DiskType t);
 typedef struct DriveSource {
         char *path; /* owned */
         ImageFormat format;
-        DiskType type; /* _DISK_TYPE_MAX: that of --image-disk-type= */
+        DiskType type;               /* _DISK_TYPE_MAX: that of --image-disk-type= */
         struct VolumeSource *volume; /* owned: --bind-volume= (config-volumes.h); NULL: a file or device */
 } DriveSource;
 

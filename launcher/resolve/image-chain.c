@@ -35,10 +35,10 @@ static int add_layer(ImageChain *chain, const ImageSource *source, char **reterr
                 return fd;
         if (fstat(fd, &st) < 0)
                 return -errno;
-        if (source->format == IMAGE_FORMAT_QCOW2 && !S_ISREG(st.st_mode))
+        if (source->format != IMAGE_FORMAT_RAW && !S_ISREG(st.st_mode))
                 return error_set(reterr, -EINVAL,
-                                "--%s: '%s' is a block device: only a regular file can be a qcow2 image",
-                                source->option, source->path);
+                                "--%s: '%s' is a block device: only a regular file can be a %s image",
+                                source->option, source->path, image_format_to_string(source->format));
         chain->layers[chain->n_layers++] = (ImageLayer) {
                 .fd = TAKE_FD(fd),
                 .path = source->path,
@@ -150,8 +150,10 @@ int image_chain_open(const ImageSource *image, const VmConfig *config, ImageChai
                 ImageHeader header;
                 Step step = { i == 0 ? image->option : "backing-file", l, &header, .data = false };
 
-                if (l->format != IMAGE_FORMAT_QCOW2)
+                if (l->format != IMAGE_FORMAT_QCOW2) {
+                        r = image_header_check(step.option, l->path, l->fd, l->format, reterr);
                         continue;
+                }
                 r = image_header_read(step.option, l->path, l->fd, &header, reterr);
                 if (r >= 0 && header.has_backing)
                         r = follow(&chain, config, &step, &l->backing, reterr);

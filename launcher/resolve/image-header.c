@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
 
 #include "bytes.h"
 #include "error.h"
@@ -26,6 +28,16 @@
 #define QCOW2_BACKING_FORMAT UINT32_C(0xe2792aca)
 #define QCOW2_DATA_NAME      UINT32_C(0x44415441)
 #define SIGNATURE_SIZE_MAX   24u
+
+/* Offsets and sizes of VMDK (VMware, Virtual Disk Format 1.1) and of VHD (Microsoft, Virtual Hard Disk Image Format Specification). */
+#define VMDK_CAPACITY  12u
+#define VMDK_TEXT      0x200u
+#define VMDK_TEXT_SIZE (20u * 512u) /* that much QEMU reads of it */
+#define VMDK_PARENT    "parentCID="
+#define VMDK_HINT      "parentFileNameHint"
+#define VPC_SIZE       512u
+#define VPC_TYPE       60u
+#define VPC_CHANGES    4u
 
 /* As QEMU's block/ drivers probe for them. LUKS is left out: a raw disk may well be one inside the guest. */
 static const struct Signature {
@@ -136,4 +148,56 @@ int image_header_read(const char *option, const char *path, int fd, ImageHeader 
                                 option, path);
         *ret = h;
         return 0;
+}
+
+/* A sparse VMDK is one file, with its descriptor inside; a text alone, or a header without a capacity, is a list of other files, which QEMU opens
+ * (QEMU block/vmdk.c, vmdk_open() and vmdk_parent_open()). */
+static int check_vmdk(const char *option, const char *path, int fd, char **reterr) {
+        uint8_t header[20], text[VMDK_TEXT_SIZE] = {};
+        int r = fd_pread_exact(fd, header, sizeof(header), 0);
+        const char *parent;
+        struct stat st;
+
+        if (r < 0 || (memcmp(header, "KDMV", 4) != 0 && memcmp(header, "COWD", 4) != 0) ||
+                        (header[0] == 'K' && le64_read(header + VMDK_CAPACITY) == 0))
+                return error_set(reterr, -EPERM,
+                                "--%s: '%s' is not a VMDK image of one file, and others that it may name are not opened: make one file with 'qemu-img convert -O qcow2'",
+                                option, path);
+        r = fstat(fd, &st) < 0 ? -errno : 0;
+        if (r >= 0 && st.st_size > (off_t) VMDK_TEXT)
+                r = fd_pread_exact(fd, text, MIN(sizeof(text), (size_t) st.st_size - VMDK_TEXT), VMDK_TEXT);
+        if (r < 0)
+                return error_set(reterr, r, "--%s: cannot read '%s': %s", option, path, strerror(-r));
+        /* The last byte is left out, so that what is found ends with a NUL. */
+        text[sizeof(text) - 1] = 0;
+        parent = memmem(text, sizeof(text), VMDK_PARENT, strlen(VMDK_PARENT));
+        if (memmem(text, sizeof(text), VMDK_HINT, strlen(VMDK_HINT)) ||
+                        (parent && strncasecmp(parent + strlen(VMDK_PARENT), "ffffffff", 8) != 0))
+                return error_set(reterr, -EPERM,
+                                "--%s: '%s' has only the changes to another VMDK image, which is not opened: make one image of both with 'qemu-img convert -O qcow2'",
+                                option, path);
+        return 0;
+}
+
+/* QEMU takes the changes to another VHD for a whole disk (QEMU block/vpc.c, vpc_open()). */
+static int check_vpc(const char *option, const char *path, int fd, char **reterr) {
+        uint8_t header[VPC_SIZE];
+        struct stat st;
+        int r = fd_pread_exact(fd, header, sizeof(header), 0);
+
+        if (r >= 0 && memcmp(header, "conectix", 8) != 0)
+                r = fstat(fd, &st) < 0 ? -errno
+                                       : fd_pread_exact(fd, header, sizeof(header),
+                                                         (uint64_t) st.st_size - VPC_SIZE);
+        if (r >= 0 && memcmp(header, "conectix", 8) == 0 && be32_read(header + VPC_TYPE) != VPC_CHANGES)
+                return 0;
+        return error_set(reterr, -EPERM,
+                        "--%s: '%s' is not a VHD image that stands alone: make one with 'qemu-img convert -O qcow2'",
+                        option, path);
+}
+
+int image_header_check(const char *option, const char *path, int fd, ImageFormat format, char **reterr) {
+        return format == IMAGE_FORMAT_VMDK           ? check_vmdk(option, path, fd, reterr)
+                        : format == IMAGE_FORMAT_VPC ? check_vpc(option, path, fd, reterr)
+                                                     : 0;
 }

@@ -22,5 +22,8 @@ const char *image_header_signature(int fd);
 /* The option names the image in error messages, without its dashes. -EBADMSG, -EPERM for what is not qcow2, or is encrypted. */
 _warn_unused_result_ int image_header_read(
                 const char *option, const char *path, int fd, ImageHeader *ret, char **reterr);
+/* Of formats whose headers QEMU follows: -EPERM where they name other files, or the disk is a part of one. */
+_warn_unused_result_ int image_header_check(
+                const char *option, const char *path, int fd, ImageFormat format, char **reterr);
 /* QEMU would open more than a file by it: a protocol or a description in JSON (block.c, path_has_protocol()). */
 bool image_name_is_url(const char *name);

@@ -48,17 +48,19 @@ static int look_at_chain(const ResolveDisk *d, ImageFormat format, LaunchInputs 
 /* A guest can write any signature to a raw disk. */
 int resolve_disk_format(const ResolveDisk *d, LaunchInputs *in, ImageFormat *ret, char **reterr) {
         const char *signature = image_header_signature(d->fd);
+        bool image = streq(d->option, "image");
+        const char *made = image && signature && image_format_from_string(signature) ? signature : "qcow2";
 
         *ret = d->asked == IMAGE_FORMAT_AUTO ? IMAGE_FORMAT_RAW : d->asked;
         if (*ret != IMAGE_FORMAT_RAW || !signature)
                 return look_at_chain(d, *ret, in, reterr);
         if (d->asked == IMAGE_FORMAT_AUTO)
                 return error_set(reterr, -EPERM,
-                                "--%s: '%s' begins with the signature of a %s image, which a guest can write to a raw disk: pass %s, or %s only if it was made as qcow2",
+                                "--%s: '%s' begins with the signature of a %s image, which a guest can write to a raw disk: pass %s, or %s%s only if it was made as %s",
                                 d->option, d->path, signature,
-                                streq(d->option, "image") ? "--image-format=raw" : "--extra-drive=raw:PATH",
-                                streq(d->option, "image") ? "--image-format=qcow2"
-                                                          : "--extra-drive=qcow2:PATH");
+                                image ? "--image-format=raw" : "--extra-drive=raw:PATH",
+                                image ? "--image-format=" : "--extra-drive=qcow2:PATH", image ? made : "",
+                                made);
         return strv_pushf(&in->notices, "'%s' begins with the signature of a %s image; it is opened as raw",
                         d->path, signature);
 }

@@ -102,6 +102,17 @@ static int cover_disk(const VmConfig *config, const ResolveOptions *options, int
         return strv_pushf(&in->notices, "the launch digest does not cover the disk '%s'", config->image);
 }
 
+/* QEMU's drivers for the formats of others are good for reading: what the guest writes goes elsewhere. */
+static int check_writable(
+                const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char **reterr) {
+        if (config->image_format <= IMAGE_FORMAT_QCOW2 || config->ephemeral ||
+                        disk_type_facts(config->image_disk_type)->read_only)
+                return 0;
+        return resolve_refuse(options, in, reterr,
+                        "--image: guests cannot write to %s images: add --ephemeral to discard what the guest writes, or make a qcow2 image with 'qemu-img convert -O qcow2'; the launch digest is the same",
+                        image_format_to_string(config->image_format));
+}
+
 int resolve_image(const VmConfig *config, const ResolveOptions *options, LaunchInputs *in, char ***cmdline,
                 char **reterr) {
         _cleanup_close_ int fd = resolve_open_disk("image", config->image, /* read_only= */ true, reterr);
@@ -113,12 +124,8 @@ int resolve_image(const VmConfig *config, const ResolveOptions *options, LaunchI
         r = fd_pread_exact(fd, first, sizeof(first), 0);
         if (r < 0)
                 return error_set(reterr, -EBADMSG, "--image: '%s' is too short for a disk", config->image);
-        if (config->image_format > IMAGE_FORMAT_QCOW2) {
-                in->image_format = config->image_format;
-                r = resolve_refuse(options, in, reterr,
-                                "--image: QEMU is not started with %s images: make a qcow2 of it with 'qemu-img convert -O qcow2' and launch that; the launch digest is the same",
-                                image_format_to_string(config->image_format));
-        } else
+        r = check_writable(config, options, in, reterr);
+        if (r >= 0)
                 r = resolve_disk_format(
                                 &(ResolveDisk) { config, "image", config->image, fd, config->image_format },
                                 in, &in->image_format, reterr);
@@ -131,7 +138,7 @@ int resolve_image(const VmConfig *config, const ResolveOptions *options, LaunchI
                 return 0;
         if (in->image_format != IMAGE_FORMAT_RAW)
                 return error_set(reterr, -EOPNOTSUPP,
-                                "--image: the root partition of a qcow2 image ('%s') cannot be determined: add root=... to the kernel command line",
-                                config->image);
+                                "--image: the root partition of a %s image ('%s') cannot be determined: add root=... to the kernel command line",
+                                image_format_to_string(in->image_format), config->image);
         return find_root(config->image, fd, cmdline, reterr);
 }

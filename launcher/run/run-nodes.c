@@ -34,7 +34,7 @@ int node_add_format(Session *s, const FormatNode *f, char **reterr) {
                         "node-name", f->node, "file", f->file, "read-only", f->read_only);
 
         /* Never what the header says. */
-        if (r >= 0 && f->format == IMAGE_FORMAT_QCOW2)
+        if (r >= 0 && (f->format == IMAGE_FORMAT_QCOW2 || f->format == IMAGE_FORMAT_VMDK))
                 r = js_set(arguments, "backing", f->backing ? js_string(f->backing) : js_null());
         if (r >= 0 && f->data)
                 r = js_set(arguments, "data-file", js_string(f->data));

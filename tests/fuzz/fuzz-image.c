@@ -21,6 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         assert(fd >= 0);
         signature = image_header_signature(fd);
+        for (ImageFormat f = IMAGE_FORMAT_VMDK; f < _IMAGE_FORMAT_MAX; f++) {
+                _cleanup_free_ char *why = NULL;
+                int r = image_header_check("image", "image", fd, f, &why);
+
+                assert(r >= 0 ? !why : why != NULL);
+                /* A VMDK that QEMU would take for a list of files. */
+                assert(r < 0 || f != IMAGE_FORMAT_VMDK || (signature && strcmp(signature, "vmdk") == 0));
+        }
         if (image_header_read("image", "image", fd, &h, &error) < 0) {
                 assert(error);
                 return 0;

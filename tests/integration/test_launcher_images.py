@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Which files of the host a disk image gets: those that the command line names, and no others."""
 
+import shutil
 import struct
+import subprocess
 
 import pytest
+from conftest import skip_or_fail
 from launcher_fake import Fake, said, small_initrd  # noqa: F401
 from test_launcher_disks import wait_for
 
@@ -62,6 +65,58 @@ def test_files_that_the_command_line_names(cvmspawn, tmp_path):
     )
     assert (again.status, again.out) == (0, "top"), again.err
     assert b"gone" not in top.read_bytes()
+
+
+@pytest.mark.parametrize("form", ["vmdk", *(pytest.param(form, marks=pytest.mark.full) for form in ("vhdx", "vdi", "vpc"))])
+def test_other_formats_are_read_only(cvmspawn, tmp_path, form):
+    """The guest sees the disk in the image and writes elsewhere; without --ephemeral it is not started."""
+    raw = tmp_path / "disk"
+    raw.write_bytes(b"inside".ljust(8 << 20, b"\0"))
+    image = made(raw, form)
+    before = image.read_bytes()
+    options = [f"--image={image}", f"--image-format={form}", "root=tmpfs"]
+    result = cvmspawn.boot(*options, "--ephemeral", "--run=" + DISK + "head -c 6 /dev/vda; echo gone >/dev/vda; sync; head -c 4 /dev/vda", timeout=BOOT)
+    assert (result.status, result.out, result.leftovers) == (0, "insidegone", []), result.err
+    assert image.read_bytes() == before
+    refused = cvmspawn.boot(*options, "--run=true")
+    assert refused.status == 125 and f"guests cannot write to {form} images: add --ephemeral" in refused.err
+
+
+def made(raw, form, *options):
+    if not shutil.which("qemu-img"):
+        skip_or_fail("qemu-img is not installed")
+    image = raw.with_suffix(f".{form}")
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", form, *options, raw, image], check=True, timeout=60)
+    return image
+
+
+def test_images_that_name_other_files(fake, small_initrd, tmp_path):  # noqa: F811
+    """QEMU would open what a VMDK lists, and takes the changes to another disk for a whole one."""
+    raw = tmp_path / "disk"
+    raw.write_bytes(bytes(2 << 20))
+    flat = made(raw, "vmdk", "-o", "subformat=monolithicFlat")
+    away = tmp_path / "away.vmdk"
+    away.write_bytes((struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 20).ljust(512, b"\0") + flat.read_bytes()).ljust(1 << 20, b"\0"))
+    base = made(raw, "vmdk").rename(tmp_path / "base.vmdk")
+    over = tmp_path / "over.vmdk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", "-b", base, "-F", "vmdk", over], check=True, timeout=60)
+    nameless = tmp_path / "nameless.vmdk"
+    nameless.write_bytes(over.read_bytes().replace(b"parentFileNameHint", b"nothingnothingnoth"))
+    changes = made(raw, "vpc", "-o", "subformat=fixed")
+    footer = bytearray(changes.read_bytes())
+    footer[-512 + 60 : -512 + 64] = struct.pack(">I", 4)
+    changes.write_bytes(footer)
+    raw_as_vpc = tmp_path / "raw.vhd"
+    raw_as_vpc.write_bytes(bytes(1 << 20))
+    for image, form, why in (
+        (flat, "vmdk", "is not a VMDK image of one file"), (away, "vmdk", "is not a VMDK image of one file"), (raw, "vmdk", "is not a VMDK image of one file"),
+        (over, "vmdk", "has only the changes to another VMDK image"), (nameless, "vmdk", "has only the changes to another VMDK image"),
+        (changes, "vpc", "is not a VHD image that stands alone"), (raw_as_vpc, "vpc", "is not a VHD image that stands alone"),
+    ):  # fmt: skip
+        result = fake.run({}, f"--image={image}", f"--image-format={form}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
+        assert result.status == 125 and why in result.err, (image, result.err)
+    unsaid = fake.run({}, f"--image={base}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
+    assert unsaid.status == 125 and "--image-format=vmdk only if it was made as vmdk" in unsaid.err
 
 
 SWAPS = {
