@@ -13,6 +13,10 @@
 #define LIBVIRT_STATELESS 8006u
 #define LIBVIRT_HASHES    8000u
 #define LIBVIRT_SNP       10005u
+#define LIBVIRT_TDX       11006u
+
+/* Where libvirt looks for the service that signs quotes. */
+#define QUOTE_SOCKET "/var/run/tdx-qgs/qgs.socket"
 
 #define KIB UINT64_C(1024)
 
@@ -25,14 +29,13 @@ static void put_element(Text *t, const char *indent, const char *name, const cha
 }
 
 static int check_version(const ExportGuest *g, unsigned version, char **reterr) {
-        bool snp = coco_of(g->mode)->id_block;
-        unsigned least = snp ? LIBVIRT_SNP : LIBVIRT_STATELESS;
+        const Coco *coco = coco_of(g->mode);
+        unsigned least = coco->id_block ? LIBVIRT_SNP : coco->owner_values ? LIBVIRT_TDX : LIBVIRT_STATELESS;
 
         if (version != 0 && version < least)
                 return error_set(reterr, -EINVAL,
                                 "--libvirt-version: libvirt %u.%u cannot launch this guest: %s needs libvirt %u.%u or later",
-                                version / 1000, version % 1000, coco_of(g->mode)->label, least / 1000,
-                                least % 1000);
+                                version / 1000, version % 1000, coco->label, least / 1000, least % 1000);
         return 0;
 }
 
@@ -46,6 +49,10 @@ static int check(const ExportGuest *g, char **reterr) {
                                 coco->label);
         if (!g->firmware)
                 return error_set(reterr, -EINVAL, "the launch has no firmware file");
+        if (g->quote_socket && startswith(g->quote_socket, "vsock:"))
+                return error_set(reterr, -EINVAL,
+                                "--quote-socket=%s cannot be exported to libvirt: it has the path of a socket; name one, or no",
+                                g->quote_socket);
         return 0;
 }
 
@@ -62,7 +69,7 @@ static void put_os(const ExportGuest *g, Text *t) {
 }
 
 static void put_cpu(const ExportGuest *g, Text *t) {
-        if (streq(g->cpu_model, "host")) {
+        if (streq(g->cpu_model, "host") || coco_of(g->mode)->cpu_of_host) {
                 text_put(t, "  <cpu mode='host-passthrough' check='none'/>\n");
                 return;
         }
@@ -108,9 +115,28 @@ static int put_devices(const ExportGuest *g, Text *t, char **reterr) {
         return 0;
 }
 
+static void put_td(const ExportGuest *g, Text *t) {
+        const char *quotes = g->quote_socket ?: QUOTE_SOCKET;
+
+        text_putf(t, "  <launchSecurity type='tdx'>\n    <policy>0x%08" PRIx64 "</policy>\n", g->policy);
+        put_element(t, "    ", "mrConfigId", g->mrconfigid);
+        put_element(t, "    ", "mrOwner", g->mrowner);
+        put_element(t, "    ", "mrOwnerConfig", g->mrownerconfig);
+        if (!streq(quotes, "no")) {
+                text_put(t, "    <quoteGenerationService path='");
+                export_put_xml(t, quotes);
+                text_put(t, "'/>\n");
+        }
+        text_put(t, "  </launchSecurity>\n");
+}
+
 static void put_security(const ExportGuest *g, Text *t) {
         bool snp = coco_of(g->mode)->id_block;
 
+        if (coco_of(g->mode)->owner_values) {
+                put_td(g, t);
+                return;
+        }
         text_putf(t, "  <launchSecurity type='%s' kernelHashes='%s'", snp ? "sev-snp" : "sev",
                         g->kernel_hashes ? "yes" : "no");
         if (snp)
@@ -145,7 +171,8 @@ int export_libvirt(const ExportGuest *g, const ExportOptions *o, Text *t, char *
                 text_put(t, "  <memoryBacking>\n    <locked/>\n  </memoryBacking>\n");
         text_putf(t, "  <vcpu placement='static'>%u</vcpu>\n", g->vcpus);
         put_os(g, t);
-        text_put(t, "  <features>\n    <acpi/>\n    <apic/>\n    <smm state='off'/>\n    <vmport state='off'/>\n  </features>\n");
+        text_putf(t, "  <features>\n    <acpi/>\n    <apic/>\n%s    <smm state='off'/>\n    <vmport state='off'/>\n  </features>\n",
+                        coco->owner_values ? "    <ioapic driver='qemu'/>\n" : "");
         put_cpu(g, t);
         text_put(t, "  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>destroy</on_reboot>\n  <on_crash>destroy</on_crash>\n");
         r = put_devices(g, t, reterr);

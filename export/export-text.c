@@ -51,6 +51,7 @@ int export_check_texts(const ExportGuest *g, char **reterr) {
                 { "the path of the initrd", g->initrd },
                 { "the kernel command line", g->cmdline },
                 { "the CPU model", g->cpu_model },
+                { "the path of the quote socket", g->quote_socket },
         };
         int r = 0;
 

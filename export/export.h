@@ -30,7 +30,9 @@ typedef struct ExportGuest {
         const char *firmware, *kernel, *initrd, *cmdline;
         const char *host_data, *id_block, *id_auth; /* base64 */
         bool author_key, vcek;
-        const char *dh_cert, *session; /* base64 */
+        const char *dh_cert, *session;                    /* base64 */
+        const char *mrconfigid, *mrowner, *mrownerconfig; /* base64, TDX */
+        const char *quote_socket; /* of the service for quotes: path, "vsock:CID:PORT", "no"; NULL: not said */
         const ExportDisk *disks;
         size_t n_disks;
         bool network; /* QEMU's user mode network */

@@ -70,8 +70,9 @@ static int check_firmware(const ForeignFiles *f, char **reterr) {
                 return 0;
         if (f->snp && f->flash)
                 return error_set(reterr, -EINVAL,
-                                "QEMU and KVM refuse this launch: the firmware of a SEV-SNP guest cannot be a flash drive (pflash unit 0), only -bios; "
-                                "early forks of QEMU accepted it: pass --ovmf=FILE for a launch by such a fork");
+                                "QEMU and KVM refuse this launch: the firmware of a %s guest cannot be a flash drive (pflash unit 0), only -bios; "
+                                "early forks of QEMU accepted it: pass --ovmf=FILE for a launch by such a fork",
+                                f->label ?: "SEV-SNP");
         r = file_size("firmware", f->firmware, &size, &fd, reterr);
         if (r >= 0 && f->probed)
                 r = check_probed(f->firmware, fd, size, reterr);

@@ -20,7 +20,8 @@ typedef struct ForeignFiles {
         uint64_t initrd_size;
         uint64_t below_4g; /* bytes of memory under 4 GiB */
         bool hashes;       /* kernel, initrd and words are measured */
-        bool snp;
+        bool snp;          /* private memory is KVM's: SEV-SNP, TDX */
+        const char *label; /* of the technology; NULL: SEV-SNP */
 } ForeignFiles;
 
 /* How much of the memory of a machine type lies under 4 GiB; `most` is max-ram-below-4g, or 0. */

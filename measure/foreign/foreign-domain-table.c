@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "foreign-effect.h"
+#include "strutil.h"
 
 /* --- tables -------------------------------------------------------------------------------------------------------------- */
 
@@ -41,6 +42,22 @@ static const EffectRow security_attribute_rows[] = {
 };
 TABLE(security_attribute, "<launchSecurity>'s attribute ");
 
+static const EffectRow tdx_rows[] = {
+        { EFFECT_KNOWN, "policy mrConfigId mrOwner mrOwnerConfig" },
+        { EFFECT_NONE, "quoteGenerationService" },
+};
+TABLE(tdx, "<launchSecurity type='tdx'>'s element ");
+
+static const EffectRow tdx_attribute_rows[] = {
+        { EFFECT_KNOWN, "type" },
+};
+TABLE(tdx_attribute, "<launchSecurity type='tdx'>'s attribute ");
+
+static const EffectRow quote_attribute_rows[] = {
+        { EFFECT_NONE, "path" },
+};
+TABLE(quote_attribute, "<quoteGenerationService>'s attribute ");
+
 static const EffectRow cpu_rows[] = {
         { EFFECT_KNOWN, "model" },
         { EFFECT_NONE, "vendor topology cache maxphysaddr feature numa arch" },
@@ -59,7 +76,6 @@ static const struct {
 } checked[] = {
         { "", &domain },
         { "/os", &os },
-        { "/launchSecurity", &security },
         { "/cpu", &cpu },
         { "/features", &feature },
 };
@@ -81,6 +97,28 @@ static int check_nodes(LibvirtXml *x, const char *what, const EffectTable *table
         return r < 0 ? r : 0;
 }
 
+/* What there is depends on the type. */
+static int check_security(LibvirtXml *x, char *const *assumed, char **reterr) {
+        static const struct {
+                const char *path;
+                const EffectTable *amd, *intel;
+        } parts[] = {
+                { DOMAIN "/launchSecurity/*", &security, &tdx },
+                { DOMAIN "/launchSecurity/@*", &security_attribute, &tdx_attribute },
+                { DOMAIN "/launchSecurity/*/@*", NULL, &quote_attribute },
+        };
+        _cleanup_free_ char *type = NULL;
+        int r = libvirt_xml_text(x, DOMAIN "/launchSecurity/@type", &type);
+
+        FOREACH_ARRAY(p, parts, ELEMENTSOF(parts)) {
+                const EffectTable *table = streq_ptr(type, "tdx") ? p->intel : p->amd;
+
+                if (r >= 0 && table)
+                        r = check_nodes(x, p->path, table, assumed, reterr);
+        }
+        return r;
+}
+
 int foreign_domain_check(LibvirtXml *x, char *const *assumed, char **reterr) {
         int r = 0;
 
@@ -91,5 +129,5 @@ int foreign_domain_check(LibvirtXml *x, char *const *assumed, char **reterr) {
                 if (r >= 0)
                         r = check_nodes(x, path, c->table, assumed, reterr);
         }
-        return r < 0 ? r : check_nodes(x, DOMAIN "/launchSecurity/@*", &security_attribute, assumed, reterr);
+        return r < 0 ? r : check_security(x, assumed, reterr);
 }

@@ -9,20 +9,13 @@
 
 #include "error.h"
 #include "foreign-domain-table.h"
-#include "foreign-pairs.h"
+#include "foreign-domain-writer.h"
 #include "strutil.h"
 
 /* --- pieces -------------------------------------------------------------------------------------------------------------- */
 
-typedef struct Writer {
-        LibvirtXml *x;
-        ForeignDomain *d;
-        Pairs machine;
-        char **reterr;
-} Writer;
-
 /* The text at a path below the domain: owned, NULL if there is none. */
-static int text_at(const Writer *w, const char *path, char **ret) {
+static int text_at(const DomainWriter *w, const char *path, char **ret) {
         char whole[PATH_MAX_X];
 
         (void) snprintf(whole, sizeof(whole), DOMAIN "%s", path);
@@ -30,7 +23,7 @@ static int text_at(const Writer *w, const char *path, char **ret) {
 }
 
 /* The same without blanks around it. */
-static int word_at(const Writer *w, const char *path, char **ret) {
+int domain_word_at(const DomainWriter *w, const char *path, char **ret) {
         char *s = NULL, *begin;
         int r = text_at(w, path, &s);
 
@@ -44,13 +37,13 @@ static int word_at(const Writer *w, const char *path, char **ret) {
         return 0;
 }
 
-static int push(Writer *w, const char *option, const char *value) {
+static int push(DomainWriter *w, const char *option, const char *value) {
         int r = strv_push(&w->d->argv, option);
 
         return r < 0 ? r : strv_push(&w->d->argv, value);
 }
 
-static int push_pairs(Writer *w, const char *option, const char *first, const Pairs *p) {
+int domain_push_pairs(DomainWriter *w, const char *option, const char *first, const Pairs *p) {
         _cleanup_free_ char *text = NULL;
         int r = pairs_text(p, &text);
 
@@ -60,31 +53,32 @@ static int push_pairs(Writer *w, const char *option, const char *first, const Pa
 }
 
 /* An option with the text at a path, unless there is none. */
-static int push_text(Writer *w, const char *option, const char *path) {
+static int push_text(DomainWriter *w, const char *option, const char *path) {
         _cleanup_free_ char *text = NULL;
         int r = text_at(w, path, &text);
 
         return r < 0 || !text ? r : push(w, option, text);
 }
 
-static int write_type(Writer *w) {
+static int write_type(DomainWriter *w) {
         _cleanup_free_ char *type = NULL, *arch = NULL, *machine = NULL, *smm = NULL;
-        int r = word_at(w, "/@type", &type);
+        int r = domain_word_at(w, "/@type", &type);
 
         if (r >= 0)
-                r = word_at(w, "/os/type/@arch", &arch);
+                r = domain_word_at(w, "/os/type/@arch", &arch);
         if (r >= 0)
-                r = word_at(w, "/os/type/@machine", &machine);
+                r = domain_word_at(w, "/os/type/@machine", &machine);
         if (r >= 0)
-                r = word_at(w, "/features/smm/@state", &smm);
+                r = domain_word_at(w, "/features/smm/@state", &smm);
         if (r < 0)
                 return r;
         if (!streq_ptr(type, "kvm"))
                 return error_set(w->reterr, -EINVAL,
-                                "QEMU refuses this launch: the domain's type is '%s', and SEV needs kvm",
+                                "QEMU refuses this launch: the domain's type is '%s', and SEV and TDX need kvm",
                                 type ?: "");
         if (arch && !streq(arch, "x86_64"))
-                return error_set(w->reterr, -EINVAL, "the domain is for %s, and SEV is for x86_64", arch);
+                return error_set(w->reterr, -EINVAL, "the domain is for %s, and SEV and TDX are for x86_64",
+                                arch);
         r = machine ? pairs_set(&w->machine, "type", machine) : 0;
         if (r >= 0)
                 r = pairs_set(&w->machine, "accel", "kvm");
@@ -113,13 +107,13 @@ static const struct {
         { "TiB", UINT64_C(1) << 40 },
 };
 
-static int write_memory(Writer *w) {
+static int write_memory(DomainWriter *w) {
         _cleanup_free_ char *text = NULL, *unit = NULL;
         uint64_t n, bytes = 0;
-        int r = word_at(w, "/memory", &text);
+        int r = domain_word_at(w, "/memory", &text);
 
         if (r >= 0)
-                r = word_at(w, "/memory/@unit", &unit);
+                r = domain_word_at(w, "/memory/@unit", &unit);
         if (r < 0 || !text)
                 return r;
         FOREACH_ARRAY(u, units, ELEMENTSOF(units))
@@ -131,13 +125,13 @@ static int write_memory(Writer *w) {
         return r < 0 ? r : strv_pushf(&w->d->argv, "%lluB", (unsigned long long) (n * bytes));
 }
 
-static int write_vcpus(Writer *w) {
+static int write_vcpus(DomainWriter *w) {
         _cleanup_free_ char *current = NULL, *most = NULL;
         unsigned n = 1, max = 1;
-        int r = word_at(w, "/vcpu/@current", &current);
+        int r = domain_word_at(w, "/vcpu/@current", &current);
 
         if (r >= 0)
-                r = word_at(w, "/vcpu", &most);
+                r = domain_word_at(w, "/vcpu", &most);
         if (r < 0)
                 return r;
         if (most && parse_unsigned(most, &max) < 0)
@@ -151,14 +145,14 @@ static int write_vcpus(Writer *w) {
         return r < 0 ? r : strv_pushf(&w->d->argv, "%u,maxcpus=%u", n, max);
 }
 
-static int write_cpu(Writer *w) {
+static int write_cpu(DomainWriter *w) {
         _cleanup_free_ char *mode = NULL, *match = NULL, *model = NULL;
-        int r = word_at(w, "/cpu/@mode", &mode);
+        int r = domain_word_at(w, "/cpu/@mode", &mode);
 
         if (r >= 0)
-                r = word_at(w, "/cpu/@match", &match);
+                r = domain_word_at(w, "/cpu/@match", &match);
         if (r >= 0)
-                r = word_at(w, "/cpu/model", &model);
+                r = domain_word_at(w, "/cpu/model", &model);
         if (r < 0)
                 return r;
         if ((mode && !streq(mode, "custom")) || streq_ptr(match, "minimum")) {
@@ -168,21 +162,21 @@ static int write_cpu(Writer *w) {
         return push(w, "-cpu", model ?: "qemu64");
 }
 
-static int write_flash(Writer *w, const char *first, const char *file) {
+static int write_flash(DomainWriter *w, const char *first, const char *file) {
         _cleanup_(pairs_done) Pairs p = {};
         int r = pairs_set(&p, "file", file);
 
-        return r < 0 ? r : push_pairs(w, "-drive", first, &p);
+        return r < 0 ? r : domain_push_pairs(w, "-drive", first, &p);
 }
 
-static int write_firmware(Writer *w) {
+static int write_firmware(DomainWriter *w) {
         _cleanup_free_ char *file = NULL, *type = NULL, *format = NULL, *store = NULL;
         int r = text_at(w, "/os/loader", &file);
 
         if (r >= 0)
-                r = word_at(w, "/os/loader/@type", &type);
+                r = domain_word_at(w, "/os/loader/@type", &type);
         if (r >= 0)
-                r = word_at(w, "/os/loader/@format", &format);
+                r = domain_word_at(w, "/os/loader/@format", &format);
         if (r >= 0)
                 r = text_at(w, "/os/nvram", &store);
         if (r < 0 || !file)
@@ -198,7 +192,7 @@ static int write_firmware(Writer *w) {
         return r < 0 || !store ? r : write_flash(w, "if=pflash,unit=1,format=raw", store);
 }
 
-static int write_boot(Writer *w) {
+static int write_boot(DomainWriter *w) {
         static const struct {
                 const char *option, *path;
         } parts[] = {
@@ -215,98 +209,8 @@ static int write_boot(Writer *w) {
         return r;
 }
 
-/* --- launchSecurity ------------------------------------------------------------------------------------------------------ */
-
-static int security_object(Writer *w, Pairs *p) {
-        static const struct {
-                const char *path, *property;
-        } texts[] = {
-                { "/launchSecurity/policy", "policy" },
-                { "/launchSecurity/cbitpos", "cbitpos" },
-                { "/launchSecurity/reducedPhysBits", "reduced-phys-bits" },
-                { "/launchSecurity/hostData", "host-data" },
-                { "/launchSecurity/idBlock", "id-block" },
-                { "/launchSecurity/idAuth", "id-auth" },
-                { "/launchSecurity/guestVisibleWorkarounds", "guest-visible-workarounds" },
-        };
-        /* libvirt asks the host where the domain is silent. */
-        int r = pairs_set(p, "cbitpos", "51");
-
-        if (r >= 0)
-                r = pairs_set(p, "reduced-phys-bits", "1");
-        FOREACH_ARRAY(t, texts, ELEMENTSOF(texts)) {
-                _cleanup_free_ char *text = NULL;
-
-                if (r >= 0)
-                        r = word_at(w, t->path, &text);
-                if (r >= 0 && text)
-                        r = pairs_set(p, t->property, text);
-        }
-        return r;
-}
-
-/* libvirt reads the number as hexadecimal, with 0x or without (tried with 11.3 and 12.8). */
-static int read_policy(Writer *w, Pairs *p, const char *type, uint64_t *ret) {
-        const char *policy = pairs_get(p, "policy");
-        char text[32];
-        int r = 0;
-
-        if (!policy)
-                return error_set(w->reterr, -EINVAL,
-                                "libvirt refuses this domain: <launchSecurity type='%s'> has no <policy>",
-                                type);
-        (void) snprintf(text, sizeof(text), "0x%.24s", startswith(policy, "0x") ?: policy);
-        if (parse_u64(text, ret) < 0)
-                return error_set(w->reterr, -EINVAL, "<policy> '%s' is not a hexadecimal number", policy);
-        if (*ret > 9 && !startswith(policy, "0x"))
-                r = strv_pushf(&w->d->notices,
-                                "<policy> '%s' has no 0x in front, and libvirt reads it as the hexadecimal number 0x%s",
-                                policy, policy);
-        return r < 0 ? r : pairs_set(p, "policy", text);
-}
-
-static int write_security(Writer *w) {
-        _cleanup_free_ char *type = NULL, *hashes = NULL, *object = NULL, *first = NULL;
-        _cleanup_(pairs_done) Pairs p = {};
-        uint64_t bits = 0;
-        int r = word_at(w, "/launchSecurity/@type", &type);
-
-        if (r < 0 || !type)
-                return r;
-        if (!streq(type, "sev") && !streq(type, "sev-snp"))
-                return error_set(w->reterr, -EINVAL, "<launchSecurity type='%s'> is neither sev nor sev-snp",
-                                type);
-        r = word_at(w, "/launchSecurity/@kernelHashes", &hashes);
-        if (r >= 0)
-                r = security_object(w, &p);
-        if (r < 0)
-                return r;
-        r = read_policy(w, &p, type, &bits);
-        if (r < 0)
-                return r;
-        if (hashes && !streq(hashes, "yes") && !streq(hashes, "no"))
-                return error_set(w->reterr, -EINVAL,
-                                "libvirt refuses this domain: kernelHashes='%s' is neither yes nor no",
-                                hashes);
-        if (hashes)
-                r = pairs_set(&p, "kernel-hashes", hashes);
-        if (r >= 0)
-                r = pairs_set(&w->machine, "confidential-guest-support", "lsec0");
-        if (r < 0)
-                return r;
-        if (asprintf(&first, "%s-guest,id=lsec0", type) < 0) {
-                first = NULL;
-                return -ENOMEM;
-        }
-        object = strndup(first, strcspn(first, ","));
-        if (!object)
-                return -ENOMEM;
-        w->d->mode = coco_mode_from_object(object, bits);
-        return push_pairs(w, "-object", first, &p);
-}
-
 /* <qemu:commandline>: arguments that libvirt puts after its own. */
-static int write_arguments(Writer *w) {
+static int write_arguments(DomainWriter *w) {
         static const char arguments[] = DOMAIN "/*[local-name()='commandline']/*[local-name()='arg']/@value";
         char path[PATH_MAX_X];
         size_t n = 0;
@@ -346,15 +250,15 @@ static char *cut_out(const char *text) {
         return begin && end && end > begin ? strndup(begin, (size_t) (end - begin) + 1) : strdup(text);
 }
 
-static int write_all(Writer *w) {
-        static int (*const parts[])(Writer * w) = { write_type, write_memory, write_vcpus, write_cpu,
-                write_firmware, write_boot, write_security };
+static int write_all(DomainWriter *w) {
+        static int (*const parts[])(DomainWriter * w) = { write_type, write_memory, write_vcpus, write_cpu,
+                write_firmware, write_boot, domain_write_security };
         int r = strv_push(&w->d->argv, "qemu-system-x86_64");
 
         for (size_t i = 0; r >= 0 && i < ELEMENTSOF(parts); i++)
                 r = parts[i](w);
         if (r >= 0)
-                r = push_pairs(w, "-machine", "", &w->machine);
+                r = domain_push_pairs(w, "-machine", "", &w->machine);
         return r < 0 ? r : write_arguments(w);
 }
 
@@ -362,7 +266,7 @@ int foreign_domain_read(const char *text, char *const *assumed, ForeignDomain *r
         _cleanup_(foreign_domain_done) ForeignDomain d = {};
         _cleanup_libvirt_xml_ LibvirtXml *x = NULL;
         _cleanup_free_ char *document = cut_out(text);
-        Writer w = { .d = &d, .reterr = reterr };
+        DomainWriter w = { .d = &d, .reterr = reterr };
         size_t n = 0;
         int r;
 

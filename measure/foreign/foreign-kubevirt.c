@@ -279,7 +279,7 @@ int foreign_from_kubevirt(const char *path, const ForeignOptions *o, ForeignResu
         if (r < 0)
                 return r;
         r = text[strspn(text, " \t\r\n")] == '{' ? js_parse(text, size, &object, reterr)
-                                               : yaml_json_read(text, size, "", &object, reterr);
+                                                 : yaml_json_read(text, size, "", &object, reterr);
         if (r >= 0)
                 r = kubevirt_line_read(object, o, &line, reterr);
         STRV_FOREACH(n, r >= 0 ? line.notices : NULL)

@@ -87,11 +87,13 @@ int foreign_launch_read(const QemuLine *line, ForeignLaunch *ret, char **reterr)
                 return r;
         if (!sev)
                 return error_set(reterr, -ENODATA,
-                                "QEMU's command line has no sev-guest or sev-snp-guest object that -machine confidential-guest-support= names: "
+                                "QEMU's command line has no sev-guest, sev-snp-guest or tdx-guest object that -machine confidential-guest-support= names: "
                                 "such a guest has no launch digest");
         r = check_type(line, reterr);
         if (r >= 0)
-                r = foreign_launch_sev(line, sev, &l, reterr);
+                r = streq(sev->type, coco_of(COCO_TDX)->qemu_object)
+                                ? foreign_launch_tdx(line, sev, &l, reterr)
+                                : foreign_launch_sev(line, sev, &l, reterr);
         if (r >= 0)
                 r = foreign_launch_memory(line, &l, reterr);
         if (r >= 0)
@@ -104,6 +106,8 @@ int foreign_launch_read(const QemuLine *line, ForeignLaunch *ret, char **reterr)
                 r = read_boot(line, &l);
         if (r >= 0)
                 r = read_igvm(line, &l, reterr);
+        if (r >= 0)
+                r = foreign_check_tdx(&l, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(l, (ForeignLaunch) {});
@@ -189,6 +193,8 @@ int foreign_launch_argv(const QemuLine *line, const ForeignLaunch *l, char ***re
 
         if (r < 0)
                 return r;
+        if (coco_of(l->mode)->event_log)
+                return error_set(reterr, -EOPNOTSUPP, "lines of TDs are not launched there");
         if (l->igvm || l->cpu.host)
                 return error_set(reterr, -EOPNOTSUPP, "the simulated host has %s",
                                 l->igvm ? "no IGVM" : "no other machine's CPU");

@@ -71,7 +71,7 @@ int foreign_from_domain(const char *text, const ForeignOptions *o, ForeignResult
                         free(*reterr);
                         *reterr = NULL;
                         (void) error_set(reterr, r,
-                                        "the domain has no <launchSecurity> of type sev or sev-snp, and no SEV object in <qemu:commandline>: it has no launch digest");
+                                        "the domain has no <launchSecurity> of type sev, sev-snp or tdx, and no such object in <qemu:commandline>: it has no launch digest");
                 }
         }
         return r;

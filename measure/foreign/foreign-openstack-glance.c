@@ -40,7 +40,8 @@ static const char *stored_text(const Json *answer, const char *name) {
 }
 
 static int compare(const Json *answer, const char *option, const char *path, char **reterr) {
-        const char *name = stored_text(answer, "os_hash_algo"), *expected = stored_text(answer, "os_hash_value");
+        const char *name = stored_text(answer, "os_hash_algo"),
+                   *expected = stored_text(answer, "os_hash_value");
         HashAlgorithm algorithm = name ? hash_algorithm_from_string(name) : _HASH_ALGORITHM_INVALID;
         uint8_t found[HASH_SIZE_MAX], wanted[HASH_SIZE_MAX];
         _cleanup_close_ int fd = -EBADF;

@@ -120,9 +120,17 @@ static const EffectRow qemu_sev_properties_rows[] = {
 };
 TABLE(qemu_sev_properties, "the SEV object's property ");
 
+static const EffectRow qemu_tdx_properties_rows[] = {
+        { EFFECT_NONE, "id qom-type quote-generation-socket quote-generation-socket." },
+        { EFFECT_NONE, "sept-ve-disable", NULL, VALUE_BOOLEAN },
+        { EFFECT_KNOWN, "attributes", NULL, VALUE_NUMBER },
+        { EFFECT_KNOWN, "mrconfigid mrowner mrownerconfig" },
+};
+TABLE(qemu_tdx_properties, "the TDX object's property ");
+
 static const EffectRow qemu_object_types_rows[] = {
         { EFFECT_KNOWN,
-                        "sev-guest sev-snp-guest igvm-cfg memory-backend-file memory-backend-memfd "
+                        "sev-guest sev-snp-guest tdx-guest igvm-cfg memory-backend-file memory-backend-memfd "
                         "memory-backend-ram "
                         "memory-backend-shm memory-backend-epc" },
         { EFFECT_NONE,
@@ -135,7 +143,7 @@ static const EffectRow qemu_object_types_rows[] = {
                         "input-barrier input-linux iommufd iothread main-loop monitor-hmp monitor-qmp "
                         "pef-guest pr-manager-helper qtest rng-builtin rng-egd rng-random s390-pv-guest "
                         "secret "
-                        "secret_keyring tdx-guest thread-context throttle-group tls-cipher-suites "
+                        "secret_keyring thread-context throttle-group tls-cipher-suites "
                         "tls-creds-anon "
                         "tls-creds-psk tls-creds-x509 x-remote-object x-vfio-user-server" },
 };

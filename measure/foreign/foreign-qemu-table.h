@@ -9,8 +9,8 @@
 #include "foreign-effect.h"
 
 extern const EffectTable qemu_options, qemu_switches, qemu_machine_properties, qemu_cpu_properties,
-                qemu_kvm_properties, qemu_memory_properties, qemu_sev_properties, qemu_object_types,
-                qemu_drive_properties, qemu_block_properties, qemu_config_sections;
+                qemu_kvm_properties, qemu_memory_properties, qemu_sev_properties, qemu_tdx_properties,
+                qemu_object_types, qemu_drive_properties, qemu_block_properties, qemu_config_sections;
 
 /* Whether the option takes an argument: 1, 0, or -ENOENT for an option that is not in the table. */
 int qemu_option_argument(const char *name);

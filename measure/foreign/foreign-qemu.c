@@ -276,9 +276,9 @@ int qemu_line_sev(const QemuLine *l, const QemuObject **ret, char **reterr) {
         if (!o)
                 return error_set(reterr, -EINVAL, "-machine names the object '%s', which no -object defines",
                                 id);
-        if (!streq(o->type, "sev-guest") && !streq(o->type, "sev-snp-guest"))
+        if (!streq(o->type, "sev-guest") && !streq(o->type, "sev-snp-guest") && !streq(o->type, "tdx-guest"))
                 return error_set(reterr, -EINVAL,
-                                "-machine names the object '%s' of the type %s, not sev-guest or sev-snp-guest",
+                                "-machine names the object '%s' of the type %s, not sev-guest, sev-snp-guest or tdx-guest",
                                 id, o->type);
         *ret = o;
         return 0;

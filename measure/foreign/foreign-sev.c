@@ -72,7 +72,7 @@ static int check_bits(const Pairs *p, bool snp, char **reterr) {
 }
 
 /* Base64 with a fixed size. */
-static int read_bytes(
+int foreign_read_bytes(
                 const Pairs *p, const char *name, size_t min, size_t max, uint8_t **ret, char **reterr) {
         const char *text = pairs_get(p, name);
         _cleanup_free_ uint8_t *data = NULL;
@@ -102,7 +102,7 @@ static int check_blobs(const Pairs *p, ForeignLaunch *l, char **reterr) {
 
         FOREACH_ARRAY(b, blobs, ELEMENTSOF(blobs)) {
                 _cleanup_free_ uint8_t *data = NULL;
-                int r = read_bytes(p, b->name, b->min, b->max, &data, reterr);
+                int r = foreign_read_bytes(p, b->name, b->min, b->max, &data, reterr);
 
                 if (r < 0)
                         return r;
@@ -172,7 +172,7 @@ static int read_features(const Pairs *p, ForeignLaunch *l, char **reterr) {
 }
 
 /* SEV needs KVM, and QEMU takes the first accelerator that works: TCG does. */
-static int check_accel(const QemuLine *line, char **reterr) {
+int foreign_check_accel(const QemuLine *line, const char *label, char **reterr) {
         const char *machine = pairs_get(&line->machine, "accel"), *accels = line->accels ?: machine, *kvm,
                    *tcg;
 
@@ -189,8 +189,8 @@ static int check_accel(const QemuLine *line, char **reterr) {
         kvm = strstr(accels, "kvm");
         tcg = strstr(accels, "tcg");
         if (!kvm || (tcg && tcg < kvm))
-                return error_set(
-                                reterr, -EINVAL, REFUSES "the accelerator is %s, but SEV needs kvm", accels);
+                return error_set(reterr, -EINVAL, REFUSES "the accelerator is %s, but %s needs kvm", accels,
+                                label);
         return 0;
 }
 
@@ -235,6 +235,6 @@ int foreign_launch_sev(const QemuLine *line, const QemuObject *sev, ForeignLaunc
         if (r >= 0)
                 r = read_bool(&sev->properties, "kernel-hashes", &l->kernel_hashes, reterr);
         if (r >= 0)
-                r = check_accel(line, reterr);
+                r = foreign_check_accel(line, "SEV", reterr);
         return r < 0 ? r : check_machine(line, l, reterr);
 }

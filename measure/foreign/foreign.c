@@ -71,7 +71,7 @@ static int fill_cpu(const ForeignLaunch *l, const char *given, ForeignResult *re
 static int fill_guest(const ForeignLaunch *l, const ForeignGiven *given, ForeignResult *ret, char **reterr) {
         const char *kernel = given->kernel ?: l->kernel;
         ForeignGuest *g = &ret->guest;
-        bool hashed = l->kernel_hashes && kernel;
+        bool hashed = (l->kernel_hashes || coco_of(l->mode)->event_log) && kernel;
         int r;
 
         g->mode = l->mode;
@@ -79,6 +79,7 @@ static int fill_guest(const ForeignLaunch *l, const ForeignGiven *given, Foreign
         g->features = l->features;
         g->es_features = l->es_features;
         g->vcpus = l->vcpus;
+        g->memory = l->memory;
         r = choose_text(given->firmware, given->firmware_metadata ? NULL : l->firmware.path, &g->firmware);
         if (r >= 0)
                 r = choose_text(given->kernel, hashed && !given->kernel_hash ? l->kernel : NULL, &g->kernel);
@@ -95,7 +96,10 @@ static int fill_guest(const ForeignLaunch *l, const ForeignGiven *given, Foreign
 static int add_notices(const ForeignLaunch *l, const char *firmware, char ***notices) {
         int r = 0;
 
-        if (l->kernel && !l->kernel_hashes)
+        if (l->kernel && coco_of(l->mode)->event_log)
+                r = strv_push(notices,
+                                "the launch digest (MRTD) covers the firmware; kernel, initrd and kernel command line are in RTMR1 and RTMR2, which --edk2=RELEASE predicts");
+        else if (l->kernel && !l->kernel_hashes)
                 r = strv_pushf(notices,
                                 "NOT MEASURED: the kernel '%s'%s%s, since kernel hashes are off: the host can replace them and the digest stays the same",
                                 l->kernel, l->initrd ? ", the initrd" : "",
@@ -130,6 +134,7 @@ static int check_files(
                 .below_4g = l->below_4g,
                 .hashes = l->kernel_hashes,
                 .snp = coco_of(l->mode)->guest_memfd,
+                .label = coco_of(l->mode)->label,
         };
         char *notice;
         int r;
@@ -175,7 +180,8 @@ static int apply(const QemuLine *line, ForeignLaunch *l, const ForeignGiven *giv
         }
         if (!ret->guest.firmware && !given->firmware_metadata)
                 return error_set(reterr, -EINVAL,
-                                "the line names no firmware, and QEMU's default is not an SEV firmware: add -bios to the line or pass --ovmf=FILE");
+                                "the line names no firmware, and QEMU's default is not %s firmware: add -bios to the line or pass --ovmf=FILE",
+                                coco_of(l->mode)->event_log ? "a TDX" : "an SEV");
         r = add_notices(l, ret->guest.firmware, &ret->notices);
         if (r >= 0)
                 r = check_files(l, given, ret, reterr);

@@ -32,6 +32,7 @@ typedef struct ForeignGuest {
         VmmProfile profile;
         uint64_t features, es_features; /* SEV_FEATURES with SNP, with SEV-ES */
         unsigned vcpus;
+        uint64_t memory;        /* bytes; 0: unknown */
         char *cpu_model;        /* owned; or NULL... */
         bool cpu_signature_set; /* ...then this one, which can be 0; else it was given, or does not enter */
         uint32_t cpu_signature;

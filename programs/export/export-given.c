@@ -19,6 +19,7 @@ typedef enum Given {
         GIVEN_CONDUCT = 1 << 4,  /* how this launcher behaves: no part of the launch */
         GIVEN_DISK = 1 << 5,     /* the disk of --image= */
         GIVEN_IDENTITY = 1 << 6, /* what others number or name themselves */
+        GIVEN_TD = 1 << 7,       /* for reports of a TD */
 } Given;
 
 static const struct {
@@ -32,6 +33,7 @@ static const struct {
         { GIVEN_DEVICES, "extra-drive network network-user-mode" },
         { GIVEN_SNP, "host-data id-block id-auth vcek" },
         { GIVEN_SESSION, "dh-cert session" },
+        { GIVEN_TD, "mrconfigid mrowner mrownerconfig quote-socket" },
         { GIVEN_CONDUCT,
                         "quiet console console-log kvm timeout qemu host-caps no-pager no-ask-password system user register keep-unit notify-ready discard-disk" },
 };
@@ -42,7 +44,7 @@ static const unsigned has[] = {
         [EXPORT_KATA] = GIVEN_MEASURED | GIVEN_DISK | GIVEN_SNP | GIVEN_CONDUCT,
         [EXPORT_KUBEVIRT] = GIVEN_MEASURED | GIVEN_IDENTITY | GIVEN_DISK | GIVEN_SNP | GIVEN_CONDUCT,
         [EXPORT_LIBVIRT] = GIVEN_MEASURED | GIVEN_IDENTITY | GIVEN_DISK | GIVEN_DEVICES | GIVEN_SNP |
-                        GIVEN_SESSION | GIVEN_CONDUCT,
+                        GIVEN_SESSION | GIVEN_TD | GIVEN_CONDUCT,
         [EXPORT_OPENSTACK] = GIVEN_MEASURED | GIVEN_DISK | GIVEN_CONDUCT,
         [EXPORT_PROXMOX] = GIVEN_MEASURED | GIVEN_CONDUCT,
         [EXPORT_QEMU] = GIVEN_MEASURED | GIVEN_IDENTITY | GIVEN_DISK | GIVEN_DEVICES | GIVEN_SNP |

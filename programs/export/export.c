@@ -170,16 +170,20 @@ static int resolve(char **launcher, bool single, VmConfig *config, ExtractChild 
                 return error_prefix(reterr, r, "--single-image: no kernel was found in '%s'", config->image);
         if (r < 0)
                 return r;
-        if (coco_of(config->coco)->event_log)
-                return error_set(reterr, -EOPNOTSUPP,
-                                "--coco=%s cannot be exported yet: use sev, sev-es or sev-snp",
-                                coco_mode_to_string(config->coco));
         if (config->simulate)
                 return error_set(reterr, -EINVAL,
                                 "--simulate cannot be exported: other launchers do not simulate");
         options.transport = config->credential_transport;
         r = resolve_launch(config, &options, inputs, reterr);
         return r < 0 ? r : resolve_fill(config, inputs, /* stop= */ NULL, reterr);
+}
+
+static int check_technology(const VmConfig *config, ExportTarget t, char **reterr) {
+        if (!coco_of(config->coco)->event_log || t == EXPORT_LIBVIRT)
+                return 0;
+        return error_set(reterr, -EOPNOTSUPP,
+                        "--coco=%s cannot be exported to %s yet, only to libvirt: use sev, sev-es or sev-snp",
+                        coco_mode_to_string(config->coco), export_target_to_string(t));
 }
 
 /* *ret_made: the directory was not there. */
@@ -225,6 +229,8 @@ static int export_into(const Arguments *a, ExportTarget t, char **launcher, bool
 
         if (r >= 0)
                 r = resolve(launcher, a->single_image, &config, &image, &inputs, reterr);
+        if (r >= 0)
+                r = check_technology(&config, t, reterr);
         print_notices(inputs.notices);
         if (r >= 0 && a->single_image)
                 leave_kernel(&inputs.plan);

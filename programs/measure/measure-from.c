@@ -43,10 +43,26 @@ static bool cpu_given(const MeasureArguments *a) {
         return a->vcpu_sig || a->vcpu_family || a->vcpu_type;
 }
 
+/* Of a TD the digest covers the firmware alone. The rest is for the registers beside it, which the user asks for. */
+static int fill_td(const ForeignGuest *g, MeasureArguments *a) {
+        int r = fill(&a->ovmf, g->firmware);
+
+        if (r < 0 || (!a->edk2 && !a->fw_cfg && !a->bios))
+                return r;
+        r = g->memory > 0 ? fill_number(&a->memory, "u", g->memory) : 0;
+        if (r >= 0)
+                r = fill(&a->kernel, g->kernel);
+        if (r >= 0)
+                r = fill(&a->initrd, g->initrd);
+        return r < 0 ? r : fill(&a->append, g->append);
+}
+
 /* Options that are given stay. */
 static int fill_options(const ForeignGuest *g, MeasureArguments *a) {
         int r = fill(&a->mode, measure_mode_to_string(measure_mode_of_coco(g->mode)));
 
+        if (r >= 0 && coco_of(g->mode)->event_log)
+                return fill_td(g, a);
         if (r >= 0 && g->profile != VMM_QEMU && !a->vmm_type)
                 r = fill(&a->vmsa, vmm_profile_to_string(g->profile));
         if (r >= 0 && coco_of(g->mode)->guest_features)

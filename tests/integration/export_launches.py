@@ -6,6 +6,7 @@ import itertools
 import struct
 
 import sevsim_model as model
+import tdx_model
 
 WORDS = [["quiet"], ["quiet", "root=/dev/vda1"], ["a'b&<>\"c\"", "x=$HOME,y;z"], []]
 MODELS = ["EPYC", "EPYC-v4", "EPYC-Rome", "EPYC-Milan", "EPYC-Milan-v2", "EPYC-Genoa"]
@@ -17,6 +18,7 @@ def make_files(folder):
     (folder / "initrd").write_bytes(model.make_initrd(seed=8))
     (folder / "second").write_bytes(model.make_initrd(seed=10))
     (folder / "fw.fd").write_bytes(model.make_firmware(seed=9))
+    (folder / "tdvf.fd").write_bytes(tdx_model.make_tdvf())
     (folder / "disk.raw").write_bytes(bytes(1 << 20))
     (folder / "uki.efi").write_bytes(uki((folder / "kernel").read_bytes(), (folder / "initrd").read_bytes(), b"from=uki\n"))
 
@@ -68,6 +70,21 @@ def launches():
 
 
 LAUNCHES = list(launches())
+
+
+def td_launches():
+    """The same for TDs, whose configuration is nearly all in the report, not in the digest."""
+    common = ["--coco=tdx", "--firmware=tdvf.fd", "--linux=kernel"]
+    value = base64.b64encode(bytes(range(48))).decode()
+    yield common, ["quiet"]
+    yield [*common, "--initrd=initrd", "--initrd=second", "--cpus=4", "--ram=3G"], ["a'b&<>\"c\""]
+    yield [*common, "--coco-policy=pks"], []
+    yield [*common, f"--mrconfigid={value}", f"--mrowner={value}", f"--mrownerconfig={value}"], ["quiet"]
+    yield [*common, "--quote-socket=no", "--cpu=max"], ["quiet"]
+    yield [*common, "--quote-socket=/run/a&b.socket", "--image=disk.raw", "--allow-untrusted=disk"], ["root=/dev/vda"]
+
+
+TD_LAUNCHES = list(td_launches())
 
 
 def name(launch):

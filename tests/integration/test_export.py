@@ -6,7 +6,7 @@ import xml.etree.ElementTree
 
 import export_launches
 import pytest
-from export_launches import LAUNCHES
+from export_launches import LAUNCHES, TD_LAUNCHES
 from sevsim_host import build_folder, find_qemu, skip_or_fail
 
 PROGRAMS = build_folder() / "programs"
@@ -59,6 +59,43 @@ def test_round_trip(folder, tmp_path, target, launches):
     """options -> export -> measure = measure of the options."""
     for i, launch in enumerate(launches):
         assert back(folder, target, exported(folder, target, launch, tmp_path / str(i))) == measured(folder, launch), launch
+
+
+def test_td_round_trip(folder, tmp_path):
+    """The digest covers the firmware alone: that the rest comes back is asked of the registers beside it."""
+    for i, launch in enumerate(TD_LAUNCHES):
+        assert back(folder, "libvirt", exported(folder, "libvirt", launch, tmp_path / str(i))) == measured(folder, launch), launch
+    asked, registers = "--edk2=202608-inteltdx", set()
+    for i, launch in enumerate(TD_LAUNCHES[:3]):
+        words, tail = launch
+        text = exported(folder, "libvirt", launch, tmp_path / f"r{i}")
+        found = ok(call(folder, "measure", "--from-libvirt=-", asked, stdin=text))
+        assert found == ok(call(folder, "measure", *words, asked, "--", *tail)) and "rtmr2" in found, found
+        registers.add(found)
+    assert len(registers) == 3
+
+
+def test_td_elements(folder, tmp_path):
+    value = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gISIjJCUmJygpKissLS4v"
+    td = lambda launch: xml.etree.ElementTree.fromstring(exported(folder, "libvirt", launch, tmp_path)).find("launchSecurity")  # noqa: E731
+    security = td(TD_LAUNCHES[3])
+    assert security.attrib == {"type": "tdx"}
+    assert [(e.tag, e.text) for e in security][:4] == [("policy", "0x10000000"), ("mrConfigId", value), ("mrOwner", value), ("mrOwnerConfig", value)]
+    assert security.find("quoteGenerationService").attrib == {"path": "/var/run/tdx-qgs/qgs.socket"}
+    assert td(TD_LAUNCHES[4]).find("quoteGenerationService") is None
+    assert td(TD_LAUNCHES[5]).find("quoteGenerationService").attrib == {"path": "/run/a&b.socket"}
+
+
+@pytest.mark.parametrize("target, change, message", [
+    ("qemu", [], "--coco=tdx cannot be exported to qemu yet, only to libvirt"),
+    ("openstack", [], "--coco=tdx cannot be exported to openstack yet, only to libvirt"),
+    ("libvirt", ["--libvirt-version=11.3"], "TDX needs libvirt 11.6 or later"),
+    ("libvirt", ["--quote-socket=vsock:2:4050"], "--quote-socket=vsock:2:4050 cannot be exported to libvirt"),
+    ("libvirt", ["--edk2=202608-inteltdx"], "--edk2 cannot be exported to libvirt"),
+])
+def test_td_refusals(folder, target, change, message):
+    done = call(folder, "export", target, *TD_LAUNCHES[0][0], *change)
+    assert done.returncode == 1 and done.stdout == "" and message in done.stderr, done.stderr
 
 
 def test_a_digest_depends_on_each_part(folder, tmp_path):

@@ -2,7 +2,7 @@
 """`cvmspawn export libvirt` judged by libvirt of Debian sid (12.8 when this was written): its schema, the QEMU command line that it makes of
 the XML, and its own start of the domain on the simulated host. Its programs run beside ours in a mount namespace; nothing is installed.
 
-What is not real: libvirt is told that QEMU knows SEV (its cache of capabilities is edited), the domain has type='qemu' and no
+What is not real: libvirt is told that QEMU knows SEV and TDX (its cache of capabilities is edited), the domain has type='qemu' and no
 locked memory (which needs a capability), and a script in place of QEMU puts KVM back and brings the simulated host."""
 
 import fcntl
@@ -19,14 +19,14 @@ from conftest import BUILD, SOURCE, cache_folder, private_apt, skip_or_fail
 
 sys.path.insert(0, str(SOURCE / "tests/integration"))
 import export_launches  # noqa: E402
-from export_launches import LAUNCHES  # noqa: E402
+from export_launches import LAUNCHES, TD_LAUNCHES  # noqa: E402
 
 pytestmark = pytest.mark.full
 SECONDS = 300
 # A few of all kinds. The simulated kernel takes no policy but the usual one.
 STARTED = [launch for launch in LAUNCHES if "policy" not in str(launch)][::8]
 SEV = "<sev><cbitpos>51</cbitpos><reducedPhysBits>1</reducedPhysBits><pdh>AA==</pdh><certChain>AA==</certChain><cpu0Id>AA==</cpu0Id></sev>"
-FLAGS = ("sev-guest", "sev-snp-guest", "confidential-guest-support", "sev-guest-kernel-hashes")
+FLAGS = ("sev-guest", "sev-snp-guest", "tdx-guest", "confidential-guest-support", "sev-guest-kernel-hashes")
 EMULATOR = """#!/bin/bash
 case " $* " in
 *" -machine none"*) exec /usr/bin/qemu-system-x86_64 "$@" ;;
@@ -86,6 +86,8 @@ class Libvirt:
     def domain(self, name, text):
         path = self.folder / f"{name}.xml"
         text = text.replace("<domain type='kvm'>", "<domain type='qemu'>")
+        # Without KVM libvirt takes the host's CPU by another name.
+        text = text.replace("<cpu mode='host-passthrough' check='none'/>", "<cpu mode='maximum' check='none'/>")
         text = re.sub("<memoryBacking>.*?</memoryBacking>", "", text, flags=re.DOTALL)
         path.write_text(text.replace("<devices>", f"<devices><emulator>{self.emulator}</emulator>"))
         return path
@@ -141,7 +143,7 @@ def exports(libvirt):
     """[(launch, XML, digest of the options)]"""
     export_launches.make_files(libvirt.folder)
     out = []
-    for i, (options, words) in enumerate(LAUNCHES):
+    for i, (options, words) in enumerate(LAUNCHES + TD_LAUNCHES):
         text = ok(verb(libvirt.folder, "export", "libvirt", f"--output=out{i}", *options, "--", *words))
         out.append(((options, words), text, ok(verb(libvirt.folder, "measure", *options, "--", *words)).strip()))
     libvirt.teach(libvirt.domain("first", out[-1][1]))
