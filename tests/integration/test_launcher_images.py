@@ -94,7 +94,7 @@ def test_images_that_name_other_files(fake, small_initrd, tmp_path):  # noqa: F8
     """QEMU would open what a VMDK lists, and takes the changes to another disk for a whole one."""
     raw = tmp_path / "disk"
     raw.write_bytes(bytes(2 << 20))
-    flat = made(raw, "vmdk", "-o", "subformat=monolithicFlat")
+    flat = made(raw, "vmdk", "-o", "subformat=monolithicFlat").rename(tmp_path / "flat.vmdk")
     away = tmp_path / "away.vmdk"
     away.write_bytes((struct.pack("<4sIIQQQQ", b"KDMV", 1, 3, 0, 128, 1, 20).ljust(512, b"\0") + flat.read_bytes()).ljust(1 << 20, b"\0"))
     base = made(raw, "vmdk").rename(tmp_path / "base.vmdk")
@@ -113,9 +113,9 @@ def test_images_that_name_other_files(fake, small_initrd, tmp_path):  # noqa: F8
         (over, "vmdk", "has only the changes to another VMDK image"), (nameless, "vmdk", "has only the changes to another VMDK image"),
         (changes, "vpc", "is not a VHD image that stands alone"), (raw_as_vpc, "vpc", "is not a VHD image that stands alone"),
     ):  # fmt: skip
-        result = fake.run({}, f"--image={image}", f"--image-format={form}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
+        result = fake.run("", f"--image={image}", f"--image-format={form}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
         assert result.status == 125 and why in result.err, (image, result.err)
-    unsaid = fake.run({}, f"--image={base}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
+    unsaid = fake.run("", f"--image={base}", f"--initrd={small_initrd}", "--ephemeral", "root=tmpfs")
     assert unsaid.status == 125 and "--image-format=vmdk only if it was made as vmdk" in unsaid.err
 
 
