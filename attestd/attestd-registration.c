@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "attestd-scheme.h"
 #include "encode.h"
 #include "error.h"
 #include "strutil.h"
@@ -16,13 +17,17 @@
 #define HOLD_MAX       (7u * 24 * 3600)
 #define FIELDS_MAX     48u
 
-static void sev_done(RegistrationSev *s) {
+void registration_done_sev(Registration *r) {
+        RegistrationSev *s = &r->sev;
+
         free(s->digests.items);
         free(s->computed.items);
         free(s->clouds.items);
 }
 
-static void snp_done(RegistrationSnp *s) {
+void registration_done_snp(Registration *r) {
+        RegistrationSnp *s = &r->snp;
+
         if (s->policy)
                 snp_policy_done(s->policy);
         free(s->policy);
@@ -30,14 +35,14 @@ static void snp_done(RegistrationSnp *s) {
 }
 
 void registration_done(Registration *r) {
+        const Scheme *s = scheme_of(r->mode);
+
         free(r->firmware.items);
         js_unref(r->cpu_model);
         js_unref(r->secrets);
         js_unref(r->description);
-        if (coco_of(r->mode)->guest_report)
-                snp_done(&r->snp);
-        else
-                sev_done(&r->sev);
+        if (s)
+                s->done(r);
         *r = (Registration) {};
 }
 
@@ -205,18 +210,32 @@ static int add_digest(Json *list, const void *digest, size_t size) {
         return js_append(list, js_hex(digest, size));
 }
 
-static int set_computed(Json *o, const Registration *r) {
-        _cleanup_js_ Json *list = js_array();
+int registration_computed_sev(const Registration *r, Json *list) {
         int k = 0;
 
+        for (size_t i = 0; i < r->sev.computed.n_items && k >= 0; i++)
+                k = add_digest(list, r->sev.computed.items[i], sizeof(Digest32));
+        return k;
+}
+
+int registration_computed_snp(const Registration *r, Json *list) {
+        int k = 0;
+
+        for (size_t i = 0; i < r->snp.n_computed && k >= 0; i++)
+                k = add_digest(list, r->snp.computed[i], sizeof(Digest48));
+        return k;
+}
+
+static int set_computed(Json *o, const Registration *r) {
+        const Scheme *s = scheme_of(r->mode);
+        _cleanup_js_ Json *list = js_array();
+        int k;
+
+        if (!s->computed)
+                return 0;
         if (!list)
                 return -ENOMEM;
-        if (coco_of(r->mode)->guest_report)
-                for (size_t i = 0; i < r->snp.n_computed && k >= 0; i++)
-                        k = add_digest(list, r->snp.computed[i], sizeof(Digest48));
-        else
-                for (size_t i = 0; i < r->sev.computed.n_items && k >= 0; i++)
-                        k = add_digest(list, r->sev.computed.items[i], sizeof(Digest32));
+        k = s->computed(r, list);
         if (k < 0 || js_length(list) == 0)
                 return k;
         return js_set(o, "computed-digests", TAKE_PTR(list));

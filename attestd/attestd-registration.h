@@ -76,8 +76,19 @@ typedef struct RegistrationSnp {
         uint64_t guest_features;
 } RegistrationSnp;
 
+typedef struct TdPolicy TdPolicy;       /* td-policy.h */
+typedef struct TdRegisters TdRegisters; /* td-registers.h */
+
+/* Intel TDX. */
+typedef struct RegistrationTdx {
+        TdPolicy *policy;       /* owned: what a quote must say, but for registers and report data */
+        TdRegisters *registers; /* owned: of accepted launches */
+        size_t n_registers;
+        uint64_t expires; /* of the reference bundle; 0: never */
+} RegistrationTdx;
+
 typedef struct Registration {
-        CocoMode mode; /* of its scheme; says which of the two at the end is used */
+        CocoMode mode; /* of its scheme; says which part at the end is used */
         RegistrationKind kind;
         uint64_t policy;
         bool allow_debug;
@@ -93,6 +104,7 @@ typedef struct Registration {
         union {
                 RegistrationSev sev;
                 RegistrationSnp snp;
+                RegistrationTdx tdx;
         };
 } Registration;
 
@@ -125,5 +137,12 @@ _warn_unused_result_ int registration_parse_sev(
                 const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
 _warn_unused_result_ int registration_parse_snp(
                 const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+_warn_unused_result_ int registration_parse_tdx(
+                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+void registration_done_sev(Registration *r);
+void registration_done_snp(Registration *r);
+void registration_done_tdx(Registration *r);
+_warn_unused_result_ int registration_computed_sev(const Registration *r, Json *list);
+_warn_unused_result_ int registration_computed_snp(const Registration *r, Json *list);
 _warn_unused_result_ int registration_table_sev(const Registration *r, SecretBuf *ret, char **reterr);
 _warn_unused_result_ int registration_table_snp(const Registration *r, SecretBuf *ret, char **reterr);

@@ -48,6 +48,8 @@
 #define LAUNCH_FAILURES    3u
 #define LAUNCH_HELD_MAX    64u /* of one registration */
 
+typedef struct TdTrust TdTrust; /* td-verify.h */
+
 /* AMD's certificates of one generation, which hosts need not send. */
 typedef struct ServiceCollateral {
         AmdCert ask, ark;
@@ -72,7 +74,11 @@ struct Service {
         const ServiceFile *snp_files; /* borrowed */
         size_t n_snp_files;
         const char *kds_cache;
-        SnpCrlMode crl; /* AMD's revocation lists, from snp_files and kds_cache */
+        SnpCrlMode crl; /* revocation lists: AMD's, from snp_files and kds_cache; Intel's, from td_files */
+        /* TDX: Intel's root, and what Intel says about processors and enclaves. */
+        const TdTrust *td_trust;
+        const ServiceFile *td_files; /* borrowed */
+        size_t n_td_files;
         /* Has a certificate fetched from AMD's key service, without waiting for it: into cek_store by the chip's id (hexadecimal), into
          * kds_cache by "NAME PATH". peer: who needs it, maybe NULL. 1: it may come, ask again after *ret_seconds; 0: it is not
          * available. NULL: nothing is fetched. */

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The two requests of hosts for each kind of scheme: 0 with the reply made, or -errno. */
+/* The two requests of hosts for SEV and SEV-ES: 0 with the reply made, or -errno. */
 
 #include "attestd-service.h"
 
 _warn_unused_result_ int sev_launch(ServiceCall *c);
 _warn_unused_result_ int sev_validate(ServiceCall *c);
-_warn_unused_result_ int snp_launch(ServiceCall *c);
-_warn_unused_result_ int snp_validate(ServiceCall *c);

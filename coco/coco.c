@@ -170,6 +170,7 @@ static const Coco technologies[] = {
         [COCO_TDX] = {
                 .name = "tdx",
                 .label = "TDX",
+                .scheme = "intel-tdx",
                 .firmware_feature = "intel-tdx",
                 .qemu_object = "tdx-guest",
                 .qemu_id = "tdx0",

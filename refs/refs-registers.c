@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "encode.h"
 #include "strutil.h"
 
 const char *const refs_register_names[REFS_REGISTERS] = { "rtmr0", "rtmr1", "rtmr2" };
@@ -41,4 +42,18 @@ int refs_registers_json(const RefsLaunch *old, const RefsLaunch *new, Json **ret
         if (r >= 0)
                 *ret = TAKE_PTR(list);
         return r;
+}
+
+bool refs_launch_registers(const RefsLaunch *l, TdRegisters *ret) {
+        if (l->mode != COCO_TDX || l->digest_size != sizeof(ret->values[0]) || l->n_runs == 0)
+                return false;
+        *ret = (TdRegisters) { .has = { true } };
+        memcpy(ret->values[0], l->runs->digests, sizeof(ret->values[0]));
+        for (size_t i = 1; i < TD_REGISTERS; i++) {
+                const char *hex = js_string_value(
+                                js_get(l->registers, td_field_to_string(td_register_field(i))));
+
+                ret->has[i] = hex && hex_decode_exact(hex, ret->values[i], sizeof(ret->values[i])) >= 0;
+        }
+        return true;
 }

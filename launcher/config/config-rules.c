@@ -263,7 +263,7 @@ static const ConfigRule rules[] = {
         { half_session, "--dh-cert= and --session= must be used together: both come from one run of 'cvmspawn session'" },
         { attested_twice, "--owner-dir= and --attestation-service= exclude each other: use one of them" },
         { attested_other_mode,
-                        "--owner-dir= requires --coco=sev or sev-es; --attestation-service= requires --coco=sev, sev-es or sev-snp" },
+                        "--owner-dir= requires --coco=sev or sev-es; --attestation-service= requires --coco=sev, sev-es, sev-snp or tdx" },
         { relayed_options,
                         "--certs=, --online and --attestation-wait= require --coco=sev or sev-es: an SEV-SNP guest contacts its attestation service itself" },
         { attested_simulated,

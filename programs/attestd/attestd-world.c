@@ -33,6 +33,7 @@ void attestd_world_done(AttestdWorld *w) {
         vault_done(&w->vault);
         free(w->collateral);
         attestd_snp_done(w);
+        attestd_tdx_done(w);
         free(w->state);
         free(w->store_name);
         free(w->host_ca);
@@ -121,8 +122,7 @@ static int open_state(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (!given && a->dev) {
                 if (!mkdtemp(w->state))
                         r = -errno;
-        } else if (!a->store && (a->audit || a->check_store || a->rotate_key) &&
-                        access(w->state, F_OK) < 0)
+        } else if (!a->store && (a->audit || a->check_store || a->rotate_key) && access(w->state, F_OK) < 0)
                 return error_set(reterr, -errno, "--state: '%s': %s: there is nothing to look at", w->state,
                                 strerror(errno));
         else if (mkdir(w->state, 0700) < 0 && errno != EEXIST)
@@ -208,6 +208,8 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (r >= 0)
                 r = attestd_load_snp(a, w, reterr);
         if (r >= 0)
+                r = attestd_load_tdx(a, w, reterr);
+        if (r >= 0)
                 r = open_rate(a, w);
         if (r < 0)
                 return r;
@@ -227,6 +229,9 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .snp_files = w->snp_files,
                 .n_snp_files = w->n_snp_files,
                 .kds_cache = a->kds_cache,
+                .td_trust = &w->td_trust,
+                .td_files = w->td_files,
+                .n_td_files = w->n_td_files,
                 .crl = a->crl ? snp_crl_mode_from_string(a->crl) : SNP_CRL_IF_AVAILABLE,
                 .rekey = attestd_rekey,
                 .rekey_data = w,

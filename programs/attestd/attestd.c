@@ -103,8 +103,11 @@ static const OptionRow rows[] = {
         { "kds-cache", 0, OPTION_REQUIRED, "DIR", NULL,
                         "Keep certificates for SEV-SNP in this directory, as 'cvmspawn\nreport --cache=' does",
                         "@dir", option_set_string, AT(kds_cache), 0 },
+        { "tdx-collateral", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Add Intel\'s TCB info, QE identity, issuer chain or revocation\nlists for TDX; repeatable",
+                        "@file", option_append, AT(tdx_collateral), 0 },
         { "crl", 0, OPTION_REQUIRED, "MODE", NULL,
-                        "Check AMD's revocation lists for SEV-SNP: if-available\n(default), required or off; --online downloads them",
+                        "Check revocation lists for SEV-SNP and TDX: if-available\n(default), required or off; --online downloads AMD's",
                         "if-available required off", set_crl, AT(crl), OPTION_STRING },
         { "no-platform-cache", 0, OPTION_NONE, NULL, NULL,
                         "Verify a platform's certificate chain on every request", NULL, option_set_true,
@@ -115,6 +118,9 @@ static const OptionRow rows[] = {
         { "insecure-snp-root", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Trust this ARK (X.509) instead of AMD's for SEV-SNP", "@file", option_set_string,
                         AT(insecure_snp_root), 0 },
+        { "insecure-tdx-root", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust this root certificate instead of Intel's for TDX", "@file", option_set_string,
+                        AT(insecure_tdx_root), 0 },
         { "dev", 0, OPTION_NONE, NULL, NULL,
                         "Run a trial on this machine, with a throw-away CA and an\n"
                         "owner's token in the state directory",
@@ -129,10 +135,10 @@ static const OptionRule rules[] = {
         { "add-owner answer", NULL, "listen tls-cert tls-key plain host-ca metrics rate online dev",
                         "no service is started then" },
         { "add-owner", NULL,
-                        "answer certs cek-store kds snp-certs kds-cache crl no-platform-cache insecure-root insecure-snp-root prefix",
+                        "answer certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only adds an owner" },
         { "rotate-key check-store audit migrate-from", NULL,
-                        "add-owner answer listen tls-cert tls-key plain host-ca metrics rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache insecure-root insecure-snp-root prefix",
+                        "add-owner answer listen tls-cert tls-key plain host-ca metrics rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only works on the database" },
         { "rotate-key", NULL, "check-store audit migrate-from", "they work on the same database" },
         { "rotate-wait", "rotate-key", NULL, NULL },
@@ -146,7 +152,7 @@ static const OptionRule rules[] = {
 
 static const OptionTable table = {
         .program = "cvmspawn-attestd",
-        .summary = "Release secrets to SEV, SEV-ES and SEV-SNP guests whose launch is registered.",
+        .summary = "Release secrets to SEV, SEV-ES, SEV-SNP and TDX guests whose launch is registered.",
         .zone = "verifier",
         .epilog = "Exit status: 0 stopped by a signal, owner added, or request granted; 1 usage error or failure; 2 damaged rows found; 3 request refused.",
         .rows = rows,
@@ -186,9 +192,9 @@ static int check_arguments(const AttestdArgs *a, char **reterr) {
                 return error_set(reterr, -EINVAL,
                                 "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
                                 a->kds_url);
-        if (a->crl && streq(a->crl, "required") && !a->kds_cache && !a->snp_certs)
+        if (a->crl && streq(a->crl, "required") && !a->kds_cache && !a->snp_certs && !a->tdx_collateral)
                 return error_set(reterr, -EINVAL,
-                                "--crl=required needs --kds-cache=DIR or --snp-certs=FILE: without revocation lists no SEV-SNP guest gets its secrets");
+                                "--crl=required needs --kds-cache=DIR, --snp-certs=FILE or --tdx-collateral=FILE: without revocation lists no guest gets its secrets");
         r = check_directory("--cek-store", a->cek_store, reterr);
         return r < 0 ? r : check_directory("--kds-cache", a->kds_cache, reterr);
 }
@@ -237,6 +243,9 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
         if (a->insecure_snp_root)
                 log_warning("trusting '%s' instead of AMD: anybody who has its private key can read the secrets",
                                 a->insecure_snp_root);
+        if (a->insecure_tdx_root)
+                log_warning("trusting '%s' instead of Intel: anybody who has its private key can read the secrets",
+                                a->insecure_tdx_root);
         if (a->answer)
                 return attestd_answer(a, &w, ret_status, reterr);
         if (fetch.fd >= 0) {

@@ -11,6 +11,7 @@
 #include "httpd.h"
 #include "macro.h"
 #include "process.h"
+#include "td-verify.h"
 
 #define ATTESTD_ANOTHER_KEY                                                                                 \
         "the secrets in '%s' are encrypted with another key than '%s': name the right one with --secrets-key=, or begin with an empty state directory"
@@ -22,9 +23,9 @@ typedef struct AttestdArgs {
         char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
                         *prefix;
         char *add_owner, *token_file, *answer, *as;
-        char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *store, *rotate_key, *migrate_from, *crl,
-                        *metrics;
-        char **certs, **snp_certs;
+        char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *insecure_tdx_root, *store, *rotate_key,
+                        *migrate_from, *crl, *metrics;
+        char **certs, **snp_certs, **tdx_collateral;
         unsigned rate, rotate_wait;
         bool dev, online, plain, no_cache, check_store, audit, help;
 } AttestdArgs;
@@ -51,6 +52,9 @@ typedef struct AttestdWorld {
         SnpTrust snp_trust;
         ServiceFile *snp_files; /* owned, with their data */
         size_t n_snp_files;
+        TdTrust td_trust;
+        ServiceFile *td_files; /* owned, with their data */
+        size_t n_td_files;
         char *host_ca;       /* owned; PEM */
         ThrowawayServer tls; /* certificate and key, throw-away or not */
         RateTable rate;
@@ -101,6 +105,9 @@ _warn_unused_result_ int attestd_load_snp(const AttestdArgs *a, AttestdWorld *w,
 /* AMD's anchors, or those of --insecure-snp-root. */
 _warn_unused_result_ int attestd_load_snp_trust(const AttestdArgs *a, SnpTrust *ret, char **reterr);
 void attestd_snp_done(AttestdWorld *w);
+/* Trust anchor and collateral for TDX, likewise. */
+_warn_unused_result_ int attestd_load_tdx(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+void attestd_tdx_done(AttestdWorld *w);
 _warn_unused_result_ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 /* A new owner: known by a certificate; or by a token, which goes into a new file, for its reader only. */
 _warn_unused_result_ int attestd_add_dev_owner(AttestdWorld *w, char **reterr);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* cvmspawn-guest-attest: an SNP guest proves to its owner's attestation service what it is, and gets its secrets. What it says and hears goes
+/* cvmspawn-guest-attest: an SNP guest or a TD proves to its owner's attestation service what it is, and gets its secrets. What it says and hears goes
  * through the host, which can stop it and nothing else: the report names a key made here, the answer is signed by a key that the guest was
  * measured with. */
 
@@ -184,11 +184,11 @@ static int take(const Json *j, const char *name, void *to, size_t size) {
         return 0;
 }
 
-/* A nonce for a key of our own. */
+/* A nonce for a key of our own. What the guest is it says with its report, which names the interface that it came from. */
 static int begin(Attest *t, char **reterr) {
-        _cleanup_js_ Json *body = NULL, *answer = NULL;
+        _cleanup_js_ Json *body = js_object(), *answer = NULL;
         const char *id;
-        int r = js_build(&body, "{s:s}", "scheme", coco_of(COCO_SEV_SNP)->scheme);
+        int r = body ? 0 : -ENOMEM;
 
         if (r >= 0)
                 r = ask(t, "launch", body, &answer, reterr);
@@ -220,6 +220,20 @@ static int get_report(Attest *t, const uint8_t data[static SNP_PACKET_DATA_SIZE]
         }
 }
 
+/* A TD's quote, or else an SNP report, by the scheme that a registration for it has. */
+static const char *scheme_of(const GuestReport *report) {
+        static const struct {
+                const char *interface;
+                CocoMode mode;
+        } rows[] = { { "tsm: tdx_guest", COCO_TDX }, { "tsm: sev_guest", COCO_SEV_SNP },
+                { "ioctl", COCO_SEV_SNP } };
+
+        FOREACH_ARRAY(row, rows, ELEMENTSOF(rows))
+                if (streq(row->interface, report->interface))
+                        return coco_of(row->mode)->scheme;
+        return "";
+}
+
 static int make_evidence(Attest *t, Json **ret, char **reterr) {
         _cleanup_(guest_report_done) GuestReport report = {};
         _cleanup_js_ Json *j = NULL;
@@ -229,7 +243,7 @@ static int make_evidence(Attest *t, Json **ret, char **reterr) {
         if (r >= 0)
                 r = get_report(t, data, &report, reterr);
         if (r >= 0)
-                r = js_build(&j, "{s:o, s:o, s:o}", "launch-id",
+                r = js_build(&j, "{s:s, s:o, s:o, s:o}", "scheme", scheme_of(&report), "launch-id",
                                 js_hex(t->binding.launch_id, sizeof(t->binding.launch_id)), "public-key",
                                 js_base64(t->binding.key, sizeof(t->binding.key)), "report",
                                 js_base64(report.report, report.report_size));

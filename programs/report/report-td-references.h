@@ -4,14 +4,14 @@
 /* TDX quotes against reference bundles: MRTD and RTMR0 to RTMR2 must be those of one launch, not each of any. */
 
 #include "report-references.h"
-#include "td-policy.h"
+#include "td-registers.h"
 
 /* Do options and bundles together decide about each register, and no register twice? -EINVAL with an error message. */
 _warn_unused_result_ int td_references_check(const ReportReferences *refs, const TdPolicy *p, char **reterr);
 
 typedef struct TdMatch {
-        TdPolicy policy; /* its lists are borrowed: from the policy that it was made of, and from `values` */
-        uint8_t values[4][48];
+        TdPolicy policy; /* its lists are borrowed: from the policy that it was made of, and from `registers` */
+        TdRegisters registers;
         char *text; /* owned: the launch that the quote is compared with */
         bool found; /* all that the launch says of registers is in the quote */
 } TdMatch;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Requests to the attestation service: a line "METHOD PATH", then the body. The owner asks; there are registrations "sev" and "snp", each with
- * an open launch whose id and keys are known. Whatever comes is answered, and never by "the service failed". */
+/* Requests to the attestation service: a line "METHOD PATH", then the body. The owner asks; there are registrations "sev", "snp" and "tdx", each
+ * with an open launch whose id and keys are known. Whatever comes is answered, and never by "the service failed". */
 
 #include <errno.h>
 #include <stdint.h>
@@ -13,6 +13,7 @@
 #include "attestd-sqlite.h"
 #include "snp-packet.h"
 #include "snp-verify.h"
+#include "td-verify.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -32,6 +33,12 @@ static const char sev_body[] =
 static const char snp_body[] =
                 "{\"scheme\":\"amd-sev-snp\",\"policy\":196608,\"launch-digests\":[\"" DIGEST_48
                 "\"],\"report-policy\":{\"minimum_tcb\":{\"milan\":{\"snp\":24}}},\"max-instances\":1000,"
+                "\"secrets\":[{\"type\":\"credential\",\"name\":\"a\",\"data\":\"c2VzYW1l\"}]}";
+
+static const char tdx_body[] =
+                "{\"scheme\":\"intel-tdx\",\"policy\":268435456,\"launch-registers\":[{\"measurement\":\"" DIGEST_48
+                "\",\"rtmr1\":\"" DIGEST_48 "\",\"rtmr2\":\"" DIGEST_48
+                "\"}],\"report-policy\":{\"rtmr0\":\"any\"},\"max-instances\":1000,"
                 "\"secrets\":[{\"type\":\"credential\",\"name\":\"a\",\"data\":\"c2VzYW1l\"}]}";
 
 static uint64_t drawn;
@@ -87,6 +94,7 @@ static Service *world(void) {
         static TrustAnchors anchors = { &nobody, 1 };
         static Vault vault;
         static SnpTrust trust;
+        static TdTrust td_trust;
         static Service s;
         uint8_t hash[STORE_TOKEN_HASH_SIZE];
 
@@ -94,10 +102,16 @@ static Service *world(void) {
                 return &s;
         MUST(secret_buf_alloc(&vault.key, VAULT_KEY_SIZE) >= 0);
         s = (Service) {
-                .vault = &vault, .anchors = &anchors, .snp_trust = &trust, .random = counted, .now = now
+                .vault = &vault,
+                .anchors = &anchors,
+                .snp_trust = &trust,
+                .td_trust = &td_trust,
+                .random = counted,
+                .now = now,
         };
         vault.random = counted;
         snp_trust_init(&trust);
+        td_trust_init(&td_trust);
         MUST(store_sqlite_open(":memory:", &s.store, NULL) >= 0);
         MUST(service_token_hash("owner", 5, hash) >= 0);
         MUST(s.store->ops->owner_add(s.store, "owner", hash) >= 0);
@@ -113,11 +127,14 @@ static void prepare(Service *s) {
                 return;
         (void) ask(s, "DELETE", "/vm/sev", NULL, 0);
         (void) ask(s, "DELETE", "/vm/snp", NULL, 0);
+        (void) ask(s, "DELETE", "/vm/tdx", NULL, 0);
         (void) ask(s, "DELETE", "/vm/new", NULL, 0);
         MUST(ask(s, "POST", "/vm/sev", sev_body, strlen(sev_body)) == 201);
         MUST(ask(s, "POST", "/vm/snp", snp_body, strlen(snp_body)) == 201);
+        MUST(ask(s, "POST", "/vm/tdx", tdx_body, strlen(tdx_body)) == 201);
         add_launch(s, "sev", 0x11, sizeof(SevKeys));
         add_launch(s, "snp", 0x22, SNP_PACKET_NONCE_SIZE);
+        add_launch(s, "tdx", 0x33, SNP_PACKET_NONCE_SIZE);
         changes = sqlite3_total_changes(db);
 }
 

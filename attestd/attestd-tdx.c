@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* Judges the quotes of TDs, with what the service has of Intel's statements. The quote brings the certificates of its processor; nothing else of Intel's is taken from
+ * a host, which could hold back a newer statement or a revocation list. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "attestd-guest.h"
+#include "strutil.h"
+#include "td-registers.h"
+#include "td-verify.h"
+
+static int fill_pool(const Service *s, TdCollateral *pool) {
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < s->n_td_files; i++)
+                r = td_collateral_add(
+                                pool, s->td_files[i].data, s->td_files[i].size, s->td_files[i].name, NULL);
+        return r;
+}
+
+/* The launch that the quote is, or is nearest to: its registers are borrowed by the policy. */
+static void expect_launch(const RegistrationTdx *t, const TdQuote *q, TdPolicy *p) {
+        const TdRegisters *best = NULL;
+        size_t most = 0;
+
+        FOREACH_ARRAY(l, t->registers, t->n_registers) {
+                size_t all, same = td_registers_compare(l, p, q, &all);
+
+                if (best && same <= most)
+                        continue;
+                best = l;
+                most = same;
+        }
+        if (best)
+                td_registers_expect(best, p);
+}
+
+static int not_verified(const ServiceCall *c, const StoreLaunch *l, const TdResult *result) {
+        _cleanup_free_ char *detail = NULL;
+
+        if (result->verdict == VERDICT_COLLATERAL_UNAVAILABLE)
+                return reply_problem(c->reply, 424, "collateral-missing", "Collateral missing",
+                                "Intel's statements about this processor are missing or not current (step %s): ask the service's operator to add TCB info, QE identity, their issuer chain and revocation lists",
+                                td_step_to_string(result->step));
+        if (asprintf(&detail, "the quote is not authentic, step %s", td_step_to_string(result->step)) < 0) {
+                detail = NULL;
+                return -ENOMEM;
+        }
+        return guest_refuse(c, l, "report-not-authentic", detail);
+}
+
+/* The names of registers and rules, never what they require. */
+static int refuse_policy(const ServiceCall *c, const StoreLaunch *l, const Violations *v, bool attributes) {
+        _cleanup_(text_done) Text t = {};
+        _cleanup_free_ char *detail = NULL;
+        bool launch = false;
+        int r;
+
+        if (guest_violated(v, "report_data"))
+                return guest_refuse(c, l, "binding-mismatch",
+                                "REPORTDATA was not computed from this launch's nonce and id and from public-key");
+        for (size_t i = 0; i < TD_REGISTERS; i++)
+                launch = launch || guest_violated(v, td_field_to_string(td_register_field(i)));
+        text_put(&t,
+                        launch ? "the registers match none of the registered launches; compared with the nearest one, these differ:"
+                               : "the quote does not meet the registered policy:");
+        if (attributes)
+                text_put(&t, " policy");
+        FOREACH_ARRAY(x, v->list, v->n)
+                text_putf(&t, " %s", x->rule);
+        r = text_finish(&t, &detail);
+        return r < 0 ? r : guest_refuse(c, l, launch ? "measurement-mismatch" : "policy-not-met", detail);
+}
+
+int tdx_judge(const ServiceCall *c, const StoreLaunch *l, const GuestEvidence *e) {
+        const RegistrationTdx *t = &c->reg.tdx;
+        const Service *s = c->s;
+        _cleanup_(td_collateral_done) TdCollateral pool = {};
+        _cleanup_(violations_done) Violations violations = {};
+        _cleanup_(td_result_done) TdResult result = {};
+        uint8_t data[SNP_PACKET_DATA_SIZE];
+        TdPolicy policy = *t->policy; /* its lists are borrowed */
+        const TdVerifyInput in = {
+                .quote = e->report,
+                .quote_size = e->report_size,
+                .collateral = &pool,
+                .trust = s->td_trust,
+                .now = service_now(s),
+                .crl = s->crl,
+        };
+        bool attributes;
+        int r = fill_pool(s, &pool);
+
+        if (r >= 0)
+                r = td_verify(&in, &result);
+        if (r < 0)
+                return r;
+        if (!result.authentic)
+                return not_verified(c, l, &result);
+        if (t->expires > 0 && (uint64_t) in.now > t->expires)
+                return guest_refuse(c, l, "policy-not-met",
+                                "the registered reference bundle has expired: its owner has to register a newer one");
+        r = snp_binding_report_data(&e->binding, data);
+        if (r < 0)
+                return r;
+        expect_launch(t, &result.quote, &policy);
+        policy.bytes[TD_FIELD_REPORT_DATA] =
+                        (SnpBytesRule) { .rule = SNP_RULE_SET, .values = data, .n_values = 1 };
+        r = td_policy_judge(&policy, &result, &violations, NULL);
+        if (r < 0)
+                return r;
+        attributes = result.quote.attributes != c->reg.policy;
+        return result.verdict == VERDICT_VERIFIED && !attributes
+                        ? 1
+                        : refuse_policy(c, l, &violations, attributes);
+}
