@@ -35,6 +35,11 @@ static int read_status(TdPolicy *p, TdField f, const Json *j, char **reterr) {
         return td_policy_accept_status(p, text_of(j) ?: "", reterr);
 }
 
+static int read_xfam(TdPolicy *p, TdField f, const Json *j, char **reterr) {
+        (void) f;
+        return td_policy_accept_xfam(p, text_of(j) ?: "", reterr);
+}
+
 /* A value, or a list of values. */
 static int read_list(TdPolicy *p, TdField f, const Json *j,
                 int (*read)(TdPolicy *, TdField, const Json *, char **), char **reterr) {
@@ -73,6 +78,8 @@ static int read_member(TdPolicy *p, const char *name, const Json *j, char **rete
                 return read_list(p, f, j, read_value, reterr);
         if (streq(name, "tcb_status"))
                 return read_list(p, TD_FIELD_MEASUREMENT, j, read_status, reterr);
+        if (streq(name, "xfam"))
+                return read_list(p, TD_FIELD_MEASUREMENT, j, read_xfam, reterr);
         if (streq(name, "allow_debug"))
                 return read_bool(&p->allow_debug, j, reterr);
         if (streq(name, "allow_migration_agent"))

@@ -72,6 +72,25 @@ static int check_attributes(const TdPolicy *p, const TdQuote *q, Violations *v) 
         return k;
 }
 
+static int check_xfam(const TdPolicy *p, const TdQuote *q, Violations *v) {
+        char *expected, *got;
+        int k = 0;
+
+        for (size_t i = 0; i < p->n_xfam; i++)
+                if (p->xfam[i] == q->xfam)
+                        return 0;
+        if (p->n_xfam == 0)
+                return 0;
+        if (asprintf(&got, "0x%" PRIx64, q->xfam) < 0)
+                return -ENOMEM;
+        if (p->n_xfam > 1)
+                expected = number("one of the accepted values: ", p->n_xfam);
+        else if (asprintf(&expected, "0x%" PRIx64, p->xfam[0]) < 0)
+                expected = NULL;
+        k = violation_add(v, "xfam", expected, got);
+        return k;
+}
+
 static int check_tcb(const TdPolicy *p, const TdResult *r, Violations *v) {
         uint64_t tcb = r->tcb_info->tcb_info.evaluation, qe = r->qe_identity->qe.evaluation;
         _cleanup_(text_done) Text names = {};
@@ -106,6 +125,8 @@ int td_policy_judge(const TdPolicy *p, TdResult *result, Violations *ret, char *
         k = check_bytes(p, q, &v);
         if (k == 0)
                 k = check_attributes(p, q, &v);
+        if (k == 0)
+                k = check_xfam(p, q, &v);
         if (k == 0)
                 k = check_tcb(p, result, &v);
         if (k == 0 && !bytes_are_zero(q->rest.data, q->rest.size))

@@ -115,6 +115,23 @@ int td_policy_accept_status(TdPolicy *p, const char *status, char **reterr) {
         return 0;
 }
 
+int td_policy_accept_xfam(TdPolicy *p, const char *text, char **reterr) {
+        uint64_t value;
+
+        if (streq(text, "any"))
+                return p->n_xfam > 0
+                                ? error_set(reterr, -EINVAL,
+                                                  "xfam is both expected and waived (any): use one of them")
+                                : 0;
+        if (!startswith(text, "0x") || parse_u64(text, &value) < 0)
+                return error_set(reterr, -EINVAL, "expected a number such as 0x602e7, or any, not '%s'",
+                                text);
+        if (p->n_xfam >= TD_XFAM_MAX)
+                return error_set(reterr, -E2BIG, "more than %u values for xfam", TD_XFAM_MAX);
+        p->xfam[p->n_xfam++] = value;
+        return 0;
+}
+
 int td_policy_decided(const TdPolicy *p, char **reterr) {
         if (p->bytes[TD_FIELD_MEASUREMENT].rule == SNP_RULE_UNSET)
                 return error_set(reterr, -EINVAL,
@@ -140,11 +157,9 @@ int td_policy_waived(const TdPolicy *p, Json **ret) {
                 const char *name;
                 bool waived;
         } rules[] = {
-                { "debug", p->allow_debug },
-                { "migration_agent", p->allow_migration },
-                { "minimum_tcb_evaluation_number", p->evaluation == 0 },
-                { "xfam", true }, /* nothing looks at these two */
-                { "mrservicetd", true },
+                { "debug", p->allow_debug }, { "migration_agent", p->allow_migration },
+                { "minimum_tcb_evaluation_number", p->evaluation == 0 }, { "xfam", p->n_xfam == 0 },
+                { "mrservicetd", true }, /* nothing looks at it */
         };
         _cleanup_js_ Json *a = js_array();
         int k = a ? 0 : -ENOMEM;

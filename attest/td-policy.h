@@ -28,9 +28,13 @@ typedef enum TdField {
         _TD_FIELD_INVALID = -22,
 } TdField;
 
+#define TD_XFAM_MAX 16u
+
 typedef struct TdPolicy {
         SnpBytesRule bytes[_TD_FIELD_MAX];
-        unsigned statuses;    /* a bit mask of 1 << TdStatus; UpToDate by default */
+        uint64_t xfam[TD_XFAM_MAX]; /* accepted values */
+        size_t n_xfam;              /* 0: any */
+        unsigned statuses;          /* a bit mask of 1 << TdStatus; UpToDate by default */
         uint64_t evaluation;  /* the least tcbEvaluationDataNumber of TCB info and QE identity; 0: any */
         bool allow_debug;     /* TDATTRIBUTES.DEBUG */
         bool allow_migration; /* TDATTRIBUTES.MIGRATABLE */
@@ -51,6 +55,8 @@ _warn_unused_result_ int td_policy_waive(TdPolicy *p, TdField f, char **reterr);
 /* As in snp-policy.h. Any measurement: any MRTD and any RTMR. */
 void td_policy_accept_any_measurement_acknowledging_forgery(TdPolicy *p);
 void td_policy_accept_any_report_data_acknowledging_replay(TdPolicy *p);
+/* One more accepted XFAM, the extended features of the CPU that the TD has, as "0x602e7"; or "any". */
+_warn_unused_result_ int td_policy_accept_xfam(TdPolicy *p, const char *text, char **reterr);
 /* One more accepted status: one of TD_STATUS_NAMES. */
 _warn_unused_result_ int td_policy_accept_status(TdPolicy *p, const char *status, char **reterr);
 

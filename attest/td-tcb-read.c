@@ -153,7 +153,9 @@ static int read_level(const Json *j, bool platform, TdLevel *l, char **reterr) {
                 return r;
         status = string(j, "tcbStatus");
         l->status = status ? td_status_from_string(status) : _TD_STATUS_INVALID;
-        if (l->status < 0 || l->status == TD_STATUS_NOT_SUPPORTED)
+        if (l->status < 0 || l->status == TD_STATUS_NOT_SUPPORTED ||
+                        l->status == TD_STATUS_TD_RELAUNCH_ADVISED ||
+                        l->status == TD_STATUS_TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED)
                 return error_set(reterr, -EBADMSG, "member 'tcbStatus': unknown status '%.40s'",
                                 status ?: "");
         date = string(j, "tcbDate");

@@ -22,6 +22,8 @@ typedef enum TdStatus {
         TD_STATUS_REVOKED,
         TD_STATUS_OUT_OF_DATE_CONFIGURATION_NEEDED,
         TD_STATUS_OUT_OF_DATE,
+        TD_STATUS_TD_RELAUNCH_ADVISED_CONFIGURATION_NEEDED, /* these two are computed, no level has them */
+        TD_STATUS_TD_RELAUNCH_ADVISED, /* the platform is up to date by now, the TD was launched before */
         TD_STATUS_CONFIGURATION_AND_SW_HARDENING_NEEDED,
         TD_STATUS_CONFIGURATION_NEEDED,
         TD_STATUS_SW_HARDENING_NEEDED,
@@ -32,7 +34,7 @@ typedef enum TdStatus {
 
 #define TD_STATUS_NAMES                                                                                     \
         "UpToDate SWHardeningNeeded ConfigurationNeeded ConfigurationAndSWHardeningNeeded OutOfDate"        \
-        " OutOfDateConfigurationNeeded" /* those that a policy may accept */
+        " OutOfDateConfigurationNeeded TDRelaunchAdvised TDRelaunchAdvisedConfigurationNeeded" /* those that a policy may accept */
 
 const char *td_status_to_string(TdStatus s); /* Intel's word: "UpToDate" */
 TdStatus td_status_from_string(const char *s);
@@ -88,6 +90,8 @@ bool td_module_fits(const TdModule *m, const TdQuote *q);
 
 /* The levels that are reached; NULL: none. */
 const TdLevel *td_tcb_level(const TdTcbInfo *t, const TdPck *pck, const TdQuote *q);
+/* Would a TD 1.5 that was launched now, with TEE_TCB_SVN2, be up to date on this platform? Then *ret is its status. */
+bool td_tcb_relaunch(const TdTcbInfo *t, const TdPck *pck, const TdQuote *q, TdStatus *ret);
 const TdLevel *td_isvsvn_level(const TdLevels *levels, uint64_t isvsvn);
 /* A platform's status and that of a part (module, quoting enclave) in one. */
 TdStatus td_status_converge(TdStatus platform, TdStatus part);

@@ -193,6 +193,7 @@ int td_step_qe_identity(const TdVerifyInput *in, TdResult *r) {
 int td_step_module(const TdVerifyInput *in, TdResult *r) {
         const TdTcbInfo *t = &r->tcb_info->tcb_info;
         const TdQuote *q = &r->quote;
+        TdStatus module;
 
         (void) in;
         r->module = td_tcb_module(t, q);
@@ -207,8 +208,10 @@ int td_step_module(const TdVerifyInput *in, TdResult *r) {
         r->status = r->level ? r->level->status : TD_STATUS_NOT_SUPPORTED;
         if (r->module->levels.n > 0) {
                 r->module_level = td_isvsvn_level(&r->module->levels, q->tee_tcb_svn[0]);
-                r->status = td_status_converge(r->status,
-                                r->module_level ? r->module_level->status : TD_STATUS_NOT_SUPPORTED);
+                module = r->module_level ? r->module_level->status : TD_STATUS_NOT_SUPPORTED;
+                if (r->status != TD_STATUS_OUT_OF_DATE || module != TD_STATUS_OUT_OF_DATE ||
+                                !td_tcb_relaunch(t, &r->pck, q, &r->status))
+                        r->status = td_status_converge(r->status, module);
         }
         r->status = td_status_converge(
                         r->status, r->qe_level ? r->qe_level->status : TD_STATUS_NOT_SUPPORTED);

@@ -97,9 +97,13 @@ static int accept_expect(TdPolicy *p, const char *s, char **reterr) {
 
         if (colon && !name)
                 return -ENOMEM;
+        if (name && streq(name, "xfam")) {
+                r = td_policy_accept_xfam(p, colon + 1, reterr);
+                return r < 0 ? error_prefix(reterr, r, "--expect=xfam") : 0;
+        }
         if (f < 0 || f == TD_FIELD_MEASUREMENT || f == TD_FIELD_REPORT_DATA)
                 return error_set(reterr, -EINVAL,
-                                "--expect: expected NAME:HEX, with NAME rtmr0, rtmr1, rtmr2, rtmr3, mrconfigid, mrowner, mrownerconfig or mrseam, not '%s'",
+                                "--expect: expected NAME:HEX, with NAME rtmr0, rtmr1, rtmr2, rtmr3, mrconfigid, mrowner, mrownerconfig, mrseam or xfam, not '%s'",
                                 s);
         if (!streq(colon + 1, "any"))
                 return accept_text(p, f, "expect", colon + 1, reterr);

@@ -46,7 +46,7 @@ static const OptionRow rows[] = {
                         "Expect this launch digest (TDX: MRTD); repeatable: any of them", NULL,
                         option_append, AT(measurements), 0 },
         { "expect", 0, OPTION_REQUIRED, "NAME:HEX", NULL,
-                        "Expect this of a TDX guest: rtmr0 to rtmr3, mrconfigid, mrowner,\nmrownerconfig or mrseam; NAME:any waives it; repeatable",
+                        "Expect this of a TDX guest: rtmr0 to rtmr3, mrconfigid, mrowner,\nmrownerconfig, mrseam or xfam; NAME:any waives it; repeatable",
                         NULL, option_append, AT(expect), 0 },
         { "tcb-status", 0, OPTION_REQUIRED, "NAME", NULL,
                         "Accept this TCB status of a TDX machine beside UpToDate;\nrepeatable",

@@ -8,7 +8,7 @@ from sevsim_host import build_folder
 
 
 @pytest.mark.parametrize("words, said", [
-    (["--crl=required"], "--crl=required needs --kds-cache=DIR or --snp-certs=FILE"),
+    (["--crl=required"], "--crl=required needs --kds-cache=DIR, --snp-certs=FILE or --tdx-collateral=FILE"),
     (["--crl=off", "--crl=required"], "--crl: given twice"),
     (["--listen=127.0.0.1:0", "--listen=127.0.0.1:1"], "--listen: given twice"),
     (["--metrics=127.0.0.1:0", "--metrics=127.0.0.1:1"], "--metrics: given twice"),

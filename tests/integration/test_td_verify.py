@@ -168,6 +168,9 @@ def test_lists_are_optional_by_default(tmp_path, world):
     assert "revocation: not checked: turned off" in judge(tmp_path, world.files(), "--crl=off").stdout
 
 
+OLD, NEW = bytes([2, 1] + [1] * 14), bytes([3, 1] + [2] * 14)
+OLD_TD = {"version": 5, "td15": True, "tee-tcb-svn": OLD}
+OLD_LEVEL = chain.level("OutOfDate", sgx=1, tdx=(0,) * 16, pcesvn=1)
 STATUSES = [  # PCK and quote against levels; the status; what accepts it
     ({}, {}, "UpToDate"),
     ({"levels": [chain.level("SWHardeningNeeded")]}, {}, "SWHardeningNeeded"),
@@ -189,6 +192,19 @@ STATUSES = [  # PCK and quote against levels; the status; what accepts it
     ({"modules": [("tdx_01", [chain.isv_level(1, "Revoked")])]}, {}, "Revoked"),
     ({}, {"qe": {258: b"\2\0"}}, "OutOfDate"),
     ({}, {"qe": {258: b"\1\0"}}, "NotSupported"),
+    # The platform was updated under a TD that runs: TD 1.5 reports both, and both the level and the module of its launch are old.
+    ({}, {**OLD_TD, "tee-tcb-svn2": NEW}, "TDRelaunchAdvised"),
+    ({"levels": [chain.level("SWHardeningNeeded"), OLD_LEVEL]}, {**OLD_TD, "tee-tcb-svn2": NEW}, "TDRelaunchAdvised"),
+    ({"levels": [chain.level("ConfigurationNeeded"), OLD_LEVEL]}, {**OLD_TD, "tee-tcb-svn2": NEW}, "TDRelaunchAdvisedConfigurationNeeded"),
+    ({}, {**OLD_TD, "tee-tcb-svn2": OLD}, "OutOfDate"),
+    ({}, {**OLD_TD, "tee-tcb-svn2": bytes([2, 1]) + NEW[2:]}, "OutOfDate"),
+    ({}, {**OLD_TD, "tee-tcb-svn2": bytes([3, 9]) + NEW[2:]}, "OutOfDate"),
+    ({"levels": [chain.level(sgx=6), OLD_LEVEL]}, {**OLD_TD, "tee-tcb-svn2": NEW}, "OutOfDate"),
+    ({"levels": [chain.level("OutOfDate"), OLD_LEVEL]}, {**OLD_TD, "tee-tcb-svn2": NEW}, "OutOfDate"),
+    ({}, {**OLD_TD, "tee-tcb-svn": bytes([3, 1]) + OLD[2:], "tee-tcb-svn2": NEW}, "OutOfDate"),
+    ({}, {"tee-tcb-svn": OLD}, "OutOfDate"),
+    ({}, {**OLD_TD, "tee-tcb-svn2": NEW, "qe": {258: b"\2\0"}}, "OutOfDate"),
+    ({"levels": [chain.level("ConfigurationNeeded"), OLD_LEVEL]}, {**OLD_TD, "tee-tcb-svn2": NEW, "qe": {258: b"\2\0"}}, "OutOfDateConfigurationNeeded"),
 ]
 
 
@@ -289,7 +305,7 @@ def test_schema_knows_every_member():
     members = set(json.loads((source / "tdx-policy.schema.json").read_text())["properties"])
     code = (source / "td-policy-file.c").read_text() + (source / "td-policy.c").read_text()
     assert {m for m in members if f'"{m}"' not in code} == set()
-    assert len(members) == 18
+    assert len(members) == 19
 
 
 def test_options_of_the_other_technology(tmp_path, world):
