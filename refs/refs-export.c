@@ -335,12 +335,13 @@ typedef int (*ExportFunction)(const RefsBundle *b, const RefsExportOptions *opti
 static const struct {
         const char *name;
         ExportFunction function;
+        bool registers; /* says registers of TDs, too */
 } formats[] = {
-        [REFS_EXPORT_RVPS] = { "rvps", export_rvps },
-        [REFS_EXPORT_IN_TOTO] = { "in-toto", export_in_toto },
-        [REFS_EXPORT_CSV] = { "csv", export_csv },
-        [REFS_EXPORT_MARKDOWN] = { "markdown", export_markdown },
-        [REFS_EXPORT_TABLE] = { "table", export_plain },
+        [REFS_EXPORT_RVPS] = { "rvps", export_rvps, true },
+        [REFS_EXPORT_IN_TOTO] = { "in-toto", export_in_toto, true },
+        [REFS_EXPORT_CSV] = { "csv", export_csv, true },
+        [REFS_EXPORT_MARKDOWN] = { "markdown", export_markdown, true },
+        [REFS_EXPORT_TABLE] = { "table", export_plain, true },
         [REFS_EXPORT_ID_BLOCKS] = { "id-blocks", refs_export_id_blocks },
         [REFS_EXPORT_CORIM] = { "corim", refs_export_corim },
         [REFS_EXPORT_VERAISON] = { "corim-veraison", refs_export_veraison },
@@ -363,8 +364,13 @@ RefsExport refs_export_from_string(const char *s) {
 int refs_export(const RefsBundle *b, RefsExport format, const RefsExportOptions *options, char **ret,
                 size_t *ret_size, char **reterr) {
         _cleanup_(text_done) Text t = {};
-        int r = formats[format].function(b, options, &t, reterr);
+        int r;
 
+        if (has_registers(b) && !formats[format].registers)
+                return error_set(reterr, -EINVAL,
+                                "%s: the bundle has launches of TDs (tdx), which cvmspawn does not write in this format: use --format=rvps, or a bundle without them",
+                                formats[format].name);
+        r = formats[format].function(b, options, &t, reterr);
         *ret_size = t.size;
         return r < 0 ? r : text_finish(&t, ret);
 }

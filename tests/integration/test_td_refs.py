@@ -133,8 +133,8 @@ def test_other_forms(launches, tmp_path):
         "tdx_measurement": {n: values[0][n].hex() for n in ("rtmr1", "rtmr2")}}
     assert "rtmr1 or no rtmr2" in refs("export", "--format=tinfoil", changed(folder, tmp_path, "less", lambda x: (x.pop(), x[0]["registers"].pop("rtmr1"))),
                                        status=1).stderr
-    for form in ("corim", "rego", "contrast"):
-        assert "no sev-snp launch" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
+    for form in ("corim", "corim-veraison", "rego", "cel", "contrast", "contrast-family", "id-blocks"):
+        assert f"{form}: the bundle has launches of TDs" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
 
 
 def changed(folder, tmp_path, name, change):
