@@ -159,3 +159,21 @@ int daemon_confine_fetcher(const char *const *stores, size_t n_stores) {
                 r = confine_files_to_paths(paths, n);
         return r == -EOPNOTSUPP ? 0 : r;
 }
+
+int daemon_confine_forwarder(char **reterr) {
+        /* getaddrinfo() asks netlink which addresses this machine has, and name servers by UDP. */
+        static const char *const of_a_client[] = { "socket", "connect", "bind", "recvmmsg", "sendmmsg",
+                "ioctl", "uname" };
+        const char *calls[ELEMENTSOF(system_calls) + ELEMENTSOF(of_a_client)];
+        int r = no_landlock(daemon_confine_fetcher(NULL, 0));
+
+        memcpy(calls, system_calls, sizeof(system_calls));
+        memcpy(calls + ELEMENTSOF(system_calls), of_a_client, sizeof(of_a_client));
+        if (r >= 0)
+                r = confine_memory();
+        if (r == -EOPNOTSUPP)
+                r = 0;
+        if (r >= 0)
+                r = confine_system_calls(calls, ELEMENTSOF(calls));
+        return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
+}

@@ -38,3 +38,5 @@ _warn_unused_result_ int daemon_confine(const DaemonConfinement *c, char **reter
 /* For a child that downloads: it can open only these directories, and the files that name resolution and TLS read. In /etc these are single files,
  * since keys may lie beside them. */
 _warn_unused_result_ int daemon_confine_fetcher(const char *const *stores, size_t n_stores);
+/* For a process that only moves bytes between sockets: it can open connections and read the files that name resolution reads. */
+_warn_unused_result_ int daemon_confine_forwarder(char **reterr);

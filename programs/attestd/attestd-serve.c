@@ -322,6 +322,8 @@ int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = add_sources(&d);
         if (r >= 0)
                 r = attestd_confine(a, w, reterr);
+        if (r >= 0 && w->via)
+                r = attestd_via_begin(w->via, address);
         if (r >= 0)
                 r = announce(&d, address);
         return r >= 0 ? loop_run(d.loop) : r;

@@ -45,6 +45,14 @@ static const OptionRow rows[] = {
         { "metrics", 0, OPTION_REQUIRED, "ADDRESS:PORT", NULL,
                         "Listen on this loopback address, or on unix:PATH, for\nmonitoring: /metrics, /healthz and /readyz, without TLS",
                         NULL, option_set_once, AT(metrics), 0 },
+        { "via", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Let hosts connect through the relay https://HOST/ID, too: this\nservice keeps a connection to it",
+                        NULL, option_set_string, AT(via), 0 },
+        { "via-token-file", 0, OPTION_REQUIRED, "FILE", NULL, "Identify to the relay by this token", "@file",
+                        option_set_string, AT(via_token), 0 },
+        { "via-ca", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust these CA certificates (PEM) for the relay (default: the\nsystem's trust store)", "@file",
+                        option_set_string, AT(via_ca), OPTION_RARE },
         { "prefix", 0, OPTION_REQUIRED, "PATH", NULL, "Expect this prefix of all paths, as in /attest", NULL,
                         option_set_string, AT(prefix), 0 },
         { "rate", 0, OPTION_REQUIRED, "N", NULL,
@@ -132,18 +140,22 @@ static const OptionRule rules[] = {
         { "token-file owner-cert", "add-owner", NULL, NULL },
         { "token-file", NULL, "owner-cert", "an owner has one of them" },
         { "as", "answer", NULL, NULL },
-        { "add-owner answer", NULL, "listen tls-cert tls-key plain host-ca metrics rate online dev",
+        { "add-owner answer", NULL,
+                        "listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev",
                         "no service is started then" },
         { "add-owner", NULL,
                         "answer certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only adds an owner" },
         { "rotate-key check-store audit migrate-from", NULL,
-                        "add-owner answer listen tls-cert tls-key plain host-ca metrics rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
+                        "add-owner answer listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only works on the database" },
         { "rotate-key", NULL, "check-store audit migrate-from", "they work on the same database" },
         { "rotate-wait", "rotate-key", NULL, NULL },
         { "check-store", NULL, "audit", "one thing at a time" },
         { "migrate-from", NULL, "check-store audit secrets-key", "nothing is decrypted" },
+        { "via", "via-token-file", NULL, NULL },
+        { "via-token-file via-ca", "via", NULL, NULL },
+        { "via", NULL, "plain", "TLS begins in the service, not in a proxy" },
         { "plain", NULL, "host-ca tls-cert tls-key", "without TLS there are no certificates" },
         { "tls-cert", "tls-key", NULL, NULL },
         { "tls-key", "tls-cert", NULL, NULL },
@@ -202,6 +214,7 @@ static int check_arguments(const AttestdArgs *a, char **reterr) {
 static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
         _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
+        _cleanup_(attestd_via_done) AttestdVia via = ATTESTD_VIA_NONE;
         _cleanup_strv_free_ char **words = NULL;
         int r;
 
@@ -222,9 +235,15 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
                 if (r < 0)
                         return r;
         }
+        if (a->via) {
+                r = attestd_via_start(a, &via, reterr);
+                if (r < 0)
+                        return r;
+        }
         r = attestd_world_open(a, &w, reterr);
         if (r < 0)
                 return r;
+        w.via = &via;
         if (a->rotate_key)
                 return attestd_rotate_key(a, &w, reterr);
         if (a->check_store)

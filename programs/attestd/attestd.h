@@ -24,7 +24,7 @@ typedef struct AttestdArgs {
                         *prefix;
         char *add_owner, *token_file, *answer, *as;
         char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *insecure_tdx_root, *store, *rotate_key,
-                        *migrate_from, *crl, *metrics;
+                        *migrate_from, *crl, *metrics, *via, *via_token, *via_ca;
         char **certs, **snp_certs, **tdx_collateral;
         unsigned rate, rotate_wait;
         bool dev, online, plain, no_cache, check_store, audit, help;
@@ -38,6 +38,14 @@ typedef struct AttestdFetch {
 } AttestdFetch;
 
 #define ATTESTD_FETCH_NONE ((AttestdFetch) { .process = PROCESS_NONE, .fd = -EBADF })
+
+/* The child that keeps the connection to a relay (attestd-via.c). */
+typedef struct AttestdVia {
+        Process process;
+        int fd; /* owned; -EBADF: none */
+} AttestdVia;
+
+#define ATTESTD_VIA_NONE ((AttestdVia) { .process = PROCESS_NONE, .fd = -EBADF })
 
 /* Everything the service stands on. */
 typedef struct AttestdWorld {
@@ -61,6 +69,7 @@ typedef struct AttestdWorld {
         Metrics metrics;
         Refusals *refusals; /* owned */
         PlatformCache platforms;
+        const AttestdVia *via; /* weak; or NULL */
         Service service;
 } AttestdWorld;
 
@@ -129,6 +138,11 @@ void attestd_monitor_done(AttestdMonitor *m);
 /* Before anything secret is read: the child keeps what is in memory now. */
 _warn_unused_result_ int attestd_fetch_start(const AttestdArgs *a, AttestdFetch *f, char **reterr);
 void attestd_fetch_done(AttestdFetch *f);
+/* Before anything secret is read, as above. */
+_warn_unused_result_ int attestd_via_start(const AttestdArgs *a, AttestdVia *v, char **reterr);
+void attestd_via_done(AttestdVia *v);
+/* The service listens at this address now. */
+_warn_unused_result_ int attestd_via_begin(const AttestdVia *v, const char *address);
 /* As Service.fetch. Never waits. */
 int attestd_fetch_ask(void *userdata, const char *what, const char *peer, unsigned *ret_seconds);
 /* Gives up everything that serving does not need; for good. */

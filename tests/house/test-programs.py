@@ -16,7 +16,7 @@ import unittest
 
 PROGRAMS = pathlib.Path(sys.argv[1]).resolve()
 CVMSPAWN = PROGRAMS / 'cvmspawn'
-DAEMONS = ['cvmspawn-attestd', 'cvmspawn-collateral', 'cvmspawn-guest', 'cvmspawn-guest-attest']
+DAEMONS = ['cvmspawn-attestd', 'cvmspawn-collateral', 'cvmspawn-guest', 'cvmspawn-guest-attest', 'cvmspawn-tunnel']
 VERBS = sorted(p.name.removeprefix('verb-') for p in PROGRAMS.glob('verb-*') if p.is_file() and os.access(p, os.X_OK))
 NO_VERSION = {'validate'}  # the original has none
 

@@ -122,6 +122,8 @@ BASES = [
     ("cvmspawn-collateral", "list", ["--cache={world}/kds", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-collateral", "export", ["{out}/b", "--cache={world}/kds", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-collateral", "import", ["{json}", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
+    ("cvmspawn-tunnel", "serve", ["--listen=127.0.0.1:1/", "--name=a", "--tunnels={text}", "--tls-cert={public}", "--tls-key={key}"]),
+    ("cvmspawn-tunnel", "add", ["alice", "--tunnels={out}/tunnels", "--token-file={out}/token"]),
     ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
     *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
     ("cvmspawn-guest", "snpguest report", ["{out}/r", "{text}"]), ("cvmspawn-guest", "snpguest key", ["{out}/k", "vcek"]),

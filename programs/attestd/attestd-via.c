@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+
+/* --via=: the service behind NAT, which a relay makes reachable (cvmspawn-tunnel(8)). A child does it: it keeps the network, which the service gives
+ * up, and has no secret but the tunnel's token. It forwards bytes between the relay and the service's own socket; TLS begins and ends in the
+ * service. The service says over the socket pair where it listens; when that is closed, the child ends. */
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "attestd.h"
+#include "daemon.h"
+#include "encode.h"
+#include "error.h"
+#include "fd.h"
+#include "input.h"
+#include "log.h"
+#include "loop.h"
+#include "strutil.h"
+#include "tunnel-owner.h"
+
+#define AUTHORITIES_MAX (1024u * 1024)
+#define ADDRESS_MAX     256u
+
+typedef struct ViaChild {
+        TunnelUrl relay;
+        uint8_t token[TUNNEL_TOKEN_SIZE];
+        TlsContext *tls; /* owned */
+        int fd, parent_fd;
+} ViaChild;
+
+static void on_told(_unused_ void *userdata, bool up, const char *text) {
+        if (up)
+                log_notice("%s", text);
+        else
+                log_warning("%s", text);
+}
+
+static int on_parent(LoopSource *s, int fd, _unused_ uint32_t events, void *userdata) {
+        char byte;
+
+        (void) s;
+        return recv(fd, &byte, 1, MSG_DONTWAIT) == 0 ? loop_exit(userdata, 0) : 0;
+}
+
+static int serve(ViaChild *c, const char *address) {
+        TunnelOwnerSettings settings = { .relay = c->relay, .tls = c->tls, .told = on_told };
+        _cleanup_(tunnel_owner_freep) TunnelOwner *owner = NULL;
+        _cleanup_(loop_source_unrefp) LoopSource *parent = NULL;
+        _cleanup_(loop_unrefp) Loop *loop = NULL;
+        int r = tunnel_address_parse(address, &settings.service);
+
+        if (r >= 0)
+                r = loop_new(&loop);
+        if (r >= 0)
+                r = loop_add_io(loop, c->fd, EPOLLIN, on_parent, loop, &parent);
+        if (r >= 0)
+                r = tunnel_owner_new(loop, &settings, c->token, &owner);
+        erase_memory(c->token, sizeof(c->token));
+        if (r >= 0)
+                r = loop_run(loop);
+        /* The sources end before their loop. */
+        owner = tunnel_owner_free(owner);
+        parent = loop_source_unref(parent);
+        return r;
+}
+
+static int child_main(void *userdata) {
+        _cleanup_free_ char *error = NULL;
+        char address[ADDRESS_MAX + 1];
+        ViaChild *c = userdata;
+        ssize_t n;
+        int r;
+
+        (void) close(c->parent_fd);
+        /* A terminal and a service manager signal both processes; this one ends with the other. */
+        (void) signal(SIGINT, SIG_IGN);
+        (void) signal(SIGTERM, SIG_IGN);
+        (void) signal(SIGHUP, SIG_IGN);
+        do
+                n = recv(c->fd, address, ADDRESS_MAX, 0);
+        while (n < 0 && errno == EINTR);
+        if (n <= 0)
+                return 0; /* the service did not start */
+        address[n] = 0;
+        r = daemon_confine_forwarder(&error);
+        if (r >= 0)
+                r = serve(c, address);
+        if (r < 0)
+                log_error("--via: the service is not reachable through the relay: %s",
+                                error ?: strerror(-r));
+        return r < 0;
+}
+
+static int read_token(const AttestdArgs *a, ViaChild *c, char **reterr) {
+        _cleanup_(secret_buf_done) SecretBuf text = {};
+        char hex[2 * TUNNEL_TOKEN_SIZE + 1];
+        size_t n;
+        int r = input_read_secret("via-token-file", a->via_token, sizeof(hex), &text, reterr);
+
+        if (r < 0)
+                return r;
+        n = text.size;
+        if (n > 0 && text.data[n - 1] == '\n')
+                n--;
+        if (n == sizeof(hex) - 1) {
+                memcpy(hex, text.data, n);
+                hex[n] = 0;
+                r = hex_decode_exact(hex, c->token, TUNNEL_TOKEN_SIZE);
+                erase_memory(hex, sizeof(hex));
+        }
+        return r < 0 || n != sizeof(hex) - 1
+                        ? error_set(reterr, -EINVAL,
+                                          "--via-token-file: '%s' is not a token that 'cvmspawn-tunnel add' wrote",
+                                          a->via_token)
+                        : 0;
+}
+
+static int prepare(const AttestdArgs *a, ViaChild *c, char **reterr) {
+        _cleanup_free_ char *authorities = NULL;
+        size_t n = 0;
+        int r = tunnel_url_parse(a->via, &c->relay, reterr);
+
+        if (r < 0)
+                return error_prefix(reterr, r, "--via");
+        r = read_token(a, c, reterr);
+        if (r >= 0 && a->via_ca)
+                r = input_read("via-ca", a->via_ca, AUTHORITIES_MAX, &authorities, &n, reterr);
+        if (r < 0)
+                return r;
+        r = tls_context_client(authorities, &c->tls, reterr);
+        return r < 0 ? error_prefix(reterr, r, "--via-ca") : 0;
+}
+
+int attestd_via_start(const AttestdArgs *a, AttestdVia *v, char **reterr) {
+        ViaChild child = {};
+        int fds[2], r = prepare(a, &child, reterr);
+
+        if (r >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+                r = -errno;
+        if (r >= 0) {
+                child.fd = fds[1];
+                child.parent_fd = fds[0];
+                r = process_fork(child_main, &child, &v->process);
+                (void) close(fds[1]);
+                v->fd = fds[0];
+                if (r < 0)
+                        r = error_set(reterr, r, "cannot start the process that connects to the relay: %s",
+                                        strerror(-r));
+        }
+        erase_memory(child.token, sizeof(child.token));
+        tls_context_free(child.tls);
+        return r;
+}
+
+int attestd_via_begin(const AttestdVia *v, const char *address) {
+        if (v->fd < 0)
+                return 0;
+        return send(v->fd, address, strlen(address), MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+void attestd_via_done(AttestdVia *v) {
+        v->fd = fd_close(v->fd);
+        process_done(&v->process);
+}
