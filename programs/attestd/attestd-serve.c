@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attestd-journal.h"
 #include "attestd.h"
 #include "daemon.h"
 #include "error.h"
@@ -122,6 +123,8 @@ static int on_end(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo
 
         if (d->ends > 0)
                 return loop_exit(d->loop, 0);
+        journal_log(LOG_LEVEL_NOTICE, &(JournalFields) { .id = MESSAGE_ENDS },
+                        "no new connections; ends when requests that are on their way are answered");
         d->ends = uptime_usec() + DRAIN_USEC;
         d->monitor.ends = true;
         daemon_notify(d->notify_fd, "STOPPING=1");
@@ -136,7 +139,8 @@ static void on_failure(void *userdata, const Request *q, int error) {
         Store *store = ((AttestdWorld *) userdata)->store;
         const char *reason = store->ops->reason ? store->ops->reason(store) : NULL;
 
-        log_error("%s %s: %s%s%s", q->method, q->path,
+        journal_log(LOG_LEVEL_ERROR, &(JournalFields) { MESSAGE_FAILED, q->method, q->path, error },
+                        "%s %s: %s%s%s", q->method, q->path,
                         error == -EKEYREJECTED ? "a stored secret cannot be decrypted with this secrets key"
                                         : error == -EKEYEXPIRED
                                         ? "the secrets are encrypted with another key by now: start the service with it"
@@ -208,9 +212,11 @@ static int on_reload(_unused_ LoopSource *s, _unused_ const struct signalfd_sigi
         }
         r = reload(d, &error);
         if (r < 0)
-                log_error("SIGHUP: the certificates of before stay in use: %s", error ?: strerror(-r));
+                journal_log(LOG_LEVEL_ERROR, &(JournalFields) { .id = MESSAGE_NOT_RELOADED, .error = r },
+                                "SIGHUP: the certificates of before stay in use: %s", error ?: strerror(-r));
         else
-                log_notice("SIGHUP: new connections get the certificates that were read now");
+                journal_log(LOG_LEVEL_NOTICE, &(JournalFields) { .id = MESSAGE_RELOADED },
+                                "SIGHUP: new connections get the certificates that were read now");
         return turn(d);
 }
 
@@ -223,7 +229,8 @@ static int announce(const Daemon *d, const char *address) {
 
         daemon_notify(d->notify_fd, "READY=1");
         if (!a->dev) {
-                log_notice("listening on %s", address);
+                journal_log(LOG_LEVEL_NOTICE, &(JournalFields) { .id = MESSAGE_LISTENS }, "listening on %s",
+                                address);
                 return 0;
         }
         (void) snprintf(url, sizeof(url), "%s://%s%s", a->plain ? "http" : "https", address,

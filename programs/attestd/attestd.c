@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "attestd-journal.h"
 #include "attestd.h"
 #include "error.h"
 #include "http-client.h"
@@ -211,6 +212,13 @@ static int check_arguments(const AttestdArgs *a, char **reterr) {
         return r < 0 ? r : check_directory("--kds-cache", a->kds_cache, reterr);
 }
 
+static void warn_of_root(const char *path, const char *vendor) {
+        if (path)
+                journal_log(LOG_LEVEL_WARNING, &(JournalFields) { .id = MESSAGE_TRUSTS_OTHERS },
+                                "trusting '%s' instead of %s: anybody who has its private key can read the secrets",
+                                path, vendor);
+}
+
 static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld w = {};
         _cleanup_(attestd_fetch_done) AttestdFetch fetch = ATTESTD_FETCH_NONE;
@@ -256,15 +264,9 @@ static int attestd_run(int argc, char **argv, AttestdArgs *a, int *ret_status, c
                 return attestd_add_owner_certificate(&w, a->add_owner, a->owner_cert, reterr);
         if (a->add_owner)
                 return attestd_add_owner(&w, a->add_owner, a->token_file, reterr);
-        if (a->insecure_root)
-                log_warning("trusting '%s' instead of AMD: anybody who has its private key can read the secrets",
-                                a->insecure_root);
-        if (a->insecure_snp_root)
-                log_warning("trusting '%s' instead of AMD: anybody who has its private key can read the secrets",
-                                a->insecure_snp_root);
-        if (a->insecure_tdx_root)
-                log_warning("trusting '%s' instead of Intel: anybody who has its private key can read the secrets",
-                                a->insecure_tdx_root);
+        warn_of_root(a->insecure_root, "AMD");
+        warn_of_root(a->insecure_snp_root, "AMD");
+        warn_of_root(a->insecure_tdx_root, "Intel");
         if (a->answer)
                 return attestd_answer(a, &w, ret_status, reterr);
         if (fetch.fd >= 0) {
@@ -281,6 +283,7 @@ int main(int argc, char **argv) {
 
         secret_forbid_core();
         log_open("cvmspawn-attestd", /* quiet= */ false);
+        journal_open();
         js_erase_memory();
         (void) signal(SIGPIPE, SIG_IGN);
         r = stdout_open();
