@@ -13,7 +13,9 @@ typedef struct DomainWriter {
         char **reterr;
 } DomainWriter;
 
-/* The text at a path below the domain, without blanks around it: owned, NULL if there is none. */
+/* The text at a path below the domain: owned, NULL if there is none. */
+_warn_unused_result_ int domain_text_at(const DomainWriter *w, const char *path, char **ret);
+/* The same, without blanks around it. */
 _warn_unused_result_ int domain_word_at(const DomainWriter *w, const char *path, char **ret);
 /* An option with `first` and the pairs behind it. */
 _warn_unused_result_ int domain_push_pairs(

@@ -14,48 +14,16 @@
 
 /* --- pieces -------------------------------------------------------------------------------------------------------------- */
 
-/* The text at a path below the domain: owned, NULL if there is none. */
-static int text_at(const DomainWriter *w, const char *path, char **ret) {
-        char whole[PATH_MAX_X];
-
-        (void) snprintf(whole, sizeof(whole), DOMAIN "%s", path);
-        return libvirt_xml_text(w->x, whole, ret);
-}
-
-/* The same without blanks around it. */
-int domain_word_at(const DomainWriter *w, const char *path, char **ret) {
-        char *s = NULL, *begin;
-        int r = text_at(w, path, &s);
-
-        *ret = s;
-        if (r < 0 || !s)
-                return r;
-        begin = s + strspn(s, " \t\r\n");
-        memmove(s, begin, strlen(begin) + 1);
-        for (size_t n = strlen(s); n > 0 && strchr(" \t\r\n", s[n - 1]); n--)
-                s[n - 1] = 0;
-        return 0;
-}
-
 static int push(DomainWriter *w, const char *option, const char *value) {
         int r = strv_push(&w->d->argv, option);
 
         return r < 0 ? r : strv_push(&w->d->argv, value);
 }
 
-int domain_push_pairs(DomainWriter *w, const char *option, const char *first, const Pairs *p) {
-        _cleanup_free_ char *text = NULL;
-        int r = pairs_text(p, &text);
-
-        if (r >= 0)
-                r = strv_push(&w->d->argv, option);
-        return r < 0 ? r : strv_pushf(&w->d->argv, "%s%s%s", first, *first && *text ? "," : "", text);
-}
-
 /* An option with the text at a path, unless there is none. */
 static int push_text(DomainWriter *w, const char *option, const char *path) {
         _cleanup_free_ char *text = NULL;
-        int r = text_at(w, path, &text);
+        int r = domain_text_at(w, path, &text);
 
         return r < 0 || !text ? r : push(w, option, text);
 }
@@ -171,14 +139,14 @@ static int write_flash(DomainWriter *w, const char *first, const char *file) {
 
 static int write_firmware(DomainWriter *w) {
         _cleanup_free_ char *file = NULL, *type = NULL, *format = NULL, *store = NULL;
-        int r = text_at(w, "/os/loader", &file);
+        int r = domain_text_at(w, "/os/loader", &file);
 
         if (r >= 0)
                 r = domain_word_at(w, "/os/loader/@type", &type);
         if (r >= 0)
                 r = domain_word_at(w, "/os/loader/@format", &format);
         if (r >= 0)
-                r = text_at(w, "/os/nvram", &store);
+                r = domain_text_at(w, "/os/nvram", &store);
         if (r < 0 || !file)
                 return r;
         w->d->firmware = true;
