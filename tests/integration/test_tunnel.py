@@ -2,11 +2,14 @@
 """An attestation service behind cvmspawn-tunnel: hosts reach it through the relay as they reach it directly, and the relay can read and forge
 nothing. The relay is killed in the middle of a launch, lies, and is abused."""
 
+import contextlib
+import ctypes
 import datetime
 import http.client
 import ipaddress
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -18,7 +21,7 @@ from pathlib import Path
 
 import pytest
 from attestd_service import DIGEST, Client, made_up, registration
-from sevsim_host import build_folder
+from sevsim_host import build_folder, skip_or_fail
 from test_attestd_proxy import whole_way
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -62,9 +65,9 @@ def certificate(folder, name, *names):
 
 
 class Relay:
-    def __init__(self, folder, *options):
-        self.folder, self.options, self.port = folder, options, 0
-        certificate(folder, "relay", NAME, "127.0.0.1")
+    def __init__(self, folder, *options, address="127.0.0.1"):
+        self.folder, self.options, self.address, self.port = folder, options, address, 0
+        certificate(folder, "relay", NAME, "127.0.0.1", "10.77.1.1")
         self.add("alice")
         self.start()
 
@@ -72,14 +75,14 @@ class Relay:
         subprocess.run([PROGRAM, "add", name, f"--tunnels={self.folder}/tunnels", f"--token-file={self.folder}/{name}.token"], check=True)
 
     def start(self):
-        argv = [PROGRAM, "serve", f"--listen=127.0.0.1:{self.port}", f"--name={NAME}", f"--tunnels={self.folder}/tunnels",
+        argv = [PROGRAM, "serve", f"--listen={self.address}:{self.port}", f"--name={NAME}", f"--tunnels={self.folder}/tunnels",
                 f"--tls-cert={self.folder}/relay.pem", f"--tls-key={self.folder}/relay.key", *self.options]  # fmt: skip
         self.log = self.folder / "relay.log"
         with open(self.log, "ab") as log:
             before = log.tell()
             self.process = subprocess.Popen(argv, stderr=log)
         wait(lambda: b"relaying on " in self.log.read_bytes()[before:])
-        line = self.log.read_bytes()[before:].split(b"relaying on 127.0.0.1:")[1]
+        line = self.log.read_bytes()[before:].split(f"relaying on {self.address}:".encode())[1]
         self.port = int(line.split(b":")[0])
 
     def kill(self):
@@ -100,30 +103,27 @@ class Relay:
 class Owner:
     """A service that only this machine can reach, and the address at which hosts find it."""
 
-    def __init__(self, folder, platform, port):
+    def __init__(self, folder, platform, port, address="127.0.0.1"):
         self.folder = folder / "owner"
         self.folder.mkdir()
         certificate(self.folder, "service", HOST, "127.0.0.1")
         self.service = made_up(self.folder, platform, f"--tls-cert={self.folder}/service.pem", f"--tls-key={self.folder}/service.key",
-                               f"--via=https://127.0.0.1:{port}/alice", f"--via-token-file={folder}/alice.token",
+                               f"--via=https://{address}:{port}/alice", f"--via-token-file={folder}/alice.token",
                                f"--via-ca={folder}/relay-ca.pem")  # fmt: skip
         self.token = self.service.token
 
     def ups(self):
         return self.service.text().count("hosts reach this service at https://alice.relay.localhost:")
 
-    def client(self, port, timeout=30):
-        return client(self.folder / "service-ca.pem", port, timeout)
+    def client(self, port, timeout=30, address="127.0.0.1"):
+        context = ssl.create_default_context(cafile=self.folder / "service-ca.pem")
+        c = Client(address, port, context, timeout)
+        c.connection.sock = connect(context, port, timeout, address=address)
+        return c
 
 
-def connect(context, port, timeout=30, name=HOST):
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", port), timeout), server_hostname=name)
-
-
-def client(authority, port, timeout=30):
-    c = Client("127.0.0.1", port, ssl.create_default_context(cafile=authority), timeout)
-    c.connection.sock = connect(ssl.create_default_context(cafile=authority), port, timeout)
-    return c
+def connect(context, port, timeout=30, name=HOST, address="127.0.0.1"):
+    return context.wrap_socket(socket.create_connection((address, port), timeout), server_hostname=name)
 
 
 @pytest.fixture
@@ -364,6 +364,91 @@ def test_limits_and_back_pressure(tmp_path, platform):
     time.sleep(0.3)
     c = owner.client(relay.port)
     assert c.request("GET", "/health")[0] == 200
+    owner.service.stop()
+    relay.stop()
+
+
+class Networks:
+    """Namespaces with a cable between some of them: owner - nat - relay - host. The owner's addresses are known to nobody but its NAT, which
+    masquerades and lets nothing in."""
+
+    CABLES = [("owner", "10.77.9.2", "nat", "10.77.9.1"), ("nat", "10.77.1.2", "relay", "10.77.1.1"), ("host", "10.77.2.2", "relay", "10.77.2.1")]
+    RULES = "table ip t { chain c { type nat hook postrouting priority 100; oifname nat-relay masquerade; }; chain f { type filter hook forward priority 0; policy drop; iifname nat-owner accept; ct state established accept; }; }"  # fmt: skip
+
+    def __init__(self):
+        self.keepers = {n: subprocess.Popen(["unshare", "-n", "sh", "-c", "echo; exec sleep 600"], stdout=subprocess.PIPE) for n in ("owner", "nat", "relay", "host")}
+        for k in self.keepers.values():
+            k.stdout.readline()
+        for a, address_a, b, address_b in self.CABLES:
+            self.run(a, "ip", "link", "add", f"{a}-{b}", "type", "veth", "peer", "name", f"{b}-{a}", "netns", str(self.keepers[b].pid))
+            for one, other, address in ((a, b, address_a), (b, a, address_b)):
+                self.run(one, "ip", "address", "add", f"{address}/24", "dev", f"{one}-{other}")
+                self.run(one, "ip", "link", "set", f"{one}-{other}", "up")
+        for n in self.keepers:
+            self.run(n, "ip", "link", "set", "lo", "up")
+        self.run("owner", "ip", "route", "add", "default", "via", "10.77.9.1")
+        self.run("host", "ip", "route", "add", "default", "via", "10.77.2.1")
+        self.run("nat", "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+        self.run("nat", "nft", self.RULES)
+
+    def run(self, name, *words):
+        subprocess.run(["nsenter", "-t", str(self.keepers[name].pid), "-n", *words], check=True)
+
+    @contextlib.contextmanager
+    def inside(self, name):
+        """This thread, and what it starts, is in the network of that name."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/thread-self/ns/net", "rb") as home, open(f"/proc/{self.keepers[name].pid}/ns/net", "rb") as there:
+            assert libc.setns(there.fileno(), 0x40000000) == 0, os.strerror(ctypes.get_errno())
+            try:
+                yield
+            finally:
+                assert libc.setns(home.fileno(), 0x40000000) == 0
+
+    def end(self):
+        for k in self.keepers.values():
+            k.kill()
+            k.wait(30)
+            k.stdout.close()
+
+
+@pytest.fixture
+def networks():
+    if os.geteuid() != 0:
+        pytest.skip("network namespaces with cables need root")
+    for tool in ("ip", "nft", "unshare", "nsenter"):
+        if not shutil.which(tool):
+            skip_or_fail(f"'{tool}' is not installed")
+    n = Networks()
+    yield n
+    n.end()
+
+
+def test_owner_behind_nat(tmp_path, platform, networks):
+    """The owner behind a masquerading network, the host in a second one, the relay between them; it is killed and started again in the middle of a launch."""
+    with networks.inside("relay"):
+        relay = Relay(tmp_path, address="0.0.0.0")
+    with networks.inside("owner"):
+        owner = Owner(tmp_path, platform, relay.port, address="10.77.1.1")
+        wait(lambda: owner.ups() == 1)
+        assert owner.client(relay.port, address="10.77.1.1").request("POST", "/vm/a", registration(), token=owner.token)[0] == 201
+    psp, service = Psp(platform), int(owner.service.url.rsplit(":", 1)[1])
+    with networks.inside("relay"):
+        with pytest.raises(OSError):
+            socket.create_connection(("10.77.9.2", service), 2)
+    with networks.inside("host"):
+        with pytest.raises(OSError):
+            socket.create_connection(("10.77.9.2", service), 2)
+        status, answer = owner.client(relay.port, address="10.77.2.1").request("POST", "/vm/a/launch", psp.launch())
+        assert status == 200
+    with networks.inside("relay"):
+        relay.kill()
+        relay.start()
+    wait(lambda: owner.ups() == 2)
+    said = psp.measured(answer, DIGEST)
+    with networks.inside("host"):
+        status, packet = owner.client(relay.port, address="10.77.2.1").request("POST", "/vm/a/validate", said)
+        assert status == 200 and b"open sesame" in psp.unsealed(answer, said, packet)
     owner.service.stop()
     relay.stop()
 
