@@ -118,7 +118,7 @@ static int read_launches(const Json *j, RegistrationTdx *t, char **reterr) {
 /* The owner has identified to the service: the bundle needs no further signature here. */
 static int read_bundle(const Json *j, RegistrationTdx *t, char **reterr) {
         _cleanup_(refs_bundle_done) RefsBundle b = {};
-        int r = refs_bundle_read(j, &b, reterr);
+        int r = refs_bundle_from_json(j, &b, reterr);
 
         FOREACH_ARRAY(l, b.launches, b.n_launches) {
                 TdRegisters one;

@@ -357,3 +357,7 @@ int refs_bundle_read(const Json *j, RefsCut *cut, RefsBundle *ret, char **reterr
         *ret = TAKE_STRUCT(b, (RefsBundle) {});
         return 0;
 }
+
+int refs_bundle_from_json(const Json *j, RefsBundle *ret, char **reterr) {
+        return refs_bundle_read(j, /* cut= */ NULL, ret, reterr);
+}

@@ -88,6 +88,8 @@ void refs_launch_done(RefsLaunch *l);
 bool refs_is_bundle(const Json *j);
 /* -EINVAL and -EBADMSG with an error message that names the member. */
 _warn_unused_result_ int refs_bundle_parse(const char *text, size_t size, RefsBundle *ret, char **reterr);
+/* The same of a value that was parsed already. */
+_warn_unused_result_ int refs_bundle_from_json(const Json *j, RefsBundle *ret, char **reterr);
 _warn_unused_result_ int refs_bundle_json(const RefsBundle *b, Json **ret);
 /* The canonical bytes: keys sorted, no blanks, a newline at the end. Owned. */
 _warn_unused_result_ int refs_bundle_text(const RefsBundle *b, char **ret);

@@ -225,10 +225,10 @@ static const char *scheme_of(const GuestReport *report) {
         static const struct {
                 const char *interface;
                 CocoMode mode;
-        } rows[] = { { "tsm: tdx_guest", COCO_TDX }, { "tsm: sev_guest", COCO_SEV_SNP },
+        } interfaces[] = { { "tsm: tdx_guest", COCO_TDX }, { "tsm: sev_guest", COCO_SEV_SNP },
                 { "ioctl", COCO_SEV_SNP } };
 
-        FOREACH_ARRAY(row, rows, ELEMENTSOF(rows))
+        FOREACH_ARRAY(row, interfaces, ELEMENTSOF(interfaces))
                 if (streq(row->interface, report->interface))
                         return coco_of(row->mode)->scheme;
         return "";
