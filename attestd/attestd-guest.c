@@ -36,7 +36,7 @@ int guest_launch(ServiceCall *c) {
 static int read_evidence(const ServiceCall *c, GuestEvidence *e) {
         static const Base64Member public_key = { "public-key", HPKE_KEY_SIZE, HPKE_KEY_SIZE },
                                   certs = { "certs", 1, CERTS_SIZE_MAX };
-        const Scheme *scheme = scheme_of(c->reg.mode);
+        const Scheme *scheme = c->reg.scheme;
         const Base64Member report = { "report", scheme->report_size_min, scheme->report_size_max };
         const Json *body = c->body;
         const char *id = js_string_value(js_get(body, "launch-id"));
@@ -149,7 +149,7 @@ int guest_validate(ServiceCall *c) {
                 return r;
         r = load_nonce(c->s, &l, &e.binding);
         if (r >= 0)
-                r = scheme_of(c->reg.mode)->judge(c, &l, &e);
+                r = c->reg.scheme->judge(c, &l, &e);
         if (r <= 0)
                 return r;
         r = seal(c, &e, &l);

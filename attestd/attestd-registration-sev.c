@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "attest-secret.h"
-#include "attestd-registration.h"
+#include "attestd-scheme.h"
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
@@ -114,15 +114,15 @@ static int check_policy(const Registration *r, char **reterr) {
 }
 
 int registration_parse_sev(
-                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr) {
-        _cleanup_(registration_done) Registration reg = { .mode = mode };
+                const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr) {
+        _cleanup_(registration_done) Registration reg = { .mode = scheme->mode, .scheme = scheme };
         int r = registration_read(j, fields, ELEMENTSOF(fields), &reg, reterr);
 
         if (r >= 0)
                 r = check_policy(&reg, reterr);
         if (r >= 0)
                 r = registration_check_measured(
-                                &reg, reg.sev.digests.n_items > 0, coco_of(mode)->vcpus_measured, reterr);
+                                &reg, reg.sev.digests.n_items > 0, coco_of(reg.mode)->vcpus_measured, reterr);
         if (r < 0)
                 return r;
         if (!js_get(j, "secret-area-size"))

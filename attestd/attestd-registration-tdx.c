@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "attestd-registration.h"
+#include "attestd-scheme.h"
 #include "encode.h"
 #include "error.h"
 #include "refs-registers.h"
@@ -206,8 +206,8 @@ void registration_done_tdx(Registration *r) {
 }
 
 int registration_parse_tdx(
-                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr) {
-        _cleanup_(raw_done) Raw raw = { .reg.mode = mode };
+                const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr) {
+        _cleanup_(raw_done) Raw raw = { .reg.mode = scheme->mode, .reg.scheme = scheme };
         int r = registration_read(j, fields, ELEMENTSOF(fields), &raw.reg, reterr);
 
         if (r >= 0)

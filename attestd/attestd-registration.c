@@ -35,7 +35,7 @@ void registration_done_snp(Registration *r) {
 }
 
 void registration_done(Registration *r) {
-        const Scheme *s = scheme_of(r->mode);
+        const Scheme *s = r->scheme;
 
         free(r->firmware.items);
         js_unref(r->cpu_model);
@@ -227,7 +227,7 @@ int registration_computed_snp(const Registration *r, Json *list) {
 }
 
 static int set_computed(Json *o, const Registration *r) {
-        const Scheme *s = scheme_of(r->mode);
+        const Scheme *s = r->scheme;
         _cleanup_js_ Json *list = js_array();
         int k;
 

@@ -76,6 +76,7 @@ typedef struct RegistrationSnp {
         uint64_t guest_features;
 } RegistrationSnp;
 
+typedef struct Scheme Scheme;           /* attestd-scheme.h */
 typedef struct TdPolicy TdPolicy;       /* td-policy.h */
 typedef struct TdRegisters TdRegisters; /* td-registers.h */
 
@@ -89,6 +90,7 @@ typedef struct RegistrationTdx {
 
 typedef struct Registration {
         CocoMode mode; /* of its scheme; says which part at the end is used */
+        const Scheme *scheme; /* weak; NULL: empty */
         RegistrationKind kind;
         uint64_t policy;
         bool allow_debug;
@@ -134,11 +136,11 @@ _warn_unused_result_ int digest_list_add(DigestList *l, size_t max, const Digest
 /* The parts of each scheme: parse what was said (with secrets, or as it was stored, without), and the secrets in the form in which the guest
  * finds them: a table, or JSON. -EINVAL, -E2BIG (larger than the area) with a message. */
 _warn_unused_result_ int registration_parse_sev(
-                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+                const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr);
 _warn_unused_result_ int registration_parse_snp(
-                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+                const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr);
 _warn_unused_result_ int registration_parse_tdx(
-                const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+                const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr);
 void registration_done_sev(Registration *r);
 void registration_done_snp(Registration *r);
 void registration_done_tdx(Registration *r);

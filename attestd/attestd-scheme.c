@@ -83,7 +83,7 @@ int registration_parse(const Json *j, bool with_secrets, Registration *ret, char
                                         coco_of(one->mode)->scheme);
                 return error_set(reterr, -EINVAL, "scheme: expected %s", names.data ?: "");
         }
-        return s->parse(j, s->mode, with_secrets, ret, reterr);
+        return s->parse(j, s, with_secrets, ret, reterr);
 }
 
 int registration_table(const Registration *r, SecretBuf *ret, char **reterr) {

@@ -8,9 +8,9 @@
 #include "attestd-registration.h"
 #include "attestd-service.h"
 
-typedef struct Scheme {
+struct Scheme {
         CocoMode mode;
-        int (*parse)(const Json *j, CocoMode mode, bool with_secrets, Registration *ret, char **reterr);
+        int (*parse)(const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr);
         /* The secrets in the form in which the guest finds them. */
         int (*table)(const Registration *r, SecretBuf *ret, char **reterr);
         void (*done)(Registration *r);
@@ -22,7 +22,7 @@ typedef struct Scheme {
         /* With guest_validate(): who judges reports of such a size. */
         int (*judge)(const ServiceCall *c, const StoreLaunch *l, const GuestEvidence *e);
         size_t report_size_min, report_size_max;
-} Scheme;
+};
 
 const Scheme *scheme_of(CocoMode mode);
 
