@@ -13,7 +13,7 @@ from td_guest import TdGuest, model
 
 pytestmark = pytest.mark.full
 CVMSPAWN = BUILD / "programs/cvmspawn"
-SECONDS = 180
+SECONDS = 600
 DISK = ["-blockdev", "driver=null-co,node-name=d,size=1048576,read-zeroes=on", "-device", "virtio-blk-pci,drive=d"]
 NET = ["-netdev", "user,id=n,restrict=on", "-device", "virtio-net-pci,netdev=n,romfile="]
 RNG = ["-device", "virtio-rng-pci"]
@@ -28,19 +28,37 @@ def fixture_qemu(sid_qemu):
     return sid_qemu
 
 
+def debian_firmware(suite, package, name):
+    folder = cache_folder("peers") / (package if suite == "sid" else f"{package}-{suite}")
+    image = folder / "usr/share/ovmf" / name
+    if not image.exists():
+        folder.mkdir(exist_ok=True)
+        private_apt(suite, "unpack", folder, package)
+    return image
+
+
 @pytest.fixture(scope="module", name="firmware")
 def fixture_firmware(tmp_path_factory):
     """Debian's images. The one for TDX comes with enrolled keys only, so that it boots signed kernels only: its variables are emptied."""
-    folder = cache_folder("peers") / "ovmf-inteltdx"
-    image = folder / "usr/share/ovmf/OVMF.inteltdx.ms.fd"
-    if not image.exists():
-        folder.mkdir(exist_ok=True)
-        private_apt("sid", "unpack", folder, "ovmf-inteltdx")
+    image = debian_firmware("sid", "ovmf-inteltdx", "OVMF.inteltdx.ms.fd")
     data = bytearray(image.read_bytes())
     data[0x64:0x40000] = b"\xff" * (0x40000 - 0x64)
     keyless = tmp_path_factory.mktemp("firmware") / "keyless.fd"
     keyless.write_bytes(data)
     return {"keys": image, "keyless": keyless}
+
+
+# Name of the image: what --edk2= calls it, and where it comes from. The first one is that of the fixture above.
+PROFILES = {"keyless": ("202608-inteltdx", None, None), "x64": ("202608-ovmfx64", "sid", "ovmf-generic"), "older": ("202502-ovmfx64", "trixie", "ovmf")}
+
+
+@pytest.fixture(scope="module", name="images")
+def fixture_images(firmware):
+    """(name) -> the image."""
+    def get(name):
+        suite, package = PROFILES[name][1:]
+        return debian_firmware(suite, package, "OVMF.fd") if suite else firmware[name]
+    return get
 
 
 @pytest.fixture(scope="module", name="kernel")
@@ -52,15 +70,15 @@ def fixture_kernel():
 
 
 @pytest.fixture(scope="module", name="tables")
-def fixture_tables(qemu, firmware, tmp_path_factory):
-    """Tables of a machine, read once for each: (folder, words for --bios)."""
+def fixture_tables(qemu, tmp_path_factory):
+    """Tables of a machine, as its firmware has placed the devices, read once for each: (folder, words for --bios)."""
     known = {}
 
-    def get(memory=1024, devices=()):
-        key = memory, tuple(devices)
+    def get(image, memory=1024, devices=()):
+        key = image, memory, tuple(devices)
         if key not in known:
             folder = tmp_path_factory.mktemp("tables")
-            guest = TdGuest(qemu, folder / "run", firmware["keyless"], memory)
+            guest = TdGuest(qemu, folder / "run", image, memory)
             known[key] = folder / "fw_cfg", td_guest.read_tables(guest, folder / "fw_cfg", *devices)
             guest.ram.unlink()
         return known[key]
@@ -70,12 +88,13 @@ def fixture_tables(qemu, firmware, tmp_path_factory):
 class Boot:
     """A direct boot: what is predicted, and what is started."""
 
-    def __init__(self, firmware, kernel, initrd=None, words="console=ttyS0 quiet", memory=1024, devices=()):
+    def __init__(self, firmware, kernel, initrd=None, words="console=ttyS0 quiet", memory=1024, devices=(), edk2="202608-inteltdx"):
+        self.edk2 = edk2
         self.firmware, self.kernel, self.initrd, self.words, self.memory, self.devices = firmware, kernel, initrd, words, memory, devices
 
     def measure(self, tables, *more):
-        folder, bios = tables(self.memory, self.devices)
-        argv = [CVMSPAWN, "measure", "--mode=tdx", f"--ovmf={self.firmware}", f"--memory={self.memory}M", "--edk2=202608-inteltdx",
+        folder, bios = tables(self.firmware, self.memory, self.devices)
+        argv = [CVMSPAWN, "measure", "--mode=tdx", f"--ovmf={self.firmware}", f"--memory={self.memory}M", f"--edk2={self.edk2}",
                 f"--fw-cfg={folder}", f"--bios={bios}", f"--kernel={self.kernel}", f"--append={self.words}"]
         return subprocess.run([*argv, *([f"--initrd={self.initrd}"] if self.initrd else []), *more], capture_output=True, text=True, check=False,
                               timeout=SECONDS)
@@ -98,22 +117,32 @@ def check(boot, tables, qemu, folder, hob=None, more=()):
 
 
 def matrix():
-    """(memory, devices, words, size of the initrd or None). The first ones run always."""
-    first = [(1024, [], "console=ttyS0 quiet", 1024), (2048, DISK + NET, "quiet init=/bin/sh a=\"b c\"", 5000000)]
+    """(firmware, kernel, memory, devices, command line, size of the initrd or None): six that run always, then forty."""
+    first = [("keyless", "debian", 1024, [], "console=ttyS0 quiet", 1024), ("keyless", "longer", 2048, DISK + NET, "quiet init=/bin/sh a=\"b c\"", 5000000),
+             ("x64", "debian", 3072, RNG, "", None), ("x64", "longer", 512, [], "console=ttyS0", 511),
+             ("older", "debian", 2816, PORTS + RNG, "ro root=/dev/vda quiet äöü", 1), ("older", "longer", 1024, [], "x" * 1500, 70000)]
     memories, devices = [512, 2047, 2815, 2816, 3072, 4096, 8192], [[], RNG, DISK, PORTS + RNG, DISK + NET + RNG]
     words = ["console=ttyS0", "", "x" * 1500, "ro root=/dev/vda quiet äöü"]
-    initrds = [None, 1, 511, 70000]
-    rest = [(memories[i % 7], devices[i % 5], words[i % 4], initrds[(i // 4) % 4]) for i in range(40)]
+    initrds, images = [None, 1, 511, 70000], list(PROFILES)
+    rest = [(images[i % 3], ("debian", "longer")[i // 2 % 2], memories[i % 7], devices[i % 5], words[i % 4], initrds[i // 4 % 4]) for i in range(40)]
     return first + (rest if td_guest.soak() else [])
 
 
-@pytest.mark.parametrize("memory,devices,words,size", matrix())
-def test_registers_are_predicted(qemu, firmware, kernel, tables, tmp_path, memory, devices, words, size):
+@pytest.fixture(scope="module", name="kernels")
+def fixture_kernels(kernel, tmp_path_factory):
+    """Debian's kernel, and the same with bytes behind it, which its digest covers and nothing reads."""
+    longer = tmp_path_factory.mktemp("kernel") / "longer"
+    longer.write_bytes(kernel.read_bytes() + bytes(range(256)) * 2)
+    return {"debian": kernel, "longer": longer}
+
+
+@pytest.mark.parametrize("image,kernel_name,memory,devices,words,size", matrix())
+def test_registers_are_predicted(qemu, images, kernels, tables, tmp_path, image, kernel_name, memory, devices, words, size):
     """Each event of RTMR0 to RTMR2 and MRTD, in the module's record and in the firmware's own log."""
     initrd = tmp_path / "initrd"
     if size:
         initrd.write_bytes(bytes(range(256)) * (size // 256) + b"end")
-    boot = Boot(firmware["keyless"], kernel, initrd if size else None, words, memory, devices)
+    boot = Boot(images(image), kernels[kernel_name], initrd if size else None, words, memory, devices, PROFILES[image][0])
     predicted, guest = check(boot, tables, qemu, tmp_path / "td")
     ours = [[e["digest"] for e in predicted["events"] if e["rtmr"] == n] for n in range(3)]
     assert guest.extended() == [*ours, []]
