@@ -36,14 +36,23 @@ typedef struct Entries {
         Json *list, *seen; /* weak */
 } Entries;
 
-/* [null, RTMR1, RTMR2]; as many as are known. */
+/* [null, RTMR1, RTMR2] */
 static int put_registers(Json *entry, const RefsLaunch *l) {
         _cleanup_js_ Json *list = js_array();
         int r = list ? js_append(list, js_null()) : -ENOMEM;
 
         for (size_t i = 1; r >= 0 && i < REFS_REGISTERS; i++)
-                r = js_append(list, refs_register(l, i) ? js_string(refs_register(l, i)) : js_null());
+                r = js_append(list, js_string(refs_register(l, i)));
         return r < 0 ? r : js_set(entry, "rtmr", TAKE_PTR(list));
+}
+
+/* Without both only the firmware would be pinned. */
+static int check_registers(const char *format, const RefsLaunch *l, char **reterr) {
+        return refs_register(l, 1) && refs_register(l, 2)
+                        ? 0
+                        : error_set(reterr, -EINVAL,
+                                          "%s: a tdx launch has no rtmr1 or no rtmr2: predict them with --edk2=",
+                                          format);
 }
 
 /* A number first: names are unique, and those of bundles need not be. */
@@ -106,6 +115,9 @@ int refs_export_c8s(const RefsBundle *b, _unused_ const RefsExportOptions *optio
                 return error_set(reterr, -EINVAL,
                                 snp ? "c8s: the bundle has sev-snp and tdx launches, and a file of c8s describes one of them: build a bundle for each"
                                     : "c8s: the bundle has no sev-snp or tdx launch");
+        FOREACH_ARRAY(l, b->launches, b->n_launches)
+                if (r >= 0 && l->mode == COCO_TDX)
+                        r = check_registers("c8s", l, reterr);
         if (r >= 0)
                 r = refs_each_row(b, put_entry, &e);
         if (r >= 0)
@@ -137,19 +149,20 @@ int refs_export_tinfoil(
 
         if (r >= 0)
                 r = only(b, COCO_TDX, &tdx, reterr);
-        if (r >= 0 && !snp && !tdx)
-                r = error_set(reterr, -EINVAL, "tinfoil: the bundle has no sev-snp or tdx launch");
-        if (r >= 0 && tdx && (!refs_register(tdx, 1) || !refs_register(tdx, 2)))
+        if (r >= 0 && (!snp || !tdx))
                 r = error_set(reterr, -EINVAL,
-                                "tinfoil: the tdx launch has no rtmr1 or no rtmr2: predict them with --edk2=");
+                                "tinfoil: the bundle has no %s launch, and a predicate that lacks one of sev-snp and tdx is refused by its verifiers",
+                                snp ? "tdx" : "sev-snp");
+        if (r >= 0)
+                r = check_registers("tinfoil", tdx, reterr);
         if (r >= 0 && !j)
                 r = -ENOMEM;
-        if (r >= 0 && snp)
+        if (r >= 0)
                 r = js_set(j, "snp_measurement", js_hex(snp->runs->digests, snp->digest_size));
-        if (r >= 0 && tdx)
+        if (r >= 0)
                 r = js_build(&registers, "{s:s, s:s}", "rtmr1", refs_register(tdx, 1), "rtmr2",
                                 refs_register(tdx, 2));
-        if (r >= 0 && tdx)
+        if (r >= 0)
                 r = js_set(j, "tdx_measurement", TAKE_PTR(registers));
         return r < 0 ? r : put_json(t, j);
 }

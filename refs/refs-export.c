@@ -349,8 +349,8 @@ static const struct {
         [REFS_EXPORT_CEL] = { "cel", refs_export_cel },
         [REFS_EXPORT_CONTRAST] = { "contrast", refs_export_contrast },
         [REFS_EXPORT_CONTRAST_FAMILY] = { "contrast-family", refs_export_contrast_family },
-        [REFS_EXPORT_C8S] = { "c8s", refs_export_c8s },
-        [REFS_EXPORT_TINFOIL] = { "tinfoil", refs_export_tinfoil },
+        [REFS_EXPORT_C8S] = { "c8s", refs_export_c8s, true },
+        [REFS_EXPORT_TINFOIL] = { "tinfoil", refs_export_tinfoil, true },
 };
 static_assert(ELEMENTSOF(formats) == _REFS_EXPORT_MAX, "every format has a row");
 

@@ -74,7 +74,7 @@ static void round_trip(const RefsBundle *b) {
 /* Lists of digests that are cut out of the text first change nothing. */
 static void read_uncut(const uint8_t *data, size_t size) {
         _cleanup_(refs_bundle_done) RefsBundle a = {}, b = {};
-        _cleanup_free_ char *first = NULL, *second = NULL, *error = NULL;
+        _cleanup_free_ char *first = NULL, *second = NULL;
         _cleanup_js_ Json *j = NULL;
         int r = refs_bundle_parse((const char *) data, size, &a, NULL),
             k = js_parse((const char *) data, size, &j, NULL);

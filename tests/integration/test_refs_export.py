@@ -294,9 +294,9 @@ def test_c8s(world, bundle):  # noqa: F811
 
 def test_tinfoil(world, bundle):  # noqa: F811
     one = build(world, "tinfoil.json", words=launch(world, "snp", "4", "EPYC-v4"))
-    assert json.loads(export(one, "tinfoil")) == {"snp_measurement": digests_of(one)[0]}
+    export(one, "tinfoil", 1, "no tdx launch")
     export(bundle, "tinfoil", 1, "several sev-snp digests")
-    export(build(world, "tinfoil.json", words=launch(world, "sev")), "tinfoil", 1, "no sev-snp or tdx launch")
+    export(build(world, "tinfoil.json", words=launch(world, "sev")), "tinfoil", 1, "no sev-snp launch")
 
 
 def test_contrast(world, bundle):  # noqa: F811

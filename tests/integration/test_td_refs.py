@@ -128,11 +128,20 @@ def test_other_forms(launches, tmp_path):
     assert "several tdx digests" in done.stderr
     pins = c8s(refs("export", "--format=c8s", folder / "bundle").stdout)
     assert list(pins.values()) == [tuple(v[n].hex() for n in ("mrtd", "rtmr1", "rtmr2")) for v in values]
-    refs("build", folder / "one.json", "-o", tmp_path / "one")
-    assert json.loads(refs("export", "--format=tinfoil", tmp_path / "one").stdout) == {
-        "tdx_measurement": {n: values[0][n].hex() for n in ("rtmr1", "rtmr2")}}
-    assert "rtmr1 or no rtmr2" in refs("export", "--format=tinfoil", changed(folder, tmp_path, "less", lambda x: (x.pop(), x[0]["registers"].pop("rtmr1"))),
-                                       status=1).stderr
+    assert "c8s: a tdx launch has no rtmr1 or no rtmr2" in refs("export", "--format=c8s", tmp_path / "part", status=1).stderr
+    snp = {"inputs": {}, "technology": "sev-snp", "rows": [{"cpu-model": "EPYC-v4", "digests": ["ab" * 48], "vcpu-sig": 8392466, "vcpus": 1}]}
+
+    def pair(name, *without):
+        def change(launches):
+            launches[1:] = [snp]
+            for register in without:
+                del launches[0]["registers"][register]
+        return changed(folder, tmp_path, name, change)
+
+    assert json.loads(refs("export", "--format=tinfoil", pair("both")).stdout) == {
+        "snp_measurement": "ab" * 48, "tdx_measurement": {n: values[0][n].hex() for n in ("rtmr1", "rtmr2")}}
+    assert "rtmr1 or no rtmr2" in refs("export", "--format=tinfoil", pair("less", "rtmr1"), status=1).stderr
+    assert "no sev-snp launch" in refs("export", "--format=tinfoil", changed(folder, tmp_path, "alone", lambda x: x.pop()), status=1).stderr
     for form in ("corim", "corim-veraison", "rego", "cel", "contrast", "contrast-family", "id-blocks"):
         assert f"{form}: the bundle has launches of TDs" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
 

@@ -138,7 +138,7 @@ def test_predicted_read_and_quoted(launch, service, world, tmp_path):
     words = [f"--collateral={tmp_path / name}" for name in files if name not in ("quote", "root.pem")]
 
     def verify(**values):
-        expected = [f"--{name}={value}" for name, value in {**predicted, **values}.items() if name != "mrtd"]
+        expected = [f"--expect={name}:{value}" for name, value in {**predicted, **values}.items() if name != "mrtd"]
         return subprocess.run([CVMSPAWN, "report", "verify", tmp_path / "quote", *words, f"--time={chain.NOW}", f"--insecure-root={tmp_path / 'root.pem'}",
                                f"--measurement={predicted['mrtd']}", *expected, f"--report-data={NONCE:0<128}"], capture_output=True, text=True,
                               check=False, timeout=SECONDS)
