@@ -35,6 +35,11 @@ int refs_row_text(const RefsRun *run, size_t i, char **ret) {
         return finish(&t, ret);
 }
 
+const char *refs_launch_sha256(const RefsLaunch *l, const char *input) {
+        return js_string_value(js_get(js_get(l->inputs, input), "sha256"))
+                        ?: js_string_value(js_get(l->hashes, input));
+}
+
 int refs_launch_text(const RefsLaunch *l, char **ret) {
         static const char *const inputs[] = { "firmware", "kernel", "initrd" };
         _cleanup_(text_done) Text t = {};

@@ -85,6 +85,9 @@ typedef struct RefsBundle {
 void refs_bundle_done(RefsBundle *b);
 void refs_launch_done(RefsLaunch *l);
 
+/* The SHA-256 of an input, in hex, weak: of its file, or of the table of kernel hashes where a launch was measured from hashes; else NULL. */
+const char *refs_launch_sha256(const RefsLaunch *l, const char *input);
+
 bool refs_is_bundle(const Json *j);
 /* -EINVAL and -EBADMSG with an error message that names the member. */
 _warn_unused_result_ int refs_bundle_parse(const char *text, size_t size, RefsBundle *ret, char **reterr);

@@ -21,7 +21,7 @@ const char *const refs_input_names[REFS_INPUTS] = { "firmware", "kernel", "initr
 
 void refs_launch_inputs(const RefsLaunch *l, char features[static 32], const char *ret[static REFS_INPUTS]) {
         for (size_t i = 0; i < FILES; i++)
-                ret[i] = js_string_value(js_get(js_get(l->inputs, refs_input_names[i]), "sha256"));
+                ret[i] = refs_launch_sha256(l, refs_input_names[i]);
         ret[FILES] = l->vmm;
         (void) snprintf(features, 32, "0x%" PRIx64, l->features);
         ret[FILES + 1] = l->has_features ? features : NULL;

@@ -298,7 +298,7 @@ static int put_row(
                 }
         }
         FOREACH_ARRAY(name, inputs, ELEMENTSOF(inputs)) {
-                put_cell(table, js_string_value(js_get(js_get(l->inputs, *name), "sha256")) ?: "");
+                put_cell(table, refs_launch_sha256(l, *name) ?: "");
                 text_put(table->text, style->between);
         }
         text_put(table->text, hex);

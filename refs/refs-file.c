@@ -62,9 +62,12 @@ int refs_file_open(const char *text, size_t size, const RefsSigners *signers, Re
         bool checked = signers && signers->n_keys > 0;
         int r = 0;
 
-        if (checked && !f.is_signed)
-                return error_set(reterr, -EKEYREJECTED,
-                                "the bundle is not signed, but keys of signers were given");
+        if (checked && !f.is_signed) {
+                r = read_payload(text, size, &f, reterr);
+                return r < 0 ? r
+                             : error_set(reterr, -EKEYREJECTED,
+                                               "the bundle is not signed, but keys of signers were given");
+        }
         if (f.is_signed)
                 r = open_envelope(text, size, &e, reterr);
         f.n_keys = checked ? signers->n_keys : 0;

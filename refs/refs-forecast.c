@@ -194,7 +194,8 @@ static int judge(const RefsBundle *b, const RefsLaunch *l, const ForecastHost *h
         LaunchDigest then;
         int r = l->vmm && profile >= 0 ? add_facts(f, l, host, &s) : 0, known = 0;
 
-        if (r >= 0 && firmware && sha256 && !streq(sha256, firmware->sha256))
+        /* What is not recorded may be another one. */
+        if (r >= 0 && firmware && !streq_ptr(sha256, firmware->sha256))
                 r = add(f,
                                 &(ForecastChange) { .launch = l,
                                                 .subject = FORECAST_FIRMWARE,

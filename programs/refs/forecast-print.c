@@ -22,6 +22,13 @@ static bool is_refused(const ForecastChange *c) {
         return c->fact && c->fact->refused;
 }
 
+static const char *what_of(const ForecastChange *c) {
+        if (c->fact)
+                return c->fact->text;
+        return refs_launch_sha256(c->launch, "firmware") ? "another firmware image"
+                                                         : "the bundle does not say which firmware image it was";
+}
+
 static int change_json(const ForecastChange *c, Json **ret) {
         const RefsLaunch *l = c->launch;
         _cleanup_free_ char *text = NULL;
@@ -34,7 +41,7 @@ static int change_json(const ForecastChange *c, Json **ret) {
         }
         return js_build(ret, "{s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "launch", text, "cause",
                         forecast_subject_to_string(c->subject), "what",
-                        c->fact ? c->fact->text : "another firmware image", "source",
+                        what_of(c), "source",
                         c->fact ? c->fact->source : c->firmware->sha256, "rows", js_u64(rows_of(l)),
                         "refused", is_refused(c), "now", js_hex(l->runs->digests, l->digest_size), "then",
                         then);
@@ -119,7 +126,7 @@ static int print_change(const ForecastChange *c) {
                 return -ENOMEM;
         printf("%-8s  %5zu row%s  %s\n", forecast_subject_to_string(c->subject), n, n == 1 ? " " : "s",
                         text);
-        printf("                      %s\n", c->fact ? c->fact->text : "another firmware image");
+        printf("                      %s\n", what_of(c));
         printf("                      first digest %.16s... -> ", now);
         printf(then ? "%.16s...\n" : "%s\n",
                         then

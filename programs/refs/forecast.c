@@ -9,6 +9,7 @@
 #include "error.h"
 #include "forecast-print.h"
 #include "input.h"
+#include "log.h"
 #include "refs-build.h"
 #include "refs-file.h"
 #include "strutil.h"
@@ -78,6 +79,17 @@ static int read_against(const char *path, RefsBundle *ret, char **reterr) {
         return r < 0 ? error_prefix(reterr, r, "--against: %s", path) : 0;
 }
 
+/* Its digest depends on the firmware alone; its RTMR0 has QEMU's tables, and no facts about these are known. */
+static void warn_of_tds(const RefsBundle *b) {
+        size_t n = 0;
+
+        FOREACH_ARRAY(l, b->launches, b->n_launches)
+                n += coco_of(l->mode)->event_log;
+        if (n > 0)
+                log_warning("%zu launch%s of TDs: only a change of the firmware is foretold, none by QEMU or the kernel, which RTMR0 depends on",
+                                n, n == 1 ? "" : "es");
+}
+
 /* What the forecast borrows stays in the world. */
 static int predict(const RefsBundle *b, ForecastWorld *w, Forecast *ret) {
         ForecastHost host = { &w->kernel, w->qemu_name ? &w->qemu : NULL, NULL, w->n_images };
@@ -111,6 +123,8 @@ static int run(void *arguments, char **words, char **reterr) {
                 r = forecast_world_find(a, &w, reterr);
         if (r >= 0 && a->upgrade)
                 r = forecast_upgrade(&b, &w, reterr);
+        if (r >= 0)
+                warn_of_tds(&b);
         if (r >= 0)
                 r = predict(&b, &w, &f);
         if (r >= 0)

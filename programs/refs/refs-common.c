@@ -9,6 +9,7 @@
 #include "atomic-file.h"
 #include "error.h"
 #include "input.h"
+#include "refs-id.h"
 #include "refs.h"
 #include "strutil.h"
 
@@ -70,6 +71,19 @@ int refs_open(const RefsArguments *a, const char *path, RefsFile *ret, char **re
                                         a->threshold ?: (unsigned) signers.n_keys },
                         ret, reterr);
         return r < 0 ? error_prefix(reterr, r, "%s", path) : 0;
+}
+
+int refs_check_sound(const RefsBundle *b, char **reterr) {
+        if (refs_bundle_check_families(b, reterr) < 0)
+                return -ESTALE;
+        return b->id.given && refs_id_verify(b, reterr) < 0 ? -ESTALE : 0;
+}
+
+char *refs_title(const RefsBundle *b) {
+        char *title = strdup(b->name ?: "bundle");
+
+        text_flatten(title, SIZE_MAX);
+        return title;
 }
 
 int refs_write(const RefsArguments *a, const char *text, size_t size, char **reterr) {

@@ -128,6 +128,8 @@ int refs_learning(const RefsArguments *a, char **words, char **reterr) {
                 return error_set(reterr, -EINVAL, "learn: expected a bundle and at least one report");
         r = refs_open(a, words[0], &f, reterr);
         if (r >= 0)
+                r = refs_check_sound(&f.bundle, reterr);
+        if (r >= 0)
                 r = reissue(a, &f.bundle, reterr);
         if (r >= 0)
                 r = learn(a, &f.bundle, words + 1, n, reterr);

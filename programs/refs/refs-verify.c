@@ -12,7 +12,6 @@
 #include "encode.h"
 #include "error.h"
 #include "input.h"
-#include "refs-id.h"
 #include "refs-registers.h"
 #include "refs.h"
 #include "sev-cpu.h"
@@ -84,24 +83,20 @@ static int judge(const RefsArguments *a, const RefsFile *f, char **reterr) {
                 r = refs_check_rollback(f, &state, reterr);
         if (r >= 0 && a->previous)
                 r = check_previous(a, f, reterr);
-        if (r >= 0 && refs_bundle_check_families(&f->bundle, reterr) < 0)
-                r = -ESTALE; /* what contradicts itself is not accepted */
-        if (r >= 0 && f->bundle.id.given && refs_id_verify(&f->bundle, reterr) < 0)
-                r = -ESTALE;
-        return r;
+        return r < 0 ? r : refs_check_sound(&f->bundle, reterr);
 }
 
 static int print_verified(const RefsArguments *a, const RefsFile *f) {
-        _cleanup_free_ char *hex = hex_encode(f->sha256, sizeof(f->sha256));
+        _cleanup_free_ char *hex = hex_encode(f->sha256, sizeof(f->sha256)), *title = refs_title(&f->bundle);
         _cleanup_js_ Json *j = NULL;
         int r;
 
-        if (!hex)
+        if (!hex || !title)
                 return -ENOMEM;
         if (!a->common.json)
                 return printf("verified: %s, sequence %" PRIu64
                               ", issued %s, %zu launch%s, %zu digest%s, %s%u of %zu signer%s\n",
-                                       f->bundle.name ?: "bundle", f->bundle.sequence,
+                                       title, f->bundle.sequence,
                                        date_text((int64_t) f->bundle.issued).text, f->bundle.n_launches,
                                        f->bundle.n_launches == 1 ? "" : "es", f->bundle.n_rows,
                                        f->bundle.n_rows == 1 ? "" : "s",
@@ -249,6 +244,7 @@ static int show_expectations(const RefsBundle *b) {
 
 int refs_show(const RefsArguments *a, char **words, char **reterr) {
         _cleanup_(refs_file_done) RefsFile f = {};
+        _cleanup_free_ char *title = NULL;
         _cleanup_js_ Json *j = NULL;
         int r = refs_open(a, words[0], &f, reterr);
 
@@ -264,7 +260,10 @@ int refs_show(const RefsArguments *a, char **words, char **reterr) {
                 r = refs_bundle_json(&f.bundle, &j);
                 return r < 0 ? r : verb_print_json(j, a->common.style);
         }
-        printf("%s: sequence %" PRIu64 ", issued %s", f.bundle.name ?: "bundle", f.bundle.sequence,
+        title = refs_title(&f.bundle);
+        if (!title)
+                return -ENOMEM;
+        printf("%s: sequence %" PRIu64 ", issued %s", title, f.bundle.sequence,
                         date_text((int64_t) f.bundle.issued).text);
         if (f.bundle.expires > 0)
                 printf(", expires %s", date_text((int64_t) f.bundle.expires).text);

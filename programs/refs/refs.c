@@ -188,6 +188,7 @@ static const OptionCommand commands[] = {
 
 static const OptionRule rules[] = {
         { "insecure-no-signature", NULL, "signer", "the keys of --signer are the opposite" },
+        { "insecure-no-signature", NULL, "state", "what nobody signed must not decide which bundles are too old" },
         { "threshold", "signer", NULL, "it counts the keys of --signer" },
         { "signature", "public-key", "key detached", NULL },
         { "public-key", "signature", NULL, NULL },
@@ -228,6 +229,8 @@ static int refs_export_verb(const RefsArguments *a, char **words, char **reterr)
         if ((a->uri || a->tag) && a->format != REFS_EXPORT_RVPS)
                 return error_set(reterr, -EINVAL, "--uri and --tag name the values of --format=rvps only");
         r = refs_open(a, words[0], &f, reterr);
+        if (r >= 0)
+                r = refs_check_sound(&f.bundle, reterr);
         if (r >= 0)
                 r = refs_export(&f.bundle, a->format, &options, &text, &size, reterr);
         return r < 0 ? refs_status(r, reterr) : refs_write(a, text, size, reterr);

@@ -49,6 +49,10 @@ typedef struct RefsArguments {
 _warn_unused_result_ int refs_read(const char *path, char **ret, size_t *ret_size, char **reterr);
 /* The bundle in it, with --signer and --threshold where they were given. */
 _warn_unused_result_ int refs_open(const RefsArguments *a, const char *path, RefsFile *ret, char **reterr);
+/* Rows agree with their families, ID blocks with their rows: 0, or -ESTALE with an error message. Nothing that contradicts itself is passed on. */
+_warn_unused_result_ int refs_check_sound(const RefsBundle *b, char **reterr);
+/* The bundle's name for a terminal; owned. NULL: memory is short. */
+char *refs_title(const RefsBundle *b);
 /* To --output, or to standard output. */
 _warn_unused_result_ int refs_write(const RefsArguments *a, const char *text, size_t size, char **reterr);
 /* 2 for what is not authentic, 3 for what is too old or contradicts itself; else r. */
