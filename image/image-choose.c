@@ -109,24 +109,96 @@ static int try_path(Image *image, size_t volume, const char *before, const char 
         return 1;
 }
 
-/* Paths of entries begin at the root of the file system that they are in; some tools write them as seen from the system. */
+/* Paths of entries begin at the root of the file system that they are in; some tools write them as seen from the system. 1 if it is there. */
+static int try_volume(Image *image, const BootEntry *e, size_t volume, const char *path, ImagePart *ret,
+                char **reterr) {
+        int r = try_path(image, volume, "", path, ret, reterr);
+
+        if (volume != e->volume)
+                return r;
+        if (r == 0)
+                r = try_path(image, volume, "/boot", path, ret, reterr);
+        if (r == 0 && startswith(path, "/boot/"))
+                r = try_path(image, volume, "", path + strlen("/boot"), ret, reterr);
+        return r;
+}
+
 static int locate(Image *image, const BootEntry *e, const char *name, ImagePart *ret, char **reterr) {
         _cleanup_free_ char *path = NULL;
         int r = volume_path(name, &path, reterr);
 
         if (r >= 0)
-                r = try_path(image, e->volume, "", path, ret, reterr);
-        if (r == 0)
-                r = try_path(image, e->volume, "/boot", path, ret, reterr);
-        if (r == 0 && startswith(path, "/boot/"))
-                r = try_path(image, e->volume, "", path + strlen("/boot"), ret, reterr);
+                r = try_volume(image, e, e->volume, path, ret, reterr);
         for (size_t i = 0; r == 0 && i < image->n_volumes; i++)
                 if (i != e->volume)
-                        r = try_path(image, i, "", path, ret, reterr);
+                        r = try_volume(image, e, i, path, ret, reterr);
         if (r == 0)
                 return error_set(reterr, -ENOENT, "'%s', which '%s' names, is not in the image", path,
                                 e->file);
         return r < 0 ? error_prefix(reterr, r, "'%s'", e->file) : 0;
+}
+
+/* Kernel and initrds of an entry, all in this volume: 1, or 0 if one is not. */
+static int locate_in(Image *image, const BootEntry *e, size_t volume, ImageParts *ret, char **reterr) {
+        _cleanup_(image_parts_done) ImageParts p = {};
+        size_t n = strv_length(e->initrds);
+        int r = 1;
+
+        p.initrds = calloc(MAX(n, (size_t) 1), sizeof(ImagePart));
+        if (!p.initrds)
+                return -ENOMEM;
+        for (size_t i = 0; r > 0 && i <= n; i++) {
+                _cleanup_free_ char *path = NULL;
+
+                r = volume_path(i == 0 ? e->kernel : e->initrds[i - 1], &path, reterr);
+                if (i > 0)
+                        p.n_initrds++;
+                if (r >= 0)
+                        r = try_volume(image, e, volume, path, i == 0 ? &p.kernel : p.initrds + i - 1, reterr);
+        }
+        if (r > 0)
+                *ret = TAKE_STRUCT(p, (ImageParts) {});
+        return r < 0 ? error_prefix(reterr, r, "'%s'", e->file) : r;
+}
+
+/* Which partition GRUB takes them from depends on its $root, which a search sets that is not evaluated here: two that have them are not decided
+ * by a guess. */
+static int locate_all(Image *image, const BootEntry *e, bool first, ImageParts *ret, char **reterr) {
+        const Volume *v = image->volumes, *found = NULL;
+        ImagePart missing = {};
+        int r = 0;
+
+        for (size_t k = 0; k < image->n_volumes; k++) {
+                size_t i = k == 0 ? e->volume : k <= e->volume ? k - 1 : k;
+                _cleanup_(image_parts_done) ImageParts p = {};
+
+                r = locate_in(image, e, i, &p, reterr);
+                if (r < 0)
+                        return r;
+                if (r == 0)
+                        continue;
+                if (found)
+                        return error_set(reterr, -ENOTUNIQ,
+                                        "partitions %u and %u both have '%s', and which of them '%s' means is not known here: choose one with --partition=",
+                                        found->partition.number, v[i].partition.number, p.kernel.path, e->file);
+                found = v + i;
+                *ret = TAKE_STRUCT(p, (ImageParts) {});
+                if (first)
+                        break;
+        }
+        if (found)
+                return 0;
+        r = locate(image, e, e->kernel, &missing, reterr);
+        free(missing.path);
+        STRV_FOREACH(initrd, e->initrds) {
+                missing = (ImagePart) {};
+                if (r >= 0)
+                        r = locate(image, e, *initrd, &missing, reterr);
+                free(missing.path);
+        }
+        return r < 0 ? r
+                     : error_set(reterr, -ENOENT, "'%s' and its initrd, which '%s' names, are in different partitions",
+                                       e->kernel, e->file);
 }
 
 static int check_size(const ImagePart *p, const char *what, uint64_t max, char **reterr) {
@@ -158,25 +230,15 @@ static int locate_uki(Image *image, const BootEntry *e, ImageParts *p, char **re
         return 0;
 }
 
-int image_locate(Image *image, const BootEntry *e, ImageParts *ret, char **reterr) {
+int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice, ImageParts *ret, char **reterr) {
         _cleanup_(image_parts_done) ImageParts p = {};
         uint64_t total = 0;
         int r;
 
-        if (e->source == BOOT_UKI) {
+        if (e->source == BOOT_UKI)
                 r = locate_uki(image, e, &p, reterr);
-        } else {
-                size_t n = strv_length(e->initrds);
-
-                p.initrds = calloc(MAX(n, (size_t) 1), sizeof(ImagePart));
-                if (!p.initrds)
-                        return -ENOMEM;
-                r = locate(image, e, e->kernel, &p.kernel, reterr);
-                for (size_t i = 0; r >= 0 && i < n; i++) {
-                        p.n_initrds++;
-                        r = locate(image, e, e->initrds[i], &p.initrds[i], reterr);
-                }
-        }
+        else
+                r = locate_all(image, e, e->source != BOOT_GRUB || choice->partition > 0, &p, reterr);
         if (r >= 0)
                 r = check_size(&p.kernel, "kernel", IMAGE_KERNEL_MAX, reterr);
         FOREACH_ARRAY(i, p.initrds, r < 0 ? 0 : p.n_initrds) {

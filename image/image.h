@@ -65,8 +65,10 @@ typedef struct ImageParts {
 } ImageParts;
 
 void image_parts_done(ImageParts *p);
-/* The files of an entry, where they are. -ENOENT with an error message. */
-_warn_unused_result_ int image_locate(Image *image, const BootEntry *e, ImageParts *ret, char **reterr);
+/* The files of an entry, where they are: -ENOENT with an error message. GRUB's are in one partition: -ENOTUNIQ if several have them and the choice
+ * names none. */
+_warn_unused_result_ int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice,
+                ImageParts *ret, char **reterr);
 _warn_unused_result_ int image_write_kernel(Image *image, const ImageParts *p, int to, char **reterr);
 /* All initrds one after another, each on a multiple of 4, as boot loaders place them. */
 _warn_unused_result_ int image_write_initrd(Image *image, const ImageParts *p, int to, char **reterr);

@@ -127,7 +127,7 @@ static int read_image(Child *c, Image *image, char **reterr) {
                 return r < 0 ? r : write_report(c->report, j);
         }
         if (r >= 0)
-                r = image_locate(image, &image->entries.items[chosen], &parts, reterr);
+                r = image_locate(image, &image->entries.items[chosen], &choice, &parts, reterr);
         if (r >= 0)
                 r = image_report(image, &chosen, &parts, &j, reterr);
         if (r >= 0)

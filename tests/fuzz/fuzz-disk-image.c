@@ -43,7 +43,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 _cleanup_(image_parts_done) ImageParts parts = {};
 
                 assert(e->id && e->file && (e->kernel || e->source == BOOT_UKI));
-                if (image_locate(&image, e, &parts, NULL) < 0)
+                if (image_locate(&image, e, &(ImageChoice) {}, &parts, NULL) < 0)
                         continue;
                 assert(parts.kernel.size <= IMAGE_KERNEL_MAX);
                 if (parts.kernel.size < size * 4)

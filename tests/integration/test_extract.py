@@ -189,6 +189,22 @@ def test_links_that_lead_nowhere(tmp_path):
         refused(image, tmp_path, "leads out of its file system ('..')")
 
 
+def test_the_partition_that_grub_means_is_not_guessed(tmp_path):
+    """os-prober's entries set $root by a search: with the same names in two partitions the first one would be taken, wrong in silence."""
+    other = {path: data for path, data in debian().items() if path.startswith("/boot/") and "grub" not in path}
+    other[f"/boot/vmlinuz-{VERSION}"] = kernel(OLD)
+    two = [Part("root", "ext4", debian(), 24), Part("linux", "ext4", other, 24)]
+    refused(disk(tmp_path / "two.raw", two), tmp_path, f"partitions 1 and 2 both have '/boot/vmlinuz-{VERSION}'", "--partition=")
+    check(disk(tmp_path / "two.raw", two), tmp_path, kernel(), initrd(), WORDS, "--partition=1")
+    # Nor is one file taken from here and one from there.
+    half = [Part("root", "ext4", {p: d for p, d in debian().items() if "vmlinuz" not in p}, 24),
+            Part("linux", "ext4", {p: d for p, d in other.items() if "vmlinuz" in p}, 24)]
+    refused(disk(tmp_path / "half.raw", half), tmp_path, "are in different partitions")
+    # All in the other one.
+    away = [Part("root", "ext4", {p: d for p, d in debian().items() if "initrd" not in p}, 24), Part("linux", "ext4", other, 24)]
+    check(disk(tmp_path / "away.raw", away), tmp_path, kernel(OLD), initrd(), WORDS)
+
+
 def test_two_systems_and_missing_files(tmp_path):
     two = disk(tmp_path / "two.raw", [Part("root", "ext4", debian(), 24), Part("linux", "ext4", debian(OLD), 24)])
     refused(two, tmp_path, "partitions 1 and 2 both have a system that boots", "--partition=")
