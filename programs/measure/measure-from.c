@@ -151,6 +151,7 @@ int read_other_launcher(CliArguments *a, char **reterr) {
         if (!a->from_qemu && !a->from_incus && !a->from_kata && !a->from_kubevirt && !a->from_libvirt &&
                         !a->from_openstack)
                 return 0;
+        a->other_launcher = true;
         r = given_cpu(m, &cpu);
         if (r < 0)
                 return r;

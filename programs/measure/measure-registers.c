@@ -29,8 +29,8 @@ static int boot_of(const CliArguments *a, const MeasureContext *c, RtmrBoot *ret
                 .bios = a->measure.bios };
         int r;
 
-        /* The launcher's dialect predicts what it can: without tables all but RTMR0. */
-        if (!b.fw_cfg && coco_of(b.plan->mode)->event_log && b.plan->tdx.edk2)
+        /* Of a launch that a launcher describes what can be predicted is: without tables all but RTMR0. */
+        if (!b.fw_cfg && coco_of(b.plan->mode)->event_log && (b.plan->tdx.edk2 || a->other_launcher))
                 b.registers = 6u;
         if (!a->measure.memory || !a->measure.edk2 || (!b.fw_cfg && !b.registers) || !b.plan->kernel.present)
                 return error_set(reterr, -EINVAL,

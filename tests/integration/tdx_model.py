@@ -52,6 +52,9 @@ def make_kernel(seed=3):
     image = bytearray(make_pe(seed)[0])
     image[0x1F1] = 1
     image[0x202:0x208] = b"HdrS\x0f\x02"
+    image[0x211] = 1  # loaded high
+    struct.pack_into("<I", image, 0x22C, 0x7FFFFFFF)  # initrd_addr_max
+    struct.pack_into("<I", image, 0x238, 2047)  # cmdline_size
     return bytes(image)
 
 
