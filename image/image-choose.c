@@ -35,7 +35,10 @@ static int nothing_found(const Image *image, const ImageChoice *choice, char **r
         if (image->entries.n_items == 0) {
                 notes = strv_join(strv_length(image->notes) > 0 ? image->notes : image->entries.problems,
                                 "; ");
-                return error_set(reterr, image->unread ? -EBADMSG : -ENOENT, "no kernel was found%s%s",
+                /* -ENOENT: a disk like others. */
+                return error_set(reterr,
+                                image->unread || strv_length(image->entries.problems) > 0 ? -EBADMSG : -ENOENT,
+                                "no kernel was found%s%s",
                                 notes && *notes ? "; " : "", notes ?: "");
         }
         FOREACH_ARRAY(e, image->entries.items, MIN(image->entries.n_items, (size_t) 16))
@@ -133,7 +136,7 @@ static int locate(Image *image, const BootEntry *e, const char *name, ImagePart 
                 if (i != e->volume)
                         r = try_volume(image, e, i, path, ret, reterr);
         if (r == 0)
-                return error_set(reterr, -ENOENT, "'%s', which '%s' names, is not in the image", path,
+                return error_set(reterr, -EBADMSG, "'%s', which '%s' names, is not in the image", path,
                                 e->file);
         return r < 0 ? error_prefix(reterr, r, "'%s'", e->file) : 0;
 }
@@ -197,7 +200,7 @@ static int locate_all(Image *image, const BootEntry *e, bool first, ImageParts *
                 free(missing.path);
         }
         return r < 0 ? r
-                     : error_set(reterr, -ENOENT, "'%s' and its initrd, which '%s' names, are in different partitions",
+                     : error_set(reterr, -EBADMSG, "'%s' and its initrd, which '%s' names, are in different partitions",
                                        e->kernel, e->file);
 }
 

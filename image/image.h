@@ -65,7 +65,7 @@ typedef struct ImageParts {
 } ImageParts;
 
 void image_parts_done(ImageParts *p);
-/* The files of an entry, where they are: -ENOENT with an error message. GRUB's are in one partition: -ENOTUNIQ if several have them and the choice
+/* The files of an entry, where they are: -EBADMSG with an error message if one is not there. GRUB's are in one partition: -ENOTUNIQ if several have them and the choice
  * names none. */
 _warn_unused_result_ int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice,
                 ImageParts *ret, char **reterr);

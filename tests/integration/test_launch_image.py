@@ -113,6 +113,17 @@ def test_a_damaged_image_has_no_digest(cvmspawn, cloud, firmware, tmp_path):
 
 
 @pytest.mark.soak
+def test_an_entry_that_leads_nowhere_is_no_disk_like_others(cvmspawn, firmware, tmp_path):
+    """extract names what is missing; the digest of a launch without a kernel would hide it."""
+    gone = {path: data for path, data in disk_image.debian().items() if "initrd" not in path}
+    torn = {"/EFI/Linux/a.efi": b"MZ" + bytes(500)}
+    for name, part, why in (("gone", disk_image.Part("root", "ext4", gone, 24), "is not in the image"), ("torn", disk_image.Part("esp", "vfat", torn, 48), "a.efi")):
+        image = disk_image.disk(tmp_path / f"{name}.raw", [part])
+        for words in (["measure"], ["--print=digest", "--allow-untrusted=disk"]):
+            done = cvmspawn.run(*words, "--coco=sev-snp", f"--firmware={firmware}", f"--image={image}", "--cpu=EPYC-v4")
+            assert done.status != 0 and not done.out and why in done.err, done.err
+
+
 def test_what_is_extracted_boots(cvmspawn, artifacts, firmware, tmp_path):
     """The kernel and initrd of a compressed qcow2, measured, verified by the firmware (simulated: nothing is encrypted) and booted with the
     image's command line; and again from the extracted files, with the same digest."""
