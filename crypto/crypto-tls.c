@@ -45,6 +45,8 @@ static int context_new(const SSL_METHOD *method, TlsContext **ret) {
                 return crypto_failure(-ENOMEM);
         (void) SSL_CTX_set_num_tickets(c->ctx, 0);
         (void) SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
+        /* Lines say where they end: a connection that ends without close_notify has ended. */
+        (void) SSL_CTX_set_options(c->ctx, SSL_OP_IGNORE_UNEXPECTED_EOF);
         (void) SSL_CTX_set_mode(c->ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
         *ret = TAKE_PTR(c);
         return 0;
@@ -228,6 +230,10 @@ ssize_t tls_write(Tls *t, const void *buf, size_t n) {
                 return r;
         r = failure(t, r);
         return r == 0 ? -ECONNRESET : r;
+}
+
+bool tls_has_more(const Tls *t) {
+        return SSL_has_pending(t->ssl) == 1;
 }
 
 bool tls_wants_write(const Tls *t) {

@@ -33,3 +33,5 @@ _warn_unused_result_ ssize_t tls_read(Tls *t, void *buf, size_t n);
 _warn_unused_result_ ssize_t tls_write(Tls *t, const void *buf, size_t n);
 /* The last -EAGAIN was for want of room to send. */
 bool tls_wants_write(const Tls *t);
+/* Bytes wait that were taken from the socket already. */
+bool tls_has_more(const Tls *t);

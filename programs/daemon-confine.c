@@ -4,6 +4,7 @@
  * connections or look at other processes. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "daemon.h"
 #include "error.h"
 #include "log.h"
+#include "strutil.h"
 
 #define EXTRA_MAX 16u
 
@@ -176,4 +178,17 @@ int daemon_confine_forwarder(char **reterr) {
         if (r >= 0)
                 r = confine_system_calls(calls, ELEMENTSOF(calls));
         return r < 0 ? error_set(reterr, r, "cannot give up privileges: %s", strerror(-r)) : 0;
+}
+
+static int push_folder(const char *file, char ***list) {
+        const char *slash = strrchr(file, '/');
+
+        return slash ? strv_pushf(list, "%.*s", (int) (slash - file) + 1, file) : strv_push(list, ".");
+}
+
+int daemon_folders_of(const char *file, char ***list) {
+        _cleanup_free_ char *real = realpath(file, NULL);
+        int r = push_folder(file, list);
+
+        return r >= 0 && real ? push_folder(real, list) : r;
 }

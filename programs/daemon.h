@@ -33,6 +33,9 @@ typedef struct DaemonConfinement {
         bool network; /* connections to other machines stay possible, as far as the calls go */
 } DaemonConfinement;
 
+/* Adds the folders of a file, which stay readable when it is replaced by a new one: of its name, and of what that links to. */
+_warn_unused_result_ int daemon_folders_of(const char *file, char ***list);
+
 /* Gives up everything that serving does not need; for good. */
 _warn_unused_result_ int daemon_confine(const DaemonConfinement *c, char **reterr);
 /* For a child that downloads: it can open only these directories, and the files that name resolution and TLS read. In /etc these are single files,

@@ -121,7 +121,8 @@ static int turn(TunnelChannel *c) {
                 end(c, r, why);
                 return 0;
         }
-        out = tls_wants_write(c->tls) || (c->open && c->out_size > 0);
+        /* What TLS has read already wakes nobody: a socket that can be written to does. */
+        out = tls_wants_write(c->tls) || (c->open && (c->out_size > 0 || tls_has_more(c->tls)));
         r = loop_source_set_io_events(c->io, (uint32_t) EPOLLIN | (out ? (uint32_t) EPOLLOUT : 0));
         if (r < 0)
                 end(c, r, NULL);

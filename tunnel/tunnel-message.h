@@ -19,6 +19,7 @@
 #define TUNNEL_ID_MAX     63u /* a label of a domain name, RFC 1035 */
 #define TUNNEL_LINE_MAX   320u
 #define TUNNEL_REASON_MAX 80u
+#define TUNNEL_HOSTS_MAX  256u /* at once: an owner's end takes no more, whatever the relay says */
 #define TUNNEL_DATA       "cvmspawn-data/1 "
 /* The data connection's line, with its newline. */
 #define TUNNEL_DATA_SIZE (sizeof(TUNNEL_DATA) - 1 + 2 * TUNNEL_TOKEN_SIZE + 1)

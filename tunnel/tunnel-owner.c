@@ -17,7 +17,7 @@
 #include "tunnel-channel.h"
 #include "tunnel-pipe.h"
 
-#define PIPES_MAX    256u /* whatever the relay says */
+#define PIPES_MAX    TUNNEL_HOSTS_MAX
 #define PAUSE_FIRST  (250u * 1000)
 #define PAUSE_MAX    (30u * 1000000)
 #define CONNECT_USEC (10u * 1000000) /* until the relay has said "ok" */
@@ -36,6 +36,7 @@ struct TunnelOwner {
         LoopSource *timer;
         bool up;
         bool told;       /* that the relay is away */
+        bool told_refusal;
         bool heard;      /* from the relay, since the timer came last */
         uint64_t pause;  /* before the next attempt */
         unsigned number; /* of the attempt: which address */
@@ -137,12 +138,13 @@ static void again(TunnelOwner *o, const char *why) {
         uint32_t random = 0;
 
         o->channel = tunnel_channel_free(o->channel);
-        if (!o->told) {
+        if (!o->told || (o->refusal[0] && !o->told_refusal)) {
                 (void) snprintf(text, sizeof(text), "the relay '%s' is not reachable, trying again: %s",
                                 o->settings.relay.host, why);
                 o->settings.told(o->settings.userdata, /* up= */ false, text);
         }
         o->told = true;
+        o->told_refusal = o->told_refusal || o->refusal[0];
         o->up = false;
         if (crypto_random(NULL, &random, sizeof(random)) < 0)
                 random = 0;
@@ -206,15 +208,15 @@ static int on_message(TunnelChannel *c, const TunnelMessage *m, void *userdata) 
                 const TunnelUrl *u = &o->settings.relay;
 
                 o->up = true;
-                o->told = false;
-                o->pause = PAUSE_FIRST;
+                o->told = o->told_refusal = false;
                 (void) snprintf(text, sizeof(text), "hosts reach this service at https://%s.%s%s%s", u->id,
                                 m->name, streq(u->port, "443") ? "" : ":",
                                 streq(u->port, "443") ? "" : u->port);
                 o->settings.told(o->settings.userdata, /* up= */ true, text);
                 return loop_source_rearm(o->timer, TUNNEL_SILENCE_USEC);
         }
-        if (!o->up && m->word == TUNNEL_REFUSED) {
+        /* When another end with the same token came, too: two that took the place of each other at once would never end. */
+        if (m->word == TUNNEL_REFUSED) {
                 (void) snprintf(o->refusal, sizeof(o->refusal), "it refuses: %s", m->reason);
                 o->pause = PAUSE_MAX;
                 return -EACCES;
@@ -268,6 +270,7 @@ static int on_timer(LoopSource *s, _unused_ uint64_t usec, void *userdata) {
                 again(o, "it does not answer");
         else {
                 o->heard = false;
+                o->pause = PAUSE_FIRST; /* it was up for a while */
                 return loop_source_rearm(s, TUNNEL_SILENCE_USEC);
         }
         return 0;

@@ -168,6 +168,9 @@ static int on_control(_unused_ TunnelChannel *c, const TunnelMessage *m, void *u
         before = find_owner(relay, m->id);
         if (before) {
                 end_all(relay, m->id, PEER_WAITING);
+                (void) !tunnel_channel_send(before->channel,
+                                &(TunnelMessage) { .word = TUNNEL_REFUSED,
+                                                .reason = "another service with the same token took its place" });
                 peer_free(before);
         }
         memcpy(p->id, m->id, sizeof(p->id));
@@ -369,9 +372,13 @@ TunnelRelay *tunnel_relay_free(TunnelRelay *r) {
 void tunnel_relay_reload(TunnelRelay *r, TunnelList *list, TlsContext *tls) {
         TunnelList before = r->list;
 
+        if (tls) {
+                tls_context_free(r->tls);
+                r->tls = tls;
+        }
+        if (!list)
+                return;
         r->list = TAKE_STRUCT(*list, (TunnelList) {});
-        tls_context_free(r->tls);
-        r->tls = tls;
         FOREACH_ARRAY(e, before.entries, before.n) {
                 const TunnelEntry *now = tunnel_list_find(&r->list, e->id);
                 Peer *owner;

@@ -38,5 +38,5 @@ TunnelRelay *tunnel_relay_free(TunnelRelay *r); /* takes NULL; returns NULL */
 DEFINE_TRIVIAL_CLEANUP_FUNC(TunnelRelay *, tunnel_relay_free);
 /* A new connection; takes fd. */
 void tunnel_relay_accept(TunnelRelay *r, int fd);
-/* From now on these count. Tunnels whose entry changed or is gone end. Takes both. */
+/* From now on these count, unless they are NULL. Tunnels whose entry changed or is gone end. Takes both. */
 void tunnel_relay_reload(TunnelRelay *r, TunnelList *list, TlsContext *tls);

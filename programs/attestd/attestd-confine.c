@@ -21,13 +21,9 @@ static int certificate_folders(const AttestdArgs *a, char ***list) {
         const char *const given[] = { a->tls_cert, a->tls_key, a->host_ca };
         int r = 0;
 
-        FOREACH_ARRAY(path, given, ELEMENTSOF(given)) {
-                const char *slash = *path ? strrchr(*path, '/') : NULL;
-
+        FOREACH_ARRAY(path, given, ELEMENTSOF(given))
                 if (r >= 0 && *path)
-                        r = slash ? strv_pushf(list, "%.*s", (int) (slash - *path) + 1, *path)
-                                  : strv_push(list, ".");
-        }
+                        r = daemon_folders_of(*path, list);
         return r;
 }
 

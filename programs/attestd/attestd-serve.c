@@ -41,10 +41,11 @@ typedef struct Daemon {
         AttestdWorld *world;
         AttestdMonitor monitor;
         Loop *loop;
-        LoopSource *timer, *key_timer, *monitor_io, *signals[3];
+        LoopSource *timer, *key_timer, *monitor_io, *via_io, *signals[3];
         uint64_t due;  /* when the timer comes */
         uint64_t ends; /* is being stopped: the latest time; 0: is not */
         int notify_fd; /* owned */
+        bool via_gone;
 } Daemon;
 
 static uint64_t uptime_usec(void) {
@@ -301,12 +302,21 @@ static void daemon_done(Daemon *d) {
                 slot_done(s);
         loop_source_unref(d->monitor_io);
         attestd_monitor_done(&d->monitor);
+        loop_source_unref(d->via_io);
         loop_source_unref(d->timer);
         loop_source_unref(d->key_timer);
         FOREACH_ARRAY(s, d->signals, ELEMENTSOF(d->signals))
                 loop_source_unref(*s);
         loop_unref(d->loop);
         (void) fd_close(d->notify_fd);
+}
+
+/* It ends after this process, never before. */
+static int on_via_gone(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
+        Daemon *d = userdata;
+
+        d->via_gone = true;
+        return loop_exit(d->loop, -EPIPE);
 }
 
 int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
@@ -331,7 +341,13 @@ int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = attestd_confine(a, w, reterr);
         if (r >= 0 && w->via)
                 r = attestd_via_begin(w->via, address);
+        if (r >= 0 && w->via && w->via->fd >= 0)
+                r = loop_add_io(d.loop, w->via->fd, EPOLLIN, on_via_gone, &d, &d.via_io);
         if (r >= 0)
                 r = announce(&d, address);
-        return r >= 0 ? loop_run(d.loop) : r;
+        if (r >= 0)
+                r = loop_run(d.loop);
+        return d.via_gone ? error_set(reterr, -EPIPE,
+                                            "--via: the process that connects to the relay has ended: without it hosts do not reach this service")
+                          : r;
 }

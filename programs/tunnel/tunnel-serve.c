@@ -57,15 +57,15 @@ static void on_told(void *userdata, TunnelEvent event, const char *id) {
         case TUNNEL_DOWN:
                 return log_notice("%s: the owner's end is gone", id);
         case TUNNEL_REPLACED:
-                return log_notice("%s: another connection with its token took the place of the owner's end",
-                                id);
         case TUNNEL_DENIED:
         case TUNNEL_FULL:
                 break;
         }
         if (g->told++ > 0)
                 return;
-        if (event == TUNNEL_DENIED)
+        if (event == TUNNEL_REPLACED)
+                log_notice("%s: another connection with its token took the place of the owner's end", id);
+        else if (event == TUNNEL_DENIED)
                 log_warning("%s: refused an owner's end: unknown tunnel, or wrong token", id);
         else
                 log_warning("%s: refused a host: too many connections", id);
@@ -75,7 +75,7 @@ static int on_quiet(LoopSource *s, _unused_ uint64_t usec, void *userdata) {
         Gate *g = userdata;
 
         if (g->told > 1)
-                log_warning("refused %u more", g->told - 1);
+                log_warning("the like %u times more", g->told - 1);
         g->told = 0;
         return loop_source_rearm(s, QUIET_USEC);
 }
@@ -125,41 +125,38 @@ int tunnel_read_file(const TunnelArgs *a, TunnelList *ret, char **ret_text, char
         return 0;
 }
 
-static int load(const TunnelArgs *a, TunnelList *ret_list, TlsContext **ret_tls, char **reterr) {
-        _cleanup_(tunnel_list_done) TunnelList list = {};
+static int load_tls(const TunnelArgs *a, TlsContext **ret, char **reterr) {
         _cleanup_free_ char *certificate = NULL;
         char *key = NULL;
         size_t n = 0, n_key = 0;
-        int r = tunnel_read_file(a, &list, NULL, reterr);
+        int r = input_read("tls-cert", a->tls_cert, PEM_SIZE_MAX, &certificate, &n, reterr);
 
-        if (r >= 0)
-                r = input_read("tls-cert", a->tls_cert, PEM_SIZE_MAX, &certificate, &n, reterr);
         if (r >= 0)
                 r = input_read("tls-key", a->tls_key, PEM_SIZE_MAX, &key, &n_key, reterr);
         if (r >= 0) {
-                r = tls_context_server(certificate, key, ret_tls, reterr);
+                r = tls_context_server(certificate, key, ret, reterr);
                 if (r < 0)
                         r = error_prefix(reterr, r, "--tls-cert, --tls-key");
         }
         erase_string_free(key);
-        if (r >= 0)
-                *ret_list = TAKE_STRUCT(list, (TunnelList) {});
         return r;
 }
 
 static int on_reload(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
-        _cleanup_free_ char *error = NULL;
+        _cleanup_free_ char *error = NULL, *why = NULL;
         TlsContext *tls = NULL;
         TunnelList list = {};
         Gate *g = userdata;
-        int r = load(g->args, &list, &tls, &error);
+        int r = tunnel_read_file(g->args, &list, NULL, &error), k = load_tls(g->args, &tls, &why);
 
-        if (r < 0) {
-                log_error("SIGHUP: what was read before stays in use: %s", error ?: strerror(-r));
-                return 0;
-        }
-        log_notice("SIGHUP: %zu tunnels, and the certificate that was read now", list.n);
-        tunnel_relay_reload(g->relay, &list, tls);
+        if (r < 0)
+                log_error("SIGHUP: the tunnels that were read before stay in use: %s", error ?: strerror(-r));
+        else
+                log_notice("SIGHUP: %zu tunnels%s", list.n, k < 0 ? "" : ", and the certificate that was read now");
+        /* A renewed certificate whose key is not there yet keeps no tunnel that was removed. */
+        if (k < 0)
+                log_error("SIGHUP: the certificate that was read before stays in use: %s", why ?: strerror(-k));
+        tunnel_relay_reload(g->relay, r < 0 ? NULL : &list, tls);
         return 0;
 }
 
@@ -186,8 +183,10 @@ static int prepare(Gate *g, char **ret_address, char **reterr) {
                 .userdata = g };
         TlsContext *tls = NULL;
         TunnelList list = {};
-        int r = load(a, &list, &tls, reterr);
+        int r = tunnel_read_file(a, &list, NULL, reterr);
 
+        if (r >= 0)
+                r = load_tls(a, &tls, reterr);
         if (r >= 0)
                 r = loop_new(&g->loop);
         if (r >= 0)
@@ -221,18 +220,14 @@ static int prepare(Gate *g, char **ret_address, char **reterr) {
 /* Files that are replaced are new ones: their folders are what must stay readable. */
 static int confine(const TunnelArgs *a, char **reterr) {
         const char *const files[] = { a->tls_cert, a->tls_key, a->tunnels ?: TUNNEL_FILE_DEFAULT };
-        ConfinePath paths[ELEMENTSOF(files)];
+        ConfinePath paths[2 * ELEMENTSOF(files)];
         _cleanup_strv_free_ char **folders = NULL;
         size_t n = 0;
         int r = 0;
 
-        FOREACH_ARRAY(f, files, ELEMENTSOF(files)) {
-                const char *slash = strrchr(*f, '/');
-
+        FOREACH_ARRAY(f, files, ELEMENTSOF(files))
                 if (r >= 0)
-                        r = slash ? strv_pushf(&folders, "%.*s", (int) (slash - *f) + 1, *f)
-                                  : strv_push(&folders, ".");
-        }
+                        r = daemon_folders_of(*f, &folders);
         if (r < 0)
                 return r;
         STRV_FOREACH(f, folders)

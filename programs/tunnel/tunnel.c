@@ -5,18 +5,25 @@
 #include "tunnel.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "atomic-file.h"
 #include "crypto-random.h"
 #include "encode.h"
 #include "error.h"
+#include "fd.h"
 #include "secret.h"
 #include "strutil.h"
 
 #define CONNECTIONS_DEFAULT 512u
 #define PER_TUNNEL_DEFAULT  128u
+#define PER_TUNNEL_NONE     UINT_MAX
 #define CONNECTIONS_MAX     8192u
 #define NAME_MAX_LENGTH     189u /* TUNNEL_NAME_MAX with an ID before it */
 
@@ -77,20 +84,46 @@ static const OptionTable table = {
 
 /* The token first: an entry whose token nobody has would have to be removed by hand. */
 static int write_files(const TunnelArgs *a, const char *text, const char *token, char **reterr) {
-        const char *list = a->tunnels ?: TUNNEL_FILE_DEFAULT;
+        const char *given = a->tunnels ?: TUNNEL_FILE_DEFAULT;
+        _cleanup_free_ char *real = realpath(given, NULL);
+        const char *list = real ?: given; /* a link stays one */
+        struct stat st;
+        mode_t mode = stat(list, &st) < 0 ? 0644 : st.st_mode & 0777;
         int r = file_write_atomic(a->token_file, token, strlen(token), 0600, 0);
 
         if (r < 0)
                 return error_set(reterr, r, "--token-file: cannot create '%s': %s", a->token_file,
                                 r == -EEXIST ? "it exists already" : strerror(-r));
-        r = file_write_atomic(list, text, strlen(text), 0644, ATOMIC_FILE_REPLACE);
+        r = file_write_atomic(list, text, strlen(text), mode, ATOMIC_FILE_REPLACE);
         if (r >= 0)
                 return 0;
         (void) unlink(a->token_file);
         return error_set(reterr, r, "--tunnels: cannot write '%s': %s", list, strerror(-r));
 }
 
+/* Two that add at once would each lose the other's line. Held until the descriptor is closed. */
+static int lock_list(const TunnelArgs *a, char **reterr) {
+        const char *list = a->tunnels ?: TUNNEL_FILE_DEFAULT, *slash = strrchr(list, '/');
+        _cleanup_free_ char *folder = slash ? strndup(list, (size_t) (slash - list) + 1) : strdup(".");
+        int fd;
+
+        if (!folder)
+                return -ENOMEM;
+        fd = fd_open(folder, O_RDONLY | O_DIRECTORY, 0);
+        if (fd < 0)
+                return error_set(reterr, fd, "--tunnels: cannot open the directory '%s': %s", folder,
+                                strerror(-fd));
+        if (flock(fd, LOCK_EX) < 0) {
+                int r = -errno;
+
+                (void) fd_close(fd);
+                return error_set(reterr, r, "--tunnels: cannot lock '%s': %s", folder, strerror(-r));
+        }
+        return fd;
+}
+
 int tunnel_add(const TunnelArgs *a, const char *id, char **reterr) {
+        _cleanup_close_ int lock = -EBADF;
         _cleanup_free_ char *text = NULL, *digest = NULL, *all = NULL, *ignored = NULL;
         _cleanup_(tunnel_list_done) TunnelList list = {};
         uint8_t token[TUNNEL_TOKEN_SIZE], hash[SHA256_SIZE];
@@ -104,6 +137,11 @@ int tunnel_add(const TunnelArgs *a, const char *id, char **reterr) {
                 return error_set(reterr, -EINVAL,
                                 "'%s': expected 1 to %u lower-case letters, digits and hyphens", id,
                                 TUNNEL_ID_MAX);
+        if (streq(a->token_file, a->tunnels ?: TUNNEL_FILE_DEFAULT))
+                return error_set(reterr, -EINVAL, "--token-file and --tunnels name the same file");
+        lock = lock_list(a, reterr);
+        if (lock < 0)
+                return lock;
         r = tunnel_read_file(a, &list, &text, &ignored);
         if (r < 0 && r != -ENOENT)
                 return error_set(reterr, r, "%s", ignored ?: strerror(-r));
@@ -138,11 +176,12 @@ static void init(void *arguments) {
         TunnelArgs *a = arguments;
 
         a->connections = CONNECTIONS_DEFAULT;
-        a->per_tunnel = PER_TUNNEL_DEFAULT;
+        a->per_tunnel = PER_TUNNEL_NONE;
 }
 
 static int run(void *arguments, char **words, char **reterr) {
         TunnelArgs *a = arguments;
+        unsigned most;
         bool add;
 
         if (!words)
@@ -162,10 +201,11 @@ static int run(void *arguments, char **words, char **reterr) {
                                 NAME_MAX_LENGTH, a->name);
         if (a->connections == 0 || a->connections > CONNECTIONS_MAX)
                 return error_set(reterr, -EINVAL, "--connections: expected 1 to %u", CONNECTIONS_MAX);
-        if (a->per_tunnel == 0 || a->per_tunnel > a->connections)
-                return error_set(reterr, -EINVAL,
-                                "--per-tunnel: expected 1 to %u, as many as --connections= has",
-                                a->connections);
+        most = MIN(a->connections, TUNNEL_HOSTS_MAX);
+        if (a->per_tunnel == PER_TUNNEL_NONE)
+                a->per_tunnel = MIN(PER_TUNNEL_DEFAULT, most);
+        if (a->per_tunnel == 0 || a->per_tunnel > most)
+                return error_set(reterr, -EINVAL, "--per-tunnel: expected 1 to %u", most);
         return tunnel_serve(a, reterr);
 }
 

@@ -204,8 +204,7 @@ def test_bad_bundles(world, bundle, signed, tmp_path):
     def refused(content, status, *parts, words=("--insecure-no-signature",)):
         file = tmp_path / "bad"
         file.write_text(content) if isinstance(content, str) else file.write_bytes(content)
-        keeps = [f"--state={state}"] if "--insecure-no-signature" not in words else []
-        done = expect(run("refs", "verify", file, *keeps, *words), status, *parts)
+        done = expect(run("refs", "verify", file, *([f"--state={state}"] if "--insecure-no-signature" not in words else []), *words), status, *parts)
         assert done.stdout == "" and len(done.stderr.splitlines()) == 1 and not state.exists()
 
     refused("", 1, "JSON")

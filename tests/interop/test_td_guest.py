@@ -130,7 +130,7 @@ def matrix():
 
 @pytest.fixture(scope="module", name="kernels")
 def fixture_kernels(kernel, tmp_path_factory):
-    """Debian's kernel, and the same with bytes behind it, which its digest covers and nothing reads."""
+    """Debian's kernel, and the same with bytes after it, which its digest covers and nothing reads."""
     longer = tmp_path_factory.mktemp("kernel") / "longer"
     longer.write_bytes(kernel.read_bytes() + bytes(range(256)) * 2)
     return {"debian": kernel, "longer": longer}
