@@ -74,7 +74,7 @@ int image_choose(const Image *image, const ImageChoice *choice, size_t *ret, cha
                                 e->volume != first->volume && !is_shared(v) &&
                                 !is_shared(&image->volumes[first->volume]))
                         return error_set(reterr, -ENOTUNIQ,
-                                        "partitions %u and %u both have a system that boots: choose one with --partition=",
+                                        "partitions %u and %u both have a system that boots: choose one with --partition= (cvmspawn extract)",
                                         image->volumes[first->volume].partition.number, v->partition.number);
         }
         if (!first)
@@ -182,7 +182,7 @@ static int locate_all(Image *image, const BootEntry *e, bool first, ImageParts *
                         continue;
                 if (found)
                         return error_set(reterr, -ENOTUNIQ,
-                                        "partitions %u and %u both have '%s', and which of them '%s' means is not known here: choose one with --partition=",
+                                        "partitions %u and %u both have '%s', and which of them '%s' means is not known here: choose one with --partition= (cvmspawn extract)",
                                         found->partition.number, v[i].partition.number, p.kernel.path, e->file);
                 found = v + i;
                 *ret = TAKE_STRUCT(p, (ImageParts) {});

@@ -174,8 +174,8 @@ int image_open(int fd, ImageKind kind, const VolumeHelper *helper, Image *ret, c
         other = kind == IMAGE_RAW ? other_format(&image.disk) : NULL;
         if (other)
                 return error_set(reterr, -EPERM,
-                                "it begins with the signature of a %s image, which a guest can write to a raw disk: pass --format=%s if it was made as one",
-                                other, other);
+                                "it begins with the signature of a %s image, which a guest can write to a raw disk: name the format if it was made as one (extract: --format=%s; elsewhere --image-format=%s)",
+                                other, other, other);
         r = partition_table_read(&image.disk, &image.table, reterr);
         if (r >= 0 && image.table.kind != PARTITION_TABLE_GPT && volume_probe(&image.disk).kind) {
                 /* A bare file system, whose boot sector may look like a table. */

@@ -145,7 +145,14 @@ static void print_notices(char *const *notices) {
                 log_warning("%s", *n);
 }
 
-static int resolve(char **launcher, bool single, VmConfig *config, ExtractChild *image, LaunchInputs *inputs,
+/* What starts a kernel that is in the image. */
+typedef enum ImageBoot {
+        BOOT_DIRECT,     /* the launcher: it is taken out */
+        BOOT_LOADER,     /* the loader in the image, always */
+        BOOT_AS_ASKED,   /* the same, by --single-image */
+} ImageBoot;
+
+static int resolve(char **launcher, ImageBoot boot, VmConfig *config, ExtractChild *image, LaunchInputs *inputs,
                 char **reterr) {
         ResolveOptions options = { .for_launch = false, .transport = TRANSPORT_AUTO };
         _cleanup_strv_free_ char **notices = NULL;
@@ -153,20 +160,20 @@ static int resolve(char **launcher, bool single, VmConfig *config, ExtractChild 
 
         vm_config_init(config);
         r = vm_config_parse(config, (int) strv_length(launcher), launcher, reterr);
-        if (r >= 0 && single && strv_length(config->cmdline) > 0)
+        if (r >= 0 && boot == BOOT_AS_ASKED && strv_length(config->cmdline) > 0)
                 r = error_set(reterr, -EINVAL,
                                 "the kernel argument '%s' cannot be exported with --single-image: the boot loader in the image chooses the kernel command line; leave one of the two out",
                                 config->cmdline[0]);
-        if (r >= 0 && single && !config->image)
+        if (r >= 0 && boot == BOOT_AS_ASKED && !config->image)
                 r = error_set(reterr, -EINVAL, "--single-image needs the image: pass it with --image=FILE");
         if (r >= 0)
                 r = extract_into_config(config, image, &notices, reterr);
-        /* They are about kernel and initrd, which stay in a single image. */
-        if (!single)
+        /* They are about kernel and initrd, which stay in the image otherwise. */
+        if (boot == BOOT_DIRECT)
                 print_notices(notices);
         if (r >= 0)
                 r = vm_config_check(config, reterr);
-        if (r < 0 && single && config->image && !image->finding)
+        if (r < 0 && boot == BOOT_AS_ASKED && config->image && !image->finding)
                 return error_prefix(reterr, r, "--single-image: no kernel was found in '%s'", config->image);
         if (r < 0)
                 return r;
@@ -225,14 +232,15 @@ static int export_into(const Arguments *a, ExportTarget t, char **launcher, bool
         _cleanup_(export_launch_done) ExportLaunch launch = {};
         _cleanup_strv_free_ char **notices = NULL;
         _cleanup_free_ char *text = NULL;
+        ImageBoot boot = a->single_image ? BOOT_AS_ASKED : t == EXPORT_INCUS ? BOOT_LOADER : BOOT_DIRECT;
         int r = export_check_given(launcher, t, a->single_image, reterr);
 
         if (r >= 0)
-                r = resolve(launcher, a->single_image, &config, &image, &inputs, reterr);
+                r = resolve(launcher, boot, &config, &image, &inputs, reterr);
         if (r >= 0)
                 r = check_technology(&config, t, reterr);
         print_notices(inputs.notices);
-        if (r >= 0 && a->single_image)
+        if (r >= 0 && (boot == BOOT_AS_ASKED || (boot == BOOT_LOADER && image.finding)))
                 leave_kernel(&inputs.plan);
         else if (r >= 0 && config.exact_words && !inputs.plan.kernel.present)
                 r = error_set(reterr, -EINVAL,

@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 
+import disk_image
 import export_launches
 import pytest
 from export_launches import LAUNCHES
@@ -113,6 +114,14 @@ def instance(text, **more):
 
 def back(folder, value, *options, firmware="--ovmf=fw.fd"):
     return call(folder, "measure", "--from-incus=-", firmware, *options, stdin=json.dumps(value))
+
+
+def test_incus_boots_an_image_by_its_own_loader(folder, tmp_path):
+    """A kernel in it is not taken out: Incus could not start it."""
+    image = disk_image.disk(tmp_path / "cloud.raw", [disk_image.Part("root", "ext4", disk_image.debian(), 24)])
+    done = call(folder, "export", "incus", "--coco=sev", "--firmware=fw.fd", f"--image={image}", "--cpu=host", "--allow-untrusted=disk")
+    assert done.returncode == 0 and "security.sev" in done.stdout and "kernel" not in done.stdout, done.stderr
+    assert "the launch digest covers these" not in done.stderr
 
 
 @pytest.mark.parametrize("cpus", [1, 3])
