@@ -77,7 +77,7 @@ int firmware_fetched(char *(*lookup)(const char *name), char **ret) {
 
 static int no_match(const FirmwareList *l, const FirmwareQuery *q, char **reterr) {
         _cleanup_free_ char *why = NULL, *fetched = NULL;
-        bool sev = false;
+        bool sev = false, tdx = false;
         int r;
 
         r = l->n_items == 0
@@ -89,9 +89,11 @@ static int no_match(const FirmwareList *l, const FirmwareQuery *q, char **reterr
                 return -ENOMEM;
         }
         STRV_FOREACH(f, q->include)
-                sev = sev || startswith(*f, "amd-sev");
+                sev = sev || startswith(*f, "amd-sev"), tdx = tdx || startswith(*f, "intel-tdx");
         if (!sev)
-                return error_set(reterr, -ENOENT, "%s: install ovmf, or name a file with --firmware=", why);
+                return error_set(reterr, -ENOENT,
+                                "%s: install %s, or name a file with --firmware= (measure --from-...: --ovmf=)", why,
+                                tdx ? "ovmf-inteltdx" : "ovmf");
         if (firmware_fetched(getenv, &fetched) >= 0)
                 return error_set(reterr, -ENOENT,
                                 "%s; tools/fetch-artifacts has fetched an image for SEV: use --firmware=%s",
