@@ -62,6 +62,8 @@ static int read_hex(DomainWriter *w, Pairs *p, const char *property, uint64_t *r
         return r < 0 ? r : pairs_set(p, property, text);
 }
 
+#define LIBVIRT_TDX_BITS UINT64_C(0x10000001) /* seen with 12.8 */
+
 /* Of a TD nothing is required, and the object's values are not measured. */
 static int write_tdx(DomainWriter *w) {
         static const SecurityText texts[] = {
@@ -71,12 +73,15 @@ static int write_tdx(DomainWriter *w) {
                 { "/launchSecurity/mrOwnerConfig", "mrownerconfig" },
         };
         _cleanup_(pairs_done) Pairs p = {};
-        uint64_t bits;
+        uint64_t bits = 0;
         int r = security_texts(w, texts, ELEMENTSOF(texts), &p);
 
         w->d->mode = COCO_TDX;
         if (r >= 0 && pairs_get(&p, "attributes"))
                 r = read_hex(w, &p, "attributes", &bits);
+        if (r >= 0 && pairs_get(&p, "attributes") && (bits & ~LIBVIRT_TDX_BITS))
+                r = error_set(w->reterr, -EINVAL,
+                                "libvirt refuses this launch: <policy> has bits besides 0 (debug) and 28 (sept-ve-disable)");
         if (r >= 0 && w->d->cpu && !streq(w->d->cpu, "host-passthrough") && !streq(w->d->cpu, "maximum"))
                 r = error_set(w->reterr, -EINVAL,
                                 "QEMU refuses this launch: <cpu> is %s, and a TD needs mode='host-passthrough'",

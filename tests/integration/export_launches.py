@@ -78,7 +78,7 @@ def td_launches():
     value = base64.b64encode(bytes(range(48))).decode()
     yield common, ["quiet"]
     yield [*common, "--initrd=initrd", "--initrd=second", "--cpus=4", "--ram=3G"], ["a'b&<>\"c\""]
-    yield [*common, "--coco-policy=pks"], []
+    yield [*common, "--cpus=2"], []
     yield [*common, f"--mrconfigid={value}", f"--mrowner={value}", f"--mrownerconfig={value}"], ["quiet"]
     yield [*common, "--quote-socket=no", "--cpu=max"], ["quiet"]
     yield [*common, "--quote-socket=/run/a&b.socket", "--image=disk.raw", "--allow-untrusted=disk"], ["root=/dev/vda"]

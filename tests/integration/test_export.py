@@ -101,6 +101,7 @@ def test_td_elements(folder, tmp_path):
     ("openstack", [], "--coco=tdx cannot be exported to openstack yet, only to libvirt"),
     ("libvirt", ["--libvirt-version=11.3"], "TDX needs libvirt 11.6 or later"),
     ("libvirt", ["--quote-socket=vsock:2:4050"], "--quote-socket=vsock:2:4050 cannot be exported to libvirt"),
+    ("libvirt", ["--coco-policy=pks"], "libvirt takes the bits 0 (debug) and 28 (sept-ve-disable)"),
     ("libvirt", ["--edk2=202608-inteltdx"], "--edk2 cannot be exported to libvirt"),
 ])
 def test_td_refusals(folder, target, change, message):
