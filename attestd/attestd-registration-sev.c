@@ -121,8 +121,8 @@ int registration_parse_sev(
         if (r >= 0)
                 r = check_policy(&reg, reterr);
         if (r >= 0)
-                r = registration_check_measured(
-                                &reg, reg.sev.digests.n_items > 0, coco_of(reg.mode)->vcpus_measured, reterr);
+                r = registration_check_measured(&reg, reg.sev.digests.n_items > 0,
+                                coco_of(reg.mode)->vcpus_measured, reterr);
         if (r < 0)
                 return r;
         if (!js_get(j, "secret-area-size"))

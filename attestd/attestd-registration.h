@@ -89,7 +89,7 @@ typedef struct RegistrationTdx {
 } RegistrationTdx;
 
 typedef struct Registration {
-        CocoMode mode; /* of its scheme; says which part at the end is used */
+        CocoMode mode;        /* of its scheme; says which part at the end is used */
         const Scheme *scheme; /* weak; NULL: empty */
         RegistrationKind kind;
         uint64_t policy;

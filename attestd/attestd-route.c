@@ -233,10 +233,11 @@ static void count(const Service *s, size_t route, uint64_t begin, const Reply *r
         Metrics *m = s->metrics;
 
         if (m)
-                metrics_count(m, &(MetricsAnswer) { .route = route,
-                                                 .status = reply->status,
-                                                 .code = js_string_value(js_get(reply->body, "code")),
-                                                 .usec = m->usec(m->userdata) - begin });
+                metrics_count(m,
+                                &(MetricsAnswer) { .route = route,
+                                                .status = reply->status,
+                                                .code = js_string_value(js_get(reply->body, "code")),
+                                                .usec = m->usec(m->userdata) - begin });
 }
 
 void service_handle(const Service *s, Request *q, Reply *ret) {

@@ -10,7 +10,8 @@
 
 struct Scheme {
         CocoMode mode;
-        int (*parse)(const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret, char **reterr);
+        int (*parse)(const Json *j, const Scheme *scheme, bool with_secrets, Registration *ret,
+                        char **reterr);
         /* The secrets in the form in which the guest finds them. */
         int (*table)(const Registration *r, SecretBuf *ret, char **reterr);
         void (*done)(Registration *r);

@@ -277,8 +277,8 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
                         SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
                         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                        httpd_peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
-                        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+                        httpd_peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
+                        NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
         if (!s->daemon)
                 return error_set(reterr, -EINVAL,
                                 "cannot start the server: --tls-cert and --tls-key must be PEM and belong together");

@@ -134,7 +134,7 @@ int option_set_word(void *userdata, const OptionRow *row, const char *value,
 int option_append(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* char **: repeatable */
 int option_set_unsigned(
-                void *userdata, const OptionRow *row, const char *value, char **reterr);    /* unsigned */
+                void *userdata, const OptionRow *row, const char *value, char **reterr); /* unsigned */
 /* For handlers: unsigned from `least` to `most`. */
 int option_set_number(void *userdata, const OptionRow *row, const char *value, unsigned least, unsigned most,
                 char **reterr);

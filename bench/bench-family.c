@@ -24,7 +24,8 @@ static double now(void) {
         return (double) t.tv_sec * 1e3 + (double) t.tv_nsec * 1e-6;
 }
 
-static void find(const LaunchFamily *f, const char *what, const LaunchDigest *d, uint32_t first, int expected) {
+static void find(const LaunchFamily *f, const char *what, const LaunchDigest *d, uint32_t first,
+                int expected) {
         double begin = now();
         FamilyMember m;
 
@@ -38,11 +39,14 @@ static void find(const LaunchFamily *f, const char *what, const LaunchDigest *d,
 
 int main(void) {
         uint32_t common = sev_cpu_signature(23, 1, 2), turin = sev_cpu_signature(26, 0, 0);
-        LaunchFamily f = { .mode = COCO_SEV_SNP, .profile = VMM_QEMU, .reset_address = 0x80b004, .features = 1 };
+        LaunchFamily f = {
+                .mode = COCO_SEV_SNP, .profile = VMM_QEMU, .reset_address = 0x80b004, .features = 1
+        };
         LaunchDigest first, last, none;
 
         memset(f.seed, 0x5a, sizeof(f.seed));
-        if (launch_family_digest(&f, VCPUS, common, &first) < 0 || launch_family_digest(&f, VCPUS, turin, &last) < 0)
+        if (launch_family_digest(&f, VCPUS, common, &first) < 0 ||
+                        launch_family_digest(&f, VCPUS, turin, &last) < 0)
                 return 1;
         none = last;
         none.bytes[0] ^= 1;

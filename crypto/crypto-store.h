@@ -11,7 +11,7 @@
 typedef struct StoreKey {
         EVP_PKEY *pkey;        /* owned */
         EVP_PKEY *public_part; /* owned; a token gives it apart from the private key; NULL: pkey has it */
-        OSSL_LIB_CTX *libctx; /* owned; the keys live in it */
+        OSSL_LIB_CTX *libctx;  /* owned; the keys live in it */
 } StoreKey;
 
 void store_key_done(StoreKey *k);

@@ -17,7 +17,7 @@
 
 /* Where libvirt looks for the service that signs quotes. */
 #define LIBVIRT_TDX_BITS UINT64_C(0x10000001) /* seen with 12.8: it refuses a domain with others */
-#define QUOTE_SOCKET "/var/run/tdx-qgs/qgs.socket"
+#define QUOTE_SOCKET     "/var/run/tdx-qgs/qgs.socket"
 
 #define KIB UINT64_C(1024)
 

@@ -92,8 +92,8 @@ static int no_match(const FirmwareList *l, const FirmwareQuery *q, char **reterr
                 sev = sev || startswith(*f, "amd-sev"), tdx = tdx || startswith(*f, "intel-tdx");
         if (!sev)
                 return error_set(reterr, -ENOENT,
-                                "%s: install %s, or name a file with --firmware= (measure --from-...: --ovmf=)", why,
-                                tdx ? "ovmf-inteltdx" : "ovmf");
+                                "%s: install %s, or name a file with --firmware= (measure --from-...: --ovmf=)",
+                                why, tdx ? "ovmf-inteltdx" : "ovmf");
         if (firmware_fetched(getenv, &fetched) >= 0)
                 return error_set(reterr, -ENOENT,
                                 "%s; tools/fetch-artifacts has fetched an image for SEV: use --firmware=%s",

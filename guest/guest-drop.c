@@ -159,8 +159,7 @@ int guest_drop(GuestDrop *d, const Json *secrets, char **reterr) {
                 r = name_files(&items, &files, reterr);
         if (r < 0)
                 return r;
-        r = files_write_atomic(
-                        files.list, files.n, ATOMIC_FILE_REPLACE | ATOMIC_FILE_EXACT_MODE, &failed);
+        r = files_write_atomic(files.list, files.n, ATOMIC_FILE_REPLACE | ATOMIC_FILE_EXACT_MODE, &failed);
         if (r < 0)
                 return error_set(reterr, r, "cannot write '%s': %s", files.n > 0 ? files.paths[failed] : "",
                                 strerror(-r));

@@ -14,10 +14,10 @@
 typedef struct HttpdPeer HttpdPeer;
 
 typedef struct HttpdPeers {
-        size_t max, spare;                              /* connections; see HTTPD_SPARE */
-        time_t request_seconds;                         /* for a whole request */
+        size_t max, spare;                       /* connections; see HTTPD_SPARE */
+        time_t request_seconds;                  /* for a whole request */
         void *(*begin)(struct MHD_Connection *); /* what a server keeps of each, for free(); may be NULL */
-        HttpdPeer *first, **last;                       /* the longest without an answer first */
+        HttpdPeer *first, **last;                /* the longest without an answer first */
         size_t n;
         time_t swept;
 } HttpdPeers;

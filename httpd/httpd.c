@@ -213,9 +213,9 @@ int httpd_new(const HttpdSettings *settings, Httpd **ret) {
                 return -ENOMEM;
         h->settings = *settings;
         h->last = &h->first;
-        h->peers = (HttpdPeers) { .max = HTTPD_CONNECTIONS_MAX,
-                .spare = HTTPD_SPARE,
-                .request_seconds = HTTPD_REQUEST_SECONDS };
+        h->peers = (HttpdPeers) {
+                .max = HTTPD_CONNECTIONS_MAX, .spare = HTTPD_SPARE, .request_seconds = HTTPD_REQUEST_SECONDS
+        };
         httpd_peers_init(&h->peers);
         h->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ITC | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
                         on_request, h, MHD_OPTION_LISTEN_SOCKET, (MHD_socket) settings->listen_fd,

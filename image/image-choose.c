@@ -37,9 +37,9 @@ static int nothing_found(const Image *image, const ImageChoice *choice, char **r
                                 "; ");
                 /* -ENOENT: a disk like others. */
                 return error_set(reterr,
-                                image->unread || strv_length(image->entries.problems) > 0 ? -EBADMSG : -ENOENT,
-                                "no kernel was found%s%s",
-                                notes && *notes ? "; " : "", notes ?: "");
+                                image->unread || strv_length(image->entries.problems) > 0 ? -EBADMSG
+                                                                                          : -ENOENT,
+                                "no kernel was found%s%s", notes && *notes ? "; " : "", notes ?: "");
         }
         FOREACH_ARRAY(e, image->entries.items, MIN(image->entries.n_items, (size_t) 16))
                 text_putf(&t, "%s'%s' (%s, partition %u)", t.size > 0 ? ", " : "", e->id,
@@ -157,7 +157,8 @@ static int locate_in(Image *image, const BootEntry *e, size_t volume, ImageParts
                 if (i > 0)
                         p.n_initrds++;
                 if (r >= 0)
-                        r = try_volume(image, e, volume, path, i == 0 ? &p.kernel : p.initrds + i - 1, reterr);
+                        r = try_volume(image, e, volume, path, i == 0 ? &p.kernel : p.initrds + i - 1,
+                                        reterr);
         }
         if (r > 0)
                 *ret = TAKE_STRUCT(p, (ImageParts) {});
@@ -183,7 +184,8 @@ static int locate_all(Image *image, const BootEntry *e, bool first, ImageParts *
                 if (found)
                         return error_set(reterr, -ENOTUNIQ,
                                         "partitions %u and %u both have '%s', and which of them '%s' means is not known here: choose one with --partition= (cvmspawn extract)",
-                                        found->partition.number, v[i].partition.number, p.kernel.path, e->file);
+                                        found->partition.number, v[i].partition.number, p.kernel.path,
+                                        e->file);
                 found = v + i;
                 *ret = TAKE_STRUCT(p, (ImageParts) {});
                 if (first)
@@ -200,7 +202,8 @@ static int locate_all(Image *image, const BootEntry *e, bool first, ImageParts *
                 free(missing.path);
         }
         return r < 0 ? r
-                     : error_set(reterr, -EBADMSG, "'%s' and its initrd, which '%s' names, are in different partitions",
+                     : error_set(reterr, -EBADMSG,
+                                       "'%s' and its initrd, which '%s' names, are in different partitions",
                                        e->kernel, e->file);
 }
 
@@ -233,7 +236,8 @@ static int locate_uki(Image *image, const BootEntry *e, ImageParts *p, char **re
         return 0;
 }
 
-int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice, ImageParts *ret, char **reterr) {
+int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice, ImageParts *ret,
+                char **reterr) {
         _cleanup_(image_parts_done) ImageParts p = {};
         uint64_t total = 0;
         int r;

@@ -67,8 +67,8 @@ typedef struct ImageParts {
 void image_parts_done(ImageParts *p);
 /* The files of an entry, where they are: -EBADMSG with an error message if one is not there. GRUB's are in one partition: -ENOTUNIQ if several have them and the choice
  * names none. */
-_warn_unused_result_ int image_locate(Image *image, const BootEntry *e, const ImageChoice *choice,
-                ImageParts *ret, char **reterr);
+_warn_unused_result_ int image_locate(
+                Image *image, const BootEntry *e, const ImageChoice *choice, ImageParts *ret, char **reterr);
 _warn_unused_result_ int image_write_kernel(Image *image, const ImageParts *p, int to, char **reterr);
 /* All initrds one after another, each on a multiple of 4, as boot loaders place them. */
 _warn_unused_result_ int image_write_initrd(Image *image, const ImageParts *p, int to, char **reterr);

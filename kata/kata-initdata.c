@@ -52,8 +52,7 @@ static int check_data(const Json *all, char **reterr) {
                 return error_set(reterr, -EINVAL, "the table [data] is missing in the initdata");
         for (void *i = js_iter(data); i; i = js_iter_next(data, i))
                 if (!js_string_value(js_iter_value(i)))
-                        return error_set(reterr, -EINVAL, "[data] key '%s' is not a string",
-                                        js_iter_key(i));
+                        return error_set(reterr, -EINVAL, "[data] key '%s' is not a string", js_iter_key(i));
         return 0;
 }
 

@@ -8,8 +8,8 @@
 
 #include "error.h"
 #include "matrix-layer.h"
-#include "yaml-json.h"
 #include "strutil.h"
+#include "yaml-json.h"
 
 #define JOBS_MAX      1024u
 #define CHAIN_MAX     32u                 /* templates that extend each other */
@@ -176,7 +176,8 @@ static int read_document(const Json *j, Matrix *m, char **reterr) {
                 return error_set(reterr, -EINVAL, "expected an object with the member 'guests'");
         r = js_dispatch(j, fields, ELEMENTSOF(fields), /* foreign= */ false, &d, reterr);
         if (r >= 0 && d.jobs != LAYER_UNSET && (d.jobs == 0 || d.jobs > JOBS_MAX))
-                r = error_set(reterr, -ERANGE, "jobs: expected a number from 1 to %u, not %u", JOBS_MAX, d.jobs);
+                r = error_set(reterr, -ERANGE, "jobs: expected a number from 1 to %u, not %u", JOBS_MAX,
+                                d.jobs);
         if (r >= 0)
                 r = check_templates(&d, reterr);
         if (r < 0)
@@ -196,7 +197,8 @@ static int read_document(const Json *j, Matrix *m, char **reterr) {
 int matrix_parse(const char *text, size_t size, bool yaml, Matrix *ret, char **reterr) {
         _cleanup_(matrix_done) Matrix m = {};
         _cleanup_js_ Json *j = NULL;
-        int r = yaml ? yaml_json_read(text, size, "; use 'defaults', or 'extends' and 'templates'", &j, reterr)
+        int r = yaml ? yaml_json_read(text, size, "; use 'defaults', or 'extends' and 'templates'", &j,
+                                       reterr)
                      : js_parse(text, size, &j, reterr);
 
         if (r >= 0)

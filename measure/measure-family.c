@@ -88,8 +88,7 @@ static int remember_vmsas(const VmsaSpec *spec, FamilyVmsas *vmsas) {
         return r;
 }
 
-static int family_walk_begin(
-                const LaunchFamily *f, uint32_t signature, FamilyVmsas *vmsas, FamilyWalk *w) {
+static int family_walk_begin(const LaunchFamily *f, uint32_t signature, FamilyVmsas *vmsas, FamilyWalk *w) {
         VmsaSpec vmsa = {
                 .profile = f->profile,
                 .entry = f->reset_address,

@@ -127,7 +127,9 @@ static int new_unix_socket(const char *path, int *ret, char **reterr) {
         if (r >= 0 && listen(fd, BACKLOG) < 0)
                 r = -errno;
         if (r == -ENOTSOCK)
-                return error_set(reterr, r, "cannot listen on '%s': another kind of file is there; use another path", path);
+                return error_set(reterr, r,
+                                "cannot listen on '%s': another kind of file is there; use another path",
+                                path);
         if (r < 0)
                 return error_set(reterr, r, "cannot listen on %s: %s", path, strerror(-r));
         *ret = TAKE_FD(fd);

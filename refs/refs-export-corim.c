@@ -101,8 +101,8 @@ static void put_digest(const RefsLaunch *l, const uint8_t *digest, Text *t) {
         put_data(t, MAJOR_BYTES, digest, l->digest_size);
 }
 
-static int add_digest(void *userdata, const RefsLaunch *l, _unused_ const RefsRun *run,
-                _unused_ size_t i, const uint8_t *digest) {
+static int add_digest(void *userdata, const RefsLaunch *l, _unused_ const RefsRun *run, _unused_ size_t i,
+                const uint8_t *digest) {
         if (l->mode == COCO_SEV_SNP)
                 put_digest(l, digest, userdata);
         return 0;

@@ -121,8 +121,8 @@ int refs_export_c8s(const RefsBundle *b, _unused_ const RefsExportOptions *optio
         if (r >= 0)
                 r = refs_each_row(b, put_entry, &e);
         if (r >= 0)
-                r = js_build(&file, "{s:s, s:s, s:O}", "schema_version", "1", "tee", coco_mode_to_string(e.mode),
-                                "measurements", list);
+                r = js_build(&file, "{s:s, s:s, s:O}", "schema_version", "1", "tee",
+                                coco_mode_to_string(e.mode), "measurements", list);
         return r < 0 ? r : put_json(t, file);
 }
 

@@ -144,8 +144,7 @@ int refs_export_rego(
         return t->error;
 }
 
-int refs_export_cel(
-                const RefsBundle *b, _unused_ const RefsExportOptions *options, Text *t, char **reterr) {
+int refs_export_cel(const RefsBundle *b, _unused_ const RefsExportOptions *options, Text *t, char **reterr) {
         SnpGeneration g;
         int r = policy_tcb(b, "cel", &g, reterr);
 
@@ -200,8 +199,8 @@ static int add_entry(const ContrastEntries *e, SnpGeneration g, const uint8_t *d
         return r < 0 ? r : js_append(e->list, TAKE_PTR(j));
 }
 
-static int add_digest(void *userdata, const RefsLaunch *l, const RefsRun *run, size_t i,
-                const uint8_t *digest) {
+static int add_digest(
+                void *userdata, const RefsLaunch *l, const RefsRun *run, size_t i, const uint8_t *digest) {
         const ContrastEntries *e = userdata;
         int r = 0;
 

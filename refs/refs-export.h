@@ -27,7 +27,7 @@
         X(REFS_EXPORT_TABLE, "table")                                                                       \
         X(REFS_EXPORT_ID_BLOCKS, "id-blocks")                                                               \
         X(REFS_EXPORT_CORIM, "corim")                                                                       \
-        X(REFS_EXPORT_VERAISON, "corim-veraison")                                                     \
+        X(REFS_EXPORT_VERAISON, "corim-veraison")                                                           \
         X(REFS_EXPORT_REGO, "rego")                                                                         \
         X(REFS_EXPORT_CEL, "cel")                                                                           \
         X(REFS_EXPORT_CONTRAST, "contrast")                                                                 \

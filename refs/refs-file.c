@@ -51,8 +51,8 @@ static int check_signers(const DsseEnvelope *e, const RefsSigners *s, unsigned *
 
         if (r >= 0 && *ret < needed)
                 r = error_set(reterr, -EKEYREJECTED,
-                                "%u of the %zu given key%s signed this bundle; %u must have", *ret, s->n_keys,
-                                s->n_keys == 1 ? "" : "s", needed);
+                                "%u of the %zu given key%s signed this bundle; %u must have", *ret,
+                                s->n_keys, s->n_keys == 1 ? "" : "s", needed);
         return r;
 }
 

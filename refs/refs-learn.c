@@ -77,7 +77,8 @@ static int add_learned(Learning *g, const RefsSeen *s, uint64_t platform, uint64
 static int errno_of(const char *verdict) {
         if (verdict && streq(verdict, verdict_to_string(VERDICT_COLLATERAL_UNAVAILABLE)))
                 return -ENODATA;
-        return verdict && streq(verdict, verdict_to_string(VERDICT_POLICY_NOT_MET)) ? -ESTALE : -EKEYREJECTED;
+        return verdict && streq(verdict, verdict_to_string(VERDICT_POLICY_NOT_MET)) ? -ESTALE
+                                                                                    : -EKEYREJECTED;
 }
 
 static int take(Learning *g, const RefsSeen *s, uint64_t now, char **reterr) {
@@ -89,8 +90,9 @@ static int take(Learning *g, const RefsSeen *s, uint64_t now, char **reterr) {
         int r;
 
         if (!verdict || !streq(verdict, "verified"))
-                return error_set(reterr, errno_of(verdict), "%s: not verified (%s); only verified reports teach",
-                                s->path, verdict ?: "no verdict");
+                return error_set(reterr, errno_of(verdict),
+                                "%s: not verified (%s); only verified reports teach", s->path,
+                                verdict ?: "no verdict");
         if (which < 0 || !platform || parse_u64(platform, &bits) < 0)
                 return error_set(reterr, -EINVAL, "%s: the report names no processor generation or platform",
                                 s->path);

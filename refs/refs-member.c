@@ -8,7 +8,8 @@
 #include "sev-cpu.h"
 #include "strutil.h"
 
-#define MEMBERS_MAX    2000000u /* that are tried for one answer: about half a second; all members of 244 families of 512 vCPUs */
+#define MEMBERS_MAX                                                                                         \
+        2000000u /* that are tried for one answer: about half a second; all members of 244 families of 512 vCPUs */
 #define VCPUS_LEAST    4u
 #define SIGNATURES_MAX 64u
 

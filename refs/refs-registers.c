@@ -35,7 +35,8 @@ int refs_registers_json(const RefsLaunch *old, const RefsLaunch *new, Json **ret
 
                 if (streq_ptr(a, b))
                         continue;
-                r = js_build(&j, "{s:s, s:s?, s:s?}", "register", refs_register_names[i], "old", a, "new", b);
+                r = js_build(&j, "{s:s, s:s?, s:s?}", "register", refs_register_names[i], "old", a, "new",
+                                b);
                 if (r >= 0)
                         r = js_append(list, j);
         }

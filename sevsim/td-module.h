@@ -44,8 +44,9 @@ extern TdModule td_module;
 /* td-module-cpu.c: the running vCPU's registers and the guest's memory. Registers are known by GDB's names, in the order of this list. */
 #define TD_REGISTERS(X)                                                                                     \
         X(rax)                                                                                              \
-        X(rbx) X(rcx) X(rdx) X(rsi) X(rdi) X(r8) X(r9) X(r10) X(r11) X(r12) X(r13) X(r14) X(r15) X(rip)     \
-                        X(eflags) X(cs) X(ss) X(ds) X(es) X(fs) X(gs) X(cr0) X(cr4) X(efer)
+        X(rbx)                                                                                              \
+        X(rcx) X(rdx) X(rsi) X(rdi) X(r8) X(r9) X(r10) X(r11) X(r12) X(r13) X(r14) X(r15) X(rip) X(eflags)  \
+                        X(cs) X(ss) X(ds) X(es) X(fs) X(gs) X(cr0) X(cr4) X(efer)
 
 typedef enum TdRegister {
 #define TD_REGISTER_ENUM(name) TD_##name,

@@ -35,7 +35,7 @@ struct TunnelOwner {
         TunnelChannel *channel;
         LoopSource *timer;
         bool up;
-        bool told;       /* that the relay is away */
+        bool told; /* that the relay is away */
         bool told_refusal;
         bool heard;      /* from the relay, since the timer came last */
         uint64_t pause;  /* before the next attempt */

@@ -20,10 +20,12 @@ static int check_path(const char *path, char **reterr) {
         size_t n = strlen(path);
 
         if (*path != '/' || path[n - 1] == '/')
-                return error_set(reterr, -EINVAL, "'%s' is not the absolute path of a file in the guest", path);
+                return error_set(reterr, -EINVAL, "'%s' is not the absolute path of a file in the guest",
+                                path);
         for (const char *p = path; *p; p++)
                 if ((unsigned char) *p < ' ' || *p == 127)
-                        return error_set(reterr, -EINVAL, "a path in the guest must not have control characters");
+                        return error_set(reterr, -EINVAL,
+                                        "a path in the guest must not have control characters");
         FOREACH_ARRAY(k, kernel, ELEMENTSOF(kernel))
                 if (startswith(path, *k))
                         return error_set(reterr, -EINVAL,

@@ -7,7 +7,6 @@
 
 #define LINE_MAX_IN 4096u /* notify lines from the guest, messages from QEMU */
 
-
 typedef struct LineReader {
         char line[LINE_MAX_IN];
         size_t size;

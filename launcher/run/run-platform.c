@@ -111,5 +111,7 @@ int run_ask_platform(
                 explain(messages, r, reterr);
         if (waited < 0)
                 process_done(&p);
-        return r < 0 ? error_prefix(reterr, r, "cannot query the SEV platform of this host, see 'cvmspawn check-host'") : 0;
+        return r < 0 ? error_prefix(reterr, r,
+                                       "cannot query the SEV platform of this host, see 'cvmspawn check-host'")
+                     : 0;
 }

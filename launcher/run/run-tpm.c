@@ -129,7 +129,7 @@ static int on_swtpm_exit(_unused_ LoopSource *source, _unused_ const siginfo_t *
         /* Before the guest runs, QEMU says what it misses. */
         return s->facts.running
                         ? session_helper_left(s,
-                                        strdup("swtpm ended while the guest was running: its TPM is gone"))
+                                          strdup("swtpm ended while the guest was running: its TPM is gone"))
                         : 0;
 }
 

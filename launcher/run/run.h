@@ -99,7 +99,7 @@ typedef struct RunFacts {
         bool guest_shutdown; /* clean power-off */
         bool guest_reset;    /* reboot or triple fault */
         bool panicked;
-        bool panic_text; /* of a panic on the console, which proves none */
+        bool panic_text;    /* of a panic on the console, which proves none */
         bool cpu_failed;    /* KVM could not run the guest any further */
         bool refused;       /* the firmware would not boot what was given */
         bool little_memory; /* the initrd needs more than --ram=, as the notice at the start says */

@@ -347,7 +347,8 @@ int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 r = announce(&d, address);
         if (r >= 0)
                 r = loop_run(d.loop);
-        return d.via_gone ? error_set(reterr, -EPIPE,
-                                            "--via: the process that connects to the relay has ended: without it hosts do not reach this service")
-                          : r;
+        return d.via_gone
+                        ? error_set(reterr, -EPIPE,
+                                          "--via: the process that connects to the relay has ended: without it hosts do not reach this service")
+                        : r;
 }

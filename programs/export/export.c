@@ -147,13 +147,13 @@ static void print_notices(char *const *notices) {
 
 /* What starts a kernel that is in the image. */
 typedef enum ImageBoot {
-        BOOT_DIRECT,     /* the launcher: it is taken out */
-        BOOT_LOADER,     /* the loader in the image, always */
-        BOOT_AS_ASKED,   /* the same, by --single-image */
+        BOOT_DIRECT,   /* the launcher: it is taken out */
+        BOOT_LOADER,   /* the loader in the image, always */
+        BOOT_AS_ASKED, /* the same, by --single-image */
 } ImageBoot;
 
-static int resolve(char **launcher, ImageBoot boot, VmConfig *config, ExtractChild *image, LaunchInputs *inputs,
-                char **reterr) {
+static int resolve(char **launcher, ImageBoot boot, VmConfig *config, ExtractChild *image,
+                LaunchInputs *inputs, char **reterr) {
         ResolveOptions options = { .for_launch = false, .transport = TRANSPORT_AUTO };
         _cleanup_strv_free_ char **notices = NULL;
         int r;

@@ -37,9 +37,10 @@ typedef struct CliArguments {
         char *from_ccel;          /* the event log of a TD */
         char **assume_unmeasured; /* of a foreign line: names that change no measured byte */
         unsigned launch;          /* which of several lines, from 1 on; 0: the only one */
-        bool verify_by_launch, whole_kernel, other_launcher; /* the last: one of from_* described the launch */
-        char *qemu;            /* for --verify-by-launch */
-        ForeignResult foreign; /* what a foreign line gave besides options */
+        bool verify_by_launch, whole_kernel,
+                        other_launcher; /* the last: one of from_* described the launch */
+        char *qemu;                     /* for --verify-by-launch */
+        ForeignResult foreign;          /* what a foreign line gave besides options */
         char *plan_fd;
         char *name, *sign_key;
         MeasureFormat format;

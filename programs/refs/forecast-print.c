@@ -25,8 +25,9 @@ static bool is_refused(const ForecastChange *c) {
 static const char *what_of(const ForecastChange *c) {
         if (c->fact)
                 return c->fact->text;
-        return refs_launch_sha256(c->launch, "firmware") ? "another firmware image"
-                                                         : "the bundle does not say which firmware image it was";
+        return refs_launch_sha256(c->launch, "firmware")
+                        ? "another firmware image"
+                        : "the bundle does not say which firmware image it was";
 }
 
 static int change_json(const ForecastChange *c, Json **ret) {
@@ -40,8 +41,7 @@ static int change_json(const ForecastChange *c, Json **ret) {
                 return r;
         }
         return js_build(ret, "{s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:o}", "launch", text, "cause",
-                        forecast_subject_to_string(c->subject), "what",
-                        what_of(c), "source",
+                        forecast_subject_to_string(c->subject), "what", what_of(c), "source",
                         c->fact ? c->fact->source : c->firmware->sha256, "rows", js_u64(rows_of(l)),
                         "refused", is_refused(c), "now", js_hex(l->runs->digests, l->digest_size), "then",
                         then);

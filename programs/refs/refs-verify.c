@@ -96,12 +96,10 @@ static int print_verified(const RefsArguments *a, const RefsFile *f) {
         if (!a->common.json)
                 return printf("verified: %s, sequence %" PRIu64
                               ", issued %s, %zu launch%s, %zu digest%s, %s%u of %zu signer%s\n",
-                                       title, f->bundle.sequence,
-                                       date_text((int64_t) f->bundle.issued).text, f->bundle.n_launches,
-                                       f->bundle.n_launches == 1 ? "" : "es", f->bundle.n_rows,
-                                       f->bundle.n_rows == 1 ? "" : "s",
-                                       a->signers ? "" : "SIGNATURE NOT CHECKED, ", f->signers,
-                                       f->n_keys,
+                                       title, f->bundle.sequence, date_text((int64_t) f->bundle.issued).text,
+                                       f->bundle.n_launches, f->bundle.n_launches == 1 ? "" : "es",
+                                       f->bundle.n_rows, f->bundle.n_rows == 1 ? "" : "s",
+                                       a->signers ? "" : "SIGNATURE NOT CHECKED, ", f->signers, f->n_keys,
                                        f->n_keys == 1 ? "" : "s") < 0
                                 ? -EIO
                                 : 0;

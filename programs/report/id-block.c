@@ -206,8 +206,9 @@ static int hand_out(const Arguments *a, const IdBlockFiles *f, char **reterr) {
 
         r = id_block_verify(f->block, sizeof(f->block), f->auth, sizeof(f->auth), &b, &auth, reterr);
         if (r == 0)
-                r = id_files_write((const IdFile[]) { { "id-block", a->id_block, f->block, sizeof(f->block) },
-                                                   { "id-auth", a->id_auth, f->auth, sizeof(f->auth) } },
+                r = id_files_write(
+                                (const IdFile[]) { { "id-block", a->id_block, f->block, sizeof(f->block) },
+                                                { "id-auth", a->id_auth, f->auth, sizeof(f->auth) } },
                                 2, reterr);
         if (r == 0)
                 r = describe(f, &b, &auth, !a->id_block, !a->id_auth, &o);

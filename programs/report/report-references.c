@@ -133,8 +133,7 @@ static int read_file(const Reading *g, const char *path, char **reterr) {
                 return error_set(reterr, -EINVAL,
                                 "--reference: '%s' is not a bundle of 'cvmspawn refs build', which TDX quotes are compared with",
                                 path);
-        return is_bundle ? add_bundle(g, path, text, size, reterr)
-                         : add_table(g, path, text, size, reterr);
+        return is_bundle ? add_bundle(g, path, text, size, reterr) : add_table(g, path, text, size, reterr);
 }
 
 /* The arguments after `--` describe the launch: what measure makes of them is expected. */

@@ -150,12 +150,15 @@ static int on_reload(_unused_ LoopSource *s, _unused_ const struct signalfd_sigi
         int r = tunnel_read_file(g->args, &list, NULL, &error), k = load_tls(g->args, &tls, &why);
 
         if (r < 0)
-                log_error("SIGHUP: the tunnels that were read before stay in use: %s", error ?: strerror(-r));
+                log_error("SIGHUP: the tunnels that were read before stay in use: %s",
+                                error ?: strerror(-r));
         else
-                log_notice("SIGHUP: %zu tunnels%s", list.n, k < 0 ? "" : ", and the certificate that was read now");
+                log_notice("SIGHUP: %zu tunnels%s", list.n,
+                                k < 0 ? "" : ", and the certificate that was read now");
         /* A renewed certificate whose key is not there yet keeps no tunnel that was removed. */
         if (k < 0)
-                log_error("SIGHUP: the certificate that was read before stays in use: %s", why ?: strerror(-k));
+                log_error("SIGHUP: the certificate that was read before stays in use: %s",
+                                why ?: strerror(-k));
         tunnel_relay_reload(g->relay, r < 0 ? NULL : &list, tls);
         return 0;
 }

@@ -117,7 +117,7 @@ static void changes_are_found(void **state) {
                 "DELETE FROM audit WHERE vm = 'b' AND position = 1",
                 "UPDATE audit SET position = position + 10 WHERE vm = 'b' AND position = 4",
                 ("INSERT INTO audit (time, vm, position, launch, what, link) SELECT time, vm, 3, launch, what, link FROM audit WHERE what = 'refused' AND vm = 'x' UNION ALL "
-                "SELECT time, 'z', 1, launch, what, link FROM audit WHERE what = 'released'"),
+                 "SELECT time, 'z', 1, launch, what, link FROM audit WHERE what = 'released'"),
         };
         World *w = *state;
 

@@ -3,8 +3,8 @@
 /* SNP through the service without a network: reports of a made-up AMD (tests/lib/fake-amd.h), which the service is told to trust. The
  * test plays the guest, with its ephemeral key and the pinned key of the service. */
 
-#include "attestd-world.h"
 #include "atomic-file.h"
+#include "attestd-world.h"
 #include "fake-amd.h"
 #include "guest-policy.h"
 #include "snp-packet.h"

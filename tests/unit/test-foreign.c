@@ -294,8 +294,8 @@ static unsigned run_table(const char *name, const char *path) {
         return failures;
 }
 
-static int remove_one(
-                const char *path, _unused_ const struct stat *st, _unused_ int flag, _unused_ struct FTW *w) {
+static int remove_one(const char *path, _unused_ const struct stat *st, _unused_ int flag,
+                _unused_ struct FTW *w) {
         return remove(path);
 }
 

@@ -13,13 +13,15 @@
 #include "sev-cpu.h"
 #include "strutil.h"
 
-#define A "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
-#define B "\"0bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\""
+#define A                                                                                                   \
+        "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
+#define B                                                                                                   \
+        "\"0bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\""
 #define S "\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\""
 
-#define BUNDLE(name, rows)                                                                                   \
-        "{\"format\":\"cvmspawn-refs-v1\",\"generator\":{\"name\":\"x\",\"version\":\"1\"},\"issued\":1,"     \
-        "\"launches\":[{\"inputs\":{},\"rows\":[" rows "],\"technology\":\"sev-snp\"}],\"name\":\"" name      \
+#define BUNDLE(name, rows)                                                                                  \
+        "{\"format\":\"cvmspawn-refs-v1\",\"generator\":{\"name\":\"x\",\"version\":\"1\"},\"issued\":1,"   \
+        "\"launches\":[{\"inputs\":{},\"rows\":[" rows "],\"technology\":\"sev-snp\"}],\"name\":\"" name    \
         "\",\"sequence\":1}\n"
 #define ROW(digests) "{\"cpu-model\":\"EPYC-v4\",\"digests\":" digests ",\"vcpu-sig\":8392466,\"vcpus\":1}"
 
@@ -38,7 +40,8 @@ static const struct {
         { BUNDLE("x", ROW("[" A "]") "," ROW("[]")), false },
         { BUNDLE("x", ROW("[" A "]") "," ROW("0")), false },
         /* Where no digests belong. */
-        { BUNDLE("x", ROW("[]") ",{\"digests\":[" A "],\"more\":{\"digests\":[" A "]},\"vcpus\":1}"), false },
+        { BUNDLE("x", ROW("[]") ",{\"digests\":[" A "],\"more\":{\"digests\":[" A "]},\"vcpus\":1}"),
+                        false },
         { BUNDLE("x\",\"digests\":[" A "],\"y\":\"", ROW("[" A "]")), false },
         { BUNDLE("x\",\"digests\":[" A "],\"y\":\"", ROW("[]")), false },
         { BUNDLE("x\"digests\":[" A "],\"y\":\"", ROW("[" A "]")), false },
@@ -49,7 +52,10 @@ static const struct {
         { BUNDLE("x", ROW("[" A "," S "]")), false },
         { BUNDLE("x", ROW("[" A "," A)), false },
         { BUNDLE("x", ROW("[" A A "]")), false },
-        { BUNDLE("x", ROW("[\"g" "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]")), false },
+        { BUNDLE("x",
+                          ROW("[\"g"
+                              "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"]")),
+                        false },
         { "{\"digests\":[" A "]}", false },
         { "\"digests\":[" A "]", false },
         { "\"digests\":[\"", false },
@@ -91,15 +97,21 @@ static void bundle_of(RefsBundle *b, size_t n) {
         for (size_t i = 0; i < n; i++) {
                 RefsLaunch *l = b->launches + b->n_launches++;
 
-                *l = (RefsLaunch) { .mode = COCO_SEV_SNP, .digest_size = 48, .has_family = true, .family_vcpus = 512 };
-                l->family = (LaunchFamily) { .mode = COCO_SEV_SNP, .profile = VMM_QEMU, .reset_address = 0x80b004,
-                        .features = 1 };
+                *l = (RefsLaunch) {
+                        .mode = COCO_SEV_SNP, .digest_size = 48, .has_family = true, .family_vcpus = 512
+                };
+                l->family = (LaunchFamily) {
+                        .mode = COCO_SEV_SNP, .profile = VMM_QEMU, .reset_address = 0x80b004, .features = 1
+                };
                 memcpy(l->family.seed, &i, sizeof(i));
                 l->runs = calloc(1, sizeof(RefsRun));
                 assert_non_null(l->runs);
                 l->n_runs = 1;
-                *l->runs = (RefsRun) { .signature = sev_cpu_signature(23, 1, 2), .has_signature = true, .vcpus = 1,
-                        .digests = calloc(1, 48), .n = 1 };
+                *l->runs = (RefsRun) { .signature = sev_cpu_signature(23, 1, 2),
+                        .has_signature = true,
+                        .vcpus = 1,
+                        .digests = calloc(1, 48),
+                        .n = 1 };
                 assert_non_null(l->runs->digests);
         }
 }
@@ -126,7 +138,8 @@ static void members(_unused_ void **state) {
                 uint32_t signature = c->own ? own : turin;
 
                 bundle_of(&b, c->n);
-                assert_int_equal(launch_family_digest(&b.launches[c->n - 1].family, c->vcpus, signature, &d), 0);
+                assert_int_equal(launch_family_digest(&b.launches[c->n - 1].family, c->vcpus, signature, &d),
+                                0);
                 assert_int_equal(refs_bundle_find(&b, d.bytes, d.size, 0, &m, NULL), c->found);
                 assert_int_equal(m.partial, c->partial);
                 if (!c->found)
@@ -139,7 +152,8 @@ static void members(_unused_ void **state) {
 }
 
 int main(void) {
-        const struct CMUnitTest tests[] = { cmocka_unit_test(cutting_changes_nothing), cmocka_unit_test(members) };
+        const struct CMUnitTest tests[] = { cmocka_unit_test(cutting_changes_nothing),
+                cmocka_unit_test(members) };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
