@@ -58,12 +58,24 @@ int refs_launch_text(const RefsLaunch *l, char **ret) {
         return finish(&t, ret);
 }
 
+/* Else a digest for one CPU would be shown as one for another. */
+static int check_model(const RefsRun *run, char **reterr) {
+        const SevCpu *cpu = run->model && run->has_signature ? sev_cpu_find(run->model) : NULL;
+
+        if (cpu && sev_cpu_signature(cpu->family, cpu->model, cpu->stepping) != run->signature)
+                return error_set(reterr, -EBADMSG, "'vcpu-sig' 0x%" PRIx64 " of a row is not that of its 'cpu-model'",
+                                run->signature);
+        return 0;
+}
+
 /* Digests of a run against those of its family. */
 static int compare_run(const RefsLaunch *l, const RefsRun *run, size_t first, size_t n, char **reterr) {
         _cleanup_free_ uint8_t *digests = NULL;
         size_t size = l->digest_size;
-        int r;
+        int r = check_model(run, reterr);
 
+        if (r < 0)
+                return r;
         if (launch_family_has_signature(&l->family) && !run->has_signature)
                 return error_set(reterr, -EBADMSG, "the row has no 'vcpu-sig', which its family needs");
         if (run->vcpus + first + n - 1 > FAMILY_VCPUS_MAX)

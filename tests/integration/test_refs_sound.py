@@ -23,6 +23,12 @@ def test_rows_that_contradict_their_family(world, bundle, tmp_path, words):  # n
     assert done.stdout == "" and not out.exists()
 
 
+def test_a_model_and_another_signature(bundle, tmp_path):  # noqa: F811
+    file = changed(bundle, tmp_path / "model", lambda j: j["launches"][0]["rows"][0].update({"cpu-model": "EPYC-Genoa"}))
+    for words in (["verify", "--insecure-no-signature", NOW], ["export", "--format=table"]):
+        assert expect(run("refs", *words, file), 3, "is not that of its 'cpu-model'").stdout == ""
+
+
 def test_learn_refuses_them_too(bundle, tmp_path):  # noqa: F811
     file = changed(bundle, tmp_path / "wrong", wrong_row)
     (tmp_path / "report").write_bytes(bytes(1184))

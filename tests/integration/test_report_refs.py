@@ -5,6 +5,7 @@ which row or family member matches, which floor applies, what is nearest to a mi
 import base64
 import hashlib
 import json
+import resource
 import subprocess
 import time
 
@@ -63,6 +64,11 @@ def test_each_report_alone(reports, bundle, name):
         assert "violation: measurement: expected one of 8 rows and 1 family of" in done.stdout and "reference:" not in done.stdout
 
 
+def processor_seconds():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def test_more_families_than_can_be_tried(reports, bundle, tmp_path):
     """Thousands of families are answered in bounded time, and a miss says that not all members were tried."""
     many = json.loads(bundle.read_text())
@@ -71,9 +77,9 @@ def test_more_families_than_can_be_tried(reports, bundle, tmp_path):
     many["launches"] = [{**first, "name": f"n{i}", "family": {**first["family"], "seed": d}, "rows": [{**first["rows"][0], "digests": [d]}]}
                         for i, d in enumerate(digest)] + [first]
     (tmp_path / "many").write_text(json.dumps(many))
-    begin = time.monotonic()
+    begin = processor_seconds()
     done = expect(verify(reports, ["other"], "--reference", tmp_path / "many"), 3, "not all members of the families were tried", "--family-vcpus")
-    assert time.monotonic() - begin < 10, done.stdout  # a busy machine: half a second on a quiet one, and 6 s if all were tried
+    assert processor_seconds() - begin < 5, done.stdout  # half a second on a quiet machine, 6 s if all were tried
     expect(verify(reports, ["row"], "--reference", tmp_path / "many"), 0, LAUNCHES["row"][1])
     # Of the CPUs that the launch has rows of more are tried than of others.
     del many["launches"][-1]["rows"][1:]
