@@ -180,6 +180,7 @@ def test_a_killed_launcher_hinders_nothing(fake, tmp_path, keeper):
     environment = {"RUNTIME_DIRECTORY": str(folder)}
     first = fake.start(SERVE, env=environment)
     path = control_of(first, folder)
+    first.signal(signal.SIGSTOP)  # it would remove the socket itself when QEMU is gone
     for pid in list(descendants_of(first.pid)) if keeper == "killed" else []:
         os.kill(pid, signal.SIGKILL)
     first.signal(signal.SIGKILL)

@@ -23,6 +23,6 @@ def test_blocks(artifacts, tmp_path):
     node = "" if os.geteuid() == 0 else "cvmspawn() { case $1 in sevsim) shift; command cvmspawn sevsim --sev-node=0666 \"$@\" ;; *) command cvmspawn \"$@\" ;; esac }\n"
     done = subprocess.run(["bash", "-euo", "pipefail", "-c", node + marks], cwd=tmp_path, env={**os.environ, "PATH": path, "HOME": str(tmp_path)}, capture_output=True, text=True,
                           timeout=300)  # fmt: skip
-    assert done.returncode == 0 and len(BLOCKS) == 6, done.stderr[-3000:] + done.stdout[-2000:]
+    assert done.returncode == 0 and len(BLOCKS) == 7, done.stderr[-3000:] + done.stdout[-2000:]
     assert "recorded digest = predicted digest" in done.stdout and "NOT AMD'S: a test key" in done.stdout
     assert [line for line in done.stdout.splitlines() if line.startswith("sevsim") and "(simulation)" not in line] == []
