@@ -163,7 +163,7 @@ def test_a_real_guest(cvmspawn, tmp_path, disks):
         see() { while ! eval "$1"; do sleep 0.1; done; echo "$2"; }
         see '[ -b /dev/sda ]' ready
         see '[ -b /dev/sdb ]' "$(true)came"
-        read -r text </dev/sdb; echo "it says: $text"
+        until read -r text </dev/sdb; do sleep 0.1; done 2>/dev/null; echo "it says: $text"
         echo "written by the guest" | dd of=/dev/sdb bs=512 seek=4 conv=sync oflag=sync 2>/dev/null; echo written
         see '! [ -b /dev/sdb ]' went
         exit 5
@@ -206,7 +206,7 @@ def test_every_kind_in_a_guest_without_disks(cvmspawn, disks):
         echo ready
         for disk in vda nvme0n1 sda; do
             see "[ -b /dev/$disk ]" "$disk $(true)came"
-            read -r text </dev/$disk; echo "$disk says: $text"
+            until read -r text </dev/$disk; do sleep 0.1; done 2>/dev/null; echo "$disk says: $text"
             see "! [ -b /dev/$disk ]" "$disk $(true)went"
         done
         exit 5
