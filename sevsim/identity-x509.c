@@ -100,9 +100,10 @@ static bool add_amd(X509 *cert, const char *suffix, const uint8_t *data, size_t 
 }
 
 static bool add_amd_integer(X509 *cert, const char *suffix, uint8_t value) {
-        const uint8_t der[] = { 0x02, 0x01, value };
+        /* A first bit that is set would be a sign. */
+        const uint8_t der[] = { 0x02, value < 128 ? 1 : 2, value < 128 ? value : 0, value };
 
-        return add_amd(cert, suffix, der, sizeof(der));
+        return add_amd(cert, suffix, der, 2u + der[1]);
 }
 
 static bool add_amd_string(X509 *cert, const char *suffix, const char *text) {

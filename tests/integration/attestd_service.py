@@ -49,7 +49,8 @@ class Service:
         self.start()
 
     def start(self):
-        argv = [build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={self.folder}/state", "--listen=127.0.0.1:0", *self.options]
+        argv = [build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={self.folder}/state",
+                *(["--listen=127.0.0.1:0"] if not any(str(o).startswith("--listen=") for o in self.options) else []), *self.options]
         self.log = open(self.folder / "log", "ab")
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=self.log, text=True, env=self.env)
         self.url = json.loads(self.process.stdout.readline())["url"]

@@ -43,7 +43,6 @@ CASES = {
     "attestd token": (["cvmspawn-attestd", "--state={out}/state", "--add-owner=alice", "--token-file={out}/token"], {"again": True}),
     "attestd answer": (["cvmspawn-attestd", "--state={out}/state", "--answer=POST /vm/a"], {"again": True, "stdin": json.dumps(registration())}),
     "collateral export": (["cvmspawn-collateral", "export", "{out}/bundle.json", "--cache={world}/kds", "--insecure-root={amd}/ark.der"], {"again": True}),
-    "tunnel add": (["cvmspawn-tunnel", "add", "alice", "--tunnels={out}/tunnels", "--token-file={out}/token"], {"again": True}),
     "lock": (["cvmspawn", "--qemu={small_qemu}", "--kvm=no", "--tpm=no", "--coco=sev-snp", "--simulate", "--firmware={firmware}", "--linux={kernel}",
               "--lock={out}/lock", "--quiet"], {"again": True}),
     "console log": (["cvmspawn", "--qemu={small_qemu}", "--kvm=no", "--tpm=no", "--linux={kernel}", "--console-log={out}/log", "--quiet"], {"growing": True}),
