@@ -32,8 +32,12 @@ int report_input_check(const char *path, char **reterr) {
         _cleanup_free_ char *data = NULL;
         struct stat st;
         size_t size = 0;
-        int r = read_file(path, &data, &size);
+        int r;
 
+        /* A pipe is not waited for once more. */
+        if (stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+                return 0;
+        r = read_file(path, &data, &size);
         if (r == -ENOMEM)
                 return r;
         if (r == -ENOENT)

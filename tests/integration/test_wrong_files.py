@@ -288,6 +288,8 @@ def judge(program, option, bad, argv, folder):
         return f"{shown}: status {done.returncode}"
     if program in UNREACHED or option in NEVER_READ or not bad or "127.0.0.1:1/" in said:  # the service comes first
         return None
+    if option == "--tunnels" and bad.endswith("/empty"):  # a relay that nobody uses yet
+        return None
     real = os.path.basename(bad) if bad.startswith("/proc/self") else bad
     if real not in everything and option not in everything:
         return f"{shown}: names neither file nor option: {said.strip().splitlines()[-1:]}"
