@@ -235,8 +235,8 @@ vm.power_off()"""
 
 
 def test_retry(matrix):
-    """A guest that passes the second time has passed; each attempt has its log."""
-    once = f"p = {str(matrix.folder / 'mark')!r}; first = not os.path.exists(p); open(p, 'a').close(); vm.start(); vm.power_off('guest-panic' if first else 'guest-shutdown')"
+    """A guest that passes the second time has passed; each attempt has its log. Attempts can have different users: the first makes the mark."""
+    once = f"p = {str(matrix.folder / 'mark')!r}; first = not os.path.exists(p); first and open(p, 'x').close(); vm.start(); vm.power_off('guest-panic' if first else 'guest-shutdown')"
     matrix.folder.chmod(0o777)
     result = matrix.run({"flaky": (once, {"retry": 2}), "bad": (FAILS, {"retry": 1}), "good": WORKS})
     rows = matrix.lines()
