@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "nearest.h"
@@ -82,6 +83,18 @@ static bool is_command(const OptionCommand *c, char *const *arguments) {
         return !c->name[n] || (arguments[1] && streq(c->name + n + 1, arguments[1]));
 }
 
+/* A lone argument, unless it is a mistyped subcommand. */
+static bool may_be_argument(const OptionTable *t, char *const *arguments) {
+        Nearest nearest;
+
+        if (!t->command_optional || strv_length(arguments) != 1)
+                return false;
+        nearest = nearest_to(arguments[0], strlen(arguments[0]));
+        FOREACH_ARRAY(c, t->commands, t->n_commands)
+                nearest_offer(&nearest, c->name);
+        return !nearest.best || access(arguments[0], F_OK) == 0;
+}
+
 /* Every option given must go with the subcommand. */
 static int check_command(const OptionTable *t, const bool *given, char *const *arguments, char **reterr) {
         const OptionCommand *command = NULL;
@@ -89,6 +102,8 @@ static int check_command(const OptionTable *t, const bool *given, char *const *a
         FOREACH_ARRAY(c, t->commands, t->n_commands)
                 if (is_command(c, arguments))
                         command = c;
+        if (!command && may_be_argument(t, arguments))
+                return 0;
         if (!command)
                 return unknown_command(t, arguments ? arguments[0] : NULL, reterr);
         for (size_t i = 0; i < t->n_rows; i++)

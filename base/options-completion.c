@@ -50,7 +50,8 @@ static void bash_options(const OptionTable *table, const OptionCommand *command,
 static void bash_commands(const OptionTable *table, FILE *f) {
         fprintf(f,
                         "        if [[ $cur != -* ]]; then\n                (( COMP_CWORD == 2 )) && "
-                        "COMPREPLY=($(compgen -W '");
+                        "COMPREPLY=($(compgen%s -W '",
+                        table->command_optional ? " -f" : "");
         put_words(table, NULL, f);
         fprintf(f, "' -- \"$cur\"))\n");
         FOREACH_ARRAY(c, table->commands, table->n_commands) {
@@ -172,9 +173,15 @@ static void zsh_row(const OptionTable *table, const OptionRow *row, FILE *f) {
 }
 
 static void zsh_commands(const OptionTable *table, FILE *f) {
-        fprintf(f, "        specs+=('1:command:(");
-        put_words(table, NULL, f);
-        fprintf(f, ")')\n");
+        if (table->command_optional) {
+                fprintf(f, "        specs+=('1:command or file:{compadd ");
+                put_words(table, NULL, f);
+                fprintf(f, "; _files}')\n");
+        } else {
+                fprintf(f, "        specs+=('1:command:(");
+                put_words(table, NULL, f);
+                fprintf(f, ")')\n");
+        }
         FOREACH_ARRAY(c, table->commands, table->n_commands) {
                 if (!c->name || !strchr(c->name, ' '))
                         continue;

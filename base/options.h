@@ -73,6 +73,7 @@ typedef struct OptionTable {
         size_t n_rows;
         const OptionCommand *commands; /* or NULL: the first argument is one like the others */
         size_t n_commands;
+        bool command_optional; /* a single argument other than a subcommand is one like the others; a mistyped subcommand is named unless a file has its name */
         const OptionRule *rules; /* or NULL */
         size_t n_rules;
         bool abbreviations; /* accept unambiguous beginnings of long names, as getopt_long() does */

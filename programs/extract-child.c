@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "kernel-header.h"
 #include "process.h"
 #include "strutil.h"
 
@@ -128,4 +129,22 @@ int extract_child(const char *image, const char *format, char *const *backing, E
                 c.initrd = fd_close(c.initrd);
         *ret = TAKE_STRUCT(c, EXTRACT_CHILD_NONE);
         return 0;
+}
+
+int extract_kernel_problems(const Json *kernel, char ***list) {
+        const char *version = js_string_value(js_get(kernel, "version"));
+        const char *driver = js_string_value(js_get(kernel, "sev-guest-driver"));
+        bool bzimage = true;
+        int r = 0;
+
+        (void) !js_bool_value(js_get(kernel, "bzimage"), &bzimage);
+        if (!bzimage)
+                r = strv_push(list,
+                                "the kernel is not a bzImage ('HdrS' is missing at offset 0x202), which kernel hashes require");
+        else if (version && kernel_before_snp(version))
+                r = strv_pushf(list, "the kernel is Linux %s: SEV-SNP guests need Linux 5.19", version);
+        if (r >= 0 && driver && streq(driver, "n"))
+                r = strv_push(list,
+                                "the kernel is built without CONFIG_SEV_GUEST: an SEV-SNP guest cannot get attestation reports from it");
+        return r;
 }

@@ -17,3 +17,5 @@ void extract_child_done(ExtractChild *c);
  * with an error message. */
 _warn_unused_result_ int extract_child(const char *image, const char *format, char *const *backing,
                 ExtractChild *ret, char **reterr);
+/* What of a finding's "kernel" stands in the way of an SEV-SNP guest, a sentence each, is appended to the list. */
+_warn_unused_result_ int extract_kernel_problems(const Json *kernel, char ***list);

@@ -75,6 +75,7 @@ static int put_kernel(VmConfig *config, const ExtractChild *c) {
 static int add_notices(const VmConfig *config, const Json *finding, char ***notices) {
         static const char *const lists[] = { "notes", "problems" };
         const Json *kernel = js_get(finding, "kernel");
+        _cleanup_strv_free_ char **problems = NULL;
         int r = strv_pushf(notices, "kernel, initrd and command line are taken from '%s': Linux %s, '%s'%s",
                         config->image, js_string_value(js_get(kernel, "version")) ?: "of an unknown version",
                         js_string_value(js_get(kernel, "path")) ?: "",
@@ -88,6 +89,13 @@ static int add_notices(const VmConfig *config, const Json *finding, char ***noti
                 for (size_t k = 0; r >= 0 && k < js_length(l); k++)
                         r = strv_pushf(notices, "'%s': %s", config->image,
                                         js_string_value(js_at(l, k)) ?: "");
+        }
+        if (r >= 0 && coco_of(config->coco)->guest_report)
+                r = extract_kernel_problems(kernel, &problems);
+        STRV_FOREACH(p, r < 0 ? NULL : problems) {
+                r = strv_pushf(notices, "'%s': %s", config->image, *p);
+                if (r < 0)
+                        break;
         }
         return r;
 }

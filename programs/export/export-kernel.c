@@ -1,49 +1,50 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* What a bzImage says of itself (Linux Documentation/arch/x86/boot.rst): its version, and whether it is too old for an SNP guest. */
+/* What the exported kernel says of itself, and whether it is too old for an SNP guest. */
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "export-cli.h"
 #include "fd.h"
+#include "kernel-header.h"
+#include "log.h"
 #include "strutil.h"
 
-#define VERSION_OFFSET 0x20eu /* le16: where the version text begins, less 0x200 */
-#define VERSION_MAX    128u
-#define SNP_MAJOR      5u /* Linux 5.19 is the first that runs as an SNP guest */
-#define SNP_MINOR      19u
-
-/* The version text, or "". */
-static void read_version(const char *path, char text[VERSION_MAX]) {
+static void read_header(const char *path, KernelHeader *ret) {
+        uint8_t setup[KERNEL_SETUP_MAX] = {};
         _cleanup_close_ int fd = -EBADF;
-        uint8_t at[2];
-        uint64_t size, offset;
+        uint64_t size = 0;
+        bool read;
 
-        *text = 0;
         fd = fd_open_regular(path, &size);
-        if (fd < 0 || fd_pread_exact(fd, at, sizeof(at), VERSION_OFFSET) < 0)
-                return;
-        offset = 0x200u + (at[0] | (uint64_t) at[1] << 8);
-        if (offset == 0x200u || offset + VERSION_MAX > size ||
-                        fd_pread_exact(fd, text, VERSION_MAX - 1, offset) < 0)
-                *text = 0;
-        text[VERSION_MAX - 1] = 0;
-        text[strcspn(text, " \n")] = 0;
+        read = fd >= 0 && fd_pread_exact(fd, setup, (size_t) MIN(size, (uint64_t) sizeof(setup)), 0) >= 0;
+        kernel_header_read(setup, read ? sizeof(setup) : 0, ret);
 }
 
 int export_check_kernel(const ExportGuest *g, char ***notices) {
-        char version[VERSION_MAX];
-        unsigned major, minor;
+        _cleanup_free_ char *config = NULL;
+        KernelHeader header;
+        const char *driver;
+        int r;
 
         if (!g->kernel || !coco_of(g->mode)->guest_report)
                 return 0;
-        read_version(g->kernel, version);
-        text_flatten(version, VERSION_MAX - 1);
-        if (sscanf(version, "%3u.%3u", &major, &minor) != 2 || major > SNP_MAJOR ||
-                        (major == SNP_MAJOR && minor >= SNP_MINOR))
-                return 0;
-        return strv_pushf(notices, "'%s' is Linux %s: an SEV-SNP guest needs Linux 5.19 or later", g->kernel,
-                        version);
+        read_header(g->kernel, &header);
+        r = kernel_config_beside(g->kernel, header.version, &config);
+        if (r < 0)
+                return r;
+        driver = config ? kernel_config_value(config, "CONFIG_SEV_GUEST") : NULL;
+        log_notice("kernel '%s': Linux %s, %s EFI stub%s%s", g->kernel,
+                        *header.version ? header.version : "of an unknown version",
+                        header.efi_stub ? "with an" : "without an", driver ? ", CONFIG_SEV_GUEST=" : "",
+                        driver ?: "");
+        if (kernel_before_snp(header.version))
+                r = strv_pushf(notices, "'%s' is Linux %s: an SEV-SNP guest needs Linux 5.19 or later",
+                                g->kernel, header.version);
+        if (r >= 0 && driver && streq(driver, "n"))
+                r = strv_pushf(notices,
+                                "'%s' is built without CONFIG_SEV_GUEST: an SEV-SNP guest cannot get attestation reports from it",
+                                g->kernel);
+        return r;
 }

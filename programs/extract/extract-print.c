@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "extract-child.h"
 #include "extract.h"
 #include "log.h"
 #include "strutil.h"
@@ -169,24 +170,9 @@ int extract_print_container(const Arguments *a, const Json *j) {
         return 0;
 }
 
-static void warn_kernel(const Json *kernel) {
-        const char *version = js_string_value(js_get(kernel, "version"));
-        const char *driver = js_string_value(js_get(kernel, "sev-guest-driver"));
-        unsigned major, minor;
-        bool bzimage = true;
-
-        (void) !js_bool_value(js_get(kernel, "bzimage"), &bzimage);
-        if (!bzimage)
-                log_warning("the kernel is not a bzImage ('HdrS' is missing at offset 0x202), which kernel hashes require");
-        else if (version && sscanf(version, "%u.%u", &major, &minor) == 2 &&
-                        (major < 5 || (major == 5 && minor < 19)))
-                log_warning("the kernel is Linux %s: SEV-SNP guests need Linux 5.19", version);
-        if (driver && streq(driver, "n"))
-                log_warning("the kernel is built without CONFIG_SEV_GUEST: an SEV-SNP guest cannot get attestation reports from it");
-}
-
 void extract_warn(const Json *j, bool list) {
         static const char *const lists[] = { "notes", "problems" };
+        _cleanup_strv_free_ char **problems = NULL;
 
         for (size_t k = 0; k < ELEMENTSOF(lists); k++) {
                 const Json *l = js_get(j, lists[k]);
@@ -196,7 +182,9 @@ void extract_warn(const Json *j, bool list) {
         }
         if (list)
                 return;
-        warn_kernel(js_get(j, "kernel"));
+        if (extract_kernel_problems(js_get(j, "kernel"), &problems) >= 0)
+                STRV_FOREACH(p, problems)
+                        log_warning("%s", *p);
         if (js_is_null(js_get(j, "cmdline")))
                 log_warning("the image has no kernel command line for this kernel: pass one with root=... to launch it");
 }

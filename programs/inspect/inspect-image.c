@@ -7,11 +7,13 @@
 #include "error.h"
 #include "extract-child.h"
 #include "inspect.h"
+#include "log.h"
 #include "strutil.h"
 
 int inspect_image(const char *path, bool all, Json *j, char **reterr) {
         static const char *const shown[] = { "format", "size", "table", "kernel", "initrd", "cmdline",
                 "notes" };
+        _cleanup_strv_free_ char **problems = NULL;
         _cleanup_(extract_child_done) ExtractChild c = EXTRACT_CHILD_NONE;
         int r = extract_child(path, /* format= */ NULL, /* backing= */ NULL, &c, reterr);
 
@@ -24,5 +26,9 @@ int inspect_image(const char *path, bool all, Json *j, char **reterr) {
                 if (wanted)
                         r = js_set(j, key, js_ref((Json *) js_iter_value(i)));
         }
+        if (r >= 0)
+                r = extract_kernel_problems(js_get(c.finding, "kernel"), &problems);
+        STRV_FOREACH(p, r < 0 ? NULL : problems)
+                log_warning("%s", *p);
         return r;
 }

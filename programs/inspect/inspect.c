@@ -32,7 +32,7 @@ static const OptionRow rows[] = { VERB_ROWS("Options") };
 
 static const OptionCommand commands[] = {
         { "firmware", "FILE", "Show sections, tables and fitness of an OVMF image", "json" },
-        { "kernel", "FILE", "Show the setup header of a kernel, or the sections of a UKI", "json" },
+        { "kernel", "FILE", "Show the setup header of a kernel", "json" },
         { "image", "FILE", "Show which kernel, initrd and command line a disk image boots", "json" },
         { "initrd", "FILE", "Show what an initrd is made of, and whether it imports credentials", "json" },
         { "cpio", "FILE", "Show the same, and list the members", "json" },
@@ -42,10 +42,13 @@ static const OptionTable table = {
         .program = "cvmspawn inspect",
         .summary = "Show what a confidential launch cares about in a file.",
         .zone = "verifier",
+        .arguments = "[COMMAND] FILE",
+        .epilog = "Without a command the file's kind is detected.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
         .commands = commands,
         .n_commands = ELEMENTSOF(commands),
+        .command_optional = true,
 };
 
 /* --- firmware -------------------------------------------------------------------------------------------------------- */
@@ -313,24 +316,30 @@ static int print_result(const Arguments *a, const Json *j) {
 
 static int inspect(const Arguments *a, char *const *words, char **reterr) {
         _cleanup_js_ Json *j = js_object();
-        const char *what, *path;
-        int r;
+        InspectKind kind = inspect_kind_from_string(words[0]);
+        const char *path = words[1] ?: words[0];
+        int r = 0;
 
-        if (strv_length(words) != 2)
+        if (strv_length(words) > 2 || (kind >= 0 && !words[1]))
                 return error_set(reterr, -EINVAL,
-                                "expected a kind and a file: cvmspawn inspect firmware|kernel|initrd|cpio|image FILE");
+                                "expected one file: cvmspawn inspect [firmware|kernel|initrd|cpio|image] FILE; a file whose name is one of these words is ./%s",
+                                words[0]);
         if (!j)
                 return -ENOMEM;
-        what = words[0];
-        path = words[1];
-        if (streq(what, "firmware"))
+        if (!words[1])
+                r = inspect_find_kind(path, &kind, reterr);
+        if (r >= 0)
+                r = js_set(j, "kind", js_string(inspect_kind_to_string(kind)));
+        if (r < 0)
+                return r;
+        if (kind == INSPECT_FIRMWARE)
                 r = inspect_firmware(path, j, reterr);
-        else if (streq(what, "kernel"))
+        else if (kind == INSPECT_KERNEL)
                 r = inspect_kernel(path, j, reterr);
-        else if (streq(what, "image"))
+        else if (kind == INSPECT_IMAGE)
                 r = inspect_image(path, a->common.json, j, reterr);
         else
-                r = inspect_initrd(path, streq(what, "cpio") || a->common.json, j, reterr);
+                r = inspect_initrd(path, kind == INSPECT_CPIO || a->common.json, j, reterr);
         return r < 0 ? r : print_result(a, j);
 }
 

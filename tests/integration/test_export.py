@@ -151,6 +151,26 @@ def test_consent_is_a_warning(folder):
     assert call(folder, "export", "libvirt", *launch, "--allow-untrusted=disk").stdout == done.stdout
 
 
+def test_the_kernel_is_described(folder, tmp_path):
+    """Version, EFI stub and the driver for reports, by a configuration beside it; what is too old for an SNP guest is named."""
+    for version, stub, option in (("6.9.3", b"MZ", "m"), ("5.18.0", b"\0\0", "n")):
+        kernel = bytearray((folder / "kernel").read_bytes().ljust(8192, b"\0"))
+        kernel[0:2] = stub
+        kernel[0x20e:0x210] = (0x1000 - 0x200).to_bytes(2, "little")
+        kernel[0x1000:0x1000 + len(version) + 5] = version.encode() + b" (x)\0"
+        path = tmp_path / f"kernel-{version}"
+        path.write_bytes(kernel)
+        (tmp_path / f"config-{version}").write_text(f"CONFIG_SEV_GUEST={option}\n")
+        done = call(folder, "export", "libvirt", *LAUNCH[:-2], f"--linux={path}", "--initrd=initrd")
+        assert done.returncode == 0, done.stderr
+        assert f"Linux {version}, {'with' if stub == b'MZ' else 'without'} an EFI stub, CONFIG_SEV_GUEST={option}" in done.stderr
+        assert ("an SEV-SNP guest needs Linux 5.19 or later" in done.stderr) == (version == "5.18.0")
+        assert ("built without CONFIG_SEV_GUEST" in done.stderr) == (option == "n")
+    # Another technology does not need it.
+    done = call(folder, "export", "libvirt", "--coco=sev", *LAUNCH[1:-2], f"--linux={path}", "--initrd=initrd")
+    assert "5.19" not in done.stderr
+
+
 def test_what_fails_leaves_no_files(folder, tmp_path):
     """Output that is lost, and a launch that the target refuses after its files were written: a retry finds an empty folder."""
     launch = ["--coco=sev-snp", "--cpu=EPYC-Milan", "--firmware=fw.fd", "--linux=kernel", "--initrd=initrd", "--initrd=second"]

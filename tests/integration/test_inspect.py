@@ -84,9 +84,32 @@ def test_initrd(inspect, initrd):
     assert "imports-credentials    yes" in ok(inspect("initrd", initrd))
 
 
+def test_the_kind_is_detected(inspect, images, initrd):
+    """By what the file begins or ends with; the answer is the one for that kind."""
+    (images / "vmlinuz").write_bytes(bzimage(b"6.12.1 (x)"))
+    qcow2 = images / "disk"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", qcow2, "1M"], check=True)
+    for name, kind in (("amdsev.fd", "firmware"), ("vmlinuz", "kernel"), (initrd, "initrd")):
+        alone = json.loads(ok(inspect(name, "--json")))
+        assert alone["kind"] == kind and alone == json.loads(ok(inspect(kind, name, "--json")))
+    assert "qcow2" in inspect(qcow2).stderr or "no kernel" in inspect(qcow2).stderr
+    # A name of an image is enough for what begins as nothing does; a name alone is not for others.
+    (images / "empty.raw").write_bytes(bytes(1 << 20))
+    (images / "unknown").write_bytes(bytes(1 << 20))
+    assert inspect("empty.raw").returncode == 1 and inspect("empty.raw").stderr == inspect("image", "empty.raw").stderr
+    refused = inspect("unknown")
+    assert refused.returncode == 1 and "name its kind: cvmspawn inspect firmware|kernel|initrd|cpio|image FILE" in refused.stderr
+    # A file that has a kind's name.
+    (images / "cpio").write_bytes((images / "vmlinuz").read_bytes())
+    assert "a file whose name is one of these words is ./cpio" in inspect("cpio").stderr
+    assert json.loads(ok(inspect("./cpio", "--json")))["kind"] == "kernel"
+    (images / "cpio").unlink()
+
+
 @pytest.mark.parametrize("args, part", [
     ((), "expected firmware, kernel, image, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, image, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
-    (("kernel", "kernel"), "is not a bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory")])
+    (("kernel", "kernel"), "is not a bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory"), ((".",), "Is a directory"),
+    (("nothing",), "cannot open 'nothing'"), (("kernel", "a", "b"), "expected one file")])
 def test_refusals(inspect, args, part):
     r = inspect(*args)
     assert r.returncode == 1 and r.stdout == "" and part in r.stderr and r.stderr.count("\n") == 1

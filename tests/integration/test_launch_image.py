@@ -96,6 +96,15 @@ def test_inspect_shows_the_same(cvmspawn, cloud):
     assert extracted["kernel"]["sha256"] in cvmspawn.run("inspect", "image", cloud).out
 
 
+def test_old_kernels_are_named(cvmspawn, firmware, tmp_path):
+    """Where the image is measured and inspected as where it is extracted; SEV has no such limit."""
+    old = disk(tmp_path / "old.raw", [Part("root", "ext4", debian("5.18.0"), 24)])
+    for words in (["measure", "--coco=sev-snp", f"--firmware={firmware}", f"--image={old}"], ["inspect", "image", str(old)], ["inspect", str(old)]):
+        result = cvmspawn.run(*words)
+        assert result.status == 0 and "the kernel is Linux 5.18.0: SEV-SNP guests need Linux 5.19" in result.err, result
+    assert "5.19" not in cvmspawn.run("measure", "--coco=sev", f"--firmware={firmware}", f"--image={old}").err
+
+
 def test_a_damaged_image_has_no_digest(cvmspawn, cloud, firmware, tmp_path):
     """Not that of the firmware alone, which would be another guest's."""
     raw = bytearray(cloud.with_suffix(".raw").read_bytes())
