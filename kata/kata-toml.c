@@ -205,8 +205,10 @@ static int read_table(Toml *t, Json *all, Json **ret) {
         if (!name)
                 return -ENOMEM;
         t->p += n;
-        if (n == 0 || *t->p != ']' || js_get(all, name))
+        if (n == 0 || *t->p != ']')
                 return -EINVAL;
+        if (js_get(all, name))
+                return -EEXIST;
         t->p++;
         table = js_object();
         r = js_set(all, name, table);
@@ -224,8 +226,10 @@ static int read_pair(Toml *t, Json *table) {
         if (r < 0)
                 return r;
         skip_blanks(t);
-        if (*t->p != '=' || js_get(table, key))
+        if (*t->p != '=')
                 return -EINVAL;
+        if (js_get(table, key))
+                return -EEXIST;
         t->p++;
         skip_blanks(t);
         r = read_value(t, &value);
@@ -256,6 +260,10 @@ int kata_toml_read(const char *text, size_t size, Json **ret, char **reterr) {
                         r = read_pair(&t, table);
                 if (r == -EINVAL)
                         return error_set(reterr, r, "line %zu: " WRONG, line);
+                if (r == -EEXIST)
+                        return error_set(reterr, -EINVAL,
+                                        "line %zu: this table or key is in the file twice; remove one of them",
+                                        line);
         }
         if (r < 0)
                 return r;

@@ -90,7 +90,7 @@ int libvirt_xml_parse(const char *text, LibvirtXml **ret, char **reterr) {
         x->document = lib.xmlReadMemory(text, (int) n, "libvirt.xml", NULL,
                         XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
         if (!x->document)
-                return error_set(reterr, -EBADMSG, "libvirt's answer is not well-formed XML");
+                return error_set(reterr, -EBADMSG, "the XML is not well-formed; expected one document such as 'virsh dumpxml' prints");
         /* Entities are not replaced, so that what is read of their text would be less than what stands there. */
         if (lib.xmlGetIntSubset(x->document))
                 return error_set(reterr, -EBADMSG,

@@ -63,7 +63,8 @@ static int check_model(const RefsRun *run, char **reterr) {
         const SevCpu *cpu = run->model && run->has_signature ? sev_cpu_find(run->model) : NULL;
 
         if (cpu && sev_cpu_signature(cpu->family, cpu->model, cpu->stepping) != run->signature)
-                return error_set(reterr, -EBADMSG, "'vcpu-sig' 0x%" PRIx64 " of a row is not that of its 'cpu-model'",
+                return error_set(reterr, -EBADMSG,
+                                "'vcpu-sig' 0x%" PRIx64 " of a row is not that of its 'cpu-model'",
                                 run->signature);
         return 0;
 }

@@ -16,12 +16,16 @@
 #include "snp-id-block.h"
 #include "snp-tcb.h"
 
-#define REFS_FORMAT       "cvmspawn-refs-v1"
-#define REFS_MEDIA_TYPE   "application/vnd.cvmspawn.refs+json"
-#define REFS_SIZE_MAX     (64u * 1024u * 1024u)
-#define REFS_LAUNCHES_MAX 65536u
-#define REFS_ROWS_MAX     1000000u
-#define REFS_FAMILY_MAX   512u /* vCPUs that a family covers, unless the bundle says less */
+#define REFS_FORMAT     "cvmspawn-refs-v1"
+#define REFS_MEDIA_TYPE "application/vnd.cvmspawn.refs+json"
+/* A bundle as the predicate of an in-toto statement (in-toto attestation framework, Statement v1), and the envelope of one. */
+#define REFS_STATEMENT_TYPE     "https://in-toto.io/Statement/v1"
+#define REFS_PREDICATE_TYPE     "tag:cvmspawn,2026:reference-bundle/v1"
+#define REFS_STATEMENT_ENVELOPE "application/vnd.in-toto+json"
+#define REFS_SIZE_MAX           (64u * 1024u * 1024u)
+#define REFS_LAUNCHES_MAX       65536u
+#define REFS_ROWS_MAX           1000000u
+#define REFS_FAMILY_MAX         512u /* vCPUs that a family covers, unless the bundle says less */
 
 /* Digests of a launch for one CPU, for vcpus, vcpus + 1, vcpus + 2 ... vCPUs. */
 typedef struct RefsRun {

@@ -13,8 +13,6 @@
 #include "guest-policy.h"
 #include "strutil.h"
 
-#define PREDICATE_TYPE "tag:cvmspawn,2026:reference-bundle/v1"
-
 static int put_json(Text *t, const Json *j) {
         _cleanup_free_ char *text = js_text(j, JS_SHORT);
 
@@ -223,8 +221,8 @@ static int export_in_toto(
         if (r >= 0)
                 r = refs_bundle_json(b, &bundle);
         if (r >= 0)
-                r = js_build(&statement, "{s:s, s:O, s:s, s:O}", "_type", "https://in-toto.io/Statement/v1",
-                                "subject", subjects, "predicateType", PREDICATE_TYPE, "predicate", bundle);
+                r = js_build(&statement, "{s:s, s:O, s:s, s:O}", "_type", REFS_STATEMENT_TYPE, "subject",
+                                subjects, "predicateType", REFS_PREDICATE_TYPE, "predicate", bundle);
         return r < 0 ? r : put_json(t, statement);
 }
 

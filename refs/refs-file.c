@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "date.h"
@@ -22,25 +24,62 @@ static bool is_envelope(const char *text, size_t size) {
         return memmem(text, size, "\"payloadType\"", strlen("\"payloadType\"")) != NULL;
 }
 
-bool refs_file_is(const char *text, size_t size) {
-        static const char bundle[] = "\"" REFS_FORMAT "\"", envelope[] = REFS_MEDIA_TYPE;
-
-        if (is_envelope(text, size))
-                return memmem(text, size, envelope, strlen(envelope)) != NULL;
-        return memmem(text, size, bundle, strlen(bundle)) != NULL;
+static bool has_text(const void *text, size_t size, const char *part) {
+        return memmem(text, size, part, strlen(part)) != NULL;
 }
 
-static int read_payload(const char *text, size_t size, RefsFile *f, char **reterr) {
-        int r = hash_digest(HASH_SHA256, text, size, f->sha256);
+/* The bundle that is the predicate of an in-toto statement, as its own text: 1 and *ret, 0 if the text is anything else. */
+static int statement_bundle(const char *text, size_t size, char **ret) {
+        _cleanup_js_ Json *j = NULL;
+        _cleanup_free_ char *bundle = NULL;
+        const char *type, *predicate;
 
+        if (!has_text(text, size, REFS_PREDICATE_TYPE) || js_parse(text, size, &j, NULL) < 0)
+                return 0;
+        type = js_string_value(js_get(j, "_type"));
+        predicate = js_string_value(js_get(j, "predicateType"));
+        if (!type || !streq(type, REFS_STATEMENT_TYPE) || !predicate ||
+                        !streq(predicate, REFS_PREDICATE_TYPE) || !js_is_object(js_get(j, "predicate")))
+                return 0;
+        bundle = js_text(js_get(j, "predicate"), JS_SHORT);
+        return bundle && asprintf(ret, "%s\n", bundle) >= 0 ? 1 : -ENOMEM;
+}
+
+bool refs_file_is(const char *text, size_t size) {
+        _cleanup_(dsse_envelope_done) DsseEnvelope e = {};
+
+        if (!is_envelope(text, size))
+                return has_text(text, size, "\"" REFS_FORMAT "\"");
+        if (has_text(text, size, REFS_MEDIA_TYPE))
+                return true;
+        /* What others sign as in-toto statements: the payload decides. */
+        return has_text(text, size, "in-toto") && dsse_parse(text, size, &e, NULL) >= 0 &&
+                        has_text(e.payload, e.size, REFS_PREDICATE_TYPE);
+}
+
+/* type: of the envelope, which says what it contains; NULL: the text stands alone. */
+static int read_payload(const char *type, const char *text, size_t size, RefsFile *f, char **reterr) {
+        _cleanup_free_ char *inner = NULL;
+        int r = statement_bundle(text, size, &inner);
+
+        if (r >= 0 && type && streq(type, REFS_STATEMENT_ENVELOPE) != (r > 0))
+                return error_set(reterr, -EBADMSG, "the envelope contains '%s', but its payload is not %s",
+                                type, r > 0 ? "one" : "an in-toto statement of a bundle");
+        if (r > 0) {
+                text = inner;
+                size = strlen(inner);
+        }
+        if (r >= 0)
+                r = hash_digest(HASH_SHA256, text, size, f->sha256);
         return r < 0 ? r : refs_bundle_parse(text, size, &f->bundle, reterr);
 }
 
 static int open_envelope(const char *text, size_t size, DsseEnvelope *e, char **reterr) {
         int r = dsse_parse(text, size, e, reterr);
 
-        if (r >= 0 && !streq(e->type, REFS_MEDIA_TYPE))
-                r = error_set(reterr, -EBADMSG, "the envelope contains '%s', not %s", e->type,
+        if (r >= 0 && !streq(e->type, REFS_MEDIA_TYPE) && !streq(e->type, REFS_STATEMENT_ENVELOPE))
+                r = error_set(reterr, -EBADMSG,
+                                "the envelope contains '%s', not %s or an in-toto statement of one", e->type,
                                 REFS_MEDIA_TYPE);
         return r;
 }
@@ -63,7 +102,7 @@ int refs_file_open(const char *text, size_t size, const RefsSigners *signers, Re
         int r = 0;
 
         if (checked && !f.is_signed) {
-                r = read_payload(text, size, &f, reterr);
+                r = read_payload(NULL, text, size, &f, reterr);
                 return r < 0 ? r
                              : error_set(reterr, -EKEYREJECTED,
                                                "the bundle is not signed, but keys of signers were given");
@@ -76,8 +115,8 @@ int refs_file_open(const char *text, size_t size, const RefsSigners *signers, Re
         if (r < 0)
                 return r;
         f.n_signatures = e.n_signatures;
-        r = f.is_signed ? read_payload((const char *) e.payload, e.size, &f, reterr)
-                        : read_payload(text, size, &f, reterr);
+        r = f.is_signed ? read_payload(e.type, (const char *) e.payload, e.size, &f, reterr)
+                        : read_payload(NULL, text, size, &f, reterr);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(f, (RefsFile) {});
@@ -89,6 +128,7 @@ int refs_file_open(const char *text, size_t size, const RefsSigners *signers, Re
 /* The envelope of a text, without signatures where it is a plain bundle. */
 static int to_envelope(const char *text, size_t size, DsseEnvelope *e, char **reterr) {
         _cleanup_(refs_file_done) RefsFile f = {};
+        _cleanup_free_ char *inner = NULL;
         int r;
 
         /* Nobody signs by this what is not a bundle. */
@@ -97,7 +137,10 @@ static int to_envelope(const char *text, size_t size, DsseEnvelope *e, char **re
                 return r;
         if (f.is_signed)
                 return open_envelope(text, size, e, reterr);
-        e->type = strdup(REFS_MEDIA_TYPE);
+        r = statement_bundle(text, size, &inner);
+        if (r < 0)
+                return r;
+        e->type = strdup(r > 0 ? REFS_STATEMENT_ENVELOPE : REFS_MEDIA_TYPE);
         e->payload = malloc(MAX(size, (size_t) 1));
         if (!e->type || !e->payload)
                 return -ENOMEM;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* A bundle as a file: plain, or in a DSSE envelope with the signatures of several people; and what makes it too old. */
+/* A bundle as a file: plain, as the predicate of an in-toto statement, or one of these in a DSSE envelope with the signatures of several
+ * people; and what makes it too old. */
 
 #include "crypto-dsse.h"
 #include "crypto-sign.h"
@@ -13,7 +14,7 @@ typedef struct RefsFile {
         size_t n_signatures;
         unsigned signers;            /* of the keys that were given */
         size_t n_keys;               /* how many were given */
-        uint8_t sha256[SHA256_SIZE]; /* of the bundle's bytes */
+        uint8_t sha256[SHA256_SIZE]; /* of the bundle's bytes; of its JSON in one line where it is a predicate */
 } RefsFile;
 
 void refs_file_done(RefsFile *f);

@@ -5,6 +5,7 @@
 #include "foreign-kubevirt-table.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "error.h"
 #include "foreign-effect.h"
@@ -113,9 +114,13 @@ static const struct {
 static int check_members(const Json *object, const EffectTable *table, char *const *assumed, char **reterr) {
         int r = 0;
 
-        if (object && !js_is_object(object))
-                return error_set(reterr, -EINVAL, "expected an object in front of %smembers", table->what);
-        for (void *i = object ? js_iter(object) : NULL; i && r >= 0; i = js_iter_next(object, i))
+        /* null is a member that is not there, as Kubernetes reads it. */
+        if (!object || js_is_null(object))
+                return 0;
+        if (!js_is_object(object))
+                return error_set(reterr, -EINVAL, "%.*s: expected an object",
+                                (int) strcspn(table->what, "'"), table->what);
+        for (void *i = js_iter(object); i && r >= 0; i = js_iter_next(object, i))
                 r = effect_check(table, js_iter_key(i), assumed, reterr);
         return r < 0 ? r : 0;
 }

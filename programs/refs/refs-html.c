@@ -9,6 +9,7 @@
 #include "date.h"
 #include "encode.h"
 #include "html.h"
+#include "refs-inputs.h"
 #include "refs-judge.h"
 #include "refs-registers.h"
 #include "refs.h"
@@ -63,24 +64,6 @@ static int put_expectations(Text *t, const RefsBundle *b) {
         return r;
 }
 
-static void put_inputs(Text *t, const RefsLaunch *l) {
-        static const char *const names[] = { "input", "part", "SHA-256" };
-
-        html_table_begin(t, names, ELEMENTSOF(names));
-        for (void *i = js_iter(l->inputs); i; i = js_iter_next(l->inputs, i)) {
-                const Json *parts = js_get(js_iter_value(i), "parts");
-
-                for (size_t k = 0; k < js_length(parts); k++) {
-                        const Json *part = js_at(parts, k);
-                        const char *const cells[] = { js_iter_key(i), js_string_value(js_get(part, "name")),
-                                js_string_value(js_get(part, "sha256")) };
-
-                        html_table_row(t, cells, ELEMENTSOF(cells));
-                }
-        }
-        html_table_end(t);
-}
-
 static int put_rows(Text *t, const RefsLaunch *l) {
         static const char *const names[] = { "vCPUs and CPU, or register", "launch digest" };
 
@@ -127,7 +110,7 @@ static int put_launch(Text *t, const RefsLaunch *l) {
         if (r < 0)
                 return r;
         html_heading(t, title);
-        put_inputs(t, l);
+        refs_inputs_html(t, l->inputs);
         return put_rows(t, l);
 }
 

@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "crypto-init.h"
 #include "error.h"
 #include "guest-policy.h"
+#include "log.h"
 #include "sev-cpu.h"
 #include "strutil.h"
 
@@ -220,7 +222,7 @@ static const OptionTable table = {
 static int refs_export_verb(const RefsArguments *a, char **words, char **reterr) {
         RefsExportOptions options = { .uri = a->uri, .tag = a->tag };
         _cleanup_(refs_file_done) RefsFile f = {};
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = NULL, *why = NULL;
         size_t size;
         int r;
 
@@ -232,6 +234,9 @@ static int refs_export_verb(const RefsArguments *a, char **words, char **reterr)
         r = refs_open(a, words[0], &f, reterr);
         if (r >= 0)
                 r = refs_check_sound(&f.bundle, reterr);
+        /* Not every importer reads the end of its validity, and some forms have none. */
+        if (r >= 0 && refs_check_age(&f.bundle, time(NULL), 0, &why) < 0)
+                log_warning("%s: %s", words[0], why ?: "not valid now");
         if (r >= 0)
                 r = refs_export(&f.bundle, a->format, &options, &text, &size, reterr);
         return r < 0 ? refs_status(r, reterr) : refs_write(a, text, size, reterr);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "date.h"
+#include "refs-inputs.h"
 
 static const char *text_of(const Json *o, const char *member) {
         return js_string_value(js_get(o, member));
@@ -80,6 +81,8 @@ static void put_reference(Text *t, const Json *j) {
         html_list_row(t, "expected of it", text_of(j, "reference-floor"));
         html_list_row(t, "nearest", text_of(j, "nearest"));
         html_list_end(t);
+        if (js_get(j, "reference-inputs"))
+                refs_inputs_html(t, js_get(j, "reference-inputs"));
 }
 
 static void put_certificate(Text *t, const char *what, const Json *c) {

@@ -143,6 +143,8 @@ static int answer_json(const Judgement *v, char *const *launch, Json **ret) {
                 r = js_set(j, "reference", js_string(v->match.text));
         if (r >= 0)
                 r = js_set(j, "reference-floor", js_string(v->match.floor));
+        if (r >= 0 && v->match.where.launch && v->match.where.launch->inputs)
+                r = js_set(j, "reference-inputs", js_ref(v->match.where.launch->inputs));
         if (r >= 0)
                 r = js_set(j, "nearest", js_string(v->match.nearest));
         if (r >= 0 && explanation && js_parse(explanation, strlen(explanation), &parsed, NULL) == 0)

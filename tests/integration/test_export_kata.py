@@ -133,7 +133,7 @@ def test_words_of_an_image(folder, hypervisor, root):
     ({"default_memory": "1.5"}, {}, "", "line 8: expected"),
     ({"kernel_params": '"""x'}, {}, "", "line 10: expected"),
     ({}, {}, "[factory]\nenable_template = true\n", "[factory] makes guests by copying"),
-    ({}, {}, "[hypervisor.qemu]\n", "line 12: expected"),
+    ({}, {}, "[hypervisor.qemu]\n", "line 12: this table or key is in the file twice; remove one of them"),
 ])
 def test_what_is_refused(folder, hypervisor, agent, more, message):
     done = measured(folder, toml(hypervisor, agent, more))

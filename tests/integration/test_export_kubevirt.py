@@ -242,6 +242,7 @@ def put(path, value):
     (put("spec/domain/machine/type", "pc"), "needs q35"),
     (put("spec/domain/cpu/model", "host-model"), "--vcpu-sig=NUMBER"),
     (put("spec/domain/cpu/model", None), "--vcpu-sig=NUMBER"),
+    (put("spec/domain/cpu", []), "spec.domain.cpu: expected an object"),
     (put("spec/domain/cpu/cores", 0), "cpu.cores is not a number"),
     (put("spec/domain/memory/guest", "2G"), "expected a size such as 2048Mi"),
     (put("spec/domain/launchSecurity/snp/kernelHashes", "yes"), "neither true nor false"),
@@ -252,6 +253,14 @@ def test_what_is_refused(folder, change, message):
     change(vmi)
     done = back(folder, vmi)
     assert done.returncode == 1 and done.stdout == "" and message in done.stderr, done.stderr
+
+
+def test_null_is_a_member_that_is_not_there(folder):
+    """As Kubernetes reads it."""
+    vmi = exported(folder, (LAUNCH, ["quiet"]))
+    digest = ok(back(folder, vmi))
+    put("spec/domain/resources", None)(vmi)
+    assert ok(back(folder, vmi)) == digest
 
 
 def test_what_is_missing_is_named(folder):

@@ -71,6 +71,8 @@ def test_what_they_say(pages, bundle, reports):  # noqa: F811
     text = pages["verified"][1].text
     assert "verified against a root that is not AMD's" in text and digests[1] in text and any("row 2 vCPUs, EPYC-v4" in x for x in text)
     assert any("arXiv:2605.12990" in x for x in text) and "Not met" not in text
+    parts = [p for x in json.loads(bundle.read_text())["launches"][0]["inputs"].values() for p in x["parts"]]
+    assert len(parts) >= 3 and {p["sha256"] for p in parts} | {p["name"] for p in parts} <= set(text)
     text = pages["missed"][1].text
     assert {"policy-not-met", "Not met", "measurement"} <= set(text) and any("guest features 0x21 instead of 0x1" in x for x in text)
     titles = re.findall(r'<h1 class="(\w+)">([^<]*)', pages["several"][0])

@@ -104,6 +104,37 @@ def test_many_at_once(reports, bundle, tmp_path):
     assert [x["verdict"] for x in json.loads(done.stdout)] == ["unverified", "not-authentic", "verified"]
     one = json.loads(expect(verify(reports, ["row"], "--reference", bundle, "--json"), 0).stdout)
     assert one["reference"].startswith("row 2 vCPUs") and one["nearest"] is None and one["reference-floor"].startswith("Milan")
+    assert one["reference-inputs"] == json.loads(bundle.read_text())["launches"][0]["inputs"]
+
+
+def test_in_toto_statements(reports, bundle, world, tmp_path):  # noqa: F811
+    """A bundle as the predicate of a statement is read where the bundle is, plain and in an envelope of that type; another predicate is not."""
+    statement = tmp_path / "statement"
+    statement.write_text(expect(run("refs", "export", "--format=in-toto", bundle), 0).stdout)
+    expected = expect(verify(reports, ["row", "member"], "--reference", bundle), 0).stdout.replace(str(bundle), str(statement))
+    assert expect(verify(reports, ["row", "member"], "--reference", statement), 0).stdout == expected
+    expect(verify(reports, ["other"], "--reference", statement), 3)
+    shown = [expect(run("refs", "show", file, "--json"), 0).stdout for file in (bundle, statement)]
+    assert shown[0] == shown[1]
+    expect(run("refs", "diff", bundle, statement), 0)
+    signed = tmp_path / "signed"
+    expect(run("refs", "sign", statement, f"--key={world}/ed.pem", "-o", signed), 0)
+    assert json.loads(signed.read_text())["payloadType"] == "application/vnd.in-toto+json"
+    expect(verify(reports, ["row"], "--reference", signed), 1, "--reference-key")
+    expect(verify(reports, ["row"], "--reference", signed, f"--reference-key={world}/ed.pub"), 0)
+    expect(verify(reports, ["row"], "--reference", signed, f"--reference-key={world}/p256.pub"), 1)
+    expect(verify(reports, ["row"], "--reference", statement, f"--reference-key={world}/ed.pub"), 1, "not signed")
+    j = json.loads(statement.read_text())
+    for member, value in (("predicateType", "tag:example.com,2026:x"), ("_type", "https://in-toto.io/Statement/v0.1"), ("predicate", [])):
+        statement.write_text(json.dumps({**j, member: value}))
+        expect(run("refs", "show", statement), 1)
+
+
+def test_an_expired_bundle_is_exported_with_a_warning(bundle, world):  # noqa: F811
+    old = build(world, "expired.json", "--valid=1d")
+    done = expect(run("refs", "export", "--format=table", old), 0)
+    assert "the bundle expired at" in done.stderr and done.stdout
+    assert expect(run("refs", "export", "--format=table", bundle), 0).stderr == ""
 
 
 def test_floors_and_platform(reports, world, tmp_path):  # noqa: F811
