@@ -124,6 +124,15 @@ def test_in_toto_statements(reports, bundle, world, tmp_path):  # noqa: F811
     expect(verify(reports, ["row"], "--reference", signed, f"--reference-key={world}/ed.pub"), 0)
     expect(verify(reports, ["row"], "--reference", signed, f"--reference-key={world}/p256.pub"), 1)
     expect(verify(reports, ["row"], "--reference", statement, f"--reference-key={world}/ed.pub"), 1, "not signed")
+    # The envelope says what it contains, and its signature covers that.
+    changed = tmp_path / "changed"
+    changed.write_text(json.dumps({**json.loads(signed.read_text()), "payloadType": "application/vnd.cvmspawn.refs+json"}))
+    expect(run("refs", "verify", changed, f"--signer={world}/ed.pub"), 2, "0 of the 1 given key signed")
+    expect(run("refs", "show", changed), 1, "contains 'application/vnd.cvmspawn.refs+json', but its payload is not one")
+    changed.unlink()
+    expect(run("refs", "sign", bundle, f"--key={world}/ed.pem", "-o", changed), 0)
+    changed.write_text(json.dumps({**json.loads(changed.read_text()), "payloadType": "application/vnd.in-toto+json"}))
+    expect(run("refs", "show", changed), 1, "its payload is not an in-toto statement of a bundle")
     j = json.loads(statement.read_text())
     for member, value in (("predicateType", "tag:example.com,2026:x"), ("_type", "https://in-toto.io/Statement/v0.1"), ("predicate", [])):
         statement.write_text(json.dumps({**j, member: value}))
