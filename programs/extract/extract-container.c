@@ -99,9 +99,8 @@ static int add_file(Json *j, const Copied *copied) {
         return r < 0 ? r : js_set(file, "sha256", js_hex(copied->sha256, sizeof(copied->sha256)));
 }
 
-static int take(const Arguments *a, const char *source, Json **ret, char **reterr) {
+static int take(const Arguments *a, const char *source, Output *output, Json **ret, char **reterr) {
         _cleanup_container_source_ ContainerSource *container = NULL;
-        _cleanup_(output_done) Output output = OUTPUT_NONE;
         _cleanup_(reader_done) Reader reader = READER_NONE;
         ReaderJob job = { .image = -EBADF, .name = a->image, .path = a->path };
         _cleanup_close_ int fd = -EBADF;
@@ -111,9 +110,9 @@ static int take(const Arguments *a, const char *source, Json **ret, char **reter
 
         job.container = container;
         if (r >= 0)
-                r = output_open(a->output, &output, reterr);
+                r = output_open(a->output, output, reterr);
         if (r >= 0)
-                r = output_add(&output, file_name(a->path), &to, reterr);
+                r = output_add(output, file_name(a->path), &to, reterr);
         if (r >= 0)
                 r = reader_start(&job, &reader, reterr);
         if (r >= 0)
@@ -125,9 +124,9 @@ static int take(const Arguments *a, const char *source, Json **ret, char **reter
                 return error_prefix(reterr, r, "'%s'", a->registry ?: source);
         r = add_file(j, &copied);
         if (r >= 0 && a->output)
-                r = output_keep(&output, reterr);
+                r = output_keep(output, reterr);
         if (r >= 0 && a->output)
-                r = output_list(&output, j);
+                r = output_list(output, j);
         if (r >= 0)
                 r = js_set(j, "source", js_string(a->registry ?: source));
         if (r >= 0)
@@ -135,7 +134,7 @@ static int take(const Arguments *a, const char *source, Json **ret, char **reter
         return r;
 }
 
-int extract_container(const Arguments *a, Json **ret, char **reterr) {
+int extract_container(const Arguments *a, Output *output, Json **ret, char **reterr) {
         _cleanup_tree_ char *folder = NULL;
         int r;
 
@@ -147,9 +146,9 @@ int extract_container(const Arguments *a, Json **ret, char **reterr) {
         /* Names in archives are UTF-8; converting them would need files that the reader cannot open. */
         (void) setlocale(LC_CTYPE, "C.UTF-8");
         if (!a->registry)
-                return take(a, a->oci, ret, reterr);
+                return take(a, a->oci, output, ret, reterr);
         r = tree_make_temporary("cvmspawn-extract", &folder, reterr);
         if (r >= 0)
                 r = fetch(a->registry, folder, reterr);
-        return r < 0 ? r : take(a, folder, ret, reterr);
+        return r < 0 ? r : take(a, folder, output, ret, reterr);
 }

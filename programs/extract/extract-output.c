@@ -99,7 +99,6 @@ int output_keep(Output *o, char **reterr) {
                         return error_set(reterr, r, "--output: cannot write '%s/%s': %s", o->path, f->name,
                                         strerror(-r));
         }
-        o->kept = true;
         return 0;
 }
 

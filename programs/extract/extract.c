@@ -12,6 +12,7 @@
 #include "error.h"
 #include "extract.h"
 #include "fd.h"
+#include "stdout.h"
 #include "strutil.h"
 
 #define AT(member) offsetof(Arguments, member)
@@ -209,23 +210,22 @@ static int add_results(const Arguments *a, const Disk *d, const Copied *kernel, 
         return r < 0 || a->list ? r : add_hashes(j, kernel, initrd, reterr);
 }
 
-static int extract(const Arguments *a, const char *path, Json **ret, char **reterr) {
+static int extract(const Arguments *a, const char *path, Output *output, Json **ret, char **reterr) {
         ReaderJob job = {
                 .kernel = a->kernel, .entry = a->entry, .partition = a->partition, .list = a->list
         };
-        _cleanup_(output_done) Output output = OUTPUT_NONE;
         _cleanup_(disk_done) Disk disk = DISK_NONE;
         _cleanup_(reader_done) Reader reader = READER_NONE;
         _cleanup_js_ Json *j = NULL;
         Copied kernel = {}, initrd = {};
-        int r = output_open(a->output, &output, reterr);
+        int r = output_open(a->output, output, reterr);
 
         if (r >= 0)
                 r = open_disk(a, path, &disk, &job, reterr);
         if (r >= 0)
                 r = reader_start(&job, &reader, reterr);
         if (r >= 0)
-                r = take_files(a, &reader, &output, &kernel, &initrd, reterr);
+                r = take_files(a, &reader, output, &kernel, &initrd, reterr);
         if (r < 0)
                 return r;
         r = reader_finish(&reader, &j, reterr);
@@ -233,11 +233,11 @@ static int extract(const Arguments *a, const char *path, Json **ret, char **rete
                 return error_prefix(reterr, r, "'%s'", path);
         r = add_results(a, &disk, &kernel, &initrd, j, reterr);
         if (r >= 0 && a->output)
-                r = write_cmdline(&output, j, reterr);
+                r = write_cmdline(output, j, reterr);
         if (r >= 0 && a->output)
-                r = output_keep(&output, reterr);
+                r = output_keep(output, reterr);
         if (r >= 0 && a->output)
-                r = output_list(&output, j);
+                r = output_list(output, j);
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(j);
@@ -254,26 +254,16 @@ static int answer_failure(int r, const char *message) {
         return k < 0 ? k : 1;
 }
 
-static int extract_run(void *arguments, char **words, char **reterr) {
-        const Arguments *a = arguments;
+static int run_disk(const Arguments *a, char *const *words, Output *output, char **reterr) {
         _cleanup_js_ Json *j = NULL;
         int r;
 
-        if (a->oci || a->registry) {
-                if (strv_length(words) > 0)
-                        return error_set(reterr, -EINVAL,
-                                        "a disk image and a container image: expected one of them");
-                r = crypto_init_terse();
-                if (r >= 0)
-                        r = extract_container(a, &j, reterr);
-                return r < 0 ? r : extract_print_container(a, j);
-        }
         if (strv_length(words) != 1)
                 return error_set(reterr, -EINVAL,
                                 "expected one disk image: cvmspawn extract IMAGE [OPTIONS...]");
         r = crypto_init_terse();
         if (r >= 0)
-                r = extract(a, words[0], &j, reterr);
+                r = extract(a, words[0], output, &j, reterr);
         if (r >= 0)
                 r = js_set(j, "image", js_string(words[0]));
         if (r < 0)
@@ -282,6 +272,31 @@ static int extract_run(void *arguments, char **words, char **reterr) {
         if (!a->kernel_fd)
                 extract_warn(j, a->list);
         return extract_print(a, words[0], j);
+}
+
+static int run_container(const Arguments *a, char *const *words, Output *output, char **reterr) {
+        _cleanup_js_ Json *j = NULL;
+        int r;
+
+        if (strv_length(words) > 0)
+                return error_set(
+                                reterr, -EINVAL, "a disk image and a container image: expected one of them");
+        r = crypto_init_terse();
+        if (r >= 0)
+                r = extract_container(a, output, &j, reterr);
+        return r < 0 ? r : extract_print_container(a, j);
+}
+
+/* Files stay if the list of them was printed. */
+static int extract_run(void *arguments, char **words, char **reterr) {
+        _cleanup_(output_done) Output output = OUTPUT_NONE;
+        const Arguments *a = arguments;
+        int r = a->oci || a->registry ? run_container(a, words, &output, reterr)
+                                      : run_disk(a, words, &output, reterr);
+
+        r = stdout_finish(r, reterr);
+        output.kept = r == 0;
+        return r;
 }
 
 static const VerbProgram program = {

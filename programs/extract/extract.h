@@ -138,7 +138,7 @@ typedef struct Output {
         bool made;
         OutputFile files[OUTPUT_FILES];
         size_t n_files;
-        bool kept;
+        bool kept; /* by the caller, once everything has succeeded */
 } Output;
 
 #define OUTPUT_NONE ((Output) { .directory = -EBADF })
@@ -147,7 +147,7 @@ typedef struct Output {
 _warn_unused_result_ int output_open(const char *path, Output *ret, char **reterr);
 /* A file that is not there yet; *ret_fd is borrowed, -EBADF where nothing is written. */
 _warn_unused_result_ int output_add(Output *o, const char *name, int *ret_fd, char **reterr);
-/* Gives them their names. */
+/* Gives them their names; they are removed again unless the caller sets `kept`. */
 _warn_unused_result_ int output_keep(Output *o, char **reterr);
 /* Removes what was not kept. */
 void output_done(Output *o);
@@ -164,7 +164,7 @@ _warn_unused_result_ int output_list(const Output *o, Json *j);
 
 /* --- extract-container.c: --oci= and --registry= --------------------------------------------------------------------- */
 
-_warn_unused_result_ int extract_container(const Arguments *a, Json **ret, char **reterr);
+_warn_unused_result_ int extract_container(const Arguments *a, Output *output, Json **ret, char **reterr);
 
 /* --- extract-print.c ------------------------------------------------------------------------------------------------- */
 

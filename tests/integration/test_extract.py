@@ -172,6 +172,17 @@ def test_old_and_strange_kernels_are_named(tmp_path):
     assert "not a bzImage" in extract(disk(tmp_path / "gz.raw", [Part("root", "ext4", files, 24)])).err
 
 
+def test_files_stay_with_their_list(tmp_path):
+    """A list that is lost leaves nothing, so that the same command works once it can be printed."""
+    image = disk(tmp_path / "one.raw", [Part("root", "ext4", debian(), 24)])
+    out = tmp_path / "out"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([build_folder() / "programs/cvmspawn", "extract", image, "-o", out], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "standard output" in done.stderr and not out.exists(), done
+    extract(image, "-o", out)
+    assert (out / "vmlinuz").exists()
+
+
 # --- bad input ---------------------------------------------------------------------------------------------------------
 
 
