@@ -25,6 +25,8 @@ typedef enum CocoMode {
         "page-swap-disable"
 #define COCO_TDX_POLICY_WORDS "sept-ve-disable no-sept-ve-disable pks perfmon"
 #define COCO_TDX_POLICY_NAMES "debug " COCO_TDX_POLICY_WORDS
+/* Attributes of a TD in libvirt's domains: debug and sept-ve-disable. libvirt 12.8 refuses a domain with others. */
+#define COCO_TDX_LIBVIRT_BITS UINT64_C(0x10000001)
 #define COCO_POLICY_NAMES     COCO_SEV_POLICY_NAMES " " COCO_SNP_POLICY_NAMES " " COCO_TDX_POLICY_WORDS
 
 /* A word of --coco-policy= and the bit that it sets or clears. */

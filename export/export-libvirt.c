@@ -16,8 +16,7 @@
 #define LIBVIRT_TDX       11006u
 
 /* Where libvirt looks for the service that signs quotes. */
-#define LIBVIRT_TDX_BITS UINT64_C(0x10000001) /* seen with 12.8: it refuses a domain with others */
-#define QUOTE_SOCKET     "/var/run/tdx-qgs/qgs.socket"
+#define QUOTE_SOCKET "/var/run/tdx-qgs/qgs.socket"
 
 #define KIB UINT64_C(1024)
 
@@ -50,7 +49,7 @@ static int check(const ExportGuest *g, char **reterr) {
                                 coco->label);
         if (!g->firmware)
                 return error_set(reterr, -EINVAL, "the launch has no firmware file");
-        if (coco->owner_values && (g->policy & ~LIBVIRT_TDX_BITS))
+        if (coco->owner_values && (g->policy & ~COCO_TDX_LIBVIRT_BITS))
                 return error_set(reterr, -EINVAL,
                                 "--coco-policy=: libvirt takes the bits 0 (debug) and 28 (sept-ve-disable) of a TD's attributes, and 0x%" PRIx64
                                 " has others",

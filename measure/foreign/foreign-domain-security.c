@@ -62,8 +62,6 @@ static int read_hex(DomainWriter *w, Pairs *p, const char *property, uint64_t *r
         return r < 0 ? r : pairs_set(p, property, text);
 }
 
-#define LIBVIRT_TDX_BITS UINT64_C(0x10000001) /* seen with 12.8 */
-
 /* Of a TD nothing is required, and the object's values are not measured. */
 static int write_tdx(DomainWriter *w) {
         static const SecurityText texts[] = {
@@ -79,7 +77,7 @@ static int write_tdx(DomainWriter *w) {
         w->d->mode = COCO_TDX;
         if (r >= 0 && pairs_get(&p, "attributes"))
                 r = read_hex(w, &p, "attributes", &bits);
-        if (r >= 0 && pairs_get(&p, "attributes") && (bits & ~LIBVIRT_TDX_BITS))
+        if (r >= 0 && pairs_get(&p, "attributes") && (bits & ~COCO_TDX_LIBVIRT_BITS))
                 r = error_set(w->reterr, -EINVAL,
                                 "libvirt refuses this launch: <policy> has bits besides 0 (debug) and 28 (sept-ve-disable)");
         if (r >= 0 && w->d->cpu && !streq(w->d->cpu, "host-passthrough") && !streq(w->d->cpu, "maximum"))
