@@ -195,6 +195,7 @@ static_assert(sizeof(SimSevIssueCmd) == 16, "struct sev_issue_cmd");
 
 typedef enum PlatformCommand {
         PLATFORM_STATUS = 1,
+        PLATFORM_PDH_GEN = 4,
         PLATFORM_PDH_CERT_EXPORT = 5,
         PLATFORM_GET_ID2 = 8,
         PLATFORM_SNP_STATUS = 9,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <errno.h>
 #include <linux/capability.h>
 #include <linux/memfd.h>
@@ -105,6 +106,22 @@ Device device_by_fd(int fd) {
                 if (known[i - 1].inode == st.st_ino)
                         return known[i - 1].device;
         return inherited(fd);
+}
+
+bool device_vm_is_open(unsigned vm) {
+        DIR *d = opendir("/proc/self/fd");
+        char wanted[128], target[128];
+        bool found = !d;
+        size_t size;
+
+        size = (size_t) snprintf(wanted, sizeof(wanted), "/memfd:" NAME_PREFIX "vm:%u:", vm);
+        for (struct dirent *e = d ? readdir(d) : NULL; e && !found; e = readdir(d)) {
+                ssize_t n = readlinkat(dirfd(d), e->d_name, target, sizeof(target));
+                found = n >= (ssize_t) size && memcmp(target, wanted, size) == 0;
+        }
+        if (d)
+                closedir(d);
+        return found;
 }
 
 /* "MODE:UID:GID", all optional from the left; what the runner's --sev-node= was given. */

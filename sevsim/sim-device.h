@@ -30,6 +30,8 @@ DeviceKind device_by_path(const char *path);
 /* A new descriptor, or -errno. */
 int device_open(const Device *device, uint64_t size);
 Device device_by_fd(int fd);
+/* Whether this process has a descriptor of this machine still. */
+bool device_vm_is_open(unsigned vm);
 
 /* The node as stat() should show it, and whether the caller may open it with these access bits (R_OK, W_OK). */
 int device_stat(DeviceKind kind, struct stat *ret);

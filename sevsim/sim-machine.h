@@ -80,7 +80,10 @@ typedef struct SimVm {
         uint64_t vmsa_features;
         PspGuest guest;
         SimTdx tdx;
-        SimRecord *record;   /* owned; NULL before INIT or without a record folder */
+        SimRecord *record; /* owned; NULL before INIT or without a record folder */
+        unsigned seat;   /* address space or key identifier on a host that is shared; 0: none (sim-host.c) */
+        int seat_fd;     /* owned while there is a seat: its lock */
+        uint32_t handle; /* 0: not started, or the host is not shared */
         const char *refusal; /* borrowed: why the command under way is refused, for its line in the record */
 } SimVm;
 

@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "sim-host.h"
 #include "sim-machine.h"
 #include "sim-platform.h"
 
 enum {
         STATE_INITIALISED = 1,
+        STATE_WORKING = 2,
         FLAG_CONFIG_ES = 1U << 8,
         CHAIN_SIZE = 3 * PSP_CERT_SIZE, /* PEK, OCA, CEK */
         CHIP_ID_SIZE = 64,
@@ -35,12 +37,14 @@ static int identity_file(const char *name, uint8_t *ret, size_t size) {
 }
 
 static int platform_status(SimSevIssueCmd *cmd) {
+        uint32_t guests = host_guest_count(/* snp= */ false);
         SimPlatformStatus s = {
                 .api_major = PSP_API_MAJOR,
                 .api_minor = PSP_API_MINOR,
-                .state = STATE_INITIALISED,
+                .state = guests > 0 ? STATE_WORKING : STATE_INITIALISED,
                 .flags = FLAG_CONFIG_ES,
                 .build = PSP_BUILD,
+                .guest_count = guests,
         };
         return user_write(cmd->data, &s, sizeof(s));
 }
@@ -53,6 +57,7 @@ static int snp_status(SimSevIssueCmd *cmd) {
                 .state = STATE_INITIALISED,
                 .rmp_initialized = 1,
                 .build = PSP_BUILD,
+                .guest_count = host_guest_count(/* snp= */ true),
                 .current_tcb = tcb,
                 .reported_tcb = tcb,
         };
@@ -134,6 +139,9 @@ int platform_ioctl(unsigned long request, void *arg) {
 
         case PLATFORM_SNP_STATUS:
                 return snp_status(cmd);
+
+        case PLATFORM_PDH_GEN:
+                return platform_new_pdh(cmd);
 
         case PLATFORM_PDH_CERT_EXPORT:
                 return pdh_export(cmd);

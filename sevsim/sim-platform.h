@@ -7,6 +7,8 @@
 
 /* Requests on /dev/sev (sim-platform.c). */
 int platform_ioctl(unsigned long request, void *arg);
+/* PDH_GEN: a new key for sessions, signed by the PEK, in the platform's folder (sim-platform-keys.c). */
+int platform_new_pdh(SimSevIssueCmd *cmd);
 
 /* Answers the CPUID instruction for leaf 0x8000001f, from now on until it came or far too much else did
  * (sim-cpuid-trap.c). Nothing happens where the processor itself answers with the simulated C-bit. */

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sim-host.h"
 #include "sim-machine.h"
 #include "sim-secret.h"
 
@@ -68,8 +69,11 @@ static int guest_init(SimVm *vm, const SimSevCmd *cmd) {
         if (init.vmsa_features & ~SIM_VMSA_FEATURES)
                 return vm_refuse(vm, -EINVAL, "VMSA features that this host does not support");
 
-        vm->sev_active = true;
         vm->es = cmd->id == SEV_CMD_ES_INIT || vm->type == VM_TYPE_SEV_ES || vm->type == VM_TYPE_SNP;
+        r = host_seat_take(vm);
+        if (r < 0)
+                return r;
+        vm->sev_active = true;
         vm->vmsa_features = init.vmsa_features | (vm->type == VM_TYPE_SNP ? FEATURE_SNP_ACTIVE : 0);
         return 0;
 }
@@ -111,7 +115,10 @@ static int launch_start(SimVm *vm, SimSevCmd *cmd) {
                 psp_guest_done(&vm->guest);
                 return firmware(vm, cmd, PSP_INVALID_ASID);
         }
-        start.handle = vm->index + 1;
+        r = host_guest_start(vm);
+        if (r < 0)
+                return r;
+        start.handle = host_handle(vm);
         return user_write(cmd->data, &start, sizeof(start));
 }
 
@@ -243,7 +250,7 @@ static int launch_secret(SimVm *vm, SimSevCmd *cmd) {
 
 static int guest_status(SimVm *vm, const SimSevCmd *cmd) {
         SimSevGuestStatus status = {
-                .handle = vm->index + 1,
+                .handle = host_handle(vm),
                 .policy = (uint32_t) vm->guest.policy,
                 .state = vm->guest.state,
         };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim-host.h"
 #include "sim-machine.h"
 
 /* Bits that kernels up to 6.18 let through: ABI version, SMT, must-be-one, DEBUG, SINGLE_SOCKET. */
@@ -45,7 +46,8 @@ static int launch_start(SimVm *vm, SimSevCmd *cmd) {
         if (!(start.policy & KERNEL_POLICY_MUST_BE_ONE))
                 return vm_refuse(vm, -EINVAL, "bit 17 of the policy must be one");
 
-        return firmware(vm, cmd, psp_snp_launch_start(&vm->guest, start.policy));
+        r = firmware(vm, cmd, psp_snp_launch_start(&vm->guest, start.policy));
+        return r < 0 ? r : host_guest_start(vm);
 }
 
 static int check_update(SimVm *vm, const SimSnpLaunchUpdate *u) {

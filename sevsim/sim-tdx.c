@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim-host.h"
 #include "sim-machine.h"
 #include "sim-tdx-abi.h"
 
@@ -159,6 +160,8 @@ static int init_vm(SimVm *vm, const SimTdxCmd *cmd) {
         if (init.xfam & ~SIM_TDX_XFAM)
                 return vm_refuse(vm, -EINVAL, "extended features that this host does not support");
         r = check_cpuid(vm, entries, head.nent);
+        if (r >= 0)
+                r = host_seat_take(vm);
         if (r >= 0)
                 r = tdx_measure_begin(&vm->tdx);
         if (r < 0)

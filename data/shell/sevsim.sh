@@ -7,6 +7,9 @@
 #   sevsim_run RECORD COMMAND [ARGUMENT]...     run a command; its launches go to RECORD; returns the command's status
 #   sevsim_expect DIGEST RECORD COMMAND...      the same, and 3 if a launch has another digest
 #   sevsim_platform FOLDER                      create a simulated platform with all certificates and keys
+#   sevsim_start FOLDER [OPTION]...             start a simulated host that several commands share, in the background
+#   sevsim_join FOLDER COMMAND [ARGUMENT]...    run a command on it; its launches go to the host's record
+#   sevsim_stop FOLDER                          end it, and what runs on it
 #   sevsim_launches RECORD                      print the folder of each launch, one per line
 #   sevsim_digest RECORD [NUMBER]               print the digest of a launch (default: the last one)
 #   sevsim_commands RECORD [NUMBER]             print its commands, one JSON object per line
@@ -30,9 +33,44 @@ sevsim_platform() {
         "${CVMSPAWN:-cvmspawn}" sevsim --platform="$1" -- true >/dev/null
 }
 
+sevsim_start() {
+        [ $# -ge 1 ] || { echo "sevsim_start: expected FOLDER [OPTION]..." >&2; return 2; }
+        sevsim_folder_=$1
+        shift
+        sevsim_ready_=$(mktemp -d) || return 1
+        mkfifo "$sevsim_ready_/ready" || { rmdir "$sevsim_ready_"; return 1; }
+        "${CVMSPAWN:-cvmspawn}" sevsim --listen="$sevsim_folder_" "$@" >"$sevsim_ready_/ready" &
+        sevsim_host_=$!
+        # It says that it is ready, or ends without a word on standard output.
+        if read -r sevsim_line_ <"$sevsim_ready_/ready"; then sevsim_status_=0; else sevsim_status_=1; fi
+        rm -rf "$sevsim_ready_"
+        [ "$sevsim_status_" -eq 0 ] || wait "$sevsim_host_" || return $?
+        printf '%s\n' "$sevsim_line_"
+}
+
+sevsim_join() {
+        [ $# -ge 2 ] || { echo "sevsim_join: expected FOLDER COMMAND [ARGUMENT]..." >&2; return 2; }
+        sevsim_folder_=$1
+        shift
+        "${CVMSPAWN:-cvmspawn}" sevsim --join="$sevsim_folder_" -- "$@"
+}
+
+sevsim_stop() {
+        [ $# -eq 1 ] || { echo "sevsim_stop: expected FOLDER" >&2; return 2; }
+        sevsim_state_=$("${CVMSPAWN:-cvmspawn}" sevsim --join="$1" --json=short) || return $?
+        sevsim_host_=$(printf '%s\n' "$sevsim_state_" | sed -n 's/.*"host-process":\([0-9]*\).*/\1/p')
+        [ -n "$sevsim_host_" ] || { echo "sevsim_stop: the process of '$1' is out of sight" >&2; return 1; }
+        kill "$sevsim_host_" || return 1
+        # The lock is the last of its files; it may be another shell's child.
+        while [ -e "$1/lock" ] && kill -0 "$sevsim_host_" 2>/dev/null; do
+                sleep 0.1
+        done
+        wait "$sevsim_host_" 2>/dev/null || true
+}
+
 sevsim_launches() {
         [ $# -eq 1 ] || { echo "sevsim_launches: expected RECORD" >&2; return 2; }
-        for sevsim_launch_ in "$1"/launch-*; do
+        for sevsim_launch_ in "$1"/launch-* "$1"/run-*/launch-*; do
                 [ ! -d "$sevsim_launch_" ] || printf '%s\n' "$sevsim_launch_"
         done
 }

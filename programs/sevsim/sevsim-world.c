@@ -123,10 +123,20 @@ static int place_record(SevsimWorld *world, const char *wanted, char **reterr) {
         return 0;
 }
 
+int sevsim_place_platform(const char *folder, const char *generation, char **reterr) {
+        if (!sevsim_has_identity(folder))
+                return sevsim_make_identity(folder, /* complete= */ true, generation, reterr);
+        return generation ? error_set(reterr, -EEXIST,
+                                            "'%s' has a platform already: --generation= is for a new one",
+                                            folder)
+                          : 0;
+}
+
 /* Without its own folder each run gets another platform, with the chip's part of the identity only: AMD's part has
  * RSA keys, which take seconds. */
 static int place_platform(SevsimWorld *world, const SevsimOptions *options, char **reterr) {
         const char *wanted = options->platform;
+        int r;
 
         if (!wanted) {
                 if (asprintf(&world->platform, "%s/platform", world->folder) < 0)
@@ -134,13 +144,9 @@ static int place_platform(SevsimWorld *world, const SevsimOptions *options, char
                 return sevsim_make_identity(
                                 world->platform, /* complete= */ false, options->generation, reterr);
         }
-        if (!sevsim_has_identity(wanted)) {
-                int r = sevsim_make_identity(wanted, /* complete= */ true, options->generation, reterr);
-                if (r < 0)
-                        return r;
-        } else if (options->generation)
-                return error_set(reterr, -EEXIST,
-                                "'%s' has a platform already: --generation= is for a new one", wanted);
+        r = sevsim_place_platform(wanted, options->generation, reterr);
+        if (r < 0)
+                return r;
         world->platform = realpath(wanted, NULL);
         return world->platform
                         ? 0
@@ -226,6 +232,8 @@ int sevsim_world_env(const SevsimWorld *world, const SevsimOptions *options, cha
                 r = strv_pushf(&env, "CVMSPAWN_SEVSIM_PLATFORM=%s", world->platform);
         if (r >= 0)
                 r = strv_pushf(&env, "CVMSPAWN_SEVSIM_HOST_CAPS=%s", world->host_caps);
+        if (r >= 0 && options->join)
+                r = strv_pushf(&env, "CVMSPAWN_SEVSIM_HOST=%s", options->join);
         if (r >= 0 && options->guest)
                 r = strv_pushf(&env, "CVMSPAWN_SEVSIM_GUEST=%s", options->guest);
         if (r >= 0 && options->sev_node)

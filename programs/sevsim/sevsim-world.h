@@ -17,6 +17,8 @@ typedef struct SevsimOptions {
         char *expect;     /* lower-case hex, or NULL */
         char *faults;     /* NAME[@STEP],..., or NULL */
         char *generation; /* of a platform that is made; NULL: Genoa */
+        char *listen;     /* folder of a host that this process is; or NULL */
+        char *join;       /* folder of a host that is there; or NULL */
         bool host_caps;   /* print the description of the host and do nothing else */
         VerbCommon common;
 } SevsimOptions;
@@ -34,6 +36,8 @@ typedef struct SevsimWorld {
 /* The simulated host as JSON, the way that `cvmspawn check-host --json` describes a real one; owned. */
 _warn_unused_result_ int sevsim_host_caps(char **ret);
 
+/* With all certificates, if there is none; generation is for a new one only, or NULL. */
+_warn_unused_result_ int sevsim_place_platform(const char *folder, const char *generation, char **reterr);
 _warn_unused_result_ int sevsim_world_make(const SevsimOptions *options, SevsimWorld *ret, char **reterr);
 /* After the command: moves the record on to the folder that was asked for, where that was out of reach. */
 _warn_unused_result_ int sevsim_world_deliver(SevsimWorld *world, char **reterr);

@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "log.h"
 #include "process.h"
+#include "sevsim-host.h"
 #include "sevsim-parts.h"
 #include "sevsim-report.h"
 #include "sevsim-world.h"
@@ -68,6 +69,12 @@ static const OptionRow rows[] = {
         { "faults", 0, OPTION_REQUIRED, "NAME[@STEP],...", NULL,
                         "Let these errors of kernel and secure processor occur; 'list'\nshows them", "list",
                         option_set_string, AT(faults), 0 },
+        { "listen", 0, OPTION_REQUIRED, "DIR", "A host that several commands share",
+                        "Be a simulated host in this folder until SIGTERM; no command is run", "@dir",
+                        option_set_string, AT(listen), 0 },
+        { "join", 0, OPTION_REQUIRED, "DIR", NULL,
+                        "Run the command on the host in this folder; without a command show\nit and its guests",
+                        "@dir", option_set_string, AT(join), 0 },
         VERB_ROWS("Output"),
         { "print-host-caps", 0, OPTION_NONE, NULL, NULL,
                         "Print the simulated host as a --host-caps= file and exit", NULL, option_set_true,
@@ -75,8 +82,11 @@ static const OptionRow rows[] = {
 };
 
 static const OptionRule rules[] = {
-        { "print-host-caps", NULL, "record expect-digest platform generation guest sev-node faults json",
+        { "print-host-caps", NULL,
+                        "record expect-digest platform generation guest sev-node faults listen join json",
                         "no command is run then" },
+        { "listen", NULL, "expect-digest join", "a host that is there runs commands with --join=" },
+        { "join", NULL, "record platform generation", "the host has them" },
 };
 
 static const OptionTable table = {
@@ -110,10 +120,11 @@ static size_t inherited_fds(int *ret, size_t max) {
 }
 
 /* Passes on what asks us to end, and waits for the command: its exit status, or 128 and the signal. */
-static int wait_for(Process *p, char **reterr) {
+static int wait_for(Process *p, int host_fd, char **reterr) {
         struct signalfd_siginfo info;
         siginfo_t end;
         sigset_t mask;
+        bool host_ended = false;
         int fd, r;
 
         sigemptyset(&mask);
@@ -123,13 +134,17 @@ static int wait_for(Process *p, char **reterr) {
         sigprocmask(SIG_BLOCK, &mask, NULL);
         fd = signalfd(-1, &mask, SFD_CLOEXEC);
         for (;;) {
-                struct pollfd fds[] = { { .fd = p->pidfd, .events = POLLIN },
-                        { .fd = fd, .events = POLLIN } };
+                struct pollfd fds[] = { { .fd = p->pidfd, .events = POLLIN }, { .fd = fd, .events = POLLIN },
+                        { .fd = host_ended ? -1 : host_fd, .events = POLLIN } };
 
-                if (poll(fds, 2, -1) < 0 && errno != EINTR)
+                if (poll(fds, ELEMENTSOF(fds), -1) < 0 && errno != EINTR)
                         break;
                 if (fds[0].revents)
                         break;
+                if (fds[2].revents) {
+                        host_ended = true;
+                        (void) process_signal(p, SIGTERM);
+                }
                 /* A terminal sends SIGINT to the command as well. */
                 if (fds[1].revents && read(fd, &info, sizeof(info)) == sizeof(info) &&
                                 info.ssi_signo != SIGINT)
@@ -139,6 +154,9 @@ static int wait_for(Process *p, char **reterr) {
         r = process_wait(p, UINT64_MAX, &end);
         if (r < 0)
                 return error_set(reterr, r, "cannot wait for the command: %s", strerror(-r));
+        if (host_ended)
+                return error_set(reterr, -EPIPE,
+                                "the simulated host ended while the command ran; the command was ended");
         return end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
 }
 
@@ -216,8 +234,8 @@ static int predict(const SevsimWorld *world, char *const *command, char **ret, c
         return r < 0 ? r : find_digest(text, ret);
 }
 
-static int run_command(const SevsimOptions *options, const SevsimWorld *world, char *const *command,
-                char **reterr) {
+static int run_command(const SevsimOptions *options, const SevsimWorld *world, int host_fd,
+                char *const *command, char **reterr) {
         _cleanup_strv_free_ char **env = NULL;
         _cleanup_(process_done) Process p = PROCESS_NONE;
         int fds[KEPT_FDS_MAX], r;
@@ -234,7 +252,7 @@ static int run_command(const SevsimOptions *options, const SevsimWorld *world, c
                                           .keep_fds = fds,
                                           .n_keep_fds = inherited_fds(fds, KEPT_FDS_MAX) },
                         &p, reterr);
-        return r < 0 ? r : wait_for(&p, reterr);
+        return r < 0 ? r : wait_for(&p, host_fd, reterr);
 }
 
 static int report(const SevsimOptions *options, const SevsimWorld *world, const char *predicted, int status,
@@ -277,7 +295,7 @@ static int make_platform(const SevsimOptions *options, char *const *words, char 
                 return error_set(reterr, -EINVAL,
                                 "no folder, or too many: cvmspawn sevsim platform make DIR");
         if (options->record || options->expect || options->platform || options->guest || options->sev_node ||
-                        options->faults)
+                        options->faults || options->listen || options->join)
                 return error_set(reterr, -EINVAL,
                                 "'platform make' takes --generation= and --json only: no command is run then");
         if (sevsim_has_identity(folder))
@@ -295,8 +313,9 @@ static int make_platform(const SevsimOptions *options, char *const *words, char 
 }
 
 static int sevsim_run(void *userdata, char **arguments, char **reterr) {
-        const SevsimOptions *options = userdata;
+        SevsimOptions *options = userdata;
         _cleanup_(sevsim_world_done) SevsimWorld world = {};
+        _cleanup_(sevsim_join_done) SevsimJoin join = SEVSIM_JOIN_NONE;
         _cleanup_strv_free_ char **command = NULL;
         _cleanup_free_ char *predicted = NULL, *text = NULL;
         int status, r;
@@ -309,10 +328,19 @@ static int sevsim_run(void *userdata, char **arguments, char **reterr) {
                 return sevsim_list_faults(reterr);
         if (is_make(arguments))
                 return make_platform(options, arguments, reterr);
-        if (strv_length(arguments) == 0)
+        if (options->join && strv_length(arguments) == 0)
+                return sevsim_show_host(options, reterr);
+        if (!options->listen && strv_length(arguments) == 0)
                 return error_set(reterr, -EINVAL, "no command: cvmspawn sevsim -- COMMAND [ARGUMENTS...]");
+        if (options->listen && strv_length(arguments) > 0)
+                return error_set(reterr, -EINVAL,
+                                "--listen= runs no command: run it with --join= once the host is ready");
 
         r = options->faults ? sevsim_check_faults(options->faults, reterr) : 0;
+        if (r >= 0 && options->listen)
+                return sevsim_listen(options, reterr);
+        if (r >= 0 && options->join)
+                r = sevsim_join(options, &join, reterr);
         if (r >= 0)
                 r = sevsim_world_make(options, &world, reterr);
         if (r < 0)
@@ -327,7 +355,7 @@ static int sevsim_run(void *userdata, char **arguments, char **reterr) {
                 if (r < 0)
                         return r;
         }
-        r = run_command(options, &world, command ?: arguments, reterr);
+        r = run_command(options, &world, join.host_fd, command ?: arguments, reterr);
         if (r < 0)
                 return r;
         status = r;

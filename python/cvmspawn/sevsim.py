@@ -24,7 +24,7 @@ import os
 import pathlib
 import subprocess
 
-__all__ = ["Host", "Launch", "Result", "SevsimError", "make_platform"]
+__all__ = ["Host", "Launch", "Result", "SevsimError", "SharedHost", "make_platform"]
 
 
 class SevsimError(Exception):
@@ -105,6 +105,10 @@ def _launch(answer):
                   secrets=tuple(answer["secrets"]))
 
 
+def _options(**values):
+    return [f"--{name.replace('_', '-')}={os.fspath(value)}" for name, value in values.items() if value is not None]
+
+
 class Host:
     """A simulated host. Records of all its launches are kept in the folder record, which is created if it is missing.
 
@@ -116,17 +120,14 @@ class Host:
         self.record = pathlib.Path(record)
         self.platform = None if platform is None else pathlib.Path(platform)
         self.program = _program(program)
-        self.options = []
-        for name, value in (("platform", platform), ("guest", guest), ("sev-node", sev_node)):
-            if value is not None:
-                self.options.append(f"--{name}={os.fspath(value)}")
+        self.options = [f"--record={self.record}", *_options(platform=platform, guest=guest, sev_node=sev_node)]
 
     def run(self, *command, expect_digest=None, **options):
         """Run a command with its children on this host, and return the Result with its launches. Keyword arguments go to subprocess.run():
         env, cwd, timeout, input and the like; output is captured as text."""
         if not command:
             raise SevsimError("no command: run('PROGRAM', 'ARGUMENT', ...)")
-        argv = [self.program, "sevsim", "--json=short", f"--record={self.record}", *self.options]
+        argv = [self.program, "sevsim", "--json=short", *self.options]
         if expect_digest is not None:
             argv.append(f"--expect-digest={expect_digest}")
         done = _run([*argv, "--", *map(os.fspath, command)], options)
@@ -137,13 +138,80 @@ class Host:
                       launches=tuple(_launch(launch) for launch in answer["launches"]))
 
 
-def _run(argv, options):
+class SharedHost(Host):
+    """A simulated host that stays until stop(), or until the end of a with statement: commands after and beside one another share its platform,
+    its address space identifiers and the handles of its guests.
+
+        with SharedHost("host", record="records") as host:
+            host.run("my-launcher", "--sev-snp")
+
+    folder is the host's and goes away with it, as do the records unless record names another folder; each command has a folder run-NNN there.
+    platform, generation, guest, sev_node and faults are options of cvmspawn-sevsim(1).
+    """
+
+    def __init__(self, folder, *, record=None, platform=None, generation=None, guest=None, sev_node=None, faults=None, program=None):
+        super().__init__(record or pathlib.Path(folder) / "record", platform=platform, program=program)
+        self.folder = pathlib.Path(folder)
+        self.process = None
+        self._listen = _options(listen=folder, record=record, platform=platform, generation=generation, guest=guest, sev_node=sev_node, faults=faults)
+        self.options = [f"--join={self.folder}"]
+
+    def start(self):
+        """Set the host up, and return it when commands can run there. Takes some seconds if there is no platform yet."""
+        if self.process is not None:
+            raise SevsimError(f"the simulated host in '{self.folder}' runs already")
+        # pylint: disable-next=consider-using-with
+        process = _found(subprocess.Popen, [self.program, "sevsim", "--json=short", *self._listen], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, text=True, errors="replace")  # fmt: skip
+        try:
+            answer = json.loads(process.stdout.readline())
+            self.folder, self.record, self.platform = (pathlib.Path(answer[name]) for name in ("folder", "record", "platform"))
+        except (ValueError, KeyError, TypeError):
+            process.terminate()
+            said = process.communicate()[1].strip()
+            raise SevsimError(f"the simulated host could not be started (status {process.returncode}): {said or 'it said nothing'}") from None
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
+        self.process = process
+        self.options = [f"--join={self.folder}"]
+        return self
+
+    def stop(self):
+        """End the host, and the commands that run on it."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.terminate()
+            said = process.communicate()[1].strip()
+            if process.returncode != 0:
+                raise SevsimError(f"the simulated host ended with status {process.returncode}: {said or 'it said nothing'}")
+
+    def guests(self):
+        """The guests that are there now: dictionaries with type, id-kind, id, handle and process."""
+        done = _run([self.program, "sevsim", "--json=short", *self.options], {})
+        if done.returncode != 0:
+            raise SevsimError(f"the simulated host does not answer: {done.stderr.strip()}")
+        return json.loads(done.stdout)["guests"]
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def _found(call, argv, **options):
     try:
-        return subprocess.run(argv, **{"capture_output": True, "text": True, "errors": "replace", "check": False, **options})
+        return call(argv, **options)
     except FileNotFoundError as error:
         if error.filename != argv[0]:
             raise
         raise SevsimError(f"'{argv[0]}' was not found: install the package cvmspawn-sevsim, or set CVMSPAWN to the program's path") from None
+
+
+def _run(argv, options):
+    return _found(subprocess.run, argv, **{"capture_output": True, "text": True, "errors": "replace", "check": False, **options})
 
 
 def make_platform(folder, program=None):
@@ -176,6 +244,12 @@ else:
     def sevsim(tmp_path, sevsim_program):  # pylint: disable=redefined-outer-name
         """A simulated host for one test. Its platform is made for each run; sevsim_with_platform has the session's."""
         return Host(tmp_path / "sevsim", program=sevsim_program)
+
+    @pytest.fixture(scope="session")
+    def sevsim_shared(tmp_path_factory, sevsim_program, sevsim_platform):  # pylint: disable=redefined-outer-name
+        """One simulated host for the whole session, on the session's platform."""
+        with SharedHost(tmp_path_factory.mktemp("sevsim") / "host", platform=sevsim_platform, program=sevsim_program) as host:
+            yield host
 
     @pytest.fixture
     def sevsim_with_platform(tmp_path, sevsim_program, sevsim_platform):  # pylint: disable=redefined-outer-name

@@ -64,6 +64,22 @@ def test_wrong_set_up(host, tmp_path):
         helpers.Host(tmp_path / "record", guest="jump", program=PROGRAM).run("true")
 
 
+def test_shared_host(sim, platform, tmp_path):
+    folder = tmp_path / "host"
+    with helpers.SharedHost(folder, record=tmp_path / "kept", platform=platform, program=PROGRAM) as host:
+        first, second = (host.run(*sim.arguments("snp", FIRMWARE), expect_digest=DIGEST) for _ in range(2))
+        assert (first.status, first.equal, second.status) == (0, True, 0), first.stderr + second.stderr
+        assert [run.launch.folder for run in (first, second)] == [tmp_path / "kept" / f"run-00{n}/launch-001" for n in (1, 2)]
+        assert host.guests() == [] and (host.folder, host.platform) == (folder, platform)
+        with pytest.raises(helpers.SevsimError, match="runs already"):
+            host.start()
+        with pytest.raises(helpers.SevsimError, match=f"could not be started.*runs in '{folder}' already"):
+            helpers.SharedHost(folder, program=PROGRAM).start()
+    assert not folder.exists() and first.launch.pages(first.launch.commands("SNP_LAUNCH_UPDATE")[0])
+    with pytest.raises(helpers.SevsimError, match="does not answer.*no simulated host runs"):
+        host.guests()
+
+
 @pytest.mark.full
 def test_fixtures(tmp_path):
     """In a pytest that knows nothing but the plugin, as a user's."""
@@ -75,11 +91,13 @@ def test_fixtures(tmp_path):
         '    result = sevsim_with_platform.run("sh", "-c", "echo $CVMSPAWN_SEVSIM_PLATFORM")\n'
         "    assert result.stdout.strip() == str(sevsim_platform)\n"
         '    assert (sevsim_platform / "ark.pem").exists()\n'
+        "def test_shared(sevsim_shared, sevsim_platform):\n"
+        '    assert sevsim_shared.run("true").status == 0 and sevsim_shared.guests() == [] and sevsim_shared.platform == sevsim_platform\n'
     )
     env = {**os.environ, "PYTHONPATH": str(SOURCE / "python"), "CVMSPAWN": str(PROGRAM)}
     done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path], capture_output=True,
                           text=True, timeout=120, check=False, env=env, cwd=tmp_path)
-    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
 
 
 def shell(script, *arguments):
@@ -97,7 +115,18 @@ def test_shell_functions(sim, tmp_path):
     assert done.returncode == 3
 
 
+def test_shell_shares_a_host(sim, platform, tmp_path):
+    script = ('h=$1; shift; sevsim_start "$h" --platform="$1" --record=kept; shift; sevsim_join "$h" "$@" >/dev/null; sevsim_join "$h" "$@" >/dev/null; '
+              'sevsim_launches kept; sevsim_digest kept/run-002 1; sevsim_stop "$h"; [ ! -e "$h" ]; sevsim_start kept')
+    done = shell(f'cd "{tmp_path}"\n{script}', "host", platform, *sim.arguments("snp", FIRMWARE))
+    first, *rest = done.stdout.splitlines()
+    assert first.startswith("sevsim (simulation): READY") and rest == ["kept/run-001/launch-001", "kept/run-002/launch-001", DIGEST], done.stderr
+    assert done.returncode == 1 and "'kept' has other files" in done.stderr.replace(f"{tmp_path}/", "")
+
+
 @pytest.mark.parametrize("script, status, words", [
+    ("sevsim_start", 2, "expected FOLDER"), ("sevsim_join folder", 2, "expected FOLDER COMMAND"), ("sevsim_stop", 2, "expected FOLDER"),
+    ("sevsim_stop none", 1, "no simulated host runs in 'none'"), ("sevsim_join none true", 1, "no simulated host runs in 'none'"),
     ("sevsim_run", 2, "expected RECORD COMMAND"), ("sevsim_expect 12 record", 2, "expected DIGEST RECORD COMMAND"), ("sevsim_launches", 2, "RECORD"),
     ("sevsim_digest /nonexistent", 1, "has no record of launch 1"), ("sevsim_commands /nonexistent 3", 1, "has no record of launch 3"),
     ("sevsim_digest", 2, "expected RECORD"), ("sevsim_commands", 2, "expected RECORD"), ("sevsim_digest a 1 2", 2, "expected RECORD"),
@@ -113,6 +142,6 @@ def test_shell_errors(script, status, words, tmp_path):
 def test_manual_has_all():
     text = (SOURCE / "man" / "cvmspawn-sevsim-helpers.7.scd").read_text()
     functions = re.findall(r"^(sevsim_\w*[a-z])\(\)", (SOURCE / "data" / "shell" / "sevsim.sh").read_text(), re.M)
-    assert len(functions) == 6
-    for name in [*functions, *helpers.__all__, "sevsim_with_platform", "sevsim_program", *helpers.Result.__annotations__, *helpers.Launch.__annotations__]:
+    assert len(functions) == 9
+    for name in [*functions, *helpers.__all__, "sevsim_shared", "sevsim_with_platform", "sevsim_program", *helpers.Result.__annotations__, *helpers.Launch.__annotations__]:
         assert re.search(rf"[*_]{re.escape(name)}[*_(]", text), name
