@@ -36,7 +36,8 @@ make_root() {
                 new=$(mktemp -d "${archive%/*}/new.XXXXXX")
                 sources_of "$suite" >"$new/$suite.sources"
                 apt-config dump --format '%f "%v";%n' Acquire >"$new/apt.conf"
-                mmdebstrap --quiet --aptopt="$new/apt.conf" --format=tar --variant=minbase ${packages:+--include="$packages"} "$suite" "$new/root.tar" \
+                # dpkg need not wait for the disk: nobody keeps the root.
+                mmdebstrap --quiet --aptopt="$new/apt.conf" --dpkgopt=force-unsafe-io --format=tar --variant=minbase ${packages:+--include="$packages"} "$suite" "$new/root.tar" \
                         "$new/$suite.sources" || {
                         rm -rf "$new"
                         die "mmdebstrap could not make a minimal $suite: see its messages above."
