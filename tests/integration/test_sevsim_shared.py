@@ -249,3 +249,15 @@ def test_qemu_as_another_user(sim, platform, tmp_path_factory):
     with listening(sim.folder / "host", f"--platform={platform}", "--sev-node=0660:65534"):
         done = sevsim(f"--join={sim.folder / 'host'}", f"--expect-digest={DIGEST}", "--", *change, *sim.arguments("snp", FIRMWARE))
         assert done.returncode == 0, done.stderr
+
+
+def test_machines_of_one_process(platform, tmp_path):
+    """Each machine has an identifier while its descriptor is open; TDs count key identifiers."""
+    folder = tmp_path / "host"
+    script = ('import os, fault_client as client\nfor kind in ("tdx", "tdx", "snp", "snp", "close", "snp", "sev", "tdx"):\n'
+              "    os.closerange(3, 1000) if kind == 'close' else client.launch(kind)\n")
+    with listening(folder, f"--platform={platform}"):
+        done = sevsim(f"--join={folder}", "--", sys.executable, "-c", script, env={**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parent)})
+        assert done.returncode == 0, done.stderr
+        lines = [json.loads(line) for path in sorted(folder.glob("record/run-001/launch-*/commands.jsonl")) for line in open(path)]
+        assert [line.get("asid", line.get("key_id")) for line in lines if "asid" in line or "key_id" in line] == [1, 2, 1, 2, 1, 100, 1]
