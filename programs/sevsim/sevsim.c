@@ -70,7 +70,7 @@ static const OptionRow rows[] = {
                         "Let these errors of kernel and secure processor occur; 'list'\nshows them", "list",
                         option_set_string, AT(faults), 0 },
         { "listen", 0, OPTION_REQUIRED, "DIR", "A host that several commands share",
-                        "Be a simulated host in this folder until SIGTERM; no command is run", "@dir",
+                        "Keep a simulated host in this folder until SIGTERM; no command is run", "@dir",
                         option_set_string, AT(listen), 0 },
         { "join", 0, OPTION_REQUIRED, "DIR", NULL,
                         "Run the command on the host in this folder; without a command show\nit and its guests",
