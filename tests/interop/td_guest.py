@@ -145,13 +145,15 @@ class Qtest:
             self.ask(f"outl {port:#x} {int.from_bytes(value.to_bytes(4, 'big'), 'little'):#x}")
         return bytes.fromhex(self.ask(f"read {self.DATA:#x} {size:#x}")[0][2:])
 
-    def files(self):
+    def files(self, wanted=lambda name: True):
         count = struct.unpack(">I", self.read(0x19, 4))[0]
         entries = self.read(0x19, 4 + 64 * count)
         found = {}
         for i in range(count):
             size, selector, _, name = struct.unpack_from(">IHH56s", entries, 4 + 64 * i)
-            found[name.split(b"\0")[0].decode()] = self.read(selector, size) if size else b""
+            text = name.split(b"\0")[0].decode()
+            if wanted(text):
+                found[text] = self.read(selector, size) if size else b""
         return found
 
     def close(self):
@@ -159,20 +161,31 @@ class Qtest:
         self.socket.close()
 
 
+# What a prediction reads; "etc/acpi/" and others with this beginning.
+PREDICTED = ("etc/acpi/", "etc/smbios/", "etc/table-loader", "etc/extra-pci-roots", "etc/boot-menu-wait", "etc/reserved-memory-end",
+             "opt/ovmf/X-PciMmio64Mb", "bootorder", "etc/vmgenid_guid")
+BOOT_MENU = 0x0E  # has a number, no name
+
+
+def save_files(path, folder):
+    """fw_cfg's files of a machine with -qtest at PATH, as a folder for --fw-cfg."""
+    test = Qtest(path)
+    files = {"BootMenu": test.read(BOOT_MENU, 2), **test.files(lambda name: name.startswith(PREDICTED))}
+    test.close()
+    for name, data in files.items():
+        place = folder / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+
+
 def read_tables(guest, folder, *devices):
-    """What QEMU gives a firmware that has placed these devices: fw_cfg's files as a folder for --fw-cfg, by a run that boots nothing. And what the
-    firmware calls itself in its SMBIOS table, for --bios."""
+    """What QEMU gives a firmware that has placed these devices, by a run that boots nothing. And what the firmware calls itself in its SMBIOS table,
+    for --bios."""
     path = guest.folder / "qtest"
     guest.start(*devices, "-qtest", f"unix:{path},server=on,wait=off", "-qtest-log", "none").until_separator()
-    test = Qtest(path)
-    files = test.files()
-    test.close()
+    save_files(path, folder)
+    (folder / "bootorder").unlink(missing_ok=True)  # a direct boot has another one
     guest.end()
-    for name, data in files.items():
-        if name.startswith(("etc/acpi/", "etc/smbios/", "etc/table-loader")):
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(data)
     return bios_words(guest.ram)
 
 
