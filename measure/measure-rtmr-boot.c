@@ -23,6 +23,7 @@
 
 #define KERNEL_SIZE_MAX (UINT64_C(256) << 20)
 #define CMDLINE_MAX     (UINT64_C(1) << 20)
+#define SETUP_MAGIC     0x202u
 
 /* The firmware volume with the applications, and two of them. */
 #define GUID_DXE_FV    GUID_INIT(0x7cb8bdc9, 0xf8eb, 0x4f34, 0xaa, 0xea, 0x3e, 0xe4, 0xaf, 0x65, 0x16, 0xa1)
@@ -169,6 +170,15 @@ static int input_bytes(const RtmrRun *run, const PlanInput *in, const char *name
         return 0;
 }
 
+/* Linux Documentation/arch/x86/boot.rst. systemd's stub measures sections, SMBIOS structures and archives of its own; what other applications do is unknown. */
+static int check_linux(const RtmrRun *run, const uint8_t *bytes, size_t size) {
+        if (size >= SETUP_MAGIC + 4 && memcmp(bytes + SETUP_MAGIC, "HdrS", 4) == 0)
+                return 0;
+        return error_set(run->reterr, -EOPNOTSUPP,
+                        "kernel '%s' has no setup header of Linux: what a unified kernel image or another UEFI application extends into RTMR0 to RTMR2 is not predicted; give the kernel, the initrd and the command line in it separately, or predict MRTD alone",
+                        run->boot->plan->kernel.parts[0].label);
+}
+
 static int add_kernel(RtmrRun *run) {
         _cleanup_free_ uint8_t *bytes = NULL;
         uint8_t digest[SHA384_SIZE];
@@ -185,6 +195,7 @@ static int add_kernel(RtmrRun *run) {
                 if (r < 0)
                         return error_prefix(run->reterr, r, "kernel '%s'",
                                         run->boot->plan->kernel.parts[0].label);
+                r = check_linux(run, bytes, size);
         }
         return r < 0 ? r
                      : rtmr_add_digest(run, 1, (uint32_t) EV_EFI_BOOT_SERVICES_APPLICATION,

@@ -59,7 +59,8 @@ def make_kernel(seed=3):
 
 
 def make_pe(seed=3):
-    """A PE image with its sections in another order than in the file and a certificate behind them, and its Authenticode digest."""
+    """A PE image with its sections in another order than in the file and a certificate behind them, with the mark of Linux, and its
+    Authenticode digest."""
     noise = random.Random(seed)
     certificate = noise.randbytes(64)
     sections = [(0x800, noise.randbytes(0x400)), (0x400, noise.randbytes(0x400))]
@@ -68,7 +69,8 @@ def make_pe(seed=3):
     directories[32:40] = struct.pack("<II", 0xC10, len(certificate))
     coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, len(optional) + 128, 0)
     table = b"".join(bytes(16) + struct.pack("<II", len(data), at) + bytes(16) for at, data in sections)
-    head = (b"MZ" + bytes(0x3A) + struct.pack("<I", 0x40) + coff + optional + directories + table).ljust(0x400, b"\0")
+    head = (b"MZ" + bytes(0x3A) + struct.pack("<I", 0x40) + coff + optional + directories + table).ljust(0x202, b"\0") + b"HdrS"
+    head = head.ljust(0x400, b"\0")
     body = b"".join(data for _, data in sorted(sections))
     image = head + body + b"overlay, measured" [:16] + certificate
     checksum = 0x40 + 24 + 64

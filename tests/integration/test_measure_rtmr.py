@@ -249,6 +249,15 @@ def test_refused(boot, changed, said):
     assert done.returncode == 1 and said in done.stderr and done.stdout == ""
 
 
+def test_unified_kernel_images_are_refused(boot):
+    """What systemd's stub measures is not predicted: no registers rather than wrong ones."""
+    image = bytearray(boot.kernel)
+    image[0x202:0x206] = bytes(4)
+    (boot.folder / "uki").write_bytes(image)
+    done = measure(*boot.options("202608-inteltdx", kernel=boot.folder / "uki"))
+    assert done.returncode == 1 and "has no setup header of Linux: what a unified kernel image" in done.stderr and done.stdout == ""
+
+
 def test_loader_does_not_leave_its_folder(boot):
     boot.items["etc/table-loader"] = struct.pack("<I56s", 1, b"../../etc/passwd").ljust(128, b"\0")
     boot.write_items()
