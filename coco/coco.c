@@ -183,6 +183,7 @@ static const Coco technologies[] = {
                 .guest_memfd = true,
                 .guest_report = true,
                 .event_log = true,
+                .strings_unseen = true,
                 .digest_algorithm = "sha384",
                 .digest_size = 48,
                 .policy = {

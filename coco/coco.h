@@ -100,8 +100,9 @@ typedef struct Coco {
         bool id_block;       /* takes an ID block, host data and a choice of the key that signs reports */
         bool guest_features; /* SEV_FEATURES are chosen at launch */
         bool event_log;      /* firmware and kernel extend further registers, and log what: rtmr0 to rtmr3 */
-        bool cpu_of_host;    /* QEMU takes no CPU model but the host's */
-        bool emulated;       /* --simulate needs QEMU's own emulation of the CPU, with one vCPU */
+        bool strings_unseen; /* with a kernel that is booted directly, its registers do not cover all that a host can hand to PID 1 */
+        bool cpu_of_host; /* QEMU takes no CPU model but the host's */
+        bool emulated;    /* --simulate needs QEMU's own emulation of the CPU, with one vCPU */
         bool owner_values; /* takes values of the guest owner's for its reports: mrconfigid, mrowner, mrownerconfig */
         const char *digest_algorithm; /* of the launch digest: "sha256", "sha384" */
         size_t digest_size;           /* bytes */

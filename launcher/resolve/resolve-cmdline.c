@@ -89,7 +89,10 @@ static int add_cmdline(const VmConfig *config, const ResolveOptions *options,
                                                                             : "console=ttyS0");
         if (r < 0)
                 return r;
-        r = add_uki_cmdline(options->uki, cmdline, reterr);
+        if (options->shield)
+                r = strv_push(cmdline, SHIELD_WORD);
+        if (r >= 0)
+                r = add_uki_cmdline(options->uki, cmdline, reterr);
         if (r < 0)
                 return r;
         STRV_FOREACH(w, config->cmdline) {

@@ -80,6 +80,10 @@ bool resolve_login_apart(const VmConfig *config);
 /* Adds them to `set`; what the user `given` has is left alone. login may be NULL. */
 _warn_unused_result_ int resolve_login(const VmConfig *config, const LaunchLogin *login,
                 const CredentialSet *given, CredentialSet *set, char **reterr);
+/* PURE: whether PID 1 is kept from credentials of the host's, and by what: options->shield and options->adapter. A notice where that is not done. */
+_warn_unused_result_ int resolve_shield(const VmConfig *config, const CredentialSet *credentials,
+                ResolveOptions *options, LaunchInputs *in);
+#define SHIELD_WORD "systemd.import_credentials=no"
 /* The adapter's archive, opened and looked into. */
 _warn_unused_result_ int resolve_open_adapter(const VmConfig *config, uint64_t *ret_size, char **reterr);
 /* The word by which the kernel starts it, put into the kernel command line. */

@@ -169,6 +169,9 @@ int resolve_launch(const VmConfig *config, const ResolveOptions *options, Launch
         if (r < 0)
                 return r;
         in.n_credentials = credentials.n_items;
+        r = resolve_shield(config, &credentials, &with_uki, &in);
+        if (r < 0)
+                return r;
 
         r = resolve_inputs(config, &with_uki, &credentials, &in, reterr);
         /* Without a kernel there is little to copy, and the copy is looked into. */

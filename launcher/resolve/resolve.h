@@ -26,6 +26,7 @@ typedef struct ResolveOptions {
         bool whole_kernel;
         /* Put the adapter behind the initrd: nothing in there imports credentials. */
         bool adapter;
+        bool shield; /* set here: PID 1 must not take credentials from its host (resolve-shield.c) */
         const LaunchLogin *login; /* NULL: none */
         const Uki *uki;           /* resolve_launch()'s own: --linux= taken apart; callers leave it NULL */
 } ResolveOptions;

@@ -148,3 +148,48 @@ def test_predicted_read_and_quoted(launch, service, world, tmp_path):
     other = f"{int(predicted['rtmr2'], 16) ^ 1:096x}"
     assert verify(rtmr2=other).returncode == 3
     assert [report[128:192].hex() for report in service.reports] == [f"{NONCE:0<128}"]
+
+
+SHOW = """\
+[Unit]
+DefaultDependencies=no
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'cd /run/credentials/@system && echo "SHOWN: $(echo *)" >/dev/ttyS0; poweroff -f'
+"""
+
+
+def shown_by_a_lying_host(launch, qemu, tmp_path, *options):
+    """The credentials that the units of a guest see whose host adds one, without --run=: PID 1 is the initrd's systemd."""
+    liar = tmp_path / "liar"
+    liar.write_text(f'#!/bin/sh\nexec {qemu} "$@" -smbios type=11,value=io.systemd.credential:planted=x\n')
+    liar.chmod(0o755)
+    (tmp_path / "show").write_text(SHOW)
+    (tmp_path / "wanted").write_text("[Unit]\nWants=show.service\n")
+    done = launch(f"--qemu={liar}", f"--load-credential=systemd.extra-unit.show.service:{tmp_path / 'show'}", "--set-credential=foo:hello",
+                  f"--load-credential=systemd.unit-dropin.sysinit.target:{tmp_path / 'wanted'}", *options)
+    output = done.stdout.decode(errors="replace")
+    assert "SHOWN: " in output, done.stderr.decode() + output[-2000:]
+    return output.split("SHOWN: ")[1].split("\n")[0].split()
+
+
+@pytest.fixture(name="plain_launch")
+def fixture_plain_launch(qemu, firmware, kernel, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+    def run(*options):
+        argv = [CVMSPAWN, "--coco=tdx", "--simulate", f"--firmware={firmware['keyless']}", f"--linux={kernel}",
+                f"--initrd={kernel.parent / 'initrd.cpio.zst'}", "--tpm=no", *options]
+        return subprocess.run(list(map(str, argv)), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=SECONDS)
+    return run
+
+
+def test_credentials_of_a_lying_host_are_not_imported(plain_launch, qemu, tmp_path):
+    seen = shown_by_a_lying_host(plain_launch, qemu, tmp_path)
+    assert "foo" in seen and "planted" not in seen
+
+
+@pytest.mark.skipif(not td_guest.soak(), reason="CVMSPAWN_SOAK=1 runs it: what the test before would see without the protection")
+def test_without_protection_they_are(plain_launch, qemu, tmp_path):
+    seen = shown_by_a_lying_host(plain_launch, qemu, tmp_path, "--adapter=no")
+    assert "foo" in seen and "planted" in seen

@@ -17,6 +17,7 @@ from test_td_guest import fixture_firmware, fixture_kernel, fixture_qemu  # noqa
 pytestmark = pytest.mark.full
 CVMSPAWN = BUILD / "programs/cvmspawn"
 SECONDS = 180
+WORDS = "console=ttyS0 systemd.import_credentials=no"
 CAPS = {"kvm": True, "sev": False, "sev-es": False, "sev-snp": False, "tdx": True, "cbitpos": 0, "reduced-phys-bits": 0}
 # Hot-plug ports come with consent to disks, and have large windows; a network device has a BAR of another size.
 MACHINES = [(1024, []), (3072, ["--cpus=3", "--allow-untrusted=disk", "--network=user"])]
@@ -89,7 +90,7 @@ def test_without_running_the_firmware(qemu, firmware, kernel, launches, tmp_path
     loader = guest.argv[guest.argv.index("-device"):guest.argv.index("-device") + 2]
     guest.argv = [qemu, *launch.machine(), "-bios", firmware["keyless"], *loader, *guest.argv[guest.argv.index("-plugin"):],
                   "-object", f"memory-backend-file,id=ram0,size={memory}M,mem-path={guest.ram},share=on"]
-    guest.start("-kernel", kernel, "-append", "console=ttyS0").until_kernel().end()
+    guest.start("-kernel", kernel, "-append", WORDS if "--console-transport=virtio" not in options else "console=ttyS0").until_kernel().end()
     bios = td_guest.bios_words(guest.ram)
     guest.ram.unlink()
 
