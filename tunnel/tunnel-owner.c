@@ -37,9 +37,10 @@ struct TunnelOwner {
         bool up;
         bool told; /* that the relay is away */
         bool told_refusal;
-        bool heard;      /* from the relay, since the timer came last */
-        uint64_t pause;  /* before the next attempt */
-        unsigned number; /* of the attempt: which address */
+        bool told_service; /* that it is not reachable */
+        bool heard;        /* from the relay, since the timer came last */
+        uint64_t pause;    /* before the next attempt */
+        unsigned number;   /* of the attempt: which address */
         TunnelAddress relay;
         char refusal[TUNNEL_REASON_MAX + 20]; /* what the relay said, before it ended the connection */
         Link links[PIPES_MAX];
@@ -152,9 +153,23 @@ static void again(TunnelOwner *o, const char *why) {
         o->pause = MIN(2 * o->pause, (uint64_t) PAUSE_MAX);
 }
 
-static void on_pipe_ended(_unused_ TunnelPipe *p, void *userdata) {
+/* error: -errno of the service's socket, or 0. A host sees only that its connection ends; the log says why, once until a connection is good. A
+ * service that ends connections is there. */
+static void judge_service(TunnelOwner *o, int error) {
+        bool away = error < 0 && error != -ECONNRESET && error != -EPIPE;
+        char text[512];
+
+        if (away && !o->told_service) {
+                (void) snprintf(text, sizeof(text), "the service is not reachable: %s", strerror(-error));
+                o->settings.told(o->settings.userdata, /* up= */ false, text);
+        }
+        o->told_service = away;
+}
+
+static void on_pipe_ended(TunnelPipe *p, void *userdata) {
         Link *l = userdata;
 
+        judge_service(l->owner, tunnel_pipe_error(p));
         l->pipe = tunnel_pipe_free(l->pipe);
 }
 
@@ -170,8 +185,10 @@ static void open_link(TunnelOwner *o, const uint8_t *token) {
         if (!free_link)
                 return;
         service = start(&o->settings.service);
-        if (service < 0)
+        if (service < 0) {
+                judge_service(o, service);
                 return;
+        }
         relay = start(&o->relay);
         if (relay < 0) {
                 (void) fd_close(service);

@@ -23,7 +23,7 @@ typedef struct TunnelOwnerSettings {
         TunnelUrl relay;
         const TlsContext *tls; /* weak */
         TunnelAddress service;
-        /* text: one sentence about the connection to the relay, good (up) or bad. */
+        /* text: one sentence about the connection to the relay, good (up) or bad; or about the service, bad. */
         void (*told)(void *userdata, bool up, const char *text);
         void *userdata;
 } TunnelOwnerSettings;

@@ -17,6 +17,7 @@ typedef struct Side {
         uint32_t events; /* that io waits for */
         bool ended;      /* sends no more */
         bool shut;       /* has been told that the other one sends no more */
+        int error;       /* of this socket, -errno */
         size_t begin, size;
         uint8_t buf[TUNNEL_PIPE_BUFFER]; /* what it sent, and the other one has not taken */
 } Side;
@@ -42,8 +43,15 @@ TunnelPipe *tunnel_pipe_free(TunnelPipe *p) {
         return NULL;
 }
 
-static bool is_later(int error) {
-        return error == EAGAIN || error == EINTR;
+/* 0: the socket is not ready; else the error that ends the pipe. */
+static int failed(Side *s) {
+        if (errno == EAGAIN || errno == EINTR)
+                return 0;
+        return s->error = -errno;
+}
+
+int tunnel_pipe_error(const TunnelPipe *p) {
+        return p->sides[0].error;
 }
 
 /* What `from` sent goes to `to`, as far as that takes it. */
@@ -52,7 +60,7 @@ static int give(TunnelPipe *p, Side *from, Side *to) {
                 ssize_t n = send(to->fd, from->buf + from->begin, from->size, MSG_NOSIGNAL | MSG_DONTWAIT);
 
                 if (n < 0)
-                        return is_later(errno) ? 0 : -errno;
+                        return failed(to);
                 p->active = true;
                 from->begin += (size_t) n;
                 from->size -= (size_t) n;
@@ -73,7 +81,7 @@ static int take(TunnelPipe *p, Side *from) {
                 return 0;
         n = recv(from->fd, from->buf, sizeof(from->buf), MSG_DONTWAIT);
         if (n < 0)
-                return is_later(errno) ? 0 : -errno;
+                return failed(from);
         p->active = true;
         from->size = (size_t) n;
         from->ended = n == 0;

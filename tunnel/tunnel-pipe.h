@@ -24,3 +24,5 @@ typedef struct TunnelPipeSpec {
 
 _warn_unused_result_ int tunnel_pipe_new(Loop *loop, const TunnelPipeSpec *spec, TunnelPipe **ret);
 TunnelPipe *tunnel_pipe_free(TunnelPipe *p); /* takes NULL; returns NULL */
+/* Why the socket `a` failed, -errno; 0 if it did not. For `ended`. */
+_warn_unused_result_ int tunnel_pipe_error(const TunnelPipe *p);

@@ -12,22 +12,17 @@
 
 #include "attestd.h"
 #include "daemon.h"
-#include "encode.h"
 #include "error.h"
 #include "fd.h"
-#include "input.h"
 #include "log.h"
 #include "loop.h"
-#include "strutil.h"
 #include "tunnel-owner.h"
+#include "tunnel-via.h"
 
-#define AUTHORITIES_MAX (1024u * 1024)
-#define ADDRESS_MAX     256u
+#define ADDRESS_MAX 256u
 
 typedef struct ViaChild {
-        TunnelUrl relay;
-        uint8_t token[TUNNEL_TOKEN_SIZE];
-        TlsContext *tls; /* owned */
+        TunnelVia via;
         int fd, parent_fd;
 } ViaChild;
 
@@ -46,7 +41,7 @@ static int on_parent(LoopSource *s, int fd, _unused_ uint32_t events, void *user
 }
 
 static int serve(ViaChild *c, const char *address) {
-        TunnelOwnerSettings settings = { .relay = c->relay, .tls = c->tls, .told = on_told };
+        TunnelOwnerSettings settings = { .relay = c->via.relay, .tls = c->via.tls, .told = on_told };
         _cleanup_(tunnel_owner_freep) TunnelOwner *owner = NULL;
         _cleanup_(loop_source_unrefp) LoopSource *parent = NULL;
         _cleanup_(loop_unrefp) Loop *loop = NULL;
@@ -57,8 +52,8 @@ static int serve(ViaChild *c, const char *address) {
         if (r >= 0)
                 r = loop_add_io(loop, c->fd, EPOLLIN, on_parent, loop, &parent);
         if (r >= 0)
-                r = tunnel_owner_new(loop, &settings, c->token, &owner);
-        erase_memory(c->token, sizeof(c->token));
+                r = tunnel_owner_new(loop, &settings, c->via.token, &owner);
+        erase_memory(c->via.token, sizeof(c->via.token));
         if (r >= 0)
                 r = loop_run(loop);
         /* The sources end before their loop. */
@@ -94,49 +89,9 @@ static int child_main(void *userdata) {
         return r < 0;
 }
 
-static int read_token(const AttestdArgs *a, ViaChild *c, char **reterr) {
-        _cleanup_(secret_buf_done) SecretBuf text = {};
-        char hex[2 * TUNNEL_TOKEN_SIZE + 1];
-        size_t n;
-        int r = input_read_secret("via-token-file", a->via_token, sizeof(hex), &text, reterr);
-
-        if (r < 0)
-                return r;
-        n = text.size;
-        if (n > 0 && text.data[n - 1] == '\n')
-                n--;
-        if (n == sizeof(hex) - 1) {
-                memcpy(hex, text.data, n);
-                hex[n] = 0;
-                r = hex_decode_exact(hex, c->token, TUNNEL_TOKEN_SIZE);
-                erase_memory(hex, sizeof(hex));
-        }
-        return r < 0 || n != sizeof(hex) - 1
-                        ? error_set(reterr, -EINVAL,
-                                          "--via-token-file: '%s' is not a token that 'cvmspawn-tunnel add' wrote",
-                                          a->via_token)
-                        : 0;
-}
-
-static int prepare(const AttestdArgs *a, ViaChild *c, char **reterr) {
-        _cleanup_free_ char *authorities = NULL;
-        size_t n = 0;
-        int r = tunnel_url_parse(a->via, &c->relay, reterr);
-
-        if (r < 0)
-                return error_prefix(reterr, r, "--via");
-        r = read_token(a, c, reterr);
-        if (r >= 0 && a->via_ca)
-                r = input_read("via-ca", a->via_ca, AUTHORITIES_MAX, &authorities, &n, reterr);
-        if (r < 0)
-                return r;
-        r = tls_context_client(authorities, &c->tls, reterr);
-        return r < 0 ? error_prefix(reterr, r, "--via-ca") : 0;
-}
-
 int attestd_via_start(const AttestdArgs *a, AttestdVia *v, char **reterr) {
         ViaChild child = {};
-        int fds[2], r = prepare(a, &child, reterr);
+        int fds[2], r = tunnel_via_read(a->via, a->via_token, a->via_ca, &child.via, reterr);
 
         if (r >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 r = -errno;
@@ -150,8 +105,7 @@ int attestd_via_start(const AttestdArgs *a, AttestdVia *v, char **reterr) {
                         r = error_set(reterr, r, "cannot start the process that connects to the relay: %s",
                                         strerror(-r));
         }
-        erase_memory(child.token, sizeof(child.token));
-        tls_context_free(child.tls);
+        tunnel_via_done(&child.via);
         return r;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `cvmspawn-tunnel`: the public end for attestation services behind NAT. It forwards connections, whose TLS it cannot end. */
+/* `cvmspawn-tunnel`: the public end for attestation services behind NAT, and the owner's end for those that have none. It forwards connections,
+ * whose TLS it cannot end. */
 
 #include "tunnel.h"
 
@@ -53,6 +54,16 @@ static const OptionRow rows[] = {
         { "token-file", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Write the token of the new tunnel to this new file", "@file", option_set_string,
                         AT(token_file), 0 },
+        { "to", 0, OPTION_REQUIRED, "ADDRESS:PORT", "Owner's end",
+                        "Forward hosts to the service at this numeric address, or at\nunix:PATH: a balancer, for example",
+                        NULL, option_set_string, AT(to), 0 },
+        { "via", 0, OPTION_REQUIRED, "URL", NULL, "Connect to this relay: https://HOST[:PORT]/ID", NULL,
+                        option_set_string, AT(via), 0 },
+        { "via-token-file", 0, OPTION_REQUIRED, "FILE", NULL, "Identify to the relay by this token", "@file",
+                        option_set_string, AT(via_token), 0 },
+        { "via-ca", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust these CA certificates (PEM) for the relay (default: the\nsystem's trust store)",
+                        "@file", option_set_string, AT(via_ca), 0 },
         VERB_HELP_ROWS,
 };
 
@@ -60,6 +71,8 @@ static const OptionCommand commands[] = {
         { "serve", NULL, "Forward hosts' connections to their owners' services",
                         "listen name tls-cert tls-key connections per-tunnel tunnels" },
         { "add", "ID", "Add a tunnel, which hosts reach at ID.NAME", "tunnels token-file" },
+        { "connect", NULL, "Forward hosts of a relay to a service that hosts cannot reach",
+                        "to via via-token-file via-ca" },
 };
 
 static const OptionRule rules[] = {
@@ -184,13 +197,18 @@ static int run(void *arguments, char **words, char **reterr) {
         bool add;
 
         if (!words)
-                return error_set(reterr, -EINVAL, "expected a command: serve or add, see --help");
+                return error_set(reterr, -EINVAL, "expected a command: serve, add or connect, see --help");
         add = streq(words[0], "add");
         if (strv_length(words) != (add ? 2u : 1u))
                 return error_set(reterr, -EINVAL, "%s: expected %s", words[0],
                                 add ? "one ID" : "no arguments");
         if (add)
                 return tunnel_add(a, words[1], reterr);
+        if (streq(words[0], "connect"))
+                return !a->to || !a->via || !a->via_token
+                                ? error_set(reterr, -EINVAL,
+                                                  "connect: requires --to=, --via= and --via-token-file=")
+                                : tunnel_connect(a, reterr);
         if (!a->name || !a->tls_cert)
                 return error_set(reterr, -EINVAL, "serve: requires --name=, --tls-cert= and --tls-key=");
         if (strlen(a->name) > NAME_MAX_LENGTH || !a->name[0] ||

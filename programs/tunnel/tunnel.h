@@ -10,6 +10,7 @@
 typedef struct TunnelArgs {
         VerbCommon common;
         char *listen, *name, *tls_cert, *tls_key, *tunnels, *token_file;
+        char *to, *via, *via_token, *via_ca;
         unsigned connections, per_tunnel;
 } TunnelArgs;
 
@@ -22,3 +23,5 @@ _warn_unused_result_ int tunnel_read_file(
 _warn_unused_result_ int tunnel_add(const TunnelArgs *a, const char *id, char **reterr);
 /* Forwards until it is told to end. */
 _warn_unused_result_ int tunnel_serve(const TunnelArgs *a, char **reterr);
+/* Forwards what a relay passes on to the service of --to=, until it is told to end. */
+_warn_unused_result_ int tunnel_connect(const TunnelArgs *a, char **reterr);

@@ -124,6 +124,7 @@ BASES = [
     ("cvmspawn-collateral", "import", ["{json}", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-tunnel", "serve", ["--listen=127.0.0.1:1/", "--name=a", "--tunnels={text}", "--tls-cert={public}", "--tls-key={key}"]),
     ("cvmspawn-tunnel", "add", ["alice", "--tunnels={out}/tunnels", "--token-file={out}/token"]),
+    ("cvmspawn-tunnel", "connect", ["--to=127.0.0.1:1", "--via=https://127.0.0.1/a", "--via-token-file={text}", "--via-ca={public}"]),
     ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
     *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
     ("cvmspawn-guest", "snpguest report", ["{out}/r", "{text}"]), ("cvmspawn-guest", "snpguest key", ["{out}/k", "vcek"]),
