@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Until when the certificates are valid that a launch, or this owner's access, depends on, and until when revocation lists are current. SEV certificates have
- * no dates. */
+/* Until when the certificates are valid that a launch, or this owner's access, depends on, and until when revocation lists and Intel's statements are
+ * current. SEV certificates have no dates. */
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "attestd-service.h"
 #include "snp-collateral.h"
 #include "snp-kds.h"
+#include "strutil.h"
+#include "td-collateral.h"
 
 static int add(Json *list, const char *use, const char *name, int64_t expires) {
         Json *j = NULL;
@@ -53,6 +57,68 @@ static int add_lists(const Service *s, Json *list) {
         return 0;
 }
 
+/* A statement that cannot be used has no date: Intel has others than those for TDX. */
+static int add_statement(const TdStatement *t, Json *list) {
+        if (t->json.kind == TD_SIGNED_TCB_INFO) {
+                char name[64], fmspc[2 * TD_FMSPC_SIZE + 1];
+                TdTcbInfo info = {};
+                int64_t next;
+                int r = td_tcb_info_read(t->json.body, t->json.size, &info, NULL);
+
+                if (r < 0)
+                        return r == -ENOMEM ? r : 0;
+                for (size_t i = 0; i < TD_FMSPC_SIZE; i++)
+                        (void) snprintf(fmspc + 2 * i, 3, "%02x", info.fmspc[i]);
+                (void) snprintf(name, sizeof(name), "Intel's TCB info, FMSPC %s", fmspc);
+                next = info.next;
+                td_tcb_info_done(&info);
+                return add(list, "tcb-info", name, next);
+        } else {
+                TdQeIdentity identity = {};
+                int64_t next;
+                int r = td_qe_identity_read(t->json.body, t->json.size, &identity, NULL);
+
+                if (r < 0)
+                        return r == -ENOMEM ? r : 0;
+                next = identity.next;
+                td_qe_identity_done(&identity);
+                return add(list, "qe-identity", "Intel's identity of the quoting enclave", next);
+        }
+}
+
+/* By its issuer, if the certificate of that is here, else by its file. */
+static int add_crl(const TdCollateral *pool, const TdCrl *l, Json *list) {
+        const char *slash = strrchr(l->origin, '/'), *name = slash ? slash + 1 : l->origin;
+
+        if (l->crl->next_update == INT64_MAX)
+                return 0;
+        FOREACH_ARRAY(c, pool->certificates, pool->n_certificates) {
+                const CertificateBytes *subject = &c->certificate->subject, *issuer = &l->crl->issuer;
+
+                if (subject->size == issuer->size && memcmp(subject->data, issuer->data, issuer->size) == 0)
+                        name = c->certificate->common_name;
+        }
+        return add(list, "revocation-list", name, l->crl->next_update);
+}
+
+/* Of --tdx-collateral. */
+static int add_intel(const Service *s, Json *list) {
+        _cleanup_(td_collateral_done) TdCollateral pool = {};
+        int r = 0;
+
+        for (size_t i = 0; r >= 0 && i < s->n_td_files; i++)
+                r = td_collateral_add(
+                                &pool, s->td_files[i].data, s->td_files[i].size, s->td_files[i].name, NULL);
+        for (size_t i = 0; r >= 0 && i < pool.n_certificates; i++)
+                r = add(list, "platform", pool.certificates[i].certificate->common_name,
+                                pool.certificates[i].certificate->not_after);
+        for (size_t i = 0; r >= 0 && i < pool.n_statements; i++)
+                r = add_statement(pool.statements + i, list);
+        for (size_t i = 0; r >= 0 && i < pool.n_crls; i++)
+                r = add_crl(&pool, pool.crls + i, list);
+        return r;
+}
+
 int handle_certificates(const Service *s, const Request *q, Reply *reply) {
         _cleanup_js_ Json *list = js_array();
         int r = list ? 0 : -ENOMEM;
@@ -67,5 +133,7 @@ int handle_certificates(const Service *s, const Request *q, Reply *reply) {
                 r = add_files(s, list);
         if (r >= 0)
                 r = add_lists(s, list);
+        if (r >= 0)
+                r = add_intel(s, list);
         return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
 }

@@ -126,7 +126,7 @@ static int read_bundle(const Json *j, RegistrationTdx *t, char **reterr) {
                 if (r >= 0 && refs_launch_registers(l, &one))
                         r = add_registers(t, &one, reterr);
         }
-        if (r >= 0 && t->n_registers == 0)
+        if (r >= 0 && t->n_registers == t->n_listed)
                 r = error_set(reterr, -EINVAL, "it has no launch of a TD");
         t->expires = b.expires;
         return r == -EBADMSG || r == -EINVAL ? error_prefix(reterr, -EINVAL, "reference-bundle") : r;
@@ -191,6 +191,7 @@ static int make_rules(const Raw *raw, RegistrationTdx *t, char **reterr) {
                                 "launch-registers or reference-bundle: required, otherwise no launch would be accepted");
         if (raw->launches)
                 r = read_launches(raw->launches, t, reterr);
+        t->n_listed = t->n_registers;
         if (r >= 0 && raw->bundle)
                 r = read_bundle(raw->bundle, t, reterr);
         if (r >= 0 && raw->report_policy)

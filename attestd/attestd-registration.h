@@ -83,8 +83,8 @@ typedef struct TdRegisters TdRegisters; /* td-registers.h */
 /* Intel TDX. */
 typedef struct RegistrationTdx {
         TdPolicy *policy;       /* owned: what a quote must say, but for registers and report data */
-        TdRegisters *registers; /* owned: of accepted launches */
-        size_t n_registers;
+        TdRegisters *registers; /* owned: of accepted launches; those of the reference bundle come last */
+        size_t n_registers, n_listed;
         uint64_t expires; /* of the reference bundle; 0: never */
 } RegistrationTdx;
 

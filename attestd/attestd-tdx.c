@@ -21,12 +21,12 @@ static int fill_pool(const Service *s, TdCollateral *pool) {
         return r;
 }
 
-/* The launch that the quote is, or is nearest to: its registers are borrowed by the policy. */
-static void expect_launch(const RegistrationTdx *t, const TdQuote *q, TdPolicy *p) {
+/* The launch that the quote is, or is nearest to, of the first n: its registers are borrowed by the policy. */
+static void expect_launch(const RegistrationTdx *t, size_t n, const TdQuote *q, TdPolicy *p) {
         const TdRegisters *best = NULL;
         size_t most = 0;
 
-        FOREACH_ARRAY(l, t->registers, t->n_registers) {
+        FOREACH_ARRAY(l, t->registers, n) {
                 size_t all, same = td_registers_compare(l, p, q, &all);
 
                 if (best && same <= most)
@@ -50,6 +50,18 @@ static int not_verified(const ServiceCall *c, const StoreLaunch *l, const TdResu
                 return -ENOMEM;
         }
         return guest_refuse(c, l, "report-not-authentic", detail);
+}
+
+/* Is the quote one of the launches from..to-1? */
+static bool is_launch_of(
+                const RegistrationTdx *t, size_t from, size_t to, const TdQuote *q, const TdPolicy *p) {
+        for (size_t i = from; i < to; i++) {
+                size_t all, same = td_registers_compare(t->registers + i, p, q, &all);
+
+                if (same == all)
+                        return true;
+        }
+        return false;
 }
 
 /* The names of registers and rules, never what they require. */
@@ -91,6 +103,7 @@ int tdx_judge(const ServiceCall *c, const StoreLaunch *l, const GuestEvidence *e
                 .now = service_now(s),
                 .crl = s->crl,
         };
+        size_t accepted = t->n_registers;
         bool attributes;
         int r = fill_pool(s, &pool);
 
@@ -100,13 +113,19 @@ int tdx_judge(const ServiceCall *c, const StoreLaunch *l, const GuestEvidence *e
                 return r;
         if (!result.authentic)
                 return not_verified(c, l, &result);
-        if (t->expires > 0 && (uint64_t) in.now > t->expires)
-                return guest_refuse(c, l, "policy-not-met",
-                                "the registered reference bundle has expired: its owner has to register a newer one");
+        if (t->expires > 0 && (uint64_t) in.now > t->expires) {
+                accepted = t->n_listed;
+                if (accepted == 0 ||
+                                (!is_launch_of(t, 0, accepted, &result.quote, &policy) &&
+                                                is_launch_of(t, accepted, t->n_registers, &result.quote,
+                                                                &policy)))
+                        return guest_refuse(c, l, "policy-not-met",
+                                        "the registered reference bundle has expired: its owner has to register a newer one");
+        }
         r = snp_binding_report_data(&e->binding, data);
         if (r < 0)
                 return r;
-        expect_launch(t, &result.quote, &policy);
+        expect_launch(t, accepted, &result.quote, &policy);
         policy.bytes[TD_FIELD_REPORT_DATA] =
                         (SnpBytesRule) { .rule = SNP_RULE_SET, .values = data, .n_values = 1 };
         r = td_policy_judge(&policy, &result, &violations, NULL);

@@ -118,8 +118,9 @@ function registrationCard(vm) {
 
 function certificateCard(c) {
     const days = Math.floor((c.expires * 1000 - Date.now()) / 86400000);
-    const tone = days < 0 ? "bad" : days < WARN_DAYS && c.use !== "revocation-list" ? "warning" : "good";
-    const said = days < 0 ? "EXPIRED " : c.use === "revocation-list" ? "next update " : "expires ";
+    const updated = ["revocation-list", "tcb-info", "qe-identity"].includes(c.use); // within weeks, as a rule
+    const tone = days < 0 ? "bad" : days < WARN_DAYS && !updated ? "warning" : "good";
+    const said = days < 0 ? "EXPIRED " : updated ? "next update " : "expires ";
     return card(c.name, [["Use", c.use], ["Date", said + when(c.expires) + (days < 0 ? "" : ", in " + days + " days"), tone]]);
 }
 

@@ -11,7 +11,7 @@
 #include "error.h"
 #include "strutil.h"
 
-#define PATHS_MAX 32u
+#define PATHS_OURS 4u /* state, store, --cek-store, --kds-cache */
 
 /* libpq, when it connects again: sockets of this machine only, unless the server is on another one. */
 static const char *const of_postgresql[] = { "connect", "ioctl", "recvmmsg", "sendmmsg", "uname" };
@@ -24,13 +24,16 @@ static int certificate_folders(const AttestdArgs *a, char ***list) {
         FOREACH_ARRAY(path, given, ELEMENTSOF(given))
                 if (r >= 0 && *path)
                         r = daemon_folders_of(*path, list);
+        STRV_FOREACH(path, a->tdx_collateral)
+                if (r >= 0)
+                        r = daemon_folders_of(*path, list);
         return r;
 }
 
 int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) {
-        ConfinePath paths[PATHS_MAX] = { { w->state, true } };
         const char *calls[ELEMENTSOF(of_postgresql) + 1];
-        size_t n = 1, n_calls = 0;
+        _cleanup_free_ ConfinePath *paths = NULL;
+        size_t n = 0, n_calls = 0;
         _cleanup_strv_free_ char **files = NULL;
         _cleanup_free_ char *folder = NULL;
         bool network = false;
@@ -47,11 +50,16 @@ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) 
                 folder = strndup(w->store_name, (size_t) (strrchr(w->store_name, '/') - w->store_name) + 1);
                 if (!folder)
                         return -ENOMEM;
-                paths[n++] = (ConfinePath) { folder, true };
         }
         r = certificate_folders(a, &files);
         if (r < 0)
                 return r;
+        paths = calloc(PATHS_OURS + strv_length(files), sizeof(ConfinePath));
+        if (!paths)
+                return -ENOMEM;
+        paths[n++] = (ConfinePath) { w->state, true };
+        if (folder)
+                paths[n++] = (ConfinePath) { folder, true };
         STRV_FOREACH(f, files)
                 paths[n++] = (ConfinePath) { *f, false };
         if (a->cek_store)

@@ -202,13 +202,32 @@ static int reload(Daemon *d, char **reterr) {
         return 0;
 }
 
+/* Apart from the certificates of the service: what cannot be used of one kind keeps nothing of the other. */
+static void reload_collateral(Daemon *d) {
+        _cleanup_free_ char *error = NULL;
+        int r = attestd_load_tdx_collateral(d->args, d->world, &error);
+
+        if (r < 0)
+                journal_log(LOG_LEVEL_ERROR, &(JournalFields) { .id = MESSAGE_NOT_RELOADED, .error = r },
+                                "SIGHUP: Intel's statements of before stay in use: %s",
+                                error ?: strerror(-r));
+        else
+                journal_log(LOG_LEVEL_NOTICE, &(JournalFields) { .id = MESSAGE_RELOADED },
+                                "SIGHUP: quotes are verified with the files of --tdx-collateral that were read now");
+}
+
 static int on_reload(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo *si, void *userdata) {
         _cleanup_free_ char *error = NULL;
         Daemon *d = userdata;
         int r;
 
-        if (!d->args->tls_cert || d->ends > 0) {
-                log_notice("SIGHUP: the service has no certificate files to read again, ignoring");
+        if (d->ends > 0)
+                return 0;
+        if (d->args->tdx_collateral)
+                reload_collateral(d);
+        if (!d->args->tls_cert) {
+                if (!d->args->tdx_collateral)
+                        log_notice("SIGHUP: the service has no certificate files to read again, ignoring");
                 return 0;
         }
         r = reload(d, &error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Trust anchor and collateral for TDX. Files are read once, when the service starts. */
+/* Trust anchor and collateral for TDX. Files are read when the service starts, collateral also on SIGHUP: Intel's statements are valid for a month. */
 
 #include <errno.h>
 #include <string.h>
@@ -13,12 +13,22 @@
 
 #define COLLATERAL_FILE_MAX (1024u * 1024u)
 
-void attestd_tdx_done(AttestdWorld *w) {
-        FOREACH_ARRAY(f, w->td_files, w->n_td_files) {
-                free((char *) f->name);
-                free((void *) f->data);
+typedef struct Files {
+        ServiceFile *list; /* owned, with their data */
+        size_t n;
+} Files;
+
+static void files_done(Files *f) {
+        FOREACH_ARRAY(x, f->list, f->n) {
+                free((char *) x->name);
+                free((void *) x->data);
         }
-        free(w->td_files);
+        free(f->list);
+        *f = (Files) {};
+}
+
+void attestd_tdx_done(AttestdWorld *w) {
+        files_done(&(Files) { w->td_files, w->n_td_files });
 }
 
 static int read_file(const char *path, TdCollateral *ret, char **ret_data, size_t *ret_size, char **reterr) {
@@ -36,9 +46,9 @@ static int read_file(const char *path, TdCollateral *ret, char **ret_data, size_
         return 0;
 }
 
-static int load_file(AttestdWorld *w, const char *path, char **reterr) {
+static int load_file(Files *all, const char *path, char **reterr) {
         _cleanup_(td_collateral_done) TdCollateral found = {};
-        ServiceFile *f = w->td_files + w->n_td_files;
+        ServiceFile *f = all->list + all->n;
         char *data = NULL;
         size_t size = 0;
         int r = read_file(path, &found, &data, &size, reterr);
@@ -46,8 +56,25 @@ static int load_file(AttestdWorld *w, const char *path, char **reterr) {
         if (r < 0)
                 return error_prefix(reterr, r, "--tdx-collateral");
         *f = (ServiceFile) { .name = strdup(path), .data = data, .size = size };
-        w->n_td_files++;
+        all->n++;
         return f->name ? 0 : -ENOMEM;
+}
+
+int attestd_load_tdx_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
+        _cleanup_(files_done) Files fresh = { .list = calloc(strv_length(a->tdx_collateral) + 1,
+                                                              sizeof(ServiceFile)) };
+        int r = fresh.list ? 0 : -ENOMEM;
+
+        STRV_FOREACH(path, a->tdx_collateral)
+                if (r >= 0)
+                        r = load_file(&fresh, *path, reterr);
+        if (r < 0)
+                return r;
+        attestd_tdx_done(w);
+        w->service.td_files = w->td_files = fresh.list;
+        w->service.n_td_files = w->n_td_files = fresh.n;
+        fresh = (Files) {};
+        return 0;
 }
 
 static int load_root(TdTrust *t, const char *path, char **reterr) {
@@ -64,14 +91,9 @@ static int load_root(TdTrust *t, const char *path, char **reterr) {
 }
 
 int attestd_load_tdx(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
-        int r = 0;
+        int r;
 
         td_trust_init(&w->td_trust);
-        w->td_files = calloc(strv_length(a->tdx_collateral) + 1, sizeof(ServiceFile));
-        if (!w->td_files)
-                return -ENOMEM;
-        STRV_FOREACH(path, a->tdx_collateral)
-                if (r >= 0)
-                        r = load_file(w, *path, reterr);
+        r = attestd_load_tdx_collateral(a, w, reterr);
         return r >= 0 && a->insecure_tdx_root ? load_root(&w->td_trust, a->insecure_tdx_root, reterr) : r;
 }

@@ -116,6 +116,8 @@ _warn_unused_result_ int attestd_load_snp_trust(const AttestdArgs *a, SnpTrust *
 void attestd_snp_done(AttestdWorld *w);
 /* Trust anchor and collateral for TDX, likewise. */
 _warn_unused_result_ int attestd_load_tdx(const AttestdArgs *a, AttestdWorld *w, char **reterr);
+/* The files of --tdx-collateral= in place of those of before, which stay on failure. */
+_warn_unused_result_ int attestd_load_tdx_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 void attestd_tdx_done(AttestdWorld *w);
 _warn_unused_result_ int attestd_load_tls(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 /* A new owner: known by a certificate; or by a token, which goes into a new file, for its reader only. */

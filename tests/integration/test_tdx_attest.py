@@ -7,6 +7,9 @@ import copy
 import datetime
 import hashlib
 import json
+import os
+import signal
+import time
 
 import pytest
 import td_chain as chain
@@ -235,6 +238,83 @@ def test_reference_bundle(service, world, launches):
     guest = Guest(service, "td-2")
     answer = guest.validate(world.quote(**{"report-data": guest.data, **values[0]}))[1]
     assert answer["code"] == "policy-not-met" and "expired" in answer["detail"]
+
+
+def test_expired_bundle_beside_listed_launches(service, world, launches):
+    """What is listed stays accepted, also if the bundle has it, too; what only the bundle has does not."""
+    folder, values = launches
+    bundle = json.loads((folder / "bundle").read_text())
+    both = {name: value.hex() for name, value in values[1].items() if name.startswith("rtmr")} | {"measurement": values[1]["mrtd"].hex()}
+    more = {"launch-registers": [LAUNCH, both], "reference-bundle": {**bundle, "expires": bundle["issued"] + 1}}
+    assert register(service, **more)[0] == 201
+    for known in ({}, values[1]):
+        guest = Guest(service)
+        status, answer = guest.validate(world.quote(**{"report-data": guest.data, **known}))
+        assert status == 200, answer
+    guest = Guest(service)
+    answer = guest.validate(world.quote(**{"report-data": guest.data, **values[0]}))[1]
+    assert answer["code"] == "policy-not-met" and "the registered reference bundle has expired" in answer["detail"]
+    guest = Guest(service)
+    answer = guest.validate(world.quote(**{"report-data": guest.data, "rtmr1": OTHER}))[1]
+    assert answer["code"] == "measurement-mismatch" and "rtmr1" in answer["detail"]
+
+
+def test_bundle_without_a_td(service, launches):
+    bundle = json.loads((launches[0] / "bundle").read_text())
+    status, answer = register(service, **{"reference-bundle": {**bundle, "launches": []}})
+    assert status == 422 and "reference-bundle" in answer["detail"], answer
+
+
+def dates(service):
+    status, found = service.curl(*service.owner(), service.url + "/certificates")
+    assert status == 200
+    return {(e["use"], e["name"]): e["expires"] for e in found}
+
+
+def test_dates_of_intels_statements(service, world):
+    """Certificates, TCB info, QE identity and lists; a list by its issuer, or by its file if the issuer's certificate is only in quotes."""
+    found = dates(service)
+    in_days = {key: (expires - time.time()) / 86400 for key, expires in found.items()}
+    fmspc = world.tcb_info()["fmspc"].lower()
+    statements = [("tcb-info", f"Intel's TCB info, FMSPC {fmspc}"), ("qe-identity", "Intel's identity of the quoting enclave")]
+    assert all(28 < in_days[key] <= 29 for key in statements), found
+    lists = sorted(name for use, name in found if use == "revocation-list")
+    assert len(lists) == 2 and "pck.crl" in lists and all(298 < in_days["revocation-list", name] <= 301 for name in lists), found
+    assert [name for use, name in found if use == "platform"], found
+
+
+def test_newer_statements_on_sighup(tmp_path, world):
+    """Old ones are replaced without a restart; what cannot be used changes nothing, and says so."""
+    old = world.sign("tcbInfo", world.tcb_info(issueDate=now(-60), nextUpdate=now(-1)))
+    s = start(tmp_path, world, "--crl=required", spoiled={"tcb.json": old})
+    try:
+        assert register(s)[0] == 201
+        assert min(expires for (use, _), expires in dates(s).items() if use == "tcb-info") < time.time()
+        guest = Guest(s)
+        quote = world.quote(**{"report-data": guest.data})
+        assert guest.validate(quote)[1]["code"] == "collateral-missing"
+
+        def replace(name, data, says):
+            before = len(s.text())
+            (tmp_path / "new").write_bytes(data)
+            os.replace(tmp_path / "new", tmp_path / name)
+            s.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 60
+            while says not in s.text()[before:]:
+                assert time.monotonic() < end, s.text()
+                time.sleep(0.05)
+
+        replace("tcb.json", b"nothing of Intel's\n", "SIGHUP: Intel's statements of before stay in use: --tdx-collateral")
+        assert guest.validate(quote)[1]["code"] == "collateral-missing"
+        replace("tcb.json", collateral(world)["tcb.json"], "SIGHUP: quotes are verified with the files of --tdx-collateral that were read now")
+        status, answer = guest.validate(quote)
+        assert status == 200 and guest.open(answer) == {"secrets": [SECRET]}
+        end = datetime.datetime.now() + datetime.timedelta(days=300)
+        replace("pck.crl", chain.crl(chain.CA, world.ca_key, [world.pck], end=end), "that were read now")
+        guest = Guest(s)
+        assert guest.validate(world.quote(**{"report-data": guest.data}))[1]["code"] == "report-not-authentic"
+    finally:
+        s.stop()
 
 
 def test_registers_of_one_launch_together(service, world):
