@@ -7,7 +7,7 @@
 #include "options-check.h"
 #include "strutil.h"
 
-/* "cvmspawn measure" is completed by the function _cvmspawn_measure. */
+/* "cvmspawn measure" is completed by the function _cvmspawn_measure, "cvmspawn-tunnel" by _cvmspawn_tunnel. */
 static void print_function_name(const OptionTable *table, FILE *f) {
         fputc('_', f);
         for (const char *p = table->program; *p; p++)
@@ -46,27 +46,29 @@ static void bash_options(const OptionTable *table, const OptionCommand *command,
         fprintf(f, "'\n");
 }
 
-/* A word is a subcommand, or a file as everywhere; a subcommand has its own options. */
+/* A word is a subcommand, or a file as everywhere; a subcommand has its own options. It is the word after the verb, or after a program without verbs. */
 static void bash_commands(const OptionTable *table, FILE *f) {
+        unsigned first = strchr(table->program, ' ') ? 2 : 1;
+
         fprintf(f,
-                        "        if [[ $cur != -* ]]; then\n                (( COMP_CWORD == 2 )) && "
+                        "        if [[ $cur != -* ]]; then\n                (( COMP_CWORD == %u )) && "
                         "COMPREPLY=($(compgen%s -W '",
-                        table->command_optional ? " -f" : "");
+                        first, table->command_optional ? " -f" : "");
         put_words(table, NULL, f);
         fprintf(f, "' -- \"$cur\"))\n");
         FOREACH_ARRAY(c, table->commands, table->n_commands) {
                 if (!c->name || !strchr(c->name, ' '))
                         continue;
                 fprintf(f,
-                                "                [[ $COMP_CWORD == 3 && ${COMP_WORDS[2]} == %.*s ]] && "
+                                "                [[ $COMP_CWORD == %u && ${COMP_WORDS[%u]} == %.*s ]] && "
                                 "COMPREPLY=($(compgen -W '",
-                                (int) strcspn(c->name, " "), c->name);
+                                first + 1, first, (int) strcspn(c->name, " "), c->name);
                 put_words(table, c->name, f);
                 fprintf(f, "' -- \"$cur\"))\n");
         }
         fprintf(f, "                return 0\n        fi\n");
         bash_options(table, NULL, f);
-        fprintf(f, "        case \"${COMP_WORDS[2]-} ${COMP_WORDS[3]-} \" in\n");
+        fprintf(f, "        case \"${COMP_WORDS[%u]-} ${COMP_WORDS[%u]-} \" in\n", first, first + 1);
         FOREACH_ARRAY(c, table->commands, table->n_commands)
                 if (c->name) {
                         fprintf(f, "        \"%s \"*)\n        ", c->name);

@@ -25,14 +25,17 @@ set -u
 source "$1"
 shift
 COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
-function=$(complete -p cvmspawn | sed 's/.*-F \([^ ]*\).*/\1/')
-"$function" cvmspawn "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
+function=$(complete -p "$1" | sed 's/.*-F \([^ ]*\).*/\1/')
+"$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}" 2>/dev/null
 printf '%s\n' "${COMPREPLY[@]-}"
 '''
 
 
-def offered(*words):
-    r = subprocess.run(['bash', '--norc', '-c', BASH, 'test', DIRECTORY / 'cvmspawn', 'cvmspawn', *words],
+DAEMONS = 'cvmspawn-attestd', 'cvmspawn-collateral', 'cvmspawn-tunnel'
+
+
+def offered(*words, program='cvmspawn'):
+    r = subprocess.run(['bash', '--norc', '-c', BASH, 'test', DIRECTORY / program, program, *words],
                        capture_output=True, text=True, check=True)
     return set(r.stdout.split())
 
@@ -87,8 +90,22 @@ class Bash(unittest.TestCase):
         # A verb is one only as the first word.
         self.assertEqual(offered('--quiet', 'mea'), set())
 
+    def test_daemons(self):
+        self.assertEqual(offered('--via', program='cvmspawn-attestd'), {'--via=', '--via-token-file=', '--via-ca='})
+        self.assertEqual(offered('--crl', '=', 're', program='cvmspawn-attestd'), {'required'})
+        self.assertEqual(offered('ex', program='cvmspawn-collateral'), {'export'})
+        self.assertEqual(offered('', program='cvmspawn-tunnel'), {'serve', 'add', 'connect'})
+        self.assertEqual(offered('connect', '--t', program='cvmspawn-tunnel'), {'--to='})
+        self.assertEqual(offered('serve', '--t', program='cvmspawn-tunnel'), {'--tls-cert=', '--tls-key=', '--tunnels='})
+        self.assertEqual(offered('serve', '--via', program='cvmspawn-tunnel'), set())
+        with tempfile.TemporaryDirectory() as d:
+            token = pathlib.Path(d) / 'token'
+            token.touch()
+            self.assertEqual(offered('connect', '--via-token-file', '=', f'{d}/to', program='cvmspawn-tunnel'), {str(token)})
+
     def test_syntax(self):
-        subprocess.run(['bash', '-n', DIRECTORY / 'cvmspawn'], check=True)
+        for program in ('cvmspawn', *DAEMONS):
+            subprocess.run(['bash', '-n', DIRECTORY / program], check=True)
 
 
 class Zsh(unittest.TestCase):
@@ -100,7 +117,8 @@ class Zsh(unittest.TestCase):
             raise unittest.SkipTest('zsh is not installed')
 
     def test_syntax(self):
-        subprocess.run(['zsh', '-n', DIRECTORY / '_cvmspawn'], check=True)
+        for program in ('cvmspawn', *DAEMONS):
+            subprocess.run(['zsh', '-n', DIRECTORY / f'_{program}'], check=True)
 
     # compinit reads the head of each file in $fpath, 700 of other programs among them: it sees ours and the basic ones.
     SETUP = """
@@ -154,6 +172,15 @@ class Zsh(unittest.TestCase):
 
     def test_subcommands_options(self):
         self.typed(b'cvmspawn report show --fi\t', b'--field=')
+
+    def test_daemon(self):
+        self.typed(b'cvmspawn-attestd --rotate-w\t', b'--rotate-wait=')
+
+    def test_daemons_subcommand(self):
+        self.typed(b'cvmspawn-tunnel conn\t', b'ect ')
+
+    def test_daemons_subcommands_options(self):
+        self.typed(b'cvmspawn-tunnel connect --via-t\t', b'--via-token-file=')
 
     def test_list(self):
         self.typed(b'cvmspawn --print=digest,ar\t', b'argv')

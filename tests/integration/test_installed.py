@@ -92,6 +92,10 @@ def test_completions(prefix):
     """
     done = run("bash", "--norc", "-c", script, "bash", prefix / "share/bash-completion/completions/cvmspawn")
     assert done.stdout.strip() == "--ephemeral", done.stderr
+    for daemon in ("cvmspawn-attestd", "cvmspawn-collateral", "cvmspawn-tunnel"):
+        done = run("bash", "--norc", "-c", 'source "$1"; complete -p "$2"', "bash", prefix / "share/bash-completion/completions" / daemon, daemon)
+        assert done.returncode == 0 and daemon.replace("-", "_") in done.stdout, done.stderr
+        assert (prefix / f"share/zsh/site-functions/_{daemon}").read_text().startswith(f"#compdef {daemon}\n")
     if not shutil.which("zsh"):
         skip_or_fail("zsh is missing")
     functions = prefix / "share/zsh/site-functions"
