@@ -267,36 +267,3 @@ int snp_kds_cache_read(const SnpKds *k, int dir, const char *name, const SnpColl
         *ret_size = n;
         return 0;
 }
-
-/* Whole or not at all, also for readers in other processes: its own file, then a rename. */
-int snp_kds_cache_write(int dir, const char *name, const void *p, size_t n) {
-        _cleanup_close_ int fd = -EBADF;
-        char temporary[300];
-        int r;
-
-        r = snprintf(temporary, sizeof(temporary), ".%s.%jd", name, (intmax_t) getpid());
-        if (r < 0 || (size_t) r >= sizeof(temporary))
-                return -ENAMETOOLONG;
-        fd = openat(dir, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-        if (fd < 0)
-                return -errno;
-        r = fd_write_all(fd, p, n);
-        if (r == 0 && renameat(dir, temporary, dir, name) < 0)
-                r = -errno;
-        if (r < 0)
-                (void) unlinkat(dir, temporary, 0);
-        return r;
-}
-
-int snp_kds_cache_open(const char *path) {
-        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
-
-        /* A confined process may not make any, and need not. */
-        if (fd < 0 && errno == ENOENT) {
-                r = make_directories(path);
-                if (r < 0)
-                        return r;
-                fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        }
-        return fd < 0 ? -errno : fd;
-}

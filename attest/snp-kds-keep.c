@@ -3,8 +3,6 @@
 /* The cache as a store that others are served from: what enters it replaces nothing newer, and what leaves it verifies now. */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <sys/stat.h>
 
 #include "error.h"
 #include "fd.h"
@@ -29,19 +27,13 @@ static int read_dates(const void *p, size_t n, int64_t *ret_this, int64_t *ret_n
 }
 
 static int load(const SnpKds *k, int dir, const char *name, SnpKdsKept *ret) {
-        _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         _cleanup_(snp_kds_kept_done) SnpKdsKept found = {};
-        struct stat st;
         char *text;
-        int r;
+        int r = remote_cache_read(dir, name, SNP_KDS_ANSWER_MAX, &text, &found.size, &found.stored);
 
-        if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-                return -ENOENT;
-        r = fd_read_all(fd, SNP_KDS_ANSWER_MAX, &text, &found.size);
         if (r < 0)
-                return r == -ENOMEM ? r : -ENOENT;
+                return r;
         found.data = (uint8_t *) text;
-        found.stored = st.st_mtime;
         r = snp_kds_cache_judge(k, dir, name, found.data, found.size, NULL);
         if (r > 0)
                 r = read_dates(found.data, found.size, &found.this_update, &found.next_update);
@@ -54,7 +46,7 @@ static int load(const SnpKds *k, int dir, const char *name, SnpKdsKept *ret) {
 }
 
 int snp_kds_load(const SnpKds *k, const char *name, SnpKdsKept *ret) {
-        _cleanup_close_ int dir = k->cache ? snp_kds_cache_open(k->cache) : -EBADF;
+        _cleanup_close_ int dir = k->cache ? remote_cache_open(k->cache) : -EBADF;
 
         return dir < 0 ? -ENOENT : load(k, dir, name, ret);
 }
@@ -71,7 +63,7 @@ int snp_kds_cache_is_older(const SnpKds *k, int dir, const char *name, const voi
 }
 
 int snp_kds_store(const SnpKds *k, const char *name, const void *p, size_t n, char **reterr) {
-        _cleanup_close_ int dir = k->cache ? snp_kds_cache_open(k->cache) : -EBADF;
+        _cleanup_close_ int dir = k->cache ? remote_cache_open(k->cache) : -EBADF;
         int64_t this_update, next_update;
         int r;
 
@@ -90,5 +82,5 @@ int snp_kds_store(const SnpKds *k, const char *name, const void *p, size_t n, ch
         r = snp_kds_cache_is_older(k, dir, name, p, n);
         if (r > 0)
                 return error_set(reterr, -ESTALE, "%s is older than the revocation list in the cache", name);
-        return r < 0 ? r : snp_kds_cache_write(dir, name, p, n);
+        return r < 0 ? r : remote_cache_write(dir, name, p, n);
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -14,103 +13,57 @@
 #include "fd.h"
 #include "strutil.h"
 
-#define BACKOFF_DEFAULT 10u /* seconds: what the service's limit is known to be */
-#define BACKOFF_OUTAGE  60u
-#define RETRY_FILE_MAX  32u
+/* One request to the key service, and its answer. */
+typedef struct Question {
+        const SnpKds *kds;
+        char url[1024];
+        uint8_t *body; /* owned */
+        size_t size;
+} Question;
 
-/* "retry-at" holds the second from which any program that shares the cache may ask the service again; each mirror has its own file,
- * since a mirror is what one turns to while AMD's service is out of order. */
-static void retry_file(const SnpKds *k, char ret[static RETRY_FILE_MAX]) {
-        uint32_t h = 0x811c9dc5u; /* FNV-1a: names files, nothing more */
-
-        for (const char *p = k->url ?: ""; *p; p++)
-                h = (h ^ (uint8_t) *p) * 0x01000193u;
-        (void) snprintf(ret, RETRY_FILE_MAX,
-                        k->url && !streq(k->url, SNP_KDS_URL) ? "retry-at-%08" PRIx32 : "retry-at", h);
+static void question_done(Question *q) {
+        free(q->body);
 }
 
-static unsigned seconds_to_wait(const SnpKds *k, int dir) {
-        char name[RETRY_FILE_MAX];
-        retry_file(k, name);
-        _cleanup_close_ int fd = dir < 0 ? -EBADF : openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        _cleanup_free_ char *s = NULL;
-        int64_t now = k->clock(k->userdata);
-        uint64_t at;
-        size_t n;
+static int once(void *context, unsigned *ret_status, unsigned *ret_retry_after, char **reterr) {
+        Question *q = context;
 
-        if (fd < 0 || fd_read_all(fd, 64, &s, &n) < 0 || parse_u64(s, &at) < 0 || now < 0 ||
-                        at <= (uint64_t) now)
-                return 0;
-        return (unsigned) MIN(at - (uint64_t) now, (uint64_t) SNP_KDS_BACKOFF_MAX);
-}
-
-static void note_backoff(const SnpKds *k, int dir, unsigned seconds) {
-        char s[32], name[RETRY_FILE_MAX];
-        int n = snprintf(
-                        s, sizeof(s), "%" PRId64, k->clock(k->userdata) + MIN(seconds, SNP_KDS_BACKOFF_MAX));
-
-        retry_file(k, name);
-        /* Not being able to remember it costs the others a refused request, nothing more. */
-        if (dir >= 0 && n > 0 && snp_kds_cache_write(dir, name, s, (size_t) n) < 0)
-                return;
+        free(TAKE_PTR(q->body));
+        return q->kds->get(q->kds->userdata, q->url, SNP_KDS_ANSWER_MAX, ret_status, ret_retry_after,
+                        &q->body, &q->size, reterr);
 }
 
 /* One answer of the service, with the patience that is left. */
 static int ask(const SnpKds *k, const SnpKdsItem *item, int dir, unsigned patience, uint8_t **ret,
                 size_t *ret_size, char **reterr) {
+        const RemotePace pace = { .who = SNP_KDS_ORIGIN,
+                .url = k->url ?: SNP_KDS_URL,
+                .vendor = SNP_KDS_URL,
+                .dir = dir,
+                .patience = patience,
+                .clock = k->clock,
+                .wait = k->wait,
+                .userdata = k->userdata };
+        _cleanup_(question_done) Question q = { .kds = k };
         _cleanup_free_ char *path = NULL;
-        char url[1024];
-        int r;
+        int r = snp_kds_path(item, &path, reterr);
 
-        r = snp_kds_path(item, &path, reterr);
         if (r < 0)
                 return r;
-        r = snprintf(url, sizeof(url), "%s%s", k->url ?: SNP_KDS_URL, path);
-        if (r < 0 || (size_t) r >= sizeof(url))
+        r = snprintf(q.url, sizeof(q.url), "%s%s", pace.url, path);
+        if (r < 0 || (size_t) r >= sizeof(q.url))
                 return error_set(reterr, -ENAMETOOLONG, "the key service's address is too long");
-
-        for (;;) {
-                unsigned status = 0, retry_after = 0, wait = seconds_to_wait(k, dir);
-                _cleanup_free_ uint8_t *body = NULL;
-                size_t n;
-
-                if (wait > patience)
-                        return error_set(reterr, -EAGAIN,
-                                        "AMD's key service asks to slow down, or did not answer: the next request is possible in %u s",
-                                        wait);
-                if (wait > 0) {
-                        k->wait(k->userdata, wait);
-                        patience -= wait;
-                }
-                r = k->get(k->userdata, url, SNP_KDS_ANSWER_MAX, &status, &retry_after, &body, &n, reterr);
-                if (r == -ETIMEDOUT)
-                        note_backoff(k, dir, BACKOFF_OUTAGE); /* nobody else need wait for it so long */
-                if (r < 0)
-                        return r;
-                if (status == 200) {
-                        *ret = TAKE_PTR(body);
-                        *ret_size = n;
-                        return 0;
-                }
-                if (status == 404)
-                        return error_set(reterr, -ENOENT, "AMD's key service does not know %s%s", path,
-                                        item->kind != SNP_KDS_VCEK
-                                                        ? ""
-                                                        : ": not the reported TCB, not a production part, or the wrong generation");
-                if (status != 429 && status < 500)
-                        return error_set(reterr, -EPROTO, "%s: unexpected answer %u", url, status);
-                retry_after = retry_after ?: status == 429 ? BACKOFF_DEFAULT : BACKOFF_OUTAGE;
-                note_backoff(k, dir, retry_after);
-                if (retry_after > patience)
-                        return error_set(reterr, -EAGAIN,
-                                        "AMD's key service %s (answer %u); try again in %u s",
-                                        status == 429 ? "limits the rate of requests" : "has a failure",
-                                        status, MIN(retry_after, SNP_KDS_BACKOFF_MAX));
-                if (dir < 0) {
-                        k->wait(k->userdata, retry_after);
-                        patience -= retry_after;
-                }
-        }
+        r = remote_ask(&pace, once, &q, reterr);
+        if (r == 404)
+                return error_set(reterr, -ENOENT, "AMD's key service does not know %s%s", path,
+                                item->kind != SNP_KDS_VCEK
+                                                ? ""
+                                                : ": not the reported TCB, not a production part, or the wrong generation");
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(q.body);
+        *ret_size = q.size;
+        return 0;
 }
 
 /* Of a service that nobody can verify the answers are used, if at all, for this one time. */
@@ -130,7 +83,7 @@ static int accept_answer(const SnpKds *k, int dir, const char *name, const void 
                                 k->url ?: SNP_KDS_URL);
         /* A cache that cannot be written makes us slow, not wrong. */
         if (r > 0 && dir >= 0)
-                (void) !!snp_kds_cache_write(dir, name, p, n);
+                (void) !!remote_cache_write(dir, name, p, n);
         return 0;
 }
 
@@ -176,7 +129,7 @@ static int fetch_locked(const SnpKds *k, const SnpKdsItem *item, int dir, const 
 
 static int fetch_bytes(const SnpKds *k, const SnpKdsItem *item, const char *name, const SnpCollateral *pool,
                 uint8_t **ret, size_t *ret_size, char **reterr) {
-        _cleanup_close_ int dir = k->cache && k->trust ? snp_kds_cache_open(k->cache) : -EBADF;
+        _cleanup_close_ int dir = k->cache && k->trust ? remote_cache_open(k->cache) : -EBADF;
         _cleanup_free_ uint8_t *cached = NULL;
         bool outdated = false;
         size_t n = 0;

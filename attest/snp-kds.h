@@ -21,7 +21,6 @@
 #define SNP_KDS_ORIGIN      "AMD's key service" /* of certificates in the pool */
 #define SNP_KDS_ANSWER_MAX  (1024u * 1024u)
 #define SNP_KDS_PATIENCE    30u  /* seconds that one verification waits for the service's rate limit */
-#define SNP_KDS_BACKOFF_MAX 600u /* whatever the service says, we ask again after this */
 
 typedef enum SnpKdsKind {
         SNP_KDS_VCEK,

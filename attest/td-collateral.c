@@ -72,6 +72,9 @@ static int add_crl(TdCollateral *c, const void *der, size_t size, const char *or
         _cleanup_free_ char *copy = strdup(origin);
         int r = crl_new_profile(X509_ECDSA_P256, der, size, &x, reterr);
 
+        for (size_t i = 0; r == 0 && i < c->n_crls; i++)
+                if (c->crls[i].crl->size == x->size && memcmp(c->crls[i].crl->der, x->der, x->size) == 0)
+                        return 0;
         if (r == 0)
                 r = copy ? grow((void **) &c->crls, &c->n_crls, sizeof(TdCrl), reterr) : -ENOMEM;
         if (r == 0)
@@ -117,7 +120,14 @@ static int add_pem(TdCollateral *c, const char *text, size_t size, const char *o
 static int add_signed_consume(TdCollateral *c, TdSigned *s, const char *origin, char **reterr) {
         _cleanup_(td_signed_done) TdSigned json = TAKE_STRUCT(*s, (TdSigned) {});
         char *copy;
-        int r = grow((void **) &c->statements, &c->n_statements, sizeof(TdStatement), reterr);
+        int r;
+
+        FOREACH_ARRAY(have, c->statements, c->n_statements)
+                if (have->json.kind == json.kind && have->json.size == json.size &&
+                                memcmp(have->json.body, json.body, json.size) == 0 &&
+                                memcmp(have->json.signature, json.signature, sizeof(json.signature)) == 0)
+                        return 0;
+        r = grow((void **) &c->statements, &c->n_statements, sizeof(TdStatement), reterr);
 
         if (r < 0)
                 return r;

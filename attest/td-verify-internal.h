@@ -6,6 +6,10 @@
 #include "date.h"
 #include "td-verify.h"
 
+#define TD_SIGNER       "Intel SGX TCB Signing"
+#define TD_PLATFORM_CA  "Intel SGX PCK Platform CA"
+#define TD_PROCESSOR_CA "Intel SGX PCK Processor CA"
+
 /* A step's answer: 1 go on, 0 the verdict is in *r, negative: no verdict. */
 int td_fail(TdResult *r, Verdict v, TdStep s, const char *format, ...) _printf_(4, 5);
 

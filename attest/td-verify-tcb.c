@@ -11,8 +11,6 @@
 #include "strutil.h"
 #include "td-verify-internal.h"
 
-#define SIGNER "Intel SGX TCB Signing"
-
 enum { /* in the report of an enclave */
         QE_MISCSELECT = 16,
         QE_ATTRIBUTES = 48,
@@ -28,7 +26,8 @@ static int is_signer(const TdVerifyInput *in, const TdResult *r, const Certifica
         bool current;
         int k;
 
-        if (!streq(c->common_name, SIGNER) || c->is_ca || in->now < c->not_before || in->now > c->not_after)
+        if (!streq(c->common_name, TD_SIGNER) || c->is_ca || in->now < c->not_before ||
+                        in->now > c->not_after)
                 return 0;
         k = certificate_verify(c, r->root);
         if (k < 0)
@@ -53,8 +52,8 @@ static int signed_by_intel(const TdVerifyInput *in, const TdResult *r, TdStateme
                 if (k != -EKEYREJECTED)
                         return k < 0 ? k : 1;
         }
-        s->why = strdup(found ? "is not signed by Intel's key '" SIGNER "'"
-                              : "cannot be verified without a valid certificate '" SIGNER
+        s->why = strdup(found ? "is not signed by Intel's key '" TD_SIGNER "'"
+                              : "cannot be verified without a valid certificate '" TD_SIGNER
                                 "' of the quote's root; pass its issuer chain with --collateral");
         return s->why ? 0 : -ENOMEM;
 }

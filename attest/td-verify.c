@@ -144,8 +144,8 @@ static int step_chain(const TdVerifyInput *in, TdResult *r) {
         if (k <= 0)
                 return k;
         if (strcmp(r->leaf->common_name, "Intel SGX PCK Certificate") != 0 ||
-                        (strcmp(r->ca->common_name, "Intel SGX PCK Platform CA") != 0 &&
-                                        strcmp(r->ca->common_name, "Intel SGX PCK Processor CA") != 0))
+                        (strcmp(r->ca->common_name, TD_PLATFORM_CA) != 0 &&
+                                        strcmp(r->ca->common_name, TD_PROCESSOR_CA) != 0))
                 return forged(r, TD_STEP_CHAIN,
                                 "the certificates are '%s' issued by '%s'; expected a PCK certificate of the Platform or Processor CA",
                                 r->leaf->common_name, r->ca->common_name);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "encode.h"
@@ -43,11 +44,14 @@ struct HttpClient {
 typedef struct Transfer {
         uint8_t *body;
         size_t size, max;
+        const char *name; /* of the header that is wanted, or NULL */
+        char *header;     /* its value; the last one, if there are several */
         int error;
 } Transfer;
 
 void http_answer_done(HttpAnswer *a) {
         free(a->body);
+        free(a->header);
         *a = (HttpAnswer) {};
 }
 
@@ -121,6 +125,29 @@ static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
         t->body = p;
         t->size += n;
         return n;
+}
+
+/* One line "Name: value\r\n" at a time. */
+static size_t on_header(char *data, size_t one, size_t n, void *userdata) {
+        Transfer *t = userdata;
+        size_t name = strlen(t->name), begin = name + 1, end = n;
+
+        (void) one; /* always 1 */
+        if (n <= name || data[name] != ':' || strncasecmp(data, t->name, name) != 0)
+                return n;
+        while (begin < end && (data[begin] == ' ' || data[begin] == '\t'))
+                begin++;
+        while (end > begin && strchr(" \t\r\n", data[end - 1]))
+                end--;
+        free(TAKE_PTR(t->header));
+        if (end - begin <= HTTP_HEADER_MAX && !memchr(data + begin, 0, end - begin))
+                t->header = strndup(data + begin, end - begin);
+        else
+                t->error = -E2BIG;
+        if (t->header)
+                return n;
+        t->error = t->error ?: -ENOMEM;
+        return 0;
 }
 
 /* "unix:/run/x.sock/path": the socket is the part of it that is one, since nothing can be below a socket. */
@@ -212,6 +239,10 @@ static bool set_options(HttpClient *c, const HttpRequest *q, const char *socket,
                                                         CURLE_OK ||
                                         c->easy_setopt(c->easy, CURLOPT_POSTFIELDS, q->body) != CURLE_OK))
                 return false;
+        if (q->header &&
+                        (c->easy_setopt(c->easy, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK ||
+                                        c->easy_setopt(c->easy, CURLOPT_HEADERDATA, t) != CURLE_OK))
+                return false;
         return (strcmp(q->method, "GET") == 0 && !q->body) ||
                         c->easy_setopt(c->easy, CURLOPT_CUSTOMREQUEST, q->method) == CURLE_OK;
 }
@@ -227,7 +258,7 @@ static int request(HttpClient *c, const HttpRequest *q, const char *socket, size
                 char **reterr) {
         _cleanup_free_ char *type = NULL;
         struct curl_slist lines[2] = {}, *headers = NULL;
-        Transfer t = { .max = max };
+        Transfer t = { .max = max, .name = q->header };
         curl_off_t retry_after = 0;
         long status = 0;
         CURLcode code;
@@ -249,6 +280,7 @@ static int request(HttpClient *c, const HttpRequest *q, const char *socket, size
         code = c->easy_perform(c->easy);
         if (code != CURLE_OK) {
                 free(t.body);
+                free(t.header);
                 if (t.error < 0)
                         return error_set(reterr, t.error, "%s: %s", q->url,
                                         t.error == -E2BIG ? "the answer is too large" : "out of memory");
@@ -262,6 +294,7 @@ static int request(HttpClient *c, const HttpRequest *q, const char *socket, size
                 .retry_after = retry_after > 0 && retry_after < UINT32_MAX ? (unsigned) retry_after : 0,
                 .body = t.body,
                 .size = t.size,
+                .header = t.header,
         };
         return 0;
 }

@@ -17,6 +17,7 @@ typedef struct HttpAnswer {
         unsigned retry_after; /* seconds; 0: not said */
         uint8_t *body;        /* owned */
         size_t size;
+        char *header; /* owned: the value of the one that was asked for; NULL: it was not there */
 } HttpAnswer;
 
 void http_answer_done(HttpAnswer *a);
@@ -35,8 +36,11 @@ typedef struct HttpRequest {
         const char *authorization; /* whole header line, a secret: "Authorization: Bearer ..."; or NULL */
         const char *ca_file; /* CA certificates, PEM or one in DER, instead of the system's trust store, or NULL */
         const char *cert_file, *key_file; /* to show to the server, PEM; or NULL */
+        const char *header;               /* name of the header of the answer that is wanted, or NULL */
         unsigned timeout_seconds;
 } HttpRequest;
+
+#define HTTP_HEADER_MAX (32u * 1024) /* of the value of a header */
 
 /* Whether it begins like one of the addresses below. */
 bool http_url_valid(const char *url);

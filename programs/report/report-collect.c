@@ -203,11 +203,12 @@ int report_trust_root(SnpTrust *t, const char *path, SnpCollateral *pool, char *
         return r < 0 ? error_prefix(reterr, r, "--insecure-root") : 0;
 }
 
-static int network_get(void *userdata, const char *url, size_t max, unsigned *ret_status,
-                unsigned *ret_retry_after, uint8_t **ret, size_t *ret_size, char **reterr) {
-        ReportNetwork *n = userdata;
+static int network_request(ReportNetwork *n, const char *url, const char *header, size_t max,
+                HttpAnswer *ret, char **reterr) {
+        const HttpRequest q = {
+                .method = "GET", .url = url, .header = header, .timeout_seconds = HTTP_TIMEOUT_SECONDS
+        };
         HttpClient *client = n->http;
-        HttpAnswer answer = {};
         int r;
 
         if (!client) {
@@ -216,13 +217,31 @@ static int network_get(void *userdata, const char *url, size_t max, unsigned *re
                         return r;
                 n->http = client;
         }
-        r = http_client_get(client, url, max, HTTP_TIMEOUT_SECONDS, &answer, reterr);
+        return http_client_request(client, &q, max, ret, reterr);
+}
+
+static int network_get(void *userdata, const char *url, size_t max, unsigned *ret_status,
+                unsigned *ret_retry_after, uint8_t **ret, size_t *ret_size, char **reterr) {
+        HttpAnswer answer = {};
+        int r = network_request(userdata, url, /* header= */ NULL, max, &answer, reterr);
+
         if (r < 0)
                 return r;
         *ret_status = answer.status;
         *ret_retry_after = answer.retry_after;
         *ret = answer.body;
         *ret_size = answer.size;
+        return 0;
+}
+
+static int network_get_pcs(void *userdata, const char *url, const char *header, size_t max, TdPcsAnswer *ret,
+                char **reterr) {
+        HttpAnswer answer = {};
+        int r = network_request(userdata, url, header, max, &answer, reterr);
+
+        if (r < 0)
+                return r;
+        *ret = (TdPcsAnswer) { answer.status, answer.retry_after, answer.body, answer.size, answer.header };
         return 0;
 }
 
@@ -243,20 +262,36 @@ void report_network_done(ReportNetwork *n) {
         *n = (ReportNetwork) {};
 }
 
+static int check_url(const char *option, const char *url, char **reterr) {
+        return !url || http_url_valid(url)
+                        ? 0
+                        : error_set(reterr, -EINVAL,
+                                          "--%s: expected https://..., http://... or unix:/SOCKET, not '%s'",
+                                          option, url);
+}
+
 int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now, char **reterr) {
         int r;
 
-        if (a->kds_url && !http_url_valid(a->kds_url))
-                return error_set(reterr, -EINVAL,
-                                "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
-                                a->kds_url);
-
+        r = check_url("kds", a->kds_url, reterr);
+        if (r == 0)
+                r = check_url("pcs", a->pcs_url, reterr);
+        if (r < 0)
+                return r;
         *n = (ReportNetwork) {
                 .kds = { .url = a->kds_url,
                                 .offline = a->offline,
                                 .now = now,
                                 .patience = SNP_KDS_PATIENCE,
                                 .get = network_get,
+                                .clock = network_clock,
+                                .wait = network_wait,
+                                .userdata = n },
+                .pcs = { .url = a->pcs_url,
+                                .offline = a->offline,
+                                .now = now,
+                                .patience = TD_PCS_PATIENCE,
+                                .get = network_get_pcs,
                                 .clock = network_clock,
                                 .wait = network_wait,
                                 .userdata = n },
@@ -270,7 +305,7 @@ int report_network_init(ReportNetwork *n, const ReportArguments *a, int64_t now,
                 r = cache_folder("kds", &n->cache);
         if (r < 0)
                 return error_set(reterr, r, "out of memory");
-        n->kds.cache = n->cache;
+        n->kds.cache = n->pcs.cache = n->cache;
         return 0;
 }
 

@@ -243,6 +243,7 @@ static int snp_judge(void *shared, const char *path, ReportAnswer *ret, char **r
 }
 
 static const ReportOption foreign[] = {
+        { "pcs", offsetof(ReportArguments, pcs_url) },
         { "collateral", offsetof(ReportArguments, collateral) },
         { "expect", offsetof(ReportArguments, expect) },
         { "tcb-status", offsetof(ReportArguments, tcb_status) },

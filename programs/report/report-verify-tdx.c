@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Intel TDX quotes: options to trust, collateral and policy; and the answer. Everything comes from files: nothing is fetched. */
+/* Intel TDX quotes: options to trust, collateral and policy; and the answer. What files do not have comes from the cache or from Intel's PCS. */
 
 #include <errno.h>
 #include <stdio.h>
@@ -27,6 +27,7 @@ typedef struct Shared {
         ReportReferences refs;
         TdTrust trust;
         TdCollateral pool;
+        ReportNetwork network;
         int64_t now;
         SnpCrlMode crl;
 } Shared;
@@ -183,6 +184,7 @@ static void tdx_end(void *shared) {
         if (!s)
                 return;
         td_collateral_done(&s->pool);
+        report_network_done(&s->network);
         td_policy_done(&s->policy);
         report_references_done(&s->refs);
         free(s);
@@ -205,6 +207,8 @@ static int set_up(const ReportArguments *a, Shared *s, char **reterr) {
                 r = report_crl_mode(a, &s->crl, reterr);
         if (r == 0 && a->insecure_root)
                 r = trust_root(&s->trust, a->insecure_root, reterr);
+        if (r == 0)
+                r = report_network_init(&s->network, a, s->now, reterr);
         for (char **path = a->collateral; r == 0 && path && *path; path++)
                 r = add_file(&s->pool, *path, reterr);
         return r;
@@ -263,7 +267,7 @@ static int tdx_judge(void *shared, const char *path, ReportAnswer *ret, char **r
         if (r <= 0)
                 return r < 0 ? r : error_set(reterr, -EINVAL, "'%s' is not a TDX quote any more", path);
         in.quote = (const uint8_t *) data;
-        r = td_verify(&in, &result);
+        r = td_pcs_verify(&s->network.pcs, &in, &result);
         if (r == 0 && result.authentic)
                 r = td_references_find(&s->refs, &s->policy, &result.quote, &match);
         if (r == 0 && result.authentic)
@@ -285,7 +289,6 @@ static const ReportOption foreign[] = {
         { "leaf", offsetof(ReportArguments, leaf) },
         { "ca", offsetof(ReportArguments, ca) },
         { "certs", offsetof(ReportArguments, certs) },
-        { "cache", offsetof(ReportArguments, cache) },
         { "kds", offsetof(ReportArguments, kds_url) },
         { "generation", offsetof(ReportArguments, generation) },
         { "host-data", offsetof(ReportArguments, host_data) },

@@ -23,13 +23,16 @@ static const OptionRow rows[] = {
         { "certs", 0, OPTION_REQUIRED, "DIR", NULL,
                         "Look for certificates in this directory, file or certificate\ntable, PEM or DER; repeatable",
                         "@file", option_append, AT(certs), 0 },
-        { "offline", 0, OPTION_NONE, NULL, NULL, "Never ask AMD's key service; its cache is used", NULL,
+        { "offline", 0, OPTION_NONE, NULL, NULL, "Download nothing; the cache is used", NULL,
                         option_set_true, AT(offline), 0 },
-        { "cache", 0, OPTION_REQUIRED, "DIR", NULL, "Keep answers of AMD's key service here; empty: nowhere",
-                        "@dir", option_set_string, AT(cache), 0 },
+        { "cache", 0, OPTION_REQUIRED, "DIR", NULL, "Keep what was downloaded here; empty: nowhere", "@dir",
+                        option_set_string, AT(cache), 0 },
         { "kds", 0, OPTION_REQUIRED, "URL", NULL,
                         "Use this instead of AMD's key service (https://kdsintf.amd.com)", NULL,
                         option_set_string, AT(kds_url), 0 },
+        { "pcs", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of Intel's PCS, for TDX quotes\n(https://api.trustedservices.intel.com)",
+                        NULL, option_set_string, AT(pcs_url), 0 },
         { "crl", 0, OPTION_REQUIRED, "MODE", NULL,
                         "Check the revocation list: if-available (default), required or\noff",
                         "if-available required off", option_set_once, AT(crl), 0 },
@@ -102,7 +105,7 @@ static const OptionCommand commands[] = {
                         "generation json field format" },
         { "verify", "REPORT... [-- MEASURE OPTIONS...]",
                         "Verify reports and quotes up to the vendors' pinned root keys",
-                        "leaf ca certs offline cache kds crl time generation collateral measurement expect"
+                        "leaf ca certs offline cache kds pcs crl time generation collateral measurement expect"
                         " tcb-status reference"
                         " reference-key report-data bound-to host-data allow-debug allow-migration-agent vmpl"
                         " policy insecure-any-measurement insecure-any-report-data insecure-root json format sign-key html" },
@@ -113,7 +116,7 @@ static const OptionRule rules[] = {
         { "format", NULL, "json html", "each is a way to print" },
         { "html", NULL, "json", "each is a way to print" },
         { "sign-key", "format", NULL, "it signs what --format=ear prints" },
-        { "offline", NULL, "kds", "AMD's key service is not asked then" },
+        { "offline", NULL, "kds pcs", "nothing is downloaded then" },
         { "reference-key", "reference", NULL, "it verifies their signatures" },
 };
 

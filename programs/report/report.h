@@ -11,11 +11,12 @@
 #include "snp-kds.h"
 #include "snp-policy.h"
 #include "snp-verify.h"
+#include "td-pcs.h"
 #include "verb.h"
 
 typedef struct ReportArguments {
         char **leaf, **ca, **certs;
-        char *kds_url, *cache, *insecure_root;
+        char *kds_url, *pcs_url, *cache, *insecure_root;
         bool offline;
         char *time, *crl, *generation;
         char **measurements, **report_data, **host_data;
@@ -58,6 +59,7 @@ _warn_unused_result_ int report_quote_read(const char *path, char **ret, size_t 
 /* The network and cache that the options describe. */
 typedef struct ReportNetwork {
         SnpKds kds;
+        TdPcs pcs;
         char *cache; /* owned */
         void *http;  /* owned */
 } ReportNetwork;

@@ -29,12 +29,12 @@ def verify(*arguments):
     return subprocess.run([BUILD / "programs/verb-report", "verify", *map(str, arguments)], capture_output=True, text=True, check=False, timeout=580)
 
 
-def judge(folder, files, *arguments, root=True, policy=ANY, time=chain.NOW):
+def judge(folder, files, *arguments, root=True, policy=ANY, time=chain.NOW, network=("--offline", "--cache=")):
     """The answer about files["quote"], with the collateral among the files."""
     for name, data in files.items():
         (folder / name).write_bytes(data)
     options = [f"--collateral={folder / name}" for name in STATEMENTS if name in files]
-    return verify(folder / "quote", *options, f"--time={time}", *([f"--insecure-root={folder / 'root.pem'}"] if root else []), *policy, *arguments)
+    return verify(folder / "quote", *options, *network, f"--time={time}", *([f"--insecure-root={folder / 'root.pem'}"] if root else []), *policy, *arguments)
 
 
 def last(done):
@@ -310,8 +310,8 @@ def test_schema_knows_every_member():
 
 def test_options_of_the_other_technology(tmp_path, world):
     files = world.files()
-    for option in ("--leaf=x", "--ca=x", "--certs=x", "--cache=x", "--kds=http://x", "--generation=milan", "--host-data=00", "--vmpl=0"):
-        done = judge(tmp_path, files, option)
+    for option in ("--leaf=x", "--ca=x", "--certs=x", "--kds=http://x", "--generation=milan", "--host-data=00", "--vmpl=0"):
+        done = judge(tmp_path, files, option, network=())
         assert done.returncode == 1 and f"{option.split('=')[0]} has no meaning for TDX quotes" in done.stderr and done.stdout == ""
     done = judge(tmp_path, files, "--", "--mode=snp", policy=[ANY[1]])
     assert done.returncode == 1 and "not computed from arguments of measure" in done.stderr
@@ -319,7 +319,7 @@ def test_options_of_the_other_technology(tmp_path, world):
         done = judge(tmp_path, files, option)
         assert done.returncode == 1 and f"{option} is not supported for TDX quotes" in done.stderr and done.stdout == ""
     (tmp_path / "snp").write_bytes(struct.pack("<I", 3).ljust(0x34, b"\0") + struct.pack("<I", 1) + bytes(1184 - 0x38))
-    for option in ("--collateral=x", "--expect=rtmr0:any", "--tcb-status=OutOfDate"):
+    for option in ("--collateral=x", "--pcs=http://x", "--expect=rtmr0:any", "--tcb-status=OutOfDate"):
         done = verify(tmp_path / "snp", *ANY, option)
         assert done.returncode == 1 and f"{option.split('=')[0]} has no meaning for SEV-SNP reports" in done.stderr
 

@@ -43,7 +43,7 @@ BASES = [
                                "--insecure-root={amd}/ark.der", f"--measurement={DIGEST}", "--report-data=" + "bb" * 64]),
     ("verb-report", "verify", ["{amd}/report.bin", "--offline", "--cache=", "--leaf={amd}/vcek.der", "--ca={amd}/chain.pem", "--insecure-root={amd}/ark.der", "--format=ear", "--sign-key={key}", f"--measurement={DIGEST}",
                                "--report-data=" + "bb" * 64]),
-    ("verb-report", "verify", ["{world}/quote", "--collateral={world}/tcb.json", "--insecure-root={world}/root.pem", *TDX_POLICY]),
+    ("verb-report", "verify", ["{world}/quote", "--offline", "--collateral={world}/tcb.json", "--insecure-root={world}/root.pem", *TDX_POLICY]),
     ("verb-measure", "", ["--mode=snp", "--ovmf={firmware}", "--vcpus=1", "--vcpu-type=EPYC-v4", "--kernel={kernel}", "--initrd={initrd}"]),
     ("verb-measure", "", ["--mode=sev", "--ovmf={firmware}", "--kernel={kernel}", "--initrd={initrd}"]),
     ("verb-measure", "", ["--from-qemu={line}"]),
