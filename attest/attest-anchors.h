@@ -26,6 +26,8 @@ typedef struct TrustAnchors {
 const TrustAnchors *trust_anchors_amd(void);
 /* Intel's root of SGX and TDX, compiled in. */
 const TrustAnchors *trust_anchors_intel(void);
+/* Its certificate, DER in base64. */
+const char *trust_anchor_intel_certificate(void);
 /* The anchor with this fingerprint, or NULL. */
 const TrustAnchor *trust_anchors_find(
                 const TrustAnchors *anchors, const uint8_t fingerprint[static ANCHOR_FINGERPRINT_SIZE]);

@@ -134,31 +134,30 @@ char *td_pcs_chain_encode(const char *chain, size_t n) {
         return text_finish(&t, &s) < 0 ? NULL : s;
 }
 
-int td_pcs_form_write(TdPcsKind kind, const char *header, const void *body, size_t n, char **ret,
-                size_t *ret_size, char **reterr) {
+int td_pcs_form_write(TdPcsKind kind, const TdPcsAnswer *a, char **ret, size_t *ret_size, char **reterr) {
         _cleanup_free_ char *chain = NULL;
         size_t chain_size = 0;
         char *p;
         int r;
 
         if (td_pcs_header(kind)) {
-                if (!header)
+                if (!a->header)
                         return error_set(reterr, -EBADMSG, "the answer lacks the header %s",
                                         td_pcs_header(kind));
-                r = td_pcs_chain_read(header, &chain, reterr);
+                r = td_pcs_chain_read(a->header, &chain, reterr);
                 if (r < 0)
                         return r == -ENOMEM ? r : error_prefix(reterr, r, "header %s", td_pcs_header(kind));
                 chain_size = strlen(chain);
         }
-        p = malloc(chain_size + n + 1);
+        p = malloc(chain_size + a->size + 1);
         if (!p)
                 return -ENOMEM;
         if (chain_size > 0)
                 memcpy(p, chain, chain_size);
-        if (n > 0)
-                memcpy(p + chain_size, body, n);
-        p[chain_size + n] = 0;
+        if (a->size > 0)
+                memcpy(p + chain_size, a->body, a->size);
+        p[chain_size + a->size] = 0;
         *ret = p;
-        *ret_size = chain_size + n;
+        *ret_size = chain_size + a->size;
         return 0;
 }

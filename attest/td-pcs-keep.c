@@ -3,13 +3,29 @@
 /* The cache as a store, also for those who serve others from it, as snp-kds-keep.c. */
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "attest-anchors.h"
 #include "date.h"
 #include "error.h"
 #include "fd.h"
 #include "remote.h"
 #include "td-pcs-internal.h"
+
+int td_pcs_root(const void *data, size_t size, const char *path, Certificate **ret, char **reterr) {
+        _cleanup_(td_collateral_done) TdCollateral c = {};
+        const char *intel = trust_anchor_intel_certificate();
+        int r = td_collateral_add(&c, data ?: intel, data ? size : strlen(intel), path, reterr);
+
+        if (r < 0)
+                return r == -ENOMEM ? r : error_prefix(reterr, -EINVAL, "'%s'", path);
+        if (c.n_certificates != 1 || c.n_crls > 0 || c.n_statements > 0 ||
+                        !c.certificates->certificate->is_ca)
+                return error_set(reterr, -EINVAL, "'%s': expected one root certificate", path);
+        *ret = TAKE_PTR(c.certificates->certificate);
+        return 0;
+}
 
 void td_pcs_kept_done(TdPcsKept *k) {
         free(k->data);

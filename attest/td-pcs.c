@@ -72,8 +72,7 @@ static int accept_answer(Question *q, char **ret, size_t *ret_size, char **reter
         const TdPcs *k = q->pcs;
         _cleanup_free_ char *file = NULL, *why = NULL;
         size_t n;
-        int r = td_pcs_form_write(
-                        q->item->kind, q->answer.header, q->answer.body, q->answer.size, &file, &n, &why);
+        int r = td_pcs_form_write(q->item->kind, &q->answer, &file, &n, &why);
 
         if (r >= 0)
                 r = td_pcs_store(k, q->name, file, n, &why);

@@ -51,6 +51,14 @@ _warn_unused_result_ int td_pcs_address(const TdPcsItem *item, const char *url, 
 /* The header that the issuer chain comes in; NULL: none. */
 const char *td_pcs_header(TdPcsKind kind);
 
+/* What a request brought. */
+typedef struct TdPcsAnswer {
+        unsigned status, retry_after; /* seconds; 0: not said */
+        uint8_t *body;                /* owned */
+        size_t size;
+        char *header; /* owned; NULL: it was not there */
+} TdPcsAnswer;
+
 /* A file of the cache in its parts. */
 typedef struct TdPcsForm {
         const char *chain; /* borrowed, as is `body`: PEM */
@@ -66,16 +74,8 @@ _warn_unused_result_ int td_pcs_chain_read(const char *header, char **ret, char 
 /* The reverse: percent-encoded. Owned; NULL: out of memory. */
 char *td_pcs_chain_encode(const char *chain, size_t n);
 /* Header and answer as a file of the cache, which may be anything still. -EBADMSG with an error message. */
-_warn_unused_result_ int td_pcs_form_write(TdPcsKind kind, const char *header, const void *body, size_t n,
-                char **ret, size_t *ret_size, char **reterr);
-
-/* What a request brought. */
-typedef struct TdPcsAnswer {
-        unsigned status, retry_after; /* seconds; 0: not said */
-        uint8_t *body;                /* owned */
-        size_t size;
-        char *header; /* owned; NULL: it was not there */
-} TdPcsAnswer;
+_warn_unused_result_ int td_pcs_form_write(
+                TdPcsKind kind, const TdPcsAnswer *a, char **ret, size_t *ret_size, char **reterr);
 
 typedef struct TdPcs {
         const char *url;         /* borrowed; NULL: Intel's */
@@ -96,6 +96,11 @@ typedef struct TdPcs {
  * that is overdue goes into the pool even then: what it revokes is revoked. */
 _warn_unused_result_ int td_pcs_fetch(
                 const TdPcs *k, const TdPcsItem *item, TdCollateral *pool, char **reterr);
+
+/* The root certificate that lists and chains are verified with, where no quote brings it: the one in these bytes instead of Intel's, for simulated machines
+ * (-EINVAL with an error message if it is not exactly one), or with NULL Intel's. Owned. */
+_warn_unused_result_ int td_pcs_root(
+                const void *data, size_t size, const char *path, Certificate **ret, char **reterr);
 
 /* A file of the cache that verifies: 0, -ENOENT, -ENOMEM. */
 typedef struct TdPcsKept {

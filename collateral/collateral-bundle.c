@@ -7,14 +7,14 @@
 
 #include "encode.h"
 #include "error.h"
-#include "snp-kds.h"
 #include "strutil.h"
+#include "td-pcs.h"
 
 int collateral_name_check(const char *name, char **reterr) {
         size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789.-");
 
         if (n == 0 || name[n] || n > COLLATERAL_FILE_NAME_MAX || name[0] == '.' ||
-                        (!endswith(name, ".der") && !endswith(name, ".pem")))
+                        (!endswith(name, ".der") && !endswith(name, ".pem") && !endswith(name, ".pcs")))
                 return error_set(reterr, -EBADMSG, "'%.*s' is not the name of a file of the cache",
                                 (int) MIN(n, (size_t) COLLATERAL_FILE_NAME_MAX), name);
         return 0;
@@ -60,9 +60,9 @@ static int read_file(const Json *j, CollateralBundleHandler handler, void *userd
         r = base64_decode(f.data, strlen(f.data), &p, &n);
         if (r == -ENOMEM)
                 return r;
-        if (r < 0 || n == 0 || n > SNP_KDS_ANSWER_MAX)
+        if (r < 0 || n == 0 || n > TD_PCS_FILE_MAX)
                 return error_set(reterr, -EBADMSG, "'%s': expected data in base64, 1 to %u bytes", f.name,
-                                SNP_KDS_ANSWER_MAX);
+                                TD_PCS_FILE_MAX);
         return handler(userdata, f.name, p, n, reterr);
 }
 

@@ -2,7 +2,7 @@
 #pragma once
 
 /* The files of a cache as one JSON document, for machines without a network: {"format", "created", "files": [{"name", "data"}]}.
- * What it holds is signed by AMD and verified when it is imported, like an answer of the key service: the carrier of the file can leave something out,
+ * What it holds is signed by AMD or Intel and verified when it is imported, like an answer of their services: the carrier of the file can leave something out,
  * and nothing else. */
 
 #include "json.h"

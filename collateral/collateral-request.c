@@ -52,6 +52,19 @@ int collateral_request_of(SnpKdsKind kind, SnpGeneration generation, CollateralR
         return name_it(&item, ret, NULL);
 }
 
+int collateral_request_intel(const TdPcsItem *item, CollateralRequest *ret) {
+        _cleanup_(collateral_request_done)
+                        CollateralRequest q = { .service = COLLATERAL_INTEL, .pcs = *item };
+        int r = td_pcs_path(item, &q.path);
+
+        if (r >= 0)
+                r = td_pcs_file(item, &q.name);
+        if (r < 0)
+                return r;
+        *ret = TAKE_STRUCT(q, (CollateralRequest) {});
+        return 0;
+}
+
 /* One "NAME=NUMBER" of the query. */
 static int read_parameter(const char *text, size_t n, SnpGeneration g, bool seen[static _SNP_TCB_PART_MAX],
                 SnpTcb *tcb) {
@@ -140,11 +153,17 @@ static const char *skip_product(const char *target, const char *kind, SnpGenerat
 int collateral_request_parse(const char *target, CollateralRequest *ret, char **reterr) {
         SnpGeneration g = _SNP_GENERATION_INVALID;
         const char *rest;
+        TdPcsItem item;
         int r;
 
         if (strlen(target) > COLLATERAL_TARGET_MAX)
                 return error_set(reterr, -ENOENT, "the address is longer than %u characters",
                                 COLLATERAL_TARGET_MAX);
+        if (td_pcs_path_parse(target, &item) >= 0)
+                return collateral_request_intel(&item, ret);
+        if (startswith(target, "/tdx/") || startswith(target, "/sgx/"))
+                return error_set(reterr, -ENOENT,
+                                "expected an address of Intel's PCS, version 4, that is mirrored: /tdx/certification/v4/tcb?fmspc=FMSPC, /tdx/certification/v4/qe/identity or /sgx/certification/v4/pckcrl?ca=platform&encoding=der (or processor)");
         rest = skip_product(target, "/vcek/v1/", &g);
         if (rest) {
                 if (streq(rest, "cert_chain"))
@@ -161,7 +180,7 @@ int collateral_request_parse(const char *target, CollateralRequest *ret, char **
                 return collateral_request_of(SNP_KDS_VLEK_CRL, g, ret);
         if (rest)
                 return error_set(reterr, -ENOENT,
-                                "VLEK certificates come from the cloud provider, which is the only one that AMD gives them to");
+                                "AMD's key service has no VLEKs: AMD gives them to cloud providers, which hand them out with the report; only cert_chain and crl are mirrored below /vlek/v1/PRODUCT/");
         return error_set(reterr, -ENOENT,
-                        "unknown address; expected /vcek/v1/PRODUCT/... or /vlek/v1/PRODUCT/... as at AMD's key service");
+                        "unknown address; expected /vcek/v1/PRODUCT/... or /vlek/v1/PRODUCT/... as at AMD's key service, or an address of Intel's PCS");
 }

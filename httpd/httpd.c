@@ -105,6 +105,8 @@ static bool add_headers(struct MHD_Response *m, const HttpdAnswer *a) {
                 return false;
         if (a->warning && MHD_add_response_header(m, MHD_HTTP_HEADER_WARNING, a->warning) != MHD_YES)
                 return false;
+        if (a->header_name && MHD_add_response_header(m, a->header_name, a->header_value) != MHD_YES)
+                return false;
         if (a->status == MHD_HTTP_METHOD_NOT_ALLOWED &&
                         MHD_add_response_header(m, MHD_HTTP_HEADER_ALLOW, "GET, HEAD") != MHD_YES)
                 return false;
@@ -114,19 +116,20 @@ static bool add_headers(struct MHD_Response *m, const HttpdAnswer *a) {
                                                         MHD_YES);
 }
 
-/* Takes the body. */
+/* Takes the body and the header. */
 static enum MHD_Result respond(struct MHD_Connection *connection, HttpdAnswer *a) {
         struct MHD_Response *m = MHD_create_response_from_buffer(a->size, a->body ?: (char *) "",
                         a->body ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
         enum MHD_Result r = MHD_NO;
 
-        if (!m) {
+        if (!m)
                 free(a->body);
-                return MHD_NO;
+        else {
+                if (add_headers(m, a))
+                        r = MHD_queue_response(connection, a->status, m);
+                MHD_destroy_response(m);
         }
-        if (add_headers(m, a))
-                r = MHD_queue_response(connection, a->status, m);
-        MHD_destroy_response(m);
+        free(a->header_value);
         return r;
 }
 
@@ -164,6 +167,7 @@ static enum MHD_Result handle(Call *c) {
         }
         if (r != 0) {
                 free(a.body);
+                free(a.header_value);
                 return MHD_NO;
         }
         return respond(c->connection, &a);

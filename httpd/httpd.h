@@ -34,6 +34,8 @@ typedef struct HttpdAnswer {
         unsigned retry_after;              /* seconds; 0: no header */
         unsigned max_age;                  /* seconds; 0: not to be kept */
         const char *warning;               /* literal: header Warning, or NULL */
+        const char *header_name;           /* literal: one header more, or NULL */
+        char *header_value;                /* owned: taken */
         char wait_key[HTTPD_WAIT_KEY_MAX]; /* with HTTPD_WAIT: what httpd_wake() names */
 } HttpdAnswer;
 

@@ -19,6 +19,7 @@
 #define AHEAD_TURN    32u    /* addresses looked at in one turn: each is a file to verify */
 #define LEAF_AGE      86400u
 #define LIST_AGE      3600
+#define INTEL_MSEC    UINT64_C(1000) /* between two downloads from Intel, which names no limit */
 
 uint64_t collateral_now(void) {
         struct timespec t;
@@ -29,39 +30,36 @@ uint64_t collateral_now(void) {
 }
 
 int collateral_desk_open(CollateralDesk *d, const CollateralArgs *a, char **reterr) {
-        int r = collateral_trust(a, &d->trust, reterr);
+        int r = collateral_store_open(a, /* make= */ true, &d->store, reterr);
 
         d->args = a;
-        d->queue.interval = MAX(a->interval / 1000, UINT64_C(1));
-        if (r >= 0)
-                r = collateral_cache(a, /* make= */ true, &d->cache, reterr);
-        if (r >= 0)
-                r = collateral_read_prefetch(a, &d->ahead, reterr);
-        return r;
+        d->queues[COLLATERAL_AMD].interval = MAX(a->interval / 1000, UINT64_C(1));
+        d->queues[COLLATERAL_INTEL].interval = MIN(d->queues[COLLATERAL_AMD].interval, INTEL_MSEC);
+        return r >= 0 ? collateral_read_prefetch(a, &d->ahead, reterr) : r;
 }
 
 void collateral_desk_done(CollateralDesk *d) {
-        snp_trust_done(&d->trust);
-        collateral_queue_done(&d->queue);
+        collateral_store_done(&d->store);
+        FOREACH_ARRAY(q, d->queues, ELEMENTSOF(d->queues))
+                collateral_queue_done(q);
         strv_free(d->ahead);
-        free(d->cache);
-}
-
-static SnpKds kds_of(CollateralDesk *d) {
-        return (SnpKds) { .cache = d->cache, .trust = &d->trust, .now = (int64_t) time(NULL) };
 }
 
 static int load(CollateralDesk *d, const char *name, SnpKdsKept *ret) {
-        const SnpKds kds = kds_of(d);
-
-        return snp_kds_load(&kds, name, ret);
+        return collateral_store_load(&d->store, name, ret);
 }
 
-static int ask(CollateralDesk *d, const CollateralRequest *q, CollateralTurn turn_, const char *client,
-                CollateralDecision *ret, uint64_t *ret_msec) {
+int collateral_desk_ask(CollateralDesk *d, const CollateralRequest *q, CollateralTurn turn_,
+                const char *client, CollateralDecision *ret, uint64_t *ret_msec) {
         const CollateralWish w = { q->name, q->path, client, turn_ };
 
-        return collateral_queue_ask(&d->queue, &w, collateral_now(), ret, ret_msec);
+        return collateral_queue_ask(&d->queues[q->service], &w, collateral_now(), ret, ret_msec);
+}
+
+int64_t collateral_desk_period(const CollateralDesk *d, const SnpKdsKept *k, int64_t now) {
+        int64_t period = MIN((int64_t) (d->args->refresh / 1000000), (k->next_update - now) / 2);
+
+        return MAX(period, (int64_t) REFRESH_LEAST);
 }
 
 /* Puts something into the queue unless it is in the cache. */
@@ -79,21 +77,27 @@ static int want(CollateralDesk *d, SnpKdsKind kind, SnpGeneration g, CollateralT
                 r = load(d, q.name, &k);
         if (r >= 0)
                 *seen = now;
-        return r == -ENOENT ? ask(d, &q, turn_, "", &decision, &msec) : MIN(r, 0);
+        return r == -ENOENT ? collateral_desk_ask(d, &q, turn_, "", &decision, &msec) : MIN(r, 0);
 }
 
 /* A leaf or a list needs its chain first, and a leaf is of little use without the list. */
 static int want_companions(CollateralDesk *d, const CollateralRequest *q) {
         SnpKdsKind chain = collateral_chain_of(q->kind);
-        int r = q->kind == chain ? 0 : want(d, chain, q->generation, COLLATERAL_FIRST);
+        int r = q->service == COLLATERAL_INTEL || q->kind == chain
+                        ? 0
+                        : want(d, chain, q->generation, COLLATERAL_FIRST);
 
-        if (r >= 0 && q->kind == SNP_KDS_VCEK)
+        if (r >= 0 && q->service == COLLATERAL_AMD && q->kind == SNP_KDS_VCEK)
                 r = want(d, SNP_KDS_VCEK_CRL, q->generation, COLLATERAL_AHEAD);
         return r;
 }
 
-static CollateralTurn turn_of(SnpKdsKind kind) {
-        return kind == SNP_KDS_VCEK ? COLLATERAL_ASKED : COLLATERAL_FIRST;
+/* TCB infos are many, as chips are; clients take turns. */
+static CollateralTurn turn_of(const CollateralRequest *q) {
+        bool many = q->service == COLLATERAL_INTEL ? q->pcs.kind == TD_PCS_TCB_INFO
+                                                   : q->kind == SNP_KDS_VCEK;
+
+        return many ? COLLATERAL_ASKED : COLLATERAL_FIRST;
 }
 
 /* A list is downloaded again after --refresh, or when half of the time to its end is over. */
@@ -109,12 +113,11 @@ static int refresh(CollateralDesk *d, SnpKdsKind kind, SnpGeneration g) {
                 r = load(d, q.name, &k);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        period = MIN((int64_t) (d->args->refresh / 1000000), (k.next_update - wall) / 2);
-        period = MAX(period, (int64_t) REFRESH_LEAST);
+        period = collateral_desk_period(d, &k, wall);
         if (wall - k.stored < period || (*begun > 0 && now - *begun < (uint64_t) period * 1000))
                 return 0;
         *begun = now;
-        return ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+        return collateral_desk_ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
 }
 
 static int refresh_all(CollateralDesk *d) {
@@ -129,7 +132,15 @@ static int refresh_all(CollateralDesk *d) {
                 FOREACH_ARRAY(kind, kinds, ELEMENTSOF(kinds))
                         if (r >= 0)
                                 r = refresh(d, *kind, (SnpGeneration) g);
-        return r;
+        return r < 0 ? r : collateral_intel_refresh(d);
+}
+
+static size_t waiting(const CollateralDesk *d) {
+        size_t n = 0;
+
+        FOREACH_ARRAY(q, d->queues, ELEMENTSOF(d->queues))
+                n += collateral_queue_length(q);
+        return n;
 }
 
 int collateral_desk_ahead(CollateralDesk *d) {
@@ -141,7 +152,7 @@ int collateral_desk_ahead(CollateralDesk *d) {
                 CollateralDecision decision;
                 uint64_t msec;
 
-                if (collateral_queue_length(&d->queue) >= AHEAD_MAX)
+                if (waiting(d) >= AHEAD_MAX)
                         return 0;
                 r = collateral_request_parse(d->ahead[d->next_ahead++], &q, NULL);
                 if (r >= 0)
@@ -149,7 +160,7 @@ int collateral_desk_ahead(CollateralDesk *d) {
                 if (r == -ENOENT) {
                         r = want_companions(d, &q);
                         if (r >= 0)
-                                r = ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+                                r = collateral_desk_ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
                 }
         }
         return r;
@@ -169,11 +180,16 @@ static int later(HttpdAnswer *a, unsigned status, uint64_t msec, const char *bod
         return text(a, status, body);
 }
 
+static bool *told(CollateralDesk *d, const CollateralRequest *q) {
+        return q->service == COLLATERAL_INTEL ? &d->told_stale_intel[q->pcs.kind]
+                                              : &d->told_stale[q->generation][q->kind];
+}
+
 static void tell_stale(CollateralDesk *d, const CollateralRequest *q, const SnpKdsKept *k) {
-        if (!d->told_stale[q->generation][q->kind])
+        if (!*told(d, q))
                 log_warning("'%s' should have been updated at %s: it is handed out until --grace= is over",
                                 q->name, date_text(k->next_update).text);
-        d->told_stale[q->generation][q->kind] = true;
+        *told(d, q) = true;
         d->n_stale++;
 }
 
@@ -194,12 +210,17 @@ static int hand_out(CollateralDesk *d, const CollateralRequest *q, SnpKdsKept *k
                 tell_stale(d, q, k);
                 a->warning = "110 cvmspawn-collateral \"Response is Stale\"";
         } else {
-                d->told_stale[q->generation][q->kind] = false;
+                *told(d, q) = false;
                 a->max_age = k->next_update == INT64_MAX
                                 ? LEAF_AGE
                                 : (unsigned) MIN(k->next_update - now, (int64_t) LIST_AGE);
         }
         a->status = 200;
+        if (q->service == COLLATERAL_INTEL) {
+                int r = collateral_intel_hand_out(q, k, a);
+
+                return r < 0 ? r : 1;
+        }
         a->type = types[q->kind];
         a->body = (char *) TAKE_PTR(k->data);
         a->size = k->size;
@@ -213,11 +234,13 @@ static int queue_up(CollateralDesk *d, const HttpdRequest *request, const Collat
         int r = want_companions(d, q);
 
         if (r >= 0)
-                r = ask(d, q, turn_of(q->kind), request->peer, &decision, &msec);
+                r = collateral_desk_ask(d, q, turn_of(q), request->peer, &decision, &msec);
         if (r < 0)
                 return r;
         if (decision == COLLATERAL_HAS_NOT)
-                return text(ret, 404, "AMD's key service does not have it\n");
+                return text(ret, 404,
+                                q->service == COLLATERAL_INTEL ? "Intel's PCS does not have it\n"
+                                                               : "AMD's key service does not have it\n");
         if (decision == COLLATERAL_TOO_MANY)
                 return later(ret, 429, msec, "too many requests are waiting\n");
         if (request->last || msec > d->args->patience / 1000)
@@ -250,6 +273,7 @@ static int mirror(CollateralDesk *d, const HttpdRequest *request, HttpdAnswer *r
 
 /* https://github.com/OpenObservability/OpenMetrics: what monitoring reads. */
 static int metrics(CollateralDesk *d, HttpdAnswer *ret) {
+        const CollateralQueue *amd = &d->queues[COLLATERAL_AMD], *intel = &d->queues[COLLATERAL_INTEL];
         _cleanup_(text_done) Text t = {};
         int r;
 
@@ -261,10 +285,13 @@ static int metrics(CollateralDesk *d, HttpdAnswer *ret) {
                         "# TYPE cvmspawn_collateral_downloads counter\n"
                         "cvmspawn_collateral_downloads_total{outcome=\"stored\"} %" PRIu64 "\n"
                         "cvmspawn_collateral_downloads_total{outcome=\"failed\"} %" PRIu64 "\n"
+                        "# TYPE cvmspawn_collateral_intel_downloads counter\n"
+                        "cvmspawn_collateral_intel_downloads_total{outcome=\"stored\"} %" PRIu64 "\n"
+                        "cvmspawn_collateral_intel_downloads_total{outcome=\"failed\"} %" PRIu64 "\n"
                         "# TYPE cvmspawn_collateral_queue gauge\ncvmspawn_collateral_queue %zu\n"
                         "# TYPE cvmspawn_collateral_stale counter\ncvmspawn_collateral_stale_total %" PRIu64
                         "\n# EOF\n",
-                        d->queue.n_fetched, d->queue.n_failed, collateral_queue_length(&d->queue),
+                        amd->n_fetched, amd->n_failed, intel->n_fetched, intel->n_failed, waiting(d),
                         d->n_stale);
         r = text_finish(&t, &ret->body);
         if (r < 0)

@@ -9,9 +9,8 @@
 
 typedef struct CollateralDesk {
         const CollateralArgs *args;
-        char *cache; /* owned */
-        SnpTrust trust;
-        CollateralQueue queue;
+        CollateralStore store;
+        CollateralQueue queues[_COLLATERAL_SERVICE_MAX];
         char **ahead; /* owned: addresses to prefetch */
         size_t next_ahead;
         uint64_t looked;                                            /* at the revocation lists */
@@ -20,7 +19,7 @@ typedef struct CollateralDesk {
         uint64_t answered[6];                                       /* by the first digit of the status */
         uint64_t n_stale;
         uint64_t seen[_SNP_GENERATION_MAX][_SNP_KDS_KIND_MAX]; /* when it verified last */
-        bool told_stale[_SNP_GENERATION_MAX][_SNP_KDS_KIND_MAX];
+        bool told_stale[_SNP_GENERATION_MAX][_SNP_KDS_KIND_MAX], told_stale_intel[_TD_PCS_KIND_MAX];
 } CollateralDesk;
 
 /* Milliseconds of a clock that nobody sets. */
@@ -31,3 +30,15 @@ void collateral_desk_done(CollateralDesk *d);
 int collateral_desk_answer(void *userdata, const HttpdRequest *q, HttpdAnswer *ret);
 /* Puts into the queue what is due: revocation lists before they expire, and what is prefetched. */
 _warn_unused_result_ int collateral_desk_ahead(CollateralDesk *d);
+
+/* Puts something into the queue of its service. */
+_warn_unused_result_ int collateral_desk_ask(CollateralDesk *d, const CollateralRequest *q,
+                CollateralTurn turn_, const char *client, CollateralDecision *ret, uint64_t *ret_msec);
+/* Seconds between two downloads of what has a next update: --refresh, or half of the time to its end. */
+int64_t collateral_desk_period(const CollateralDesk *d, const SnpKdsKept *k, int64_t now);
+
+/* Intel's answer as the PCS gives it, with its issuer chain. */
+_warn_unused_result_ int collateral_intel_hand_out(
+                const CollateralRequest *q, const SnpKdsKept *k, HttpdAnswer *ret);
+/* Puts into the queue what the cache has of Intel's and what is due. */
+_warn_unused_result_ int collateral_intel_refresh(CollateralDesk *d);

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The process of the mirror that talks to AMD's key service. It writes the cache; the one that talks to clients cannot write it. A request
- * is the name of a file of the cache, a blank, and its path at the key service; the answer is a CollateralFetched. */
+/* A process of the mirror that talks to AMD's key service, or to Intel's PCS. It writes the cache; the one that talks to clients cannot write it. A request
+ * is the name of a file of the cache, a blank, and its path at the service; the answer is a CollateralFetched. */
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "collateral.h"
@@ -24,9 +23,9 @@
 
 typedef struct FetchChild {
         const CollateralArgs *args;
-        const char *cache;
-        SnpTrust trust;
-        int fd, parent_fd;
+        const CollateralStore *store;
+        int fd;
+        const int *parents; /* descriptors of the other process, up to one below 0 */
 } FetchChild;
 
 static void say(CollateralFetched *f, CollateralOutcome outcome, const char *why) {
@@ -37,27 +36,46 @@ static void say(CollateralFetched *f, CollateralOutcome outcome, const char *why
 
 /* Only what verifies up to a pinned root under this name is stored, and no list that is older than the one we have. */
 static void keep(const FetchChild *c, const HttpAnswer *a, CollateralFetched *ret) {
-        SnpKds kds = { .cache = c->cache, .trust = (SnpTrust *) &c->trust, .now = (int64_t) time(NULL) };
-        _cleanup_free_ char *why = NULL;
-        int r = snp_kds_store(&kds, ret->name, a->body, a->size, &why);
+        const TdPcsAnswer from_pcs = { .body = a->body, .size = a->size, .header = a->header };
+        _cleanup_free_ char *why = NULL, *file = NULL;
+        const void *p = a->body;
+        size_t n = a->size;
+        TdPcsItem item;
+        int r = 0;
 
+        if (td_pcs_file_parse(ret->name, &item) >= 0) {
+                r = td_pcs_form_write(item.kind, &from_pcs, &file, &n, &why);
+                p = file;
+        }
+        if (r >= 0)
+                r = collateral_store_put(c->store, ret->name, p, n, &why);
         if (r >= 0)
                 say(ret, COLLATERAL_STORED, "");
         else
-                say(ret, r == -EKEYREJECTED || r == -ESTALE ? COLLATERAL_WRONG : COLLATERAL_LATER,
+                say(ret,
+                                r == -EKEYREJECTED || r == -ESTALE || r == -EBADMSG ? COLLATERAL_WRONG
+                                                                                    : COLLATERAL_LATER,
                                 why ?: strerror(-r));
 }
 
 static void fetch(const FetchChild *c, HttpClient *client, const char *path, CollateralFetched *ret) {
         _cleanup_(http_answer_done) HttpAnswer a = {};
         _cleanup_free_ char *url = NULL, *why = NULL;
+        HttpRequest q = { .method = "GET", .timeout_seconds = TIMEOUT_SECONDS };
+        TdPcsItem item;
         int r;
 
-        if (asprintf(&url, "%s%s", c->args->kds_url ?: SNP_KDS_URL, path) < 0) {
+        if (td_pcs_file_parse(ret->name, &item) >= 0) {
+                q.header = td_pcs_header(item.kind);
+                r = td_pcs_address(&item, c->args->pcs_url, &url);
+        } else
+                r = asprintf(&url, "%s%s", c->args->kds_url ?: SNP_KDS_URL, path);
+        if (r < 0) {
                 url = NULL;
                 return say(ret, COLLATERAL_LATER, "out of memory");
         }
-        r = http_client_get(client, url, SNP_KDS_ANSWER_MAX, TIMEOUT_SECONDS, &a, &why);
+        q.url = url;
+        r = http_client_request(client, &q, SNP_KDS_ANSWER_MAX, &a, &why);
         if (r < 0)
                 return say(ret, r == -E2BIG ? COLLATERAL_WRONG : COLLATERAL_LATER, why ?: strerror(-r));
         if (a.status == 200)
@@ -87,13 +105,16 @@ static int answer(const FetchChild *c, HttpClient *client, char *message) {
 static int child_main(void *userdata) {
         FetchChild *c = userdata;
         _cleanup_http_client_ HttpClient *client = NULL;
+        const char *cache = c->store->cache;
         char message[MESSAGE_MAX + 1];
 
-        (void) close(c->parent_fd);
+        /* Ours, and those of children that were started before: they end when the other process does. */
+        for (const int *fd = c->parents; *fd >= 0; fd++)
+                (void) close(*fd);
         /* A terminal and a service manager signal both processes; this one ends with the other. */
         (void) signal(SIGINT, SIG_IGN);
         (void) signal(SIGTERM, SIG_IGN);
-        if (http_client_new(&client, NULL) < 0 || daemon_confine_fetcher(&c->cache, 1) < 0) {
+        if (http_client_new(&client, NULL) < 0 || daemon_confine_fetcher(&cache, 1) < 0) {
                 log_error("nothing can be downloaded: libcurl is missing, or privileges cannot be given up");
                 client = http_client_free(client); /* goes on, to say no */
         }
@@ -110,20 +131,22 @@ static int child_main(void *userdata) {
         }
 }
 
-int collateral_fetch_start(const CollateralArgs *a, const char *cache, CollateralFetch *f, char **reterr) {
-        FetchChild child = { .args = a, .cache = cache };
-        int fds[2], r = collateral_trust(a, &child.trust, reterr);
+int collateral_fetch_start(const CollateralArgs *a, const CollateralStore *store,
+                const CollateralFetch *before, CollateralFetch *f, char **reterr) {
+        int parents[] = { -EBADF, -EBADF, -EBADF };
+        FetchChild child = { .args = a, .store = store, .parents = parents };
+        int fds[2], r = 0;
 
-        if (r >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
                 r = -errno;
         if (r >= 0) {
                 child.fd = fds[1];
-                child.parent_fd = fds[0];
+                parents[0] = fds[0];
+                parents[1] = before ? before->fd : -EBADF;
                 r = process_fork(child_main, &child, &f->process);
                 (void) close(fds[1]);
                 f->fd = fds[0];
         }
-        snp_trust_done(&child.trust);
         return r < 0 ? error_set(reterr, r, "cannot start the process that downloads: %s", strerror(-r)) : 0;
 }
 

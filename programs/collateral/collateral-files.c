@@ -21,34 +21,7 @@
 #include "log.h"
 #include "strutil.h"
 
-#define CACHE_DEFAULT "/var/lib/cvmspawn-collateral"
-#define ROOT_SIZE_MAX (64u * 1024)
-#define PREFETCH_MAX  (16u * 1024 * 1024) /* 64000 chips */
-
-int collateral_cache(const CollateralArgs *a, bool make, char **ret, char **reterr) {
-        const char *path = a->cache ?: getenv("STATE_DIRECTORY") ?: CACHE_DEFAULT;
-        int r = make ? make_directories(path) : 0;
-
-        if (r < 0)
-                return error_set(reterr, r, "cannot create the cache '%s': %s", path, strerror(-r));
-        *ret = strdup(path);
-        return *ret ? 0 : -ENOMEM;
-}
-
-int collateral_trust(const CollateralArgs *a, SnpTrust *ret, char **reterr) {
-        _cleanup_free_ char *data = NULL;
-        size_t size;
-        int r;
-
-        snp_trust_init(ret);
-        if (!a->insecure_root)
-                return 0;
-        r = input_read("insecure-root", a->insecure_root, ROOT_SIZE_MAX, &data, &size, reterr);
-        if (r < 0)
-                return r;
-        r = snp_collateral_insecure_root(ret, data, size, a->insecure_root, reterr);
-        return r < 0 ? error_prefix(reterr, r, "--insecure-root") : 0;
-}
+#define PREFETCH_MAX (16u * 1024 * 1024) /* 64000 chips */
 
 /* A line is an address, with or without the server before it; "#" begins a comment. */
 static int read_line(char *line, const char *file, unsigned number, char ***list, char **reterr) {
@@ -82,7 +55,7 @@ int collateral_read_prefetch(const CollateralArgs *a, char ***ret, char **reterr
 
                 if (r >= 0 && strlen(text) != size)
                         r = error_set(reterr, -EINVAL,
-                                        "--prefetch: '%s' is not text; expected one address of AMD's key service in a line",
+                                        "--prefetch: '%s' is not text; expected one address of AMD's key service or Intel's PCS in a line",
                                         *file);
                 if (r >= 0)
                         r = strv_split(text, '\n', &lines);
@@ -98,26 +71,6 @@ int collateral_read_prefetch(const CollateralArgs *a, char ***ret, char **reterr
         return 0;
 }
 
-typedef struct Shelf {
-        char *cache; /* owned */
-        SnpTrust trust;
-        SnpKds kds;
-} Shelf;
-
-static void shelf_done(Shelf *s) {
-        free(s->cache);
-        snp_trust_done(&s->trust);
-}
-
-static int shelf_open(const CollateralArgs *a, bool make, Shelf *s, char **reterr) {
-        int r = collateral_trust(a, &s->trust, reterr);
-
-        if (r >= 0)
-                r = collateral_cache(a, make, &s->cache, reterr);
-        s->kds = (SnpKds) { .cache = s->cache, .trust = &s->trust, .now = (int64_t) time(NULL) };
-        return r;
-}
-
 DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir);
 
 /* Chains sort before what they verify ("milan-vcek-chain.pem"), so that an import in this order succeeds: lists and leaves come last. */
@@ -128,7 +81,7 @@ static int compare(const void *a, const void *b) {
         return chain_x != chain_y ? (chain_x ? -1 : 1) : strcmp(x, y);
 }
 
-static int names(const Shelf *s, char ***ret, char **reterr) {
+int collateral_store_names(const CollateralStore *s, char ***ret, char **reterr) {
         _cleanup_(closedirp) DIR *d = opendir(s->cache);
         _cleanup_strv_free_ char **list = NULL;
         const struct dirent *e;
@@ -149,23 +102,23 @@ static int names(const Shelf *s, char ***ret, char **reterr) {
 }
 
 int collateral_export(const CollateralArgs *a, const char *path, char **reterr) {
-        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_(collateral_store_done) CollateralStore s = {};
         _cleanup_strv_free_ char **list = NULL;
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *bundle = NULL;
         size_t n = 0;
-        int r = shelf_open(a, /* make= */ false, &s, reterr);
+        int r = collateral_store_open(a, /* make= */ false, &s, reterr);
 
         if (r >= 0)
-                r = names(&s, &list, reterr);
+                r = collateral_store_names(&s, &list, reterr);
         if (r >= 0)
-                r = collateral_bundle_new(s.kds.now, &bundle);
+                r = collateral_bundle_new((int64_t) time(NULL), &bundle);
         if (r < 0)
                 return r;
         STRV_FOREACH(name, list) {
                 _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
 
-                r = snp_kds_load(&s.kds, *name, &k);
+                r = collateral_store_load(&s, *name, &k);
                 if (r == -ENOENT) {
                         log_warning("'%s/%s' does not verify, ignoring", s.cache, *name);
                         continue;
@@ -192,14 +145,14 @@ int collateral_export(const CollateralArgs *a, const char *path, char **reterr) 
 }
 
 typedef struct Import {
-        const Shelf *shelf;
+        const CollateralStore *shelf;
         size_t n_stored, n_older;
 } Import;
 
 static int import_file(void *userdata, const char *name, const void *p, size_t n, char **reterr) {
         Import *i = userdata;
         _cleanup_free_ char *why = NULL;
-        int r = snp_kds_store(&i->shelf->kds, name, p, n, &why);
+        int r = collateral_store_put(i->shelf, name, p, n, &why);
 
         if (r == -ESTALE) {
                 log_warning("%s, ignoring", why);
@@ -219,7 +172,7 @@ static int read_standard_input(char **ret, size_t *ret_size, char **reterr) {
 }
 
 int collateral_import(const CollateralArgs *a, const char *path, char **reterr) {
-        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_(collateral_store_done) CollateralStore s = {};
         _cleanup_free_ char *text = NULL;
         Import i = { .shelf = &s };
         size_t size;
@@ -227,7 +180,7 @@ int collateral_import(const CollateralArgs *a, const char *path, char **reterr) 
                                  : input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
 
         if (r >= 0)
-                r = shelf_open(a, /* make= */ true, &s, reterr);
+                r = collateral_store_open(a, /* make= */ true, &s, reterr);
         if (r < 0)
                 return r;
         r = collateral_bundle_read(text, size, import_file, &i, reterr);
@@ -235,14 +188,14 @@ int collateral_import(const CollateralArgs *a, const char *path, char **reterr) 
         return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 0;
 }
 
-static int print_json(const CollateralArgs *a, const Shelf *s, char *const *list) {
+static int print_json(const CollateralArgs *a, const CollateralStore *s, char *const *list) {
         _cleanup_js_ Json *j = js_array();
         int r = j ? 0 : -ENOMEM;
 
         STRV_FOREACH(name, list) {
                 _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
                 Json *row = NULL;
-                int known = snp_kds_load(&s->kds, *name, &k);
+                int known = collateral_store_load(s, *name, &k);
 
                 if (known < 0 && known != -ENOENT)
                         return known;
@@ -258,12 +211,12 @@ static int print_json(const CollateralArgs *a, const Shelf *s, char *const *list
 }
 
 int collateral_list(const CollateralArgs *a, char **reterr) {
-        _cleanup_(shelf_done) Shelf s = {};
+        _cleanup_(collateral_store_done) CollateralStore s = {};
         _cleanup_strv_free_ char **list = NULL;
-        int r = shelf_open(a, /* make= */ false, &s, reterr);
+        int r = collateral_store_open(a, /* make= */ false, &s, reterr);
 
         if (r >= 0)
-                r = names(&s, &list, reterr);
+                r = collateral_store_names(&s, &list, reterr);
         if (r < 0)
                 return r;
         if (a->common.json)
@@ -271,7 +224,7 @@ int collateral_list(const CollateralArgs *a, char **reterr) {
         STRV_FOREACH(name, list) {
                 _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
 
-                r = snp_kds_load(&s.kds, *name, &k);
+                r = collateral_store_load(&s, *name, &k);
                 if (r < 0 && r != -ENOENT)
                         return r;
                 if (r < 0)
@@ -280,7 +233,7 @@ int collateral_list(const CollateralArgs *a, char **reterr) {
                         printf("%-40s verified\n", *name);
                 else
                         printf("%-40s verified, next update %s%s\n", *name, date_text(k.next_update).text,
-                                        s.kds.now > k.next_update ? " (overdue)" : "");
+                                        (int64_t) time(NULL) > k.next_update ? " (overdue)" : "");
         }
         return 0;
 }

@@ -27,9 +27,9 @@
 typedef struct Mirror {
         Loop *loop;
         Httpd *servers[COLLATERAL_SOCKETS_MAX];
-        LoopSource *io[COLLATERAL_SOCKETS_MAX], *timer, *fetched, *term, *interrupt;
+        LoopSource *io[COLLATERAL_SOCKETS_MAX], *timer, *fetched[_COLLATERAL_SERVICE_MAX], *term, *interrupt;
         size_t n_servers;
-        CollateralFetch fetch;
+        CollateralFetch fetch[_COLLATERAL_SERVICE_MAX];
         CollateralDesk desk;
         int notify_fd; /* owned */
         bool ends;
@@ -41,28 +41,35 @@ static void mirror_done(Mirror *m) {
                 httpd_free(m->servers[i]);
         }
         loop_source_unref(m->timer);
-        loop_source_unref(m->fetched);
+        FOREACH_ARRAY(f, m->fetched, ELEMENTSOF(m->fetched))
+                loop_source_unref(*f);
         loop_source_unref(m->term);
         loop_source_unref(m->interrupt);
         loop_unref(m->loop);
         collateral_desk_done(&m->desk);
-        collateral_fetch_done(&m->fetch);
+        FOREACH_ARRAY(f, m->fetch, ELEMENTSOF(m->fetch))
+                collateral_fetch_done(f);
         (void) fd_close(m->notify_fd);
 }
 
-/* Sends the next download, if it is time for one; *ret_msec: when to look again. */
+/* Sends the next download of each service, if it is time for one; *ret_msec: when to look again. */
 static int fetch_next(Mirror *m, uint64_t *ret_msec) {
-        const CollateralEntry *e;
         int r;
 
         *ret_msec = UINT64_MAX;
-        if (m->fetch.fd < 0 || m->ends)
+        if (m->fetch[0].fd < 0 || m->ends)
                 return 0;
         r = collateral_desk_ahead(&m->desk);
-        if (r < 0)
-                return r;
-        e = collateral_queue_next(&m->desk.queue, collateral_now(), ret_msec);
-        return e ? collateral_fetch_send(&m->fetch, e) : 0;
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(m->fetch); i++) {
+                const CollateralEntry *e;
+                uint64_t msec;
+
+                e = collateral_queue_next(&m->desk.queues[i], collateral_now(), &msec);
+                *ret_msec = MIN(*ret_msec, msec);
+                if (e)
+                        r = collateral_fetch_send(&m->fetch[i], e);
+        }
+        return r;
 }
 
 static int turn(Mirror *m) {
@@ -102,10 +109,12 @@ static void wake(Mirror *m, const char *name) {
                 httpd_wake(m->servers[i], name);
 }
 
-static int on_fetched(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t events, void *userdata) {
-        CollateralFetched f;
+static int on_fetched(_unused_ LoopSource *s, int fd, _unused_ uint32_t events, void *userdata) {
         Mirror *m = userdata;
-        int r = collateral_fetch_receive(&m->fetch, &f);
+        size_t i = m->fetch[COLLATERAL_INTEL].fd == fd ? COLLATERAL_INTEL : COLLATERAL_AMD;
+        CollateralQueue *queue = &m->desk.queues[i];
+        CollateralFetched f;
+        int r = collateral_fetch_receive(&m->fetch[i], &f);
 
         if (r == -EPIPE)
                 log_error("the process that downloads has ended");
@@ -113,11 +122,12 @@ static int on_fetched(_unused_ LoopSource *s, _unused_ int fd, _unused_ uint32_t
                 return r;
         if (f.outcome == COLLATERAL_WRONG)
                 log_warning("the answer for '%s' is not used: %s", f.name, f.why);
-        else if (f.outcome == COLLATERAL_LATER && m->desk.queue.failures == 0)
+        else if (f.outcome == COLLATERAL_LATER && queue->failures == 0)
                 log_warning("cannot download '%s': %s; trying again later", f.name, f.why);
-        else if (f.outcome != COLLATERAL_LATER && m->desk.queue.failures > 0)
-                log_notice("the key service answers again");
-        collateral_queue_settle(&m->desk.queue, f.name, f.outcome, f.msec, collateral_now());
+        else if (f.outcome != COLLATERAL_LATER && queue->failures > 0)
+                log_notice(i == COLLATERAL_INTEL ? "Intel's PCS answers again"
+                                                 : "the key service answers again");
+        collateral_queue_settle(queue, f.name, f.outcome, f.msec, collateral_now());
         /* After a failure all learn at once how long it will take. */
         wake(m, f.outcome == COLLATERAL_LATER ? NULL : f.name);
         return turn(m);
@@ -186,16 +196,18 @@ static void raise_files(void) {
 static int prepare(Mirror *m, const CollateralArgs *a, char **reterr) {
         int r = collateral_desk_open(&m->desk, a, reterr);
 
-        if (r >= 0 && !a->offline)
-                r = collateral_fetch_start(a, m->desk.cache, &m->fetch, reterr);
+        for (size_t i = 0; r >= 0 && !a->offline && i < ELEMENTSOF(m->fetch); i++)
+                r = collateral_fetch_start(
+                                a, &m->desk.store, i > 0 ? &m->fetch[0] : NULL, &m->fetch[i], reterr);
         if (r >= 0)
                 r = loop_new(&m->loop);
         if (r >= 0)
                 r = add_sockets(m, a, reterr);
         if (r >= 0)
                 r = loop_add_timer(m->loop, 0, on_timer, m, &m->timer);
-        if (r >= 0 && m->fetch.fd >= 0)
-                r = loop_add_io(m->loop, m->fetch.fd, EPOLLIN, on_fetched, m, &m->fetched);
+        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(m->fetch); i++)
+                if (m->fetch[i].fd >= 0)
+                        r = loop_add_io(m->loop, m->fetch[i].fd, EPOLLIN, on_fetched, m, &m->fetched[i]);
         if (r >= 0)
                 r = loop_add_signal(m->loop, SIGTERM, on_signal, m, &m->term);
         if (r >= 0)
@@ -204,7 +216,8 @@ static int prepare(Mirror *m, const CollateralArgs *a, char **reterr) {
 }
 
 int collateral_serve(const CollateralArgs *a, char **reterr) {
-        _cleanup_(mirror_done) Mirror m = { .fetch = COLLATERAL_FETCH_NONE, .notify_fd = -EBADF };
+        _cleanup_(mirror_done) Mirror m = { .fetch = { COLLATERAL_FETCH_NONE, COLLATERAL_FETCH_NONE },
+                .notify_fd = -EBADF };
         int r;
 
         (void) signal(SIGPIPE, SIG_IGN);
@@ -212,10 +225,13 @@ int collateral_serve(const CollateralArgs *a, char **reterr) {
         if (a->insecure_root)
                 log_warning("trusting '%s' instead of AMD: anybody who has its private key can forge certificates",
                                 a->insecure_root);
+        if (a->insecure_tdx_root)
+                log_warning("trusting '%s' instead of Intel: anybody who has its private key can forge statements",
+                                a->insecure_tdx_root);
         m.notify_fd = daemon_notify_open();
         r = prepare(&m, a, reterr);
         if (r >= 0) {
-                const ConfinePath readable[] = { { m.desk.cache, false } };
+                const ConfinePath readable[] = { { m.desk.store.cache, false } };
 
                 r = daemon_confine(&(DaemonConfinement) { .paths = readable, .n_paths = 1 }, reterr);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* `cvmspawn-collateral`: a mirror of AMD's key service. Verifiers ask it in place of AMD; it asks AMD once. */
+/* `cvmspawn-collateral`: a mirror of AMD's key service and Intel's PCS. Verifiers ask it in place of the vendors; it asks them once. */
 
 #include "collateral.h"
 
@@ -22,6 +22,9 @@ static const OptionRow rows[] = {
         { "kds", 0, OPTION_REQUIRED, "URL", NULL,
                         "Use this instead of AMD's key service\n(https://kdsintf.amd.com)", NULL,
                         option_set_string, AT(kds_url), 0 },
+        { "pcs", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of Intel's PCS\n(https://api.trustedservices.intel.com)", NULL,
+                        option_set_string, AT(pcs_url), 0 },
         { "interval", 0, OPTION_REQUIRED, "TIME", NULL,
                         "Leave this time between two downloads (default: 10s)", NULL, option_set_usec,
                         AT(interval), 0 },
@@ -45,29 +48,32 @@ static const OptionRow rows[] = {
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
                         "Trust this ARK (X.509) instead of AMD's, for simulated machines", "@file",
                         option_set_string, AT(insecure_root), 0 },
+        { "insecure-tdx-root", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Trust this root instead of Intel's, for simulated machines", "@file",
+                        option_set_string, AT(insecure_tdx_root), 0 },
         VERB_ROWS("Output"),
 };
 
-#define CACHE "cache insecure-root "
+#define CACHE "cache insecure-root insecure-tdx-root "
 
 static const OptionCommand commands[] = {
-        { "serve", NULL, "Answer like AMD's key service",
-                        CACHE "listen kds interval patience refresh grace prefetch offline" },
+        { "serve", NULL, "Answer like AMD's key service and Intel's PCS",
+                        CACHE "listen kds pcs interval patience refresh grace prefetch offline" },
         { "list", NULL, "List what is in the cache", CACHE "json" },
         { "export", "FILE", "Write what is in the cache to a bundle (-: standard output)", CACHE },
         { "import", "FILE", "Add what is in a bundle (-: standard input) once verified", CACHE },
 };
 
 static const OptionRule rules[] = {
-        { "offline", NULL, "kds interval refresh prefetch", "nothing is downloaded then" },
+        { "offline", NULL, "kds pcs interval refresh prefetch", "nothing is downloaded then" },
 };
 
 static const OptionTable table = {
         .program = "cvmspawn-collateral",
         .arguments = "COMMAND [FILE]",
-        .summary = "Keep and serve AMD's certificates and revocation lists for SEV-SNP.",
+        .summary = "Keep and serve AMD's certificates and revocation lists for SEV-SNP, and Intel's statements for TDX.",
         .zone = "verifier",
-        .epilog = "Exit status: 0 success, or stopped by a signal; 1 usage error or failure; 2 the bundle holds something that is not AMD's.",
+        .epilog = "Exit status: 0 success, or stopped by a signal; 1 usage error or failure; 2 the bundle holds something that is not AMD's or Intel's.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
         .commands = commands,
@@ -84,6 +90,14 @@ static void init(void *arguments) {
         a->refresh = a->grace = 24 * 3600 * SECOND;
 }
 
+static int check_url(const char *option, const char *url, char **reterr) {
+        return !url || http_url_valid(url)
+                        ? 0
+                        : error_set(reterr, -EINVAL,
+                                          "--%s: expected https://..., http://... or unix:/SOCKET, not '%s'",
+                                          option, url);
+}
+
 static int run(void *arguments, char **words, char **reterr) {
         CollateralArgs *a = arguments;
         bool file;
@@ -96,10 +110,11 @@ static int run(void *arguments, char **words, char **reterr) {
         if (strv_length(words) != (file ? 2u : 1u))
                 return error_set(reterr, -EINVAL, "%s: expected %s", words[0],
                                 file ? "one file" : "no arguments");
-        if (a->kds_url && !http_url_valid(a->kds_url))
-                return error_set(reterr, -EINVAL,
-                                "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
-                                a->kds_url);
+        r = check_url("kds", a->kds_url, reterr);
+        if (r >= 0)
+                r = check_url("pcs", a->pcs_url, reterr);
+        if (r < 0)
+                return r;
         if (streq(words[0], "serve"))
                 return collateral_serve(a, reterr);
         if (streq(words[0], "list"))

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "collateral-queue.h"
+#include "collateral-request.h"
 #include "macro.h"
 #include "process.h"
 #include "snp-kds.h"
@@ -17,13 +18,32 @@
 
 typedef struct CollateralArgs {
         char **listen, **prefetch;
-        char *cache, *kds_url, *insecure_root;
+        char *cache, *kds_url, *pcs_url, *insecure_root, *insecure_tdx_root;
         uint64_t interval, grace, refresh, patience; /* microseconds */
         bool offline;
         VerbCommon common;
 } CollateralArgs;
 
-/* The child that downloads. It does one thing at a time. */
+/* The cache, and what is verified with: AMD's roots and Intel's, or those of --insecure-root and --insecure-tdx-root. */
+typedef struct CollateralStore {
+        char *cache; /* owned, as is the rest */
+        SnpTrust trust;
+        Certificate *intel;
+} CollateralStore;
+
+/* make: create the cache if it is missing. */
+_warn_unused_result_ int collateral_store_open(
+                const CollateralArgs *a, bool make, CollateralStore *s, char **reterr);
+void collateral_store_done(CollateralStore *s);
+/* As snp_kds_load() and td_pcs_load(). */
+_warn_unused_result_ int collateral_store_load(const CollateralStore *s, const char *name, SnpKdsKept *ret);
+/* As snp_kds_store() and td_pcs_store(). */
+_warn_unused_result_ int collateral_store_put(
+                const CollateralStore *s, const char *name, const void *p, size_t n, char **reterr);
+/* The names of its files, in an order in which they can be imported; *ret is owned. */
+_warn_unused_result_ int collateral_store_names(const CollateralStore *s, char ***ret, char **reterr);
+
+/* The child that downloads from one of the services. It does one thing at a time. */
 typedef struct CollateralFetch {
         Process process;
         int fd; /* owned; -EBADF: nothing is downloaded */
@@ -31,10 +51,6 @@ typedef struct CollateralFetch {
 
 #define COLLATERAL_FETCH_NONE ((CollateralFetch) { .process = PROCESS_NONE, .fd = -EBADF })
 
-/* --cache=, $STATE_DIRECTORY, or the default; made if it is missing, for what fills it. *ret is owned. */
-_warn_unused_result_ int collateral_cache(const CollateralArgs *a, bool make, char **ret, char **reterr);
-/* AMD's roots, or the one of --insecure-root. */
-_warn_unused_result_ int collateral_trust(const CollateralArgs *a, SnpTrust *ret, char **reterr);
 /* The addresses in the files of --prefetch; *ret is owned. */
 _warn_unused_result_ int collateral_read_prefetch(const CollateralArgs *a, char ***ret, char **reterr);
 
@@ -43,9 +59,9 @@ _warn_unused_result_ int collateral_export(const CollateralArgs *a, const char *
 _warn_unused_result_ int collateral_import(const CollateralArgs *a, const char *path, char **reterr);
 _warn_unused_result_ int collateral_list(const CollateralArgs *a, char **reterr);
 
-/* Begins the child, before anything is confined. */
-_warn_unused_result_ int collateral_fetch_start(
-                const CollateralArgs *a, const char *cache, CollateralFetch *f, char **reterr);
+/* Begins the child, before anything is confined. before: the one that was begun before, or NULL. */
+_warn_unused_result_ int collateral_fetch_start(const CollateralArgs *a, const CollateralStore *store,
+                const CollateralFetch *before, CollateralFetch *f, char **reterr);
 void collateral_fetch_done(CollateralFetch *f);
 _warn_unused_result_ int collateral_fetch_send(const CollateralFetch *f, const CollateralEntry *e);
 
