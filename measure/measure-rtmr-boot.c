@@ -202,6 +202,16 @@ static int add_kernel(RtmrRun *run) {
                                        "kernel or boot loader (PE)", digest);
 }
 
+/* systemd.system-credentials(7) */
+static bool has_word(const char *text, const char *word) {
+        size_t n = strlen(word);
+
+        for (const char *w = text; (w = strstr(w, word)); w += n)
+                if ((w == text || w[-1] == ' ') && (!w[n] || w[n] == ' '))
+                        return true;
+        return false;
+}
+
 /* edk2 names the initrd to the kernel by a word, and makes each byte one UTF-16 unit. */
 static int add_load_options(RtmrRun *run) {
         const LaunchPlan *plan = run->boot->plan;
@@ -214,6 +224,7 @@ static int add_load_options(RtmrRun *run) {
         r = input_bytes(run, &plan->cmdline, "command line", CMDLINE_MAX, &words, &size);
         if (r < 0)
                 return r;
+        run->events->imports = !has_word((const char *) words, "systemd.import_credentials=no");
         n = asprintf(&text, "%s%s%s", initrd && first ? "initrd=initrd " : "", (const char *) words,
                         initrd && !first ? " initrd=initrd" : "");
         if (n < 0)

@@ -44,6 +44,7 @@ typedef struct RtmrEvent {
 typedef struct RtmrEvents {
         RtmrEvent *items; /* owned */
         size_t n_items;
+        bool imports; /* predicted: systemd in the guest imports credentials of its host's, as far as the command line says */
 } RtmrEvents;
 
 void rtmr_events_done(RtmrEvents *e);

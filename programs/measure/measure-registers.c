@@ -11,6 +11,7 @@
 #include "error.h"
 #include "input.h"
 #include "json.h"
+#include "log.h"
 #include "measure-cli.h"
 #include "measure-report.h"
 #include "measure-rtmr.h"
@@ -326,6 +327,8 @@ int print_registers(const CliArguments *a, const MeasureContext *c, char **reter
                 r = rtmr_predict(&boot, &predicted, reterr);
         if (r < 0)
                 return r;
+        if (predicted.imports)
+                log_notice("the kernel command line has no systemd.import_credentials=no: a host can add credentials to such a TD, and no register shows it");
         measure_context_spec(c, c->request->vcpus[0], c->request->cpus, &spec);
         r = measure_context_digest(c, &spec, NULL, NULL, &mrtd, reterr);
         if (r < 0)

@@ -258,6 +258,16 @@ def test_unified_kernel_images_are_refused(boot):
     assert done.returncode == 1 and "has no setup header of Linux: what a unified kernel image" in done.stderr and done.stdout == ""
 
 
+def test_command_lines_that_import_are_named(boot):
+    said = "a host can add credentials to such a TD"
+    done = measure(*boot.options("202608-inteltdx"))
+    assert done.returncode == 0 and said in done.stderr
+    for words in ("systemd.import_credentials=no", "quiet systemd.import_credentials=no a"):
+        done = measure(*boot.options("202608-inteltdx", append=words))
+        assert done.returncode == 0 and said not in done.stderr
+    assert said in measure(*boot.options("202608-inteltdx", append="systemd.import_credentials=nope")).stderr
+
+
 def test_loader_does_not_leave_its_folder(boot):
     boot.items["etc/table-loader"] = struct.pack("<I56s", 1, b"../../etc/passwd").ljust(128, b"\0")
     boot.write_items()
