@@ -170,7 +170,7 @@ static int input_bytes(const RtmrRun *run, const PlanInput *in, const char *name
         return 0;
 }
 
-/* Linux Documentation/arch/x86/boot.rst. systemd's stub measures sections, SMBIOS structures and archives of its own; what other applications do is unknown. */
+/* Linux Documentation/arch/x86/boot.rst. systemd's stub also measures sections, SMBIOS structures and archives that it makes; what other applications do is unknown. */
 static int check_linux(const RtmrRun *run, const uint8_t *bytes, size_t size) {
         if (size >= SETUP_MAGIC + 4 && memcmp(bytes + SETUP_MAGIC, "HdrS", 4) == 0)
                 return 0;
