@@ -49,14 +49,15 @@ static int load(CollateralDesk *d, const char *name, SnpKdsKept *ret) {
         return collateral_store_load(&d->store, name, ret);
 }
 
-int collateral_desk_ask(CollateralDesk *d, const CollateralRequest *q, CollateralTurn turn_,
-                const char *client, CollateralDecision *ret, uint64_t *ret_msec) {
+static int ask(CollateralDesk *d, const CollateralRequest *q, CollateralTurn turn_, const char *client,
+                CollateralDecision *ret, uint64_t *ret_msec) {
         const CollateralWish w = { q->name, q->path, client, turn_ };
 
         return collateral_queue_ask(&d->queues[q->service], &w, collateral_now(), ret, ret_msec);
 }
 
-int64_t collateral_desk_period(const CollateralDesk *d, const SnpKdsKept *k, int64_t now) {
+/* Seconds between two downloads of what has a next update: --refresh, or half of the time to its end. */
+static int64_t period_of(const CollateralDesk *d, const SnpKdsKept *k, int64_t now) {
         int64_t period = MIN((int64_t) (d->args->refresh / 1000000), (k->next_update - now) / 2);
 
         return MAX(period, (int64_t) REFRESH_LEAST);
@@ -77,7 +78,7 @@ static int want(CollateralDesk *d, SnpKdsKind kind, SnpGeneration g, CollateralT
                 r = load(d, q.name, &k);
         if (r >= 0)
                 *seen = now;
-        return r == -ENOENT ? collateral_desk_ask(d, &q, turn_, "", &decision, &msec) : MIN(r, 0);
+        return r == -ENOENT ? ask(d, &q, turn_, "", &decision, &msec) : MIN(r, 0);
 }
 
 /* A leaf or a list needs its chain first, and a leaf is of little use without the list. */
@@ -113,11 +114,45 @@ static int refresh(CollateralDesk *d, SnpKdsKind kind, SnpGeneration g) {
                 r = load(d, q.name, &k);
         if (r < 0)
                 return r == -ENOENT ? 0 : r;
-        period = collateral_desk_period(d, &k, wall);
+        period = period_of(d, &k, wall);
         if (wall - k.stored < period || (*begun > 0 && now - *begun < (uint64_t) period * 1000))
                 return 0;
         *begun = now;
-        return collateral_desk_ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+        return ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+}
+
+/* What clients asked for once is downloaded again before it is overdue; the queue asks for a name once. */
+static int refresh_file(CollateralDesk *d, const char *name, const TdPcsItem *item) {
+        _cleanup_(collateral_request_done) CollateralRequest q = {};
+        _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
+        int64_t wall = (int64_t) time(NULL);
+        CollateralDecision decision;
+        uint64_t msec;
+        int r = collateral_store_load(&d->store, name, &k);
+
+        if (r >= 0 && wall - k.stored < period_of(d, &k, wall))
+                return 0;
+        if (r >= 0)
+                r = collateral_request_intel(item, &q);
+        if (r >= 0)
+                r = ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+        return r == -ENOENT ? 0 : r;
+}
+
+static int refresh_intel(CollateralDesk *d) {
+        _cleanup_strv_free_ char **list = NULL;
+        int r = collateral_store_names(&d->store, &list, NULL);
+
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        STRV_FOREACH(name, list) {
+                TdPcsItem item;
+
+                r = td_pcs_file_parse(*name, &item) < 0 ? 0 : refresh_file(d, *name, &item);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
 }
 
 static int refresh_all(CollateralDesk *d) {
@@ -132,7 +167,7 @@ static int refresh_all(CollateralDesk *d) {
                 FOREACH_ARRAY(kind, kinds, ELEMENTSOF(kinds))
                         if (r >= 0)
                                 r = refresh(d, *kind, (SnpGeneration) g);
-        return r < 0 ? r : collateral_intel_refresh(d);
+        return r < 0 ? r : refresh_intel(d);
 }
 
 static size_t waiting(const CollateralDesk *d) {
@@ -160,7 +195,7 @@ int collateral_desk_ahead(CollateralDesk *d) {
                 if (r == -ENOENT) {
                         r = want_companions(d, &q);
                         if (r >= 0)
-                                r = collateral_desk_ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
+                                r = ask(d, &q, COLLATERAL_AHEAD, "", &decision, &msec);
                 }
         }
         return r;
@@ -234,7 +269,7 @@ static int queue_up(CollateralDesk *d, const HttpdRequest *request, const Collat
         int r = want_companions(d, q);
 
         if (r >= 0)
-                r = collateral_desk_ask(d, q, turn_of(q), request->peer, &decision, &msec);
+                r = ask(d, q, turn_of(q), request->peer, &decision, &msec);
         if (r < 0)
                 return r;
         if (decision == COLLATERAL_HAS_NOT)

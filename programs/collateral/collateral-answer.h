@@ -31,14 +31,6 @@ int collateral_desk_answer(void *userdata, const HttpdRequest *q, HttpdAnswer *r
 /* Puts into the queue what is due: revocation lists before they expire, and what is prefetched. */
 _warn_unused_result_ int collateral_desk_ahead(CollateralDesk *d);
 
-/* Puts something into the queue of its service. */
-_warn_unused_result_ int collateral_desk_ask(CollateralDesk *d, const CollateralRequest *q,
-                CollateralTurn turn_, const char *client, CollateralDecision *ret, uint64_t *ret_msec);
-/* Seconds between two downloads of what has a next update: --refresh, or half of the time to its end. */
-int64_t collateral_desk_period(const CollateralDesk *d, const SnpKdsKept *k, int64_t now);
-
 /* Intel's answer as the PCS gives it, with its issuer chain. */
 _warn_unused_result_ int collateral_intel_hand_out(
                 const CollateralRequest *q, const SnpKdsKept *k, HttpdAnswer *ret);
-/* Puts into the queue what the cache has of Intel's and what is due. */
-_warn_unused_result_ int collateral_intel_refresh(CollateralDesk *d);
