@@ -149,21 +149,26 @@ def test_stale_and_refreshed(start, pcs, world, tmp_path):
     offset = tmp_path / "clock"
     offset.write_bytes(struct.pack("=q", 0))
     pcs.answers = answers(world, days=(-1, 1))
+
+    def advance(seconds):
+        with open(offset, "r+b") as f:  # mapped by the mirror: never truncated
+            f.write(struct.pack("=q", seconds))
+
     mirror = start("--patience=300ms", "--grace=24h", env={"LD_PRELOAD": str(BUILD / "tests/lib/clock-at.so"), "CLOCK_AT": str(offset)})
     for path in ALL:
         check(mirror, pcs, path)
     good, pcs.mood = pcs.answers, lambda handler: handler.reply(503)
-    offset.write_bytes(struct.pack("=q", 30 * 3600))
+    advance(30 * 3600)
     for path in ALL:
         status, headers, body = mirror.get(path)
         assert status == 200 and headers["Warning"].startswith("110 ") and body == good[path][2]
-    offset.write_bytes(struct.pack("=q", 80 * 3600))
+    advance(80 * 3600)
     assert mirror.get(TCB)[0] == 429
     pcs.mood, pcs.answers = None, answers(world, days=(0.5, 20))
     check(mirror, pcs, TCB)
     newer = pcs.answers[TCB][2]
     pcs.answers = answers(world, days=(-0.5, 20))
-    offset.write_bytes(struct.pack("=q", 80 * 3600 + 200000))
+    advance(80 * 3600 + 200000)
     assert mirror.get_until(TCB)[2] == newer
 
 
