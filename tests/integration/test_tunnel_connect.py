@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""cvmspawn-tunnel connect: the owner's end of a tunnel before something that has none. Hosts reach what is behind it; the log says why they do not; and it
+"""cvmspawn-tunnel connect: the owner's end of a tunnel before something that has none. Hosts reach the service through it; the log says why they do not; and it
 leaves nothing and listens nowhere."""
 
 import contextlib
