@@ -74,7 +74,7 @@ struct Service {
         const ServiceFile *snp_files; /* borrowed */
         size_t n_snp_files;
         const char *kds_cache;
-        SnpCrlMode crl; /* revocation lists: AMD's, from snp_files and kds_cache; Intel's, from td_files */
+        SnpCrlMode crl; /* revocation lists: AMD's, from snp_files and kds_cache; Intel's, from td_files and kds_cache */
         /* TDX: Intel's root, and what Intel says about processors and enclaves. */
         const TdTrust *td_trust;
         const ServiceFile *td_files; /* borrowed */

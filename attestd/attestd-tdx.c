@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Judges the quotes of TDs, with what the service has of Intel's statements. The quote brings the certificates of its processor; nothing else of Intel's is taken from
+/* Judges the quotes of TDs, with what the service has of Intel's statements: in files, and in the cache. The quote brings the certificates of its processor; nothing else of Intel's is taken from
  * a host, which could hold back a newer statement or a revocation list. */
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "attestd-guest.h"
 #include "strutil.h"
+#include "td-pcs.h"
 #include "td-registers.h"
 #include "td-verify.h"
 
@@ -19,6 +20,46 @@ static int fill_pool(const Service *s, TdCollateral *pool) {
                 r = td_collateral_add(
                                 pool, s->td_files[i].data, s->td_files[i].size, s->td_files[i].name, NULL);
         return r;
+}
+
+/* From files, and where they lack something from the cache. */
+static int verify(const Service *s, const TdVerifyInput *in, TdResult *ret) {
+        const TdPcs pcs = { .cache = s->kds_cache, .offline = true, .now = in->now };
+
+        return s->kds_cache ? td_pcs_verify(&pcs, in, ret) : td_verify(in, ret);
+}
+
+/* Has what is missing fetched: 1 it may come, after *ret_seconds; 0 it is not available. */
+static int want(const ServiceCall *c, const TdResult *result, unsigned *ret_seconds) {
+        const Service *s = c->s;
+        TdPcsItem items[TD_PCS_ITEMS_MAX];
+        bool coming = false;
+        size_t n = 0;
+
+        if (!s->kds_cache || !s->fetch)
+                return 0;
+        td_pcs_missing(result, s->crl, items, &n);
+        FOREACH_ARRAY(item, items, n) {
+                _cleanup_free_ char *name = NULL, *path = NULL, *what = NULL;
+                unsigned seconds = 1;
+                int r = td_pcs_file(item, &name);
+
+                if (r >= 0)
+                        r = td_pcs_path(item, &path);
+                if (r < 0)
+                        return r;
+                if (asprintf(&what, "%s %s", name, path) < 0) {
+                        what = NULL;
+                        return -ENOMEM;
+                }
+                r = s->fetch(s->fetch_data, what, c->q->peer, &seconds);
+                if (r < 0)
+                        return r;
+                if (r > 0)
+                        *ret_seconds = coming ? MAX(*ret_seconds, seconds) : seconds;
+                coming = coming || r > 0;
+        }
+        return coming;
 }
 
 /* The launch that the quote is, or is nearest to, of the first n: its registers are borrowed by the policy. */
@@ -40,7 +81,16 @@ static void expect_launch(const RegistrationTdx *t, size_t n, const TdQuote *q, 
 
 static int not_verified(const ServiceCall *c, const StoreLaunch *l, const TdResult *result) {
         _cleanup_free_ char *detail = NULL;
+        unsigned seconds = 1;
+        int r = want(c, result, &seconds);
 
+        if (r < 0)
+                return r;
+        if (r > 0) {
+                c->reply->retry_after = seconds;
+                return reply_problem(c->reply, 503, "vcek-pending", "Certificate pending",
+                                "Intel's statements about this processor are being downloaded; send the same request again");
+        }
         if (result->verdict == VERDICT_COLLATERAL_UNAVAILABLE)
                 return reply_problem(c->reply, 424, "collateral-missing", "Collateral missing",
                                 "Intel's statements about this processor are missing or not current (step %s): ask the service's operator to add TCB info, QE identity, their issuer chain and revocation lists",
@@ -108,7 +158,7 @@ int tdx_judge(const ServiceCall *c, const StoreLaunch *l, const GuestEvidence *e
         int r = fill_pool(s, &pool);
 
         if (r >= 0)
-                r = td_verify(&in, &result);
+                r = verify(s, &in, &result);
         if (r < 0)
                 return r;
         if (!result.authentic)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* Downloads certificates from AMD's key service into --cek-store and --kds-cache, for hosts that do not send them. A child does it: it is
+/* Downloads certificates from AMD's key service into --cek-store and --kds-cache, for hosts that do not send them, and Intel's statements into --kds-cache. A child does it: it is
  * started before anything secret is read and keeps the network; the daemon, which gives the network up, asks it over a socket pair and
  * never waits: a client that needs the certificate is told to ask again (attestd-fetch-queue.h decides when).
  *
- * A request is a chip's id in hexadecimal; for SEV-SNP the name of a file in --kds-cache, a blank, and its path at the key service. The
+ * A request is a chip's id in hexadecimal; for SEV-SNP the name of a file in --kds-cache, a blank, and its path at the key service; for TDX likewise, at Intel's PCS. The
  * answer is "+" (it is stored), "-" (it is not available) or "~SECONDS:" (the key service said when to ask again), and the request. */
 
 #include <errno.h>
@@ -26,6 +26,7 @@
 #include "platform.h"
 #include "snp-kds.h"
 #include "strutil.h"
+#include "td-pcs.h"
 
 #define TIMEOUT_SECONDS 20u
 #define LATER_SECONDS   30u /* after status 429 or 503 without Retry-After */
@@ -36,6 +37,7 @@
 typedef struct FetchChild {
         const AttestdArgs *args;
         SnpTrust trust;
+        Certificate *intel; /* owned: the root for TDX */
         const TrustAnchors *anchors;
         TrustAnchor root;
         ServiceCollateral *collateral; /* owned */
@@ -73,9 +75,12 @@ static bool is_stored(const char *file, const uint8_t *data, size_t size) {
 }
 
 /* One file of the key service: 0, -EAGAIN (*ret_seconds: when to ask again), or what went wrong. */
-static int download(
-                HttpClient *client, const char *url, size_t max, HttpAnswer *ret, unsigned *ret_seconds) {
-        int r = http_client_get(client, url, max, TIMEOUT_SECONDS, ret, NULL);
+static int download(HttpClient *client, const char *url, const char *header, HttpAnswer *ret,
+                unsigned *ret_seconds) {
+        const HttpRequest q = {
+                .method = "GET", .url = url, .header = header, .timeout_seconds = TIMEOUT_SECONDS
+        };
+        int r = http_client_request(client, &q, SNP_KDS_ANSWER_MAX, ret, NULL);
 
         if (r < 0)
                 return r;
@@ -86,19 +91,43 @@ static int download(
         return ret->status == 200 ? 0 : -ENOENT;
 }
 
+/* The same for TDX: the name says what it is. */
+static int fetch_tdx(FetchChild *f, HttpClient *client, const TdPcsItem *item, const char *name,
+                unsigned *ret_seconds) {
+        const TdPcs pcs = { .cache = f->args->kds_cache, .root = f->intel, .now = (int64_t) time(NULL) };
+        _cleanup_(http_answer_done) HttpAnswer answer = {};
+        _cleanup_free_ char *url = NULL, *file = NULL;
+        size_t n;
+        int r = td_pcs_address(item, f->args->pcs_url, &url);
+
+        if (r >= 0)
+                r = download(client, url, td_pcs_header(item->kind), &answer, ret_seconds);
+        if (r >= 0) {
+                const TdPcsAnswer got = {
+                        .body = answer.body, .size = answer.size, .header = answer.header
+                };
+
+                r = td_pcs_form_write(item->kind, &got, &file, &n, NULL);
+        }
+        return r < 0 ? r : td_pcs_store(&pcs, name, file, n, NULL);
+}
+
 /* "NAME PATH": for SEV-SNP the cache takes only what verifies up to a pinned root under that name. */
 static int fetch_snp(FetchChild *f, HttpClient *client, const char *what, size_t name_size,
                 unsigned *ret_seconds) {
         const SnpKds kds = { .cache = f->args->kds_cache, .trust = &f->trust, .now = (int64_t) time(NULL) };
         _cleanup_(http_answer_done) HttpAnswer answer = {};
         _cleanup_free_ char *url = NULL, *name = strndup(what, name_size);
+        TdPcsItem item;
         int r;
 
+        if (name && td_pcs_file_parse(name, &item) >= 0)
+                return fetch_tdx(f, client, &item, name, ret_seconds);
         if (!name || asprintf(&url, "%s%s", f->args->kds_url ?: KDS_URL, what + name_size + 1) < 0) {
                 url = NULL;
                 return -ENOMEM;
         }
-        r = download(client, url, SNP_KDS_ANSWER_MAX, &answer, ret_seconds);
+        r = download(client, url, NULL, &answer, ret_seconds);
         return r < 0 ? r : snp_kds_store(&kds, name, answer.body, answer.size, NULL);
 }
 
@@ -119,7 +148,7 @@ static int fetch(FetchChild *f, HttpClient *client, const char *what, unsigned *
                 file = NULL;
                 return -ENOMEM;
         }
-        r = download(client, url, SEV_CHAIN_SIZE_MAX, &answer, ret_seconds);
+        r = download(client, url, NULL, &answer, ret_seconds);
         if (r == 0 &&
                         (!is_good_cek(f, answer.body, answer.size) ||
                                         is_stored(file, answer.body, answer.size)))
@@ -192,6 +221,8 @@ static int load_trust(FetchChild *f, TrustAnchors *own, char **reterr) {
         int r = attestd_load_snp_trust(f->args, &f->trust, reterr);
 
         if (r >= 0)
+                r = attestd_load_tdx_root(f->args, &f->intel, reterr);
+        if (r >= 0)
                 r = attestd_load_collateral(f->args, &f->collateral, &f->n_collateral, reterr);
         if (r >= 0 && f->args->insecure_root)
                 r = platform_load_root(f->args->insecure_root, &f->root, reterr);
@@ -202,6 +233,7 @@ static int load_trust(FetchChild *f, TrustAnchors *own, char **reterr) {
 
 static void child_done(FetchChild *f) {
         snp_trust_done(&f->trust);
+        certificate_free(f->intel);
         free(f->collateral);
 }
 

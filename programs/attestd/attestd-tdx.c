@@ -10,6 +10,7 @@
 #include "fd.h"
 #include "strutil.h"
 #include "td-collateral.h"
+#include "td-pcs.h"
 
 #define COLLATERAL_FILE_MAX (1024u * 1024u)
 
@@ -87,6 +88,19 @@ static int load_root(TdTrust *t, const char *path, char **reterr) {
                 r = error_set(reterr, -EINVAL, "'%s': expected one root certificate", path);
         if (r >= 0)
                 r = td_trust_insecure_acknowledging_forgery(t, found.certificates->certificate);
+        return r < 0 ? error_prefix(reterr, r, "--insecure-tdx-root") : 0;
+}
+
+int attestd_load_tdx_root(const AttestdArgs *a, Certificate **ret, char **reterr) {
+        _cleanup_free_ char *data = NULL;
+        size_t size = 0;
+        int r = a->insecure_tdx_root ? file_read_all(a->insecure_tdx_root, COLLATERAL_FILE_MAX, &data, &size)
+                                     : 0;
+
+        if (r < 0)
+                return error_set(reterr, r, "--insecure-tdx-root: cannot read '%s': %s",
+                                a->insecure_tdx_root, strerror(-r));
+        r = td_pcs_root(data, size, a->insecure_tdx_root ?: "Intel's root", ret, reterr);
         return r < 0 ? error_prefix(reterr, r, "--insecure-tdx-root") : 0;
 }
 

@@ -101,16 +101,19 @@ static const OptionRow rows[] = {
                         "Keep signed CEKs (cek-ID.cert) in this directory, as\n'cvmspawn cert-chain' does",
                         "@dir", option_set_string, AT(cek_store), 0 },
         { "online", 0, OPTION_NONE, NULL, NULL,
-                        "Download missing certificates from AMD, in a separate process", NULL,
-                        option_set_true, AT(online), 0 },
+                        "Download missing certificates from AMD, and statements from\nIntel, in a separate process",
+                        NULL, option_set_true, AT(online), 0 },
         { "kds", 0, OPTION_REQUIRED, "URL", NULL,
                         "Use this instead of AMD's key service\n(https://kdsintf.amd.com)", NULL,
                         option_set_string, AT(kds_url), 0 },
+        { "pcs", 0, OPTION_REQUIRED, "URL", NULL,
+                        "Use this instead of Intel's PCS\n(https://api.trustedservices.intel.com)", NULL,
+                        option_set_string, AT(pcs_url), 0 },
         { "snp-certs", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Add AMD\'s X.509 certificates for SEV-SNP (ASK, ARK, VCEK; PEM\nor DER) that guests need not send; repeatable",
                         "@file", option_append, AT(snp_certs), 0 },
         { "kds-cache", 0, OPTION_REQUIRED, "DIR", NULL,
-                        "Keep certificates for SEV-SNP in this directory, as 'cvmspawn\nreport --cache=' does",
+                        "Keep certificates for SEV-SNP and statements for TDX in this\ndirectory, as 'cvmspawn report --cache=' does",
                         "@dir", option_set_string, AT(kds_cache), 0 },
         { "tdx-collateral", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Add Intel\'s TCB info, QE identity, issuer chain or revocation\nlists for TDX; repeatable",
@@ -145,10 +148,10 @@ static const OptionRule rules[] = {
                         "listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev",
                         "no service is started then" },
         { "add-owner", NULL,
-                        "answer certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
+                        "answer certs cek-store kds pcs snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only adds an owner" },
         { "rotate-key check-store audit migrate-from", NULL,
-                        "add-owner answer listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev certs cek-store kds snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
+                        "add-owner answer listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev certs cek-store kds pcs snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only works on the database" },
         { "rotate-key", NULL, "check-store audit migrate-from", "they work on the same database" },
         { "rotate-wait", "rotate-key", NULL, NULL },
@@ -161,6 +164,7 @@ static const OptionRule rules[] = {
         { "tls-cert", "tls-key", NULL, NULL },
         { "tls-key", "tls-cert", NULL, NULL },
         { "kds", "online", NULL, NULL },
+        { "pcs", "online", NULL, NULL },
 };
 
 static const OptionTable table = {
@@ -205,6 +209,10 @@ static int check_arguments(const AttestdArgs *a, char **reterr) {
                 return error_set(reterr, -EINVAL,
                                 "--kds: expected https://..., http://... or unix:/SOCKET, not '%s'",
                                 a->kds_url);
+        if (a->pcs_url && !http_url_valid(a->pcs_url))
+                return error_set(reterr, -EINVAL,
+                                "--pcs: expected https://..., http://... or unix:/SOCKET, not '%s'",
+                                a->pcs_url);
         if (a->crl && streq(a->crl, "required") && !a->kds_cache && !a->snp_certs && !a->tdx_collateral)
                 return error_set(reterr, -EINVAL,
                                 "--crl=required needs --kds-cache=DIR, --snp-certs=FILE or --tdx-collateral=FILE: without revocation lists no guest gets its secrets");

@@ -20,8 +20,8 @@
 #define KDS_URL                "https://kdsintf.amd.com" /* without --kds= */
 
 typedef struct AttestdArgs {
-        char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *insecure_root,
-                        *prefix;
+        char *listen, *state, *secrets_key, *tls_cert, *tls_key, *cek_store, *kds_url, *pcs_url,
+                        *insecure_root, *prefix;
         char *add_owner, *token_file, *answer, *as;
         char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *insecure_tdx_root, *store, *rotate_key,
                         *migrate_from, *crl, *metrics, *via, *via_token, *via_ca;
@@ -115,6 +115,8 @@ _warn_unused_result_ int attestd_load_snp(const AttestdArgs *a, AttestdWorld *w,
 _warn_unused_result_ int attestd_load_snp_trust(const AttestdArgs *a, SnpTrust *ret, char **reterr);
 void attestd_snp_done(AttestdWorld *w);
 /* Trust anchor and collateral for TDX, likewise. */
+/* Intel's root, or that of --insecure-tdx-root; *ret is owned. */
+_warn_unused_result_ int attestd_load_tdx_root(const AttestdArgs *a, Certificate **ret, char **reterr);
 _warn_unused_result_ int attestd_load_tdx(const AttestdArgs *a, AttestdWorld *w, char **reterr);
 /* The files of --tdx-collateral= in place of those of before, which stay on failure. */
 _warn_unused_result_ int attestd_load_tdx_collateral(const AttestdArgs *a, AttestdWorld *w, char **reterr);
