@@ -196,9 +196,10 @@ def test_slow_and_broken_service(verifier, pcs):
     verifier.refused("/IntelSGXRootCA.der: ")
     pcs.mood = slow
     verifier.refused("/IntelSGXRootCA.der: ")
-    assert len(pcs.requests) == 2
+    asked = len(pcs.requests)
+    assert asked <= 4  # each list
     verifier.refused("did not answer")
-    assert len(pcs.requests) == 2
+    assert len(pcs.requests) == asked
 
 
 def test_revoked(verifier, pcs, world):
