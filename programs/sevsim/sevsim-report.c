@@ -167,7 +167,7 @@ static const char *digest_noun(const SevsimLaunch *l) {
 
 static void print_launch(const SevsimLaunch *l, bool kept, FILE *f) {
         fprintf(f, SAYS "%s: %s, %zu commands recorded%s%s\n", l->name,
-                        l->vm_type ?: "not support memory encryption", l->commands, kept ? " in " : "",
+                        l->vm_type ?: "a guest without memory encryption", l->commands, kept ? " in " : "",
                         kept ? l->folder : "");
         STRV_FOREACH(refused, l->refused)
                 fprintf(f, SAYS "%s: refused %s\n", l->name, *refused);
@@ -175,8 +175,11 @@ static void print_launch(const SevsimLaunch *l, bool kept, FILE *f) {
                 fprintf(f, SAYS "%s: secret %s\n", l->name, *secret);
         if (l->measurement)
                 fprintf(f, SAYS "%s: measurement %s\n", l->name, l->measurement);
-        if (!l->finished)
-                fprintf(f, SAYS "%s: the launch did not finish\n", l->name);
+        fprintf(f,
+                        l->finished ? SAYS
+                                        "%s: the launch is complete; from here on, hardware runs the guest's code, encrypted, and the simulation does not\n"
+                                    : SAYS "%s: the launch did not finish\n",
+                        l->name);
         fprintf(f, SAYS "%s: recorded %s %s\n", l->name, digest_noun(l), l->digest ?: "none");
 }
 

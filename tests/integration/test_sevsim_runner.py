@@ -32,6 +32,8 @@ def test_says_simulation_in_every_line(sim):
     lines = result.stdout.splitlines()
     assert lines and all(line.startswith(SAYS) for line in lines)
     assert lines[-1] == f"{SAYS}launch-001: recorded digest {DIGEST}"
+    # The limit of the simulation, where it is reached.
+    assert lines[-2].startswith(f"{SAYS}launch-001: the launch is complete; from here on, hardware runs the guest's code, encrypted")
 
 
 def test_equal(sim):
