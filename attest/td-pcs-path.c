@@ -89,10 +89,10 @@ static int read_crl(const char *query, TdPcsItem *ret) {
 }
 
 int td_pcs_path_parse(const char *path, TdPcsItem *ret) {
-        const char *query = startswith(path, TCB_PATH);
+        const char *query = startswith(path, TCB_PATH "fmspc=");
 
-        if (query && startswith(query, "fmspc="))
-                return read_fmspc(query + strlen("fmspc="), "", ret);
+        if (query)
+                return read_fmspc(query, "", ret);
         query = startswith(path, CRL_PATH);
         if (query)
                 return read_crl(query, ret);
