@@ -167,7 +167,7 @@ def peer_validate():
 
 
 def test_the_owner_online(daemon, peer_validate):
-    """Both validate the same paused domain and release it with a secret; swapped keys are found out by both."""
+    """Both validate the same paused domain and release it with a secret; both detect swapped keys."""
     daemon.session()
     files = '--firmware fw.fd --kernel kernel --initrd initrd --cmdline "console=ttyS0 quiet"'
     programs = {"peer": f"{peer_validate} --insecure {files}", "ours": f"{shlex.quote(str(CVMSPAWN))} validate --insecure {files}"}
