@@ -85,6 +85,7 @@ EXCUSED = {
     "--efi-nvram-state": "copied whole or not at all (test_launcher_state.py); then QEMU writes it", "--tpm-state": "written by swtpm",
     "--store": "a file or a database of attestd, whose state is above", "--libvirt-version": "no file: a version",
     "--forward-journal": "written by systemd-journal-remote",
+    "--listen": "of sevsim, which stays then: by the functions of --record and --platform",
     "--yaml": "the form of what --output has",
     "--detached": "bytes for a key elsewhere, by the same function as an ID block",
 }  # fmt: skip

@@ -124,7 +124,7 @@ BASES = [
     ("cvmspawn-collateral", "import", ["{json}", "--cache={out}/c", "--insecure-root={amd}/ark.der"]),
     ("cvmspawn-tunnel", "serve", ["--listen=127.0.0.1:1/", "--name=a", "--tunnels={text}", "--tls-cert={public}", "--tls-key={key}"]),
     ("cvmspawn-tunnel", "add", ["alice", "--tunnels={out}/tunnels", "--token-file={out}/token"]),
-    ("cvmspawn-tunnel", "connect", ["--to=127.0.0.1:1", "--via=https://127.0.0.1/a", "--via-token-file={text}", "--via-ca={public}"]),
+    ("cvmspawn-tunnel", "connect", ["--to=127.0.0.1:1", "--via=https://127.0.0.1/a", "--via-token-file={token}", "--via-ca={public}"]),
     ("cvmspawn-guest", "ok", []), ("cvmspawn-guest", "report", ["--report-data=" + "aa" * 64]), ("cvmspawn-guest", "derived-key", []),
     *(("cvmspawn-guest", f"secret {verb}", ["736869e5-84f0-4973-92ec-06879ce3da0b"][:verb != "list"]) for verb in ("list", "get", "wipe")),
     ("cvmspawn-guest", "snpguest report", ["{out}/r", "{text}"]), ("cvmspawn-guest", "snpguest key", ["{out}/k", "vcek"]),
@@ -163,7 +163,7 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     names = {"amd": amd, "platform": platform, "world": folder, "out": folder / "out", "firmware": artifacts["FIRMWARE"],
              "kernel": artifacts["KERNEL"], "initrd": artifacts["INITRD"], "qemu": artifacts["QEMU"],
              "caps": folder / "caps"}
-    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix"):
+    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix", "token"):
         names[name] = folder / name
     (folder / "out").mkdir()
     (folder / "kds").mkdir()
@@ -173,6 +173,8 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     for name, size in (("tik", 16), ("tek", 16)):
         (folder / name).write_bytes(bytes(range(1, size + 1)))
     names["text"].write_text("hello\n")
+    names["token"].write_text("ab" * 32 + "\n")
+    names["token"].chmod(0o600)
     names["cpio"].write_bytes(forms.guest())
     names["caps"].write_text(CAPS)
     names["batch"].write_text('{"mode": "snp"}\n')
