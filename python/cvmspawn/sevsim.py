@@ -157,7 +157,7 @@ class SharedHost(Host):
         self.options = [f"--join={self.folder}"]
 
     def start(self):
-        """Set the host up, and return it when commands can run there. Takes some seconds if there is no platform yet."""
+        """Set the host up, and return it when commands can run there. The first start on a platform takes some seconds, for its keys."""
         if self.process is not None:
             raise SevsimError(f"the simulated host in '{self.folder}' runs already")
         # pylint: disable-next=consider-using-with
