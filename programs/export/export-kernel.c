@@ -31,6 +31,9 @@ int export_check_kernel(const ExportGuest *g, char ***notices) {
         if (!g->kernel || !coco_of(g->mode)->guest_report)
                 return 0;
         read_header(g->kernel, &header);
+        /* What is not a bzImage says nothing of itself; that it has no kernel hashes is said where it is resolved. */
+        if (!header.bzimage)
+                return 0;
         r = kernel_config_beside(g->kernel, header.version, &config);
         if (r < 0)
                 return r;
