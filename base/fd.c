@@ -16,6 +16,7 @@
 #include "overflow.h"
 
 #define COPY_BUFFER_SIZE (128u * 1024u)
+#define DEVICE_SIZE_MAX  (1024u * 1024u)
 
 int fd_close(int fd) {
         if (fd >= 0) {
@@ -94,11 +95,18 @@ int fd_write_all(int fd, const void *buf, size_t n) {
         return 0;
 }
 
+uint64_t fd_read_limit(int fd, uint64_t max) {
+        struct stat st;
+
+        return fstat(fd, &st) >= 0 && S_ISCHR(st.st_mode) && !isatty(fd) ? MIN(max, DEVICE_SIZE_MAX) : max;
+}
+
 int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size) {
         _cleanup_free_ char *buf = NULL;
         size_t have = 0, capacity = 0, expected = 4096;
         struct stat st;
 
+        max = (size_t) fd_read_limit(fd, max);
         /* A hint only: files of /proc say 0, and a file can grow. */
         if (fstat(fd, &st) >= 0 && S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t) st.st_size <= max)
                 expected = MAX(expected, (size_t) st.st_size + 2);

@@ -33,6 +33,9 @@ _warn_unused_result_ int make_directories(const char *path);
 _warn_unused_result_ int fd_read_exact(int fd, void *buf, size_t n);
 _warn_unused_result_ int fd_pread_exact(int fd, void *buf, size_t n, uint64_t offset);
 _warn_unused_result_ int fd_write_all(int fd, const void *buf, size_t n);
+/* How many bytes of a file are worth reading where at most `max` are taken: a character device (but a terminal) gives zeros or random bytes
+ * without end, and is given up after a megabyte. */
+uint64_t fd_read_limit(int fd, uint64_t max);
 /* The whole file as an owned, NUL-terminated string (the NUL is not counted): 0, -E2BIG over max, or the errno. */
 _warn_unused_result_ int fd_read_all(int fd, size_t max, char **ret, size_t *ret_size);
 _warn_unused_result_ int file_read_all(const char *path, size_t max, char **ret, size_t *ret_size);

@@ -15,12 +15,11 @@
 #include "sev-vmsa.h"
 #include "validate.h"
 
-#define FIRMWARE_SIZE_MAX (1024u * 1024 * 1024) /* OVMF images have 2 to 16 MiB */
-#define BOOT_FILE_SIZE_MAX                                                                                  \
-        (UINT64_C(4) << 30)              /* QEMU loads kernel and initrd below 4 GiB; a device never ends */
-#define KEY_FILE_SIZE_MAX (1024u * 1024) /* a wrong file is named by its size; a huge one is not read */
-#define COPY_SIZE         (256u * 1024)
-#define TABLE_SIZE_MAX    UINT16_MAX
+#define FIRMWARE_SIZE_MAX  (256u * 1024 * 1024) /* OVMF images have 2 to 16 MiB */
+#define BOOT_FILE_SIZE_MAX (UINT64_C(4) << 30)  /* QEMU loads kernel and initrd below 4 GiB */
+#define KEY_FILE_SIZE_MAX  (1024u * 1024) /* a wrong file is named by its size; a huge one is not read */
+#define COPY_SIZE          (256u * 1024)
+#define TABLE_SIZE_MAX     UINT16_MAX
 
 static int open_file(Validate *v, const char *path) {
         struct stat st;
@@ -108,10 +107,11 @@ int validate_hash_file(Validate *v, const char *path, ValidateDigest *ret) {
         _cleanup_free_ uint8_t *buffer = malloc(COPY_SIZE);
         _cleanup_close_ int fd = open_file(v, path);
         _cleanup_hash_ Hash *hash = NULL;
-        uint64_t size = 0;
+        uint64_t size = 0, limit;
 
         if (fd < 0)
                 return fd;
+        limit = fd_read_limit(fd, BOOT_FILE_SIZE_MAX);
         if (!buffer || hash_new(HASH_SHA256, &hash) < 0)
                 return validate_fail(v, VALIDATE_ERROR, NULL);
         for (;;) {
@@ -124,8 +124,8 @@ int validate_hash_file(Validate *v, const char *path, ValidateDigest *ret) {
                 if (n == 0)
                         break;
                 size += (uint64_t) n;
-                if (size > BOOT_FILE_SIZE_MAX)
-                        return validate_fail_file(v, -EFBIG, path);
+                if (size > limit)
+                        return validate_fail_file(v, -E2BIG, path);
                 if (hash_update(hash, buffer, (size_t) n) < 0)
                         return validate_fail(v, VALIDATE_ERROR, NULL);
         }

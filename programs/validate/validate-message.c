@@ -28,6 +28,8 @@ int validate_fail(Validate *v, ValidateStatus status, const char *format, ...) {
 int validate_fail_file(Validate *v, int r, const char *path) {
         _cleanup_free_ char *shown = validate_repr(path);
 
+        if (r == -E2BIG) /* of our own limits: strerror() speaks of an argument list */
+                r = -EFBIG;
         return validate_fail(v, VALIDATE_ERROR, "[Errno %d] %s: %s", -r, strerror(-r), shown ?: path);
 }
 

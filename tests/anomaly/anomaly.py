@@ -154,8 +154,8 @@ def end_all(pids):
 
 
 def survivors(known):
-    """Processes that outlive the run by more than five seconds; they are ended here, so that the next run starts clean."""
-    deadline = time.monotonic() + 5
+    """Processes that outlive the run by more than twenty seconds; they are ended here, so that the next run starts clean."""
+    deadline = time.monotonic() + 20
     while True:
         left = children() - known
         for pid in list(left):

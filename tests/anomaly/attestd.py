@@ -108,7 +108,7 @@ class Attestd(Scenario):
             return None
         story.token = (place / "state/token").read_text()
         host, port = json.loads(line)["url"].split("/")[2].rsplit(":", 1)
-        return Client(host, int(port), ssl.create_default_context(cafile=place / "state/ca.pem"), 20)
+        return Client(host, int(port), ssl.create_default_context(cafile=place / "state/ca.pem"), 60)
 
     def stop(self, process, seconds):
         try:
@@ -138,7 +138,7 @@ class Attestd(Scenario):
                 client.close()
             if again and not client:
                 raise Wrong("the service does not start any more")
-            return self.stop(process, 20)
+            return self.stop(process, 60)
         finally:
             if process.poll() is None:
                 process.kill()
@@ -211,8 +211,8 @@ class AttestdTwo(Attestd):
             for c in (client, self.staying):
                 if c:
                     c.close()
-            status = self.stop(dying, 20)
-            if self.stop(other, 20) != 0:
+            status = self.stop(dying, 60)
+            if self.stop(other, 60) != 0:
                 raise Wrong("the service that stays does not end well")
             return status
         finally:

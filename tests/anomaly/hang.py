@@ -10,7 +10,7 @@ import time
 
 import scenarios
 
-SLACK = 5  # seconds more than documented, on a busy machine
+SLACK = 20  # seconds more than documented, on a busy machine
 
 
 def was_hit(place):

@@ -190,8 +190,8 @@ class Running:
         return Result(status, self.output("stdout"), self.output("stderr"), seconds, leftovers)
 
     def _collect(self):
-        """What is still there 2 s after the end; processes are ended here, so that the next test starts clean."""
-        deadline = time.monotonic() + 2
+        """What is still there 20 s after the end; processes are ended here, so that the next test starts clean."""
+        deadline = time.monotonic() + 20
         while (left := self._survivors()) and time.monotonic() < deadline:
             time.sleep(0.01)
         leftovers = []

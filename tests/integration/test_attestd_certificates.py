@@ -144,7 +144,7 @@ def test_hosts_that_need_a_certificate(tmp_path, platform, authority):
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("localhost", timeout=20)
+        super().__init__("localhost", timeout=60)
         self.path = path
 
     def connect(self):
@@ -171,18 +171,18 @@ def test_without_tls(tmp_path):
         c.close()
         assert os.stat(path).st_mode & 0o777 == 0o660
         second = plain(tmp_path / "second", f"unix:{path}") if (tmp_path / "second").mkdir(exist_ok=True) is None else None
-        assert "in use" in second.communicate(timeout=20)[1]
+        assert "in use" in second.communicate(timeout=60)[1]
         p.kill()
         p.communicate()
     p = plain(tmp_path, "127.0.0.1:0")
     url = json.loads(p.stdout.readline())["url"]
-    c = http.client.HTTPConnection(url.split("/")[2], timeout=20)
+    c = http.client.HTTPConnection(url.split("/")[2], timeout=60)
     c.request("GET", "/health")
     assert c.getresponse().status == 200
     c.close()
     p.terminate()
-    p.communicate(timeout=20)
+    p.communicate(timeout=60)
     for listen in ("0.0.0.0:0", "[::]:0"):
         p = plain(tmp_path, listen)
-        _, said = p.communicate(timeout=20)
+        _, said = p.communicate(timeout=60)
         assert p.returncode == 1 and ("only on a loopback address" in said or "cannot listen" in said)

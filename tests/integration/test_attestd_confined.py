@@ -21,7 +21,7 @@ LANDLOCK_CREATE_RULESET = 444  # on every architecture since Linux 5.13
 LANDLOCK = ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, 0, 1)
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -127,7 +127,7 @@ def test_the_managers_socket_is_used(tmp_path, curl):
     process.terminate()
     assert process.wait(20) == 0
     process, _ = socket_activated(tmp_path, 2)
-    assert "passed 2 sockets, expected one" in process.communicate(timeout=20)[1]
+    assert "passed 2 sockets, expected one" in process.communicate(timeout=60)[1]
     assert process.returncode == 1
 
 

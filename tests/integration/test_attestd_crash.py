@@ -48,7 +48,7 @@ class Story:
         self.registered, self.answer, self.said, self.packet = False, None, None, None
 
     def tell(self, s):
-        c = s.connect(timeout=20)
+        c = s.connect(timeout=60)
         if not self.registered:
             assert c.request("POST", "/vm/a", registration(), token=self.token)[0] == 201
             self.registered = True

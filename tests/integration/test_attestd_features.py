@@ -76,7 +76,7 @@ def test_prefix(start):
         status, problem = s.curl("--data-binary", "{}", root + path)
         assert (status, problem["code"]) == (404, "not-found"), path
     for bad in ("attest", "/attest/"):
-        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--prefix={bad}"], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--prefix={bad}"], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1 and "--prefix" in done.stderr
 
 
@@ -99,11 +99,14 @@ def test_cek_store(start, tmp_path):
 class Amd(http.server.BaseHTTPRequestHandler):
     """AMD's key service on the loopback; it answers when it is told to."""
 
-    answers, asked, go = {}, [], threading.Event()
+    answers, asked, since, go = {}, [], 0, threading.Event()
 
     def do_GET(self):
-        Amd.asked.append(self.path)
-        Amd.go.wait(30)
+        # On a busy machine it may be silent for longer than the service waits (20 s), which then asks again: not counted.
+        if self.path not in Amd.asked[-1:] or Amd.go.is_set() or time.monotonic() - Amd.since < 15:
+            Amd.asked.append(self.path)
+        Amd.since = time.monotonic()
+        Amd.go.wait(60)
         data = Amd.answers.get(self.path)
         self.send_response(200 if data else 404)
         self.send_header("Content-Length", str(len(data or b"")))
@@ -126,7 +129,7 @@ def amd():
 
 
 def until_settled(s, body):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         status, answer = s.post("/vm/a/launch", body)
         if answer.get("code") != "cek-pending":
@@ -182,7 +185,7 @@ def test_fetching_keeps_nobody_waiting(start, tmp_path, amd):
 
 
 def test_online_needs_a_store():
-    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", "--online"], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", "--online"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and "--cek-store" in done.stderr
 
 
@@ -264,7 +267,7 @@ def test_uploads_are_for_owners_and_bounded(start):
     slow = [context.wrap_socket(socket.create_connection((host, int(port))), server_hostname=host) for _ in range(2)]
     for c in slow:
         c.sendall(f"POST /firmware HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {s.token}\r\nContent-Length: 60000\r\n\r\n".encode() + b"{" * 100)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while (answer := upload(s, b"later", *s.owner()))[0] != 503:
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -272,7 +275,7 @@ def test_uploads_are_for_owners_and_bounded(start):
     assert s.curl(f"{s.url}/health")[0] == 200
     for c in slow:
         c.close()
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while upload(s, b"later", *s.owner())[0] == 503:
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -372,7 +375,7 @@ def test_without_a_network(start, tmp_path):
         assert "--answer" in answer(tmp_path, bad, status=1)
     assert "nobody" in answer(tmp_path, "GET /vm", "--as=nobody", status=1)
     for options in (["--as=dev"], ["--answer=GET /vm", "--dev"], ["--answer=GET /vm", "--add-owner=x", "--token-file=x"]):
-        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", *options], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", *options], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1, done
     # beside a running service, for one of its owners
     s = start()
@@ -395,6 +398,6 @@ def test_a_state_directory_of_another_user_is_refused(tmp_path, what):
     (tmp_path / "state/file").touch()
     os.chown(tmp_path / what, 12345, 12345)
     done = subprocess.run([build_folder() / "programs/cvmspawn-attestd", "--dev", f"--state={tmp_path}/state", "--listen=127.0.0.1:0"],
-                          capture_output=True, text=True, timeout=20, check=False)  # fmt: skip
+                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
     assert done.returncode == 1 and f"'{tmp_path}/{what}' belongs to user 12345" in done.stderr, done.stderr
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["file"]

@@ -22,7 +22,7 @@ class Monitor:
         self.path = str(path)
 
     def get(self, target):
-        c = http.client.HTTPConnection("localhost", timeout=20)
+        c = http.client.HTTPConnection("localhost", timeout=60)
         c.sock = socket.socket(socket.AF_UNIX)
         c.sock.connect(self.path)
         c.request("GET", target)
@@ -98,7 +98,7 @@ def test_metrics_only_here(tmp_path):
 def tls(service, data=b"", authority=None):
     context = ssl.create_default_context(cafile=authority or service.folder / "state/ca.pem")
     host, _, port = service.url.removeprefix("https://").partition(":")
-    s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=20), server_hostname="localhost")
+    s = context.wrap_socket(socket.create_connection((host, int(port)), timeout=60), server_hostname="localhost")
     s.sendall(data)
     return s
 
@@ -160,7 +160,7 @@ def certify(folder, name):
 def shown(service):
     """The common name of the certificate that a new connection gets."""
     host, _, port = service.url.removeprefix("https://").partition(":")
-    pem = ssl.get_server_certificate((host, int(port)), timeout=20)
+    pem = ssl.get_server_certificate((host, int(port)), timeout=60)
     done = subprocess.run(["openssl", "x509", "-noout", "-subject"], input=pem, capture_output=True, text=True, check=True)
     return done.stdout.rpartition("=")[2].strip()
 
@@ -179,7 +179,7 @@ def test_reload(tmp_path):
         c = None
         while not stop.is_set():
             try:
-                c = c or http.client.HTTPSConnection(host, int(port), context=context, timeout=20)
+                c = c or http.client.HTTPSConnection(host, int(port), context=context, timeout=60)
                 c.request("GET", "/health")
                 answer = c.getresponse()
                 answer.read()
@@ -200,7 +200,7 @@ def test_reload(tmp_path):
     for name in ("second", "third"):
         certify(folder, name)
         s.process.send_signal(signal.SIGHUP)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while shown(s) != name:
             assert time.monotonic() < deadline
             time.sleep(0.05)

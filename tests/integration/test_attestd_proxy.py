@@ -121,7 +121,7 @@ def nginx(tmp_path):
         log = open(tmp_path / "nginx.log", "ab")
         process = subprocess.Popen([program, "-p", tmp_path, "-e", "stderr", "-c", tmp_path / "conf"], stderr=log, stdout=log)
         started.append((process, log))
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", port), 1).close()

@@ -211,7 +211,7 @@ def test_one_killed_at_each_step_and_the_other_goes_on(pair, platform, module, t
         dying.env.update({"LD_PRELOAD": str(module), "DIE_AT": str(n)})
         try:
             dying.start()
-            first = dying.connect(timeout=20)
+            first = dying.connect(timeout=60)
         except (json.JSONDecodeError, FileNotFoundError, *GONE):
             first = None  # it died before it was ready
         story = Story(f"v{n}", psp, token, first, client)

@@ -172,7 +172,7 @@ def test_refused_at_start(tmp_path, world):
                         (["serve", "--insecure-root=/dev/null"], "--insecure-root"), (["list", "x"], "expected no arguments"),
                         (["export"], "expected one file"), (["import", "/nonexistent"], "cannot read '/nonexistent'"),
                         (["serve", *["--listen=127.0.0.1:0"] * 9], "at most 8 addresses"), (["export", f"{tmp_path}/no/where"], "contains nothing to export")]:  # fmt: skip
-        done = subprocess.run([program, *words, f"--cache={tmp_path}/cache"] if words else [program], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run([program, *words, f"--cache={tmp_path}/cache"] if words else [program], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 1 and says in done.stderr, (words, done.stderr)
         assert precious.read_text() == "precious"
         assert len([line for line in done.stderr.splitlines() if ": warning: " not in line]) == 1, done.stderr

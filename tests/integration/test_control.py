@@ -127,7 +127,7 @@ def test_nobody_is_answered_before_the_guest_runs(fake):
     """cont is the launch's own decision: nothing that comes in before it can start the guest."""
     run = fake.start("vm.greet(); vm.answer_until('query-version'); import select; select.select([0], [], [], 600)",
                      "--timeout=10")
-    run.wait_for((run.control / "control").exists, 30, "the control socket did not appear")
+    run.wait_for((run.control / "control").exists, 60, "the control socket did not appear")
     client = Client(run.control / "control")
     client.send("Resume")
     assert client.receive() is None
@@ -219,7 +219,7 @@ def test_a_long_path(fake, tmp_path):
     folder = tmp_path / ("x" * 200)
     folder.mkdir()
     run = fake.start(SERVE, env={"RUNTIME_DIRECTORY": str(folder)})
-    run.wait_for((folder / "control").exists, 30, "the control socket did not appear")
+    run.wait_for((folder / "control").exists, 60, "the control socket did not appear")
     (tmp_path / "short").symlink_to(folder)
     assert Client(tmp_path / "short" / "control").call("PowerOff") == {}
     assert run.wait().status == 0

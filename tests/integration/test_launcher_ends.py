@@ -91,7 +91,7 @@ def test_qemu_that_ends_at_once(fake, scenario, sentence):
     assert said(result) == [f"cvmspawn: {sentence}"]
     assert events(result)[-1:] == [{"event": "exit", "cause": sentence, "status": 125, "source": events(result)[-1]["source"]}]
     assert events(result)[-1]["source"] == ("launcher" if "too old" in sentence else "qemu")
-    assert result.seconds < 4
+    assert result.seconds < 20
     assert result.leftovers == []
 
 
@@ -121,7 +121,7 @@ def test_qemu_that_says_nothing(fake):
     result = fake.run(HANG, "--timeout=1", "-q")
     assert result.status == 124
     assert said(result) == ["cvmspawn: the guest did not end within --timeout="]
-    assert result.seconds < 10
+    assert result.seconds < 20
     assert result.leftovers == []
 
 
@@ -277,7 +277,7 @@ def test_ended_while_it_waits(fake, small_initrd, tmp_path, number):
     marker = tmp_path / "marker"
     run = fake.start(f"vm.greet(); vm.answer_until('query-version'); open('{marker}', 'w'); time.sleep(60)", f"--initrd={small_initrd}",
                      "--set-credential=a:b")
-    run.wait_for(marker.exists, 30, "QEMU was not asked")
+    run.wait_for(marker.exists, 60, "QEMU was not asked")
     run.signal(number)
     result = run.wait(30)
     assert result.status == 128 + number
@@ -338,7 +338,7 @@ def test_an_initrd_that_cannot_import(fake, tmp_path, files, sentence):
     assert result.status == 0
     assert (tmp_path / "launches").read_text().splitlines()[-1].count("-initrd /proc/self/fd/113") == 1
     assert result.leftovers == []
-    assert result.seconds < 4
+    assert result.seconds < 20
 
 
 def test_an_initrd_larger_than_memory(fake, tmp_path):

@@ -89,7 +89,7 @@ def test_two_guests_do_not_share_variables(machine):
 def test_a_killed_launcher_leaves_whole_variables_and_no_lock(machine):
     for delay in range(8):
         run = machine(WAITS, "--tpm=no")
-        run.wait_for(lambda: delay < 4 or "disk.raw.efinvramstate" in names(machine.folder), 20, "no file came")
+        run.wait_for(lambda: delay < 4 or "disk.raw.efinvramstate" in names(machine.folder), 60, "no file came")
         run.signal(signal.SIGKILL)
         run.wait(TOOK_TOO_LONG)
         state = machine.folder / "disk.raw.efinvramstate"

@@ -259,8 +259,8 @@ def test_fail_fast(matrix):
 def test_interrupted(matrix, number):
     """Every guest ends, and the results so far are complete."""
     run = matrix.start({"done": WORKS, "deaf": "vm.start(); vm.serve(deaf=['system_powerdown'])", "stuck": f"vm.start(); time.sleep(600)", "never": WORKS}, "-J2")
-    run.wait_for(lambda: (matrix.results / "results.jsonl").exists() and "done" in matrix.lines() and (matrix.results / "stuck.log").exists(), 20, "guests did not start")
-    run.wait_for(lambda: len([1 for p in ("deaf", "stuck") if (matrix.results / f"{p}.log").exists()]) == 2, 20, "guests did not start")
+    run.wait_for(lambda: (matrix.results / "results.jsonl").exists() and "done" in matrix.lines() and (matrix.results / "stuck.log").exists(), 60, "guests did not start")
+    run.wait_for(lambda: len([1 for p in ("deaf", "stuck") if (matrix.results / f"{p}.log").exists()]) == 2, 60, "guests did not start")
     time.sleep(.5)
     run.signal(number)
     time.sleep(.2)
@@ -274,7 +274,7 @@ def test_interrupted(matrix, number):
 def test_killed(matrix):
     """No guest outlives it, and results.jsonl has whole lines."""
     run = matrix.start({"done": WORKS, "stuck": "vm.start(); time.sleep(600)"}, "-J2")
-    run.wait_for(lambda: (matrix.results / "results.jsonl").exists() and "done" in matrix.lines(), 20, "no result")
+    run.wait_for(lambda: (matrix.results / "results.jsonl").exists() and "done" in matrix.lines(), 60, "no result")
     run.signal(signal.SIGKILL)
     result = run.wait(TOOK_TOO_LONG)
     assert [left for left in result.leftovers if left.startswith("process")] == []

@@ -24,7 +24,7 @@ from sevsim_host import build_folder
 from snp_world import amd  # noqa: F401
 from test_measure_rtmr import Boot
 
-SECONDS = 30
+SECONDS = 120
 DIGEST, DIGEST32 = "aa" * 48, "bb" * 32
 TDX_POLICY = [f"--measurement={DIGEST}", "--report-data=" + "bb" * 64, *(f"--expect=rtmr{i}:any" for i in range(3))]
 CAPS = ('{"simulation": true, "kvm": true, "kvm-reason": null, "sev": true, "sev-es": true, "sev-snp": true, "cbitpos": 51, '

@@ -87,6 +87,22 @@ static void whole_files(_unused_ void **state) {
         assert_error(file_read_all("/no/such/file", 1, NULL, NULL), ENOENT);
 }
 
+/* What never ends is given up early, whatever the caller would take; what is only unknown in size is not. */
+static void endless_devices(_unused_ void **state) {
+        _cleanup_close_ int zero = fd_open("/dev/zero", O_RDONLY, 0), file = memfd_new("test");
+        int pipes[2];
+
+        assert_true(zero >= 0 && file >= 0);
+        assert_int_equal(pipe(pipes), 0);
+        assert_int_equal(fd_read_limit(zero, UINT64_C(1) << 40), 1024 * 1024);
+        assert_int_equal(fd_read_limit(zero, 16), 16);
+        assert_true(fd_read_limit(file, UINT64_C(1) << 40) == UINT64_C(1) << 40);
+        assert_true(fd_read_limit(pipes[0], UINT64_C(1) << 40) == UINT64_C(1) << 40);
+        assert_error(file_read_all("/dev/zero", SIZE_MAX / 2, NULL, NULL), E2BIG);
+        (void) close(pipes[0]);
+        (void) close(pipes[1]);
+}
+
 static void named_files_say_why_not(_unused_ void **state) {
         static const struct {
                 const char *option, *path, *sentence;
@@ -187,6 +203,7 @@ int main(void) {
                 cmocka_unit_test(regular_files_only),
                 cmocka_unit_test(exact_reads),
                 cmocka_unit_test(whole_files),
+                cmocka_unit_test(endless_devices),
                 cmocka_unit_test(named_files_say_why_not),
                 cmocka_unit_test(named_pipes_need_a_writer),
                 cmocka_unit_test(folders_are_made_whole),
