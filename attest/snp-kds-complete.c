@@ -58,18 +58,6 @@ static int complete(const SnpKds *k, const SnpResult *result, SnpGeneration stat
         return r < 0 ? r : 0;
 }
 
-static int append_sentence(SnpResult *r, const char *more) {
-        char *both = NULL;
-
-        if (!more)
-                return 0;
-        if (asprintf(&both, "%s; %s", r->sentence ?: "", more) < 0)
-                return -ENOMEM;
-        free(r->sentence);
-        r->sentence = both;
-        return 0;
-}
-
 static size_t pool_size(const SnpCollateral *c) {
         return c->n_certificates + c->n_crls;
 }
@@ -92,8 +80,9 @@ int snp_kds_verify(const SnpKds *k, const SnpVerifyInput *in, SnpResult *ret) {
                 if (r == -ENOMEM)
                         return r;
                 if (r < 0) /* of a wrong hint the verdict stands */
-                        return ret->verdict == VERDICT_COLLATERAL_UNAVAILABLE ? append_sentence(ret, why)
-                                                                              : 0;
+                        return ret->verdict == VERDICT_COLLATERAL_UNAVAILABLE
+                                        ? sentence_append(&ret->sentence, why)
+                                        : 0;
                 if (pool_size(in->collateral) == before)
                         return 0; /* nothing came that could change the verdict */
                 snp_result_done(ret);

@@ -228,18 +228,6 @@ static int complete(const TdPcs *k, const TdResult *result, const TdVerifyInput 
         return failure;
 }
 
-static int append_sentence(TdResult *r, const char *more) {
-        char *both = NULL;
-
-        if (!more)
-                return 0;
-        if (asprintf(&both, "%s; %s", r->sentence ?: "", more) < 0)
-                return -ENOMEM;
-        free(r->sentence);
-        r->sentence = both;
-        return 0;
-}
-
 static size_t pool_size(const TdCollateral *c) {
         return c->n_certificates + c->n_crls + c->n_statements;
 }
@@ -261,7 +249,7 @@ int td_pcs_verify(const TdPcs *k, const TdVerifyInput *in, TdResult *ret) {
                         return r;
                 /* Nothing came that could change the verdict. */
                 if (pool_size(in->collateral) == before)
-                        return append_sentence(ret, why);
+                        return sentence_append(&ret->sentence, why);
                 td_result_done(ret);
         }
 }

@@ -45,3 +45,15 @@ int error_prefix(char **reterr, int r, const char *format, ...) {
         *reterr = joined;
         return r;
 }
+
+int sentence_append(char **sentence, const char *more) {
+        char *both = NULL;
+
+        if (!more)
+                return 0;
+        if (asprintf(&both, "%s%s%s", *sentence ?: "", *sentence ? "; " : "", more) < 0)
+                return -ENOMEM;
+        free(*sentence);
+        *sentence = both;
+        return 0;
+}

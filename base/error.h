@@ -15,3 +15,6 @@ int error_set(char **reterr, int r, const char *format, ...) _printf_(3, 4);
 
 /* Puts "PREFIX: " before the sentence in *reterr, if there is one; returns r. */
 int error_prefix(char **reterr, int r, const char *format, ...) _printf_(3, 4);
+
+/* Continues an owned sentence: "A; B". Without one, or without `more`, what there is: 0 or -ENOMEM. */
+_warn_unused_result_ int sentence_append(char **sentence, const char *more);

@@ -28,30 +28,12 @@ static const char *const tones[] = {
 static_assert(ELEMENTSOF(tones) == _HTML_TONE_MAX, "every tone has a class");
 
 void html_put(Text *t, const char *s) {
+        /* Control characters have no place in a page, as text or as references (HTML, section 13.2.3.5). */
         for (; s && *s; s++)
-                switch (*s) {
-                case '&':
-                        text_put(t, "&amp;");
-                        break;
-                case '<':
-                        text_put(t, "&lt;");
-                        break;
-                case '>':
-                        text_put(t, "&gt;");
-                        break;
-                case '"':
-                        text_put(t, "&quot;");
-                        break;
-                case '\'':
-                        text_put(t, "&#39;");
-                        break;
-                default:
-                        /* Control characters have no place in a page, as text or as references (HTML, section 13.2.3.5). */
-                        if ((unsigned char) *s >= ' ' && *s != 0x7f)
-                                text_put_n(t, s, 1);
-                        else
-                                text_put(t, *s == '\n' || *s == '\t' ? " " : "\xef\xbf\xbd");
-                }
+                if ((unsigned char) *s >= ' ' && *s != 0x7f)
+                        text_put_escaped(t, *s);
+                else
+                        text_put(t, *s == '\n' || *s == '\t' ? " " : "\xef\xbf\xbd");
 }
 
 void html_begin(Text *t, const char *title) {

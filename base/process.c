@@ -18,6 +18,7 @@
 
 #include "error.h"
 #include "fd.h"
+#include "own-directory.h"
 #include "strutil.h"
 
 #define TERM_PATIENCE_USEC (2 * 1000000u)
@@ -230,17 +231,14 @@ void process_done(Process *p) {
 int process_find_beside(const char *verb, char **ret) {
         static const char *const prefixes[] = { "verb-", "" };
         char here[PATH_MAX];
-        ssize_t n = readlink("/proc/self/exe", here, sizeof(here) - 1);
-        const char *slash;
+        int r = own_directory(here);
 
-        if (n < 0)
-                return -errno;
-        here[n] = 0;
-        slash = strrchr(here, '/');
-        for (size_t i = 0; slash && i < ELEMENTSOF(prefixes); i++) {
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < ELEMENTSOF(prefixes); i++) {
                 _cleanup_free_ char *path = NULL;
 
-                if (asprintf(&path, "%.*s/%s%s", (int) (slash - here), here, prefixes[i], verb) < 0) {
+                if (asprintf(&path, "%s/%s%s", here, prefixes[i], verb) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }

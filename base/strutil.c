@@ -170,6 +170,21 @@ void text_putf(Text *t, const char *format, ...) {
         text_put_n(t, s, (size_t) k);
 }
 
+void text_put_escaped(Text *t, char c) {
+        static const struct {
+                char c;
+                const char *reference;
+        } references[] = { { '&', "&amp;" }, { '<', "&lt;" }, { '>', "&gt;" }, { '"', "&quot;" },
+                { '\'', "&#39;" } };
+
+        FOREACH_ARRAY(e, references, ELEMENTSOF(references))
+                if (e->c == c) {
+                        text_put(t, e->reference);
+                        return;
+                }
+        text_put_n(t, &c, 1);
+}
+
 int text_finish(Text *t, char **ret) {
         if (t->error == 0 && !t->data)
                 text_put(t, "");

@@ -56,6 +56,8 @@ void text_done(Text *t);
 void text_put(Text *t, const char *s);
 void text_put_n(Text *t, const char *s, size_t n);
 void text_putf(Text *t, const char *format, ...) _printf_(2, 3);
+/* With & < > " ' as references, which HTML and XML both know; other bytes as they are. */
+void text_put_escaped(Text *t, char c);
 _warn_unused_result_ int text_finish(Text *t, char **ret); /* 0 or -ENOMEM; *ret is owned */
 
 /* What somebody else said, to be a part of our line: control characters become spaces, and what is longer is cut. Takes NULL. */

@@ -64,31 +64,10 @@ int export_check_texts(const ExportGuest *g, char **reterr) {
 
 void export_put_xml(Text *t, const char *text) {
         for (const char *s = text ?: ""; *s; s++)
-                switch (*s) {
-                case '&':
-                        text_put(t, "&amp;");
-                        break;
-                case '<':
-                        text_put(t, "&lt;");
-                        break;
-                case '>':
-                        text_put(t, "&gt;");
-                        break;
-                case '\'':
-                        text_put(t, "&apos;");
-                        break;
-                case '"':
-                        text_put(t, "&quot;");
-                        break;
-                case '\n':
-                        text_put(t, "&#10;");
-                        break;
-                case '\t':
-                        text_put(t, "&#9;");
-                        break;
-                default:
-                        text_put_n(t, s, 1);
-                }
+                if (*s == '\n' || *s == '\t')
+                        text_putf(t, "&#%d;", *s);
+                else
+                        text_put_escaped(t, *s);
 }
 
 void export_put_shell(Text *t, const char *text) {

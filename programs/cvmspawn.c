@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "nearest.h"
+#include "own-directory.h"
 
 #define EXIT_REFUSED 125
 
@@ -27,21 +28,6 @@ static const char *find_verb(const char *word) {
                 if (strcmp(verbs[i].verb, word) == 0 && !strchr(word, ' '))
                         return verbs[i].verb;
         return NULL;
-}
-
-/* The directory of this program without the trailing slash; 0 or -errno. */
-static int own_directory(char ret[static PATH_MAX]) {
-        ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);
-        char *slash;
-
-        if (n < 0)
-                return -errno;
-        ret[n] = 0;
-        slash = strrchr(ret, '/');
-        if (!slash)
-                return -EINVAL;
-        *slash = 0;
-        return 0;
 }
 
 /* Kernel arguments have a '=', a '.' or the like, or come after an option; a lone lower-case word is meant as a command. */

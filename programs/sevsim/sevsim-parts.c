@@ -10,23 +10,10 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "own-directory.h"
 #include "process.h"
 #include "sevsim-parts.h"
 #include "strutil.h"
-
-static int own_directory(char ret[static PATH_MAX]) {
-        ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);
-        char *slash;
-
-        if (n < 0)
-                return -errno;
-        ret[n] = 0;
-        slash = strrchr(ret, '/');
-        if (!slash)
-                return -EINVAL;
-        *slash = 0;
-        return 0;
-}
 
 /* Installed beside this program, or in the tests' room of a build directory. */
 int sevsim_find_part(const char *name, char **ret, char **reterr) {
