@@ -246,6 +246,11 @@ Server *server_free(Server *s) {
 }
 
 int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
+        const struct MHD_OptionItem listening[] = {
+                { MHD_OPTION_LISTEN_SOCKET, settings->listen_fd, NULL },
+                { MHD_OPTION_END, 0, NULL },
+        }, none = { MHD_OPTION_END, 0, NULL };
+        const bool listens = settings->listen_fd >= 0;
         const struct MHD_OptionItem with_tls[] = {
                 { MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) settings->certificate },
                 { MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) settings->key },
@@ -271,11 +276,12 @@ int server_new(const ServerSettings *settings, Server **ret, char **reterr) {
         }
         if (settings->certificate)
                 memcpy(tls, with_tls, sizeof(with_tls));
-        s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ITC | (settings->certificate ? MHD_USE_TLS : 0),
-                        0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET,
-                        (MHD_socket) settings->listen_fd, MHD_OPTION_CONNECTION_LIMIT,
-                        SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, SERVER_IDLE_SECONDS,
-                        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+        s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_ITC |
+                                        (settings->certificate ? MHD_USE_TLS : 0) |
+                                        (listens ? 0 : MHD_USE_NO_LISTEN_SOCKET),
+                        0, NULL, NULL, on_request, s, MHD_OPTION_ARRAY, listens ? listening : &none,
+                        MHD_OPTION_CONNECTION_LIMIT, SERVER_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                        SERVER_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
                         MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
                         httpd_peer_on_connection, &s->peers, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes,
                         NULL, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
@@ -290,6 +296,11 @@ int server_fd(const Server *s) {
         const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 
         return info ? info->epoll_fd : -EBADF;
+}
+
+void server_take(Server *s, int fd, const struct sockaddr_storage *address, socklen_t size) {
+        /* On failure the library has closed it: its limit of connections. */
+        (void) MHD_add_connection(s->daemon, fd, (const struct sockaddr *) address, size);
 }
 
 void server_quiesce(Server *s) {

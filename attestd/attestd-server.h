@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "attestd-service.h"
 #include "macro.h"
@@ -19,11 +20,11 @@
 typedef struct Server Server;
 
 typedef struct ServerSettings {
-        const Service *service; /* borrowed, as is everything here */
-        int listen_fd;
-        const char *certificate, *key;                               /* PEM; NULL: without TLS */
-        const char *host_authority;                                  /* PEM, or NULL */
-        const char *prefix;                                          /* of all paths, "" or "/attest" */
+        const Service *service;        /* borrowed, as is everything here */
+        int listen_fd;                 /* negative: server_take() brings them */
+        const char *certificate, *key; /* PEM; NULL: without TLS */
+        const char *host_authority;    /* PEM, or NULL */
+        const char *prefix;            /* of all paths, "" or "/attest" */
         void (*failed)(void *userdata, const Request *q, int error); /* for the log */
         void *userdata;
 } ServerSettings;
@@ -34,6 +35,8 @@ Server *server_free(Server *s);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Server *, server_free);
 #define _cleanup_server_ _cleanup_(server_freep)
 
+/* A connection that somebody else has accepted, with the client's address; takes the descriptor. */
+void server_take(Server *s, int fd, const struct sockaddr_storage *address, socklen_t size);
 /* Accepts no connection any more; those that are open are answered and closed. The socket is closed here, not for others that have it. */
 void server_quiesce(Server *s);
 /* No request is on its way. Connections that are between two requests, or have not begun one, do not count, but for `msec` after they were accepted. */

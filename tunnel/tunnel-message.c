@@ -2,6 +2,7 @@
 
 #include "tunnel-message.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,24 @@ static int read_hello(const char *text, TunnelMessage *ret) {
                 return -EBADMSG;
         memcpy(ret->id, text, n);
         return tunnel_id_check(ret->id) < 0 ? -EBADMSG : read_token(blank + 1, ret->token);
+}
+
+static int read_open(const char *text, TunnelMessage *ret) {
+        const char *address = strlen(text) > HEX && text[HEX] == ' ' ? text + HEX + 1 : NULL;
+        uint8_t bytes[sizeof(struct in6_addr)];
+        char hex[HEX + 1];
+        int r;
+
+        if (!address || strlen(address) >= sizeof(ret->address) ||
+                        (!streq(address, "-") && inet_pton(AF_INET, address, bytes) != 1 &&
+                                        inet_pton(AF_INET6, address, bytes) != 1))
+                return -EBADMSG;
+        memcpy(ret->address, address, strlen(address) + 1);
+        memcpy(hex, text, HEX);
+        hex[HEX] = 0;
+        r = read_token(hex, ret->token);
+        erase_memory(hex, sizeof(hex));
+        return r;
 }
 
 static int read_name(const char *text, TunnelMessage *ret) {
@@ -78,7 +97,7 @@ int tunnel_message_read(const char *line, TunnelMessage *ret) {
                 r = read_reason(rest, &m);
         } else if ((rest = startswith(line, OPEN))) {
                 m.word = TUNNEL_OPEN;
-                r = read_token(rest, m.token);
+                r = read_open(rest, &m);
         } else
                 r = -EBADMSG;
         if (r >= 0)
@@ -109,7 +128,7 @@ void tunnel_message_write(const TunnelMessage *m, char ret[static TUNNEL_LINE_MA
                 (void) snprintf(ret, TUNNEL_LINE_MAX, REFUSED "%s\n", m->reason);
                 break;
         case TUNNEL_OPEN:
-                (void) snprintf(ret, TUNNEL_LINE_MAX, OPEN "%s\n", hex);
+                (void) snprintf(ret, TUNNEL_LINE_MAX, OPEN "%s %s\n", hex, m->address);
                 break;
         case TUNNEL_OK:
                 (void) snprintf(ret, TUNNEL_LINE_MAX, OK "%s\n", m->name);

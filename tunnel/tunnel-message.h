@@ -4,11 +4,12 @@
 /* What the two ends of a tunnel say to each other: lines over the control connection, and the one line that begins a data connection.
  *
  *   owner to relay   "cvmspawn-tunnel/1 ID TOKEN", then "pong"
- *   relay to owner   "ok NAME" or "refused REASON", then "open TOKEN" for each host, and "ping"
+ *   relay to owner   "ok NAME" or "refused REASON", then "open TOKEN ADDRESS" for each host, and "ping"
  *   data connection  "cvmspawn-data/1 TOKEN", from the owner's end; then what the host sends, and what it gets
  *
- * A TOKEN is 32 bytes in hexadecimal. That of an owner is secret; that of a data connection is used once. */
+ * A TOKEN is 32 bytes in hexadecimal. That of an owner is secret; that of a data connection is used once. ADDRESS is the host's, numeric, or "-". */
 
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,7 @@ typedef struct TunnelMessage {
         TunnelWord word;
         char id[TUNNEL_ID_MAX + 1];         /* hello */
         uint8_t token[TUNNEL_TOKEN_SIZE];   /* hello, open */
+        char address[INET6_ADDRSTRLEN];     /* open: of the host, or "-" */
         char reason[TUNNEL_REASON_MAX + 1]; /* refused: printable */
         char name[TUNNEL_NAME_MAX + 1];     /* ok: of the relay */
 } TunnelMessage;

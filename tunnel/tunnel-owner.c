@@ -12,6 +12,7 @@
 
 #include "crypto-random.h"
 #include "fd.h"
+#include "proxy-header.h"
 #include "secret.h"
 #include "strutil.h"
 #include "tunnel-channel.h"
@@ -174,8 +175,8 @@ static void on_pipe_ended(TunnelPipe *p, void *userdata) {
 }
 
 /* A host waits at the relay. What cannot be done is left: the relay gives up soon, and the host asks again. */
-static void open_link(TunnelOwner *o, const uint8_t *token) {
-        char line[TUNNEL_DATA_SIZE + 1];
+static void open_link(TunnelOwner *o, const TunnelMessage *m) {
+        char line[TUNNEL_DATA_SIZE + 1], header[PROXY_HEADER_TEXT_MAX + 1];
         Link *free_link = NULL;
         int service, relay;
 
@@ -194,13 +195,17 @@ static void open_link(TunnelOwner *o, const uint8_t *token) {
                 (void) fd_close(service);
                 return;
         }
-        tunnel_data_write(token, line);
+        tunnel_data_write(m->token, line);
         free_link->owner = o;
         (void) !tunnel_pipe_new(o->loop,
                         &(TunnelPipeSpec) { .a = service,
                                         .b = relay,
                                         .begin = line,
                                         .begin_size = TUNNEL_DATA_SIZE,
+                                        .begin_a = header,
+                                        .begin_a_size = o->settings.proxy_header
+                                                        ? proxy_header_write(m->address, header)
+                                                        : 0,
                                         .ended = on_pipe_ended,
                                         .userdata = free_link },
                         &free_link->pipe);
@@ -242,7 +247,7 @@ static int on_message(TunnelChannel *c, const TunnelMessage *m, void *userdata) 
                 return tunnel_channel_send(c, &(TunnelMessage) { .word = TUNNEL_PONG });
         if (!o->up || m->word != TUNNEL_OPEN)
                 return -EBADMSG;
-        open_link(o, m->token);
+        open_link(o, m);
         return 0;
 }
 

@@ -23,6 +23,7 @@ typedef struct TunnelOwnerSettings {
         TunnelUrl relay;
         const TlsContext *tls; /* weak */
         TunnelAddress service;
+        bool proxy_header; /* the service is told the host's address as the relay has it (proxy-header.h) */
         /* text: one sentence about the connection to the relay, good (up) or bad; or about the service, bad. */
         void (*told)(void *userdata, bool up, const char *text);
         void *userdata;

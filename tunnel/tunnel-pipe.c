@@ -151,28 +151,33 @@ static int on_timer(LoopSource *s, _unused_ uint64_t usec, void *userdata) {
         return 0;
 }
 
+/* As if this side had sent it. */
+static void prepare(Side *s, const void *data, size_t size) {
+        if (size > 0)
+                memcpy(s->buf, data, size);
+        s->size = size;
+}
+
 int tunnel_pipe_new(Loop *loop, const TunnelPipeSpec *spec, TunnelPipe **ret) {
         TunnelPipe *p = calloc(1, sizeof(TunnelPipe));
-        int r;
+        int r = 0;
 
         if (!p) {
                 (void) fd_close(spec->a);
                 (void) fd_close(spec->b);
                 return -ENOMEM;
         }
-        assert(spec->begin_size <= TUNNEL_PIPE_BUFFER);
+        assert(spec->begin_size <= TUNNEL_PIPE_BUFFER && spec->begin_a_size <= TUNNEL_PIPE_BUFFER);
         p->loop = loop;
         p->ended = spec->ended;
         p->userdata = spec->userdata;
         p->sides[0].fd = spec->a;
         p->sides[1].fd = spec->b;
-        if (spec->begin_size > 0)
-                memcpy(p->sides[0].buf, spec->begin, spec->begin_size);
-        p->sides[0].size = spec->begin_size;
-        r = wait_for(p, p->sides, EPOLLIN);
-        if (r >= 0)
-                r = wait_for(p, p->sides + 1,
-                                (uint32_t) EPOLLIN | (spec->begin_size > 0 ? (uint32_t) EPOLLOUT : 0));
+        prepare(p->sides, spec->begin, spec->begin_size);
+        prepare(p->sides + 1, spec->begin_a, spec->begin_a_size);
+        for (unsigned i = 0; i < 2 && r >= 0; i++)
+                r = wait_for(p, p->sides + i,
+                                (uint32_t) EPOLLIN | (p->sides[!i].size > 0 ? (uint32_t) EPOLLOUT : 0));
         if (r >= 0)
                 r = loop_add_timer(loop, TUNNEL_PIPE_IDLE, on_timer, p, &p->timer);
         if (r < 0) {

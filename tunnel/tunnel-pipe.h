@@ -12,12 +12,14 @@
 
 typedef struct TunnelPipe TunnelPipe;
 
-/* `ended` is called once, from the loop: it frees the pipe. Takes both descriptors, also on failure. begin: goes to b before all else, at most
- * TUNNEL_PIPE_BUFFER bytes; or NULL. A socket may still be connecting. */
+/* `ended` is called once, from the loop: it frees the pipe. Takes both descriptors, also on failure. begin goes to b before all else, begin_a to a: at most
+ * TUNNEL_PIPE_BUFFER bytes each; or NULL. A socket may still be connecting. */
 typedef struct TunnelPipeSpec {
         int a, b;
         const void *begin;
         size_t begin_size;
+        const void *begin_a;
+        size_t begin_a_size;
         void (*ended)(TunnelPipe *p, void *userdata);
         void *userdata;
 } TunnelPipeSpec;

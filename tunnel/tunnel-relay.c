@@ -21,6 +21,7 @@
 
 #include "crypto-random.h"
 #include "fd.h"
+#include "proxy-header.h"
 #include "secret.h"
 #include "strutil.h"
 #include "tunnel-channel.h"
@@ -201,6 +202,8 @@ static void host(Peer *p, const char *id) {
         TunnelRelay *relay = p->relay;
         TunnelMessage m = { .word = TUNNEL_OPEN };
         Peer *owner = find_owner(relay, id);
+
+        proxy_peer_address(p->fd, m.address);
 
         if (!owner)
                 return refuse(p, tunnel_list_find(&relay->list, id) ? ALERT_INTERNAL : ALERT_UNKNOWN);

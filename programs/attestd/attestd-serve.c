@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attestd-accept.h"
 #include "attestd-journal.h"
 #include "attestd.h"
 #include "daemon.h"
@@ -36,7 +37,8 @@ typedef struct Slot {
 
 typedef struct Daemon {
         Slot slots[SERVERS_MAX]; /* the first is the current one */
-        int listen_fd;           /* of the current server, which owns it */
+        int listen_fd;           /* of the current server, which owns it; negative: the acceptor has it */
+        Acceptor *acceptor;      /* with --proxy-protocol= */
         const AttestdArgs *args;
         AttestdWorld *world;
         AttestdMonitor monitor;
@@ -128,6 +130,7 @@ static int on_end(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo
                         "no new connections; ends when requests that are on their way are answered");
         d->ends = uptime_usec() + DRAIN_USEC;
         d->monitor.ends = true;
+        d->acceptor = acceptor_free(d->acceptor);
         daemon_notify(d->notify_fd, "STOPPING=1");
         FOREACH_ARRAY(slot, d->slots, SERVERS_MAX)
                 if (slot->server)
@@ -173,6 +176,29 @@ static int add_server(Daemon *d, const AttestdWorld *certificates, int fd, char 
         return 0;
 }
 
+static void on_connection(void *userdata, int fd, const struct sockaddr_storage *address, socklen_t size) {
+        Daemon *d = userdata;
+
+        server_take(d->slots[0].server, fd, address, size);
+        /* At once: what the connection has to say may have been read already. */
+        (void) turn(d);
+}
+
+/* The server that takes fd, or the acceptor that hands it connections. */
+static int begin_listening(Daemon *d, int fd, char **reterr) {
+        const AcceptorSettings settings = { fd, &d->args->proxies, on_connection, d };
+        int r;
+
+        if (!d->args->proxy_protocol)
+                return add_server(d, d->world, fd, reterr);
+        r = add_server(d, d->world, -EBADF, reterr);
+        if (r < 0) {
+                (void) fd_close(fd);
+                return r;
+        }
+        return acceptor_new(d->loop, &settings, &d->acceptor);
+}
+
 static int reload(Daemon *d, char **reterr) {
         _cleanup_(attestd_world_done) AttestdWorld fresh = {};
         _cleanup_close_ int fd = -EBADF;
@@ -188,8 +214,8 @@ static int reload(Daemon *d, char **reterr) {
         r = attestd_load_tls(d->args, &fresh, reterr);
         if (r < 0)
                 return r;
-        fd = fcntl(d->listen_fd, F_DUPFD_CLOEXEC, 3);
-        if (fd < 0)
+        fd = d->acceptor ? -EBADF : fcntl(d->listen_fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0 && !d->acceptor)
                 return -errno;
         r = add_server(d, &fresh, fd, reterr);
         if (r < 0)
@@ -317,6 +343,7 @@ static int add_monitor(Daemon *d, char **reterr) {
 }
 
 static void daemon_done(Daemon *d) {
+        acceptor_free(d->acceptor);
         FOREACH_ARRAY(s, d->slots, SERVERS_MAX)
                 slot_done(s);
         loop_source_unref(d->monitor_io);
@@ -351,7 +378,7 @@ int attestd_serve(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         if (r >= 0)
                 r = loop_new(&d.loop);
         if (r >= 0)
-                r = add_server(&d, w, fd, reterr);
+                r = begin_listening(&d, fd, reterr);
         if (r >= 0)
                 r = add_monitor(&d, reterr);
         if (r >= 0)

@@ -5,6 +5,7 @@
  * service. The service says over the socket pair where it listens; when that is closed, the child ends. */
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -23,6 +24,7 @@
 
 typedef struct ViaChild {
         TunnelVia via;
+        const ProxySources *proxies; /* weak */
         int fd, parent_fd;
 } ViaChild;
 
@@ -40,6 +42,17 @@ static int on_parent(LoopSource *s, int fd, _unused_ uint32_t events, void *user
         return recv(fd, &byte, 1, MSG_DONTWAIT) == 0 ? loop_exit(userdata, 0) : 0;
 }
 
+/* Who connects to "any" address gets there, and comes from there. */
+static void name_loopback(struct sockaddr_storage *a) {
+        struct sockaddr_in6 *in6 = (struct sockaddr_in6 *) a;
+        struct sockaddr_in *in = (struct sockaddr_in *) a;
+
+        if (a->ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
+                in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        else if (a->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+                in6->sin6_addr = in6addr_loopback;
+}
+
 static int serve(ViaChild *c, const char *address) {
         TunnelOwnerSettings settings = { .relay = c->via.relay, .tls = c->via.tls, .told = on_told };
         _cleanup_(tunnel_owner_freep) TunnelOwner *owner = NULL;
@@ -47,6 +60,10 @@ static int serve(ViaChild *c, const char *address) {
         _cleanup_(loop_unrefp) Loop *loop = NULL;
         int r = tunnel_address_parse(address, &settings.service);
 
+        if (r >= 0)
+                name_loopback(&settings.service.address);
+        /* Where the service reads headers of connections from there, the hosts behind the relay have their own shares. */
+        settings.proxy_header = r >= 0 && proxy_sources_have(c->proxies, &settings.service.address);
         if (r >= 0)
                 r = loop_new(&loop);
         if (r >= 0)
@@ -90,7 +107,7 @@ static int child_main(void *userdata) {
 }
 
 int attestd_via_start(const AttestdArgs *a, AttestdVia *v, char **reterr) {
-        ViaChild child = {};
+        ViaChild child = { .proxies = &a->proxies };
         int fds[2], r = tunnel_via_read(a->via, a->via_token, a->via_ca, &child.via, reterr);
 
         if (r >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)

@@ -40,6 +40,9 @@ static const OptionRow rows[] = {
                         option_set_string, AT(tls_key), 0 },
         { "plain", 0, OPTION_NONE, NULL, NULL, "Speak HTTP without TLS, for a TLS proxy on this machine",
                         NULL, option_set_true, AT(plain), 0 },
+        { "proxy-protocol", 0, OPTION_REQUIRED, "PROXY,...", NULL,
+                        "Take the client's address from the PROXY header (v1 or v2) of\nthese TCP proxies (addresses, networks, or unix)",
+                        NULL, option_set_once, AT(proxy_protocol), 0 },
         { "host-ca", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Require client certificates signed by these CAs (PEM) from\nhosts, not from owners",
                         "@file", option_set_string, AT(host_ca), 0 },
@@ -145,13 +148,13 @@ static const OptionRule rules[] = {
         { "token-file", NULL, "owner-cert", "an owner has one of them" },
         { "as", "answer", NULL, NULL },
         { "add-owner answer", NULL,
-                        "listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev",
+                        "listen tls-cert tls-key plain proxy-protocol host-ca metrics via via-token-file via-ca rate online dev",
                         "no service is started then" },
         { "add-owner", NULL,
                         "answer certs cek-store kds pcs snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only adds an owner" },
         { "rotate-key check-store audit migrate-from", NULL,
-                        "add-owner answer listen tls-cert tls-key plain host-ca metrics via via-token-file via-ca rate online dev certs cek-store kds pcs snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
+                        "add-owner answer listen tls-cert tls-key plain proxy-protocol host-ca metrics via via-token-file via-ca rate online dev certs cek-store kds pcs snp-certs kds-cache crl no-platform-cache tdx-collateral insecure-root insecure-snp-root insecure-tdx-root prefix",
                         "it only works on the database" },
         { "rotate-key", NULL, "check-store audit migrate-from", "they work on the same database" },
         { "rotate-wait", "rotate-key", NULL, NULL },
@@ -191,7 +194,7 @@ static int check_directory(const char *option, const char *path, char **reterr) 
 }
 
 /* What goes beyond single options, before anything is created. */
-static int check_arguments(const AttestdArgs *a, char **reterr) {
+static int check_arguments(AttestdArgs *a, char **reterr) {
         int r;
 
         if (a->add_owner && !a->token_file && !a->owner_cert)
@@ -216,6 +219,9 @@ static int check_arguments(const AttestdArgs *a, char **reterr) {
         if (a->crl && streq(a->crl, "required") && !a->kds_cache && !a->snp_certs && !a->tdx_collateral)
                 return error_set(reterr, -EINVAL,
                                 "--crl=required needs --kds-cache=DIR, --snp-certs=FILE or --tdx-collateral=FILE: without revocation lists no guest gets its secrets");
+        r = a->proxy_protocol ? proxy_sources_parse(a->proxy_protocol, &a->proxies, reterr) : 0;
+        if (r < 0)
+                return error_prefix(reterr, r, "--proxy-protocol");
         r = check_directory("--cek-store", a->cek_store, reterr);
         return r < 0 ? r : check_directory("--kds-cache", a->kds_cache, reterr);
 }

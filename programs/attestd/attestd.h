@@ -11,6 +11,7 @@
 #include "httpd.h"
 #include "macro.h"
 #include "process.h"
+#include "proxy-header.h"
 #include "td-verify.h"
 
 #define ATTESTD_ANOTHER_KEY                                                                                 \
@@ -25,7 +26,9 @@ typedef struct AttestdArgs {
         char *add_owner, *token_file, *answer, *as;
         char *owner_cert, *host_ca, *kds_cache, *insecure_snp_root, *insecure_tdx_root, *store, *rotate_key,
                         *migrate_from, *crl, *metrics, *via, *via_token, *via_ca;
+        char *proxy_protocol;
         char **certs, **snp_certs, **tdx_collateral;
+        ProxySources proxies; /* of proxy_protocol */
         unsigned rate, rotate_wait;
         bool dev, online, plain, no_cache, check_store, audit, help;
 } AttestdArgs;

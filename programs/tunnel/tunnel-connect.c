@@ -50,7 +50,7 @@ static int on_end(_unused_ LoopSource *s, _unused_ const struct signalfd_siginfo
 
 int tunnel_connect(const TunnelArgs *a, char **reterr) {
         _cleanup_(bridge_done) Bridge b = { .notify_fd = -EBADF };
-        TunnelOwnerSettings settings = { .told = on_told };
+        TunnelOwnerSettings settings = { .proxy_header = a->proxy_protocol, .told = on_told };
         int r = tunnel_address_parse(a->to, &settings.service);
 
         if (r < 0)

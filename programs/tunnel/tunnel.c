@@ -57,6 +57,9 @@ static const OptionRow rows[] = {
         { "to", 0, OPTION_REQUIRED, "ADDRESS:PORT", "Owner's end",
                         "Forward hosts to the service at this numeric address, or at\nunix:PATH: a balancer, for example",
                         NULL, option_set_string, AT(to), 0 },
+        { "proxy-protocol", 0, OPTION_NONE, NULL, NULL,
+                        "Send a PROXY header (v1) with the host's address, as the\nrelay says it, at the beginning of each connection",
+                        NULL, option_set_true, AT(proxy_protocol), 0 },
         { "via", 0, OPTION_REQUIRED, "URL", NULL, "Connect to this relay: https://HOST[:PORT]/ID", NULL,
                         option_set_string, AT(via), 0 },
         { "via-token-file", 0, OPTION_REQUIRED, "FILE", NULL, "Identify to the relay by this token", "@file",
@@ -72,7 +75,7 @@ static const OptionCommand commands[] = {
                         "listen name tls-cert tls-key connections per-tunnel tunnels" },
         { "add", "ID", "Add a tunnel, which hosts reach at ID.NAME", "tunnels token-file" },
         { "connect", NULL, "Forward hosts of a relay to a service that hosts cannot reach",
-                        "to via via-token-file via-ca" },
+                        "to proxy-protocol via via-token-file via-ca" },
 };
 
 static const OptionRule rules[] = {

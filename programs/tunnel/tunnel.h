@@ -12,6 +12,7 @@ typedef struct TunnelArgs {
         char *listen, *name, *tls_cert, *tls_key, *tunnels, *token_file;
         char *to, *via, *via_token, *via_ca;
         unsigned connections, per_tunnel;
+        bool proxy_protocol;
 } TunnelArgs;
 
 #define TUNNEL_FILE_DEFAULT "/etc/cvmspawn/tunnels"

@@ -165,11 +165,12 @@ def shown(service):
     return done.stdout.rpartition("=")[2].strip()
 
 
-def test_reload(tmp_path):
+@pytest.mark.parametrize("more", [[], ["--proxy-protocol=unix"]], ids=["its own", "acceptor"])
+def test_reload(tmp_path, more):
     """SIGHUP under load: each new connection gets the new certificate, and no request fails; what cannot be used changes nothing."""
     folder = tmp_path / "tls"
     certify(folder, "first")
-    s = Service(tmp_path, f"--tls-cert={folder}/cert.pem", f"--tls-key={folder}/key.pem")
+    s = Service(tmp_path, f"--tls-cert={folder}/cert.pem", f"--tls-key={folder}/key.pem", *more)
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     host, _, port = s.url.removeprefix("https://").partition(":")

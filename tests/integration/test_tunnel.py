@@ -103,13 +103,13 @@ class Relay:
 class Owner:
     """A service that only this machine can reach, and the address at which hosts find it."""
 
-    def __init__(self, folder, platform, port, address="127.0.0.1"):
+    def __init__(self, folder, platform, port, address="127.0.0.1", more=()):
         self.folder = folder / "owner"
         self.folder.mkdir()
         certificate(self.folder, "service", HOST, "127.0.0.1")
         self.service = made_up(self.folder, platform, f"--tls-cert={self.folder}/service.pem", f"--tls-key={self.folder}/service.key",
                                f"--via=https://{address}:{port}/alice", f"--via-token-file={folder}/alice.token",
-                               f"--via-ca={folder}/relay-ca.pem")  # fmt: skip
+                               f"--via-ca={folder}/relay-ca.pem", *more)  # fmt: skip
         self.token = self.service.token
 
     def ups(self):
@@ -122,8 +122,8 @@ class Owner:
         return c
 
 
-def connect(context, port, timeout=30, name=HOST, address="127.0.0.1"):
-    return context.wrap_socket(socket.create_connection((address, port), timeout), server_hostname=name)
+def connect(context, port, timeout=30, name=HOST, address="127.0.0.1", source=None):
+    return context.wrap_socket(socket.create_connection((address, port), timeout, source and (source, 0)), server_hostname=name)
 
 
 @pytest.fixture
