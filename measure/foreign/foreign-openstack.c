@@ -16,6 +16,8 @@
 #define RAM_MAX       (64u * 1024u * 1024u) /* MiB */
 /* Nova keeps this much of each image property for later starts of a server (nova/utils.py). */
 #define PROPERTY_MAX 255u
+/* As kernel_id: the server boots from its disk, whatever ramdisk_id is (nova/compute/api.py). */
+#define NO_KERNEL "nokernel"
 
 /* --- the line ------------------------------------------------------------------------------------------------------------ */
 
@@ -47,6 +49,18 @@ static int check_running(OpenstackReader *q, const char *key, const char *id) {
                         key, running, id ?: "has none");
 }
 
+static bool disables_kernel(const OpenstackReader *q) {
+        const char *id = js_string_value(js_get(q->properties, "kernel_id"));
+
+        return id && streq(id, NO_KERNEL);
+}
+
+static bool boots_kernel(const OpenstackReader *q) {
+        const char *id = js_string_value(js_get(q->properties, "kernel_id"));
+
+        return id && *id && !disables_kernel(q);
+}
+
 /* *ret: there is one. */
 static int put_kernel_file(OpenstackReader *q, const KernelFile *f, bool *ret) {
         const char *id;
@@ -54,7 +68,7 @@ static int put_kernel_file(OpenstackReader *q, const KernelFile *f, bool *ret) {
 
         if (r < 0)
                 return r;
-        id = id && *id ? id : NULL;
+        id = id && *id && !disables_kernel(q) ? id : NULL;
         *ret = id;
         r = check_running(q, f->key, id);
         if (r < 0)
@@ -137,12 +151,6 @@ static int put_size(OpenstackReader *q) {
         if (r >= 0)
                 r = strv_push(&q->line.argv, "-m");
         return r < 0 ? r : strv_pushf(&q->line.argv, "%uM", (unsigned) ram);
-}
-
-static bool boots_kernel(const OpenstackReader *q) {
-        const char *id = js_string_value(js_get(q->properties, "kernel_id"));
-
-        return id && *id;
 }
 
 static int put_machine(OpenstackReader *q) {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A model of Nova's libvirt driver: the domain that it writes for an image and a flavor. It was written from Nova's documentation and source
-(2026-08), by its rules and not its code; Nova itself does not run here."""
+(2026-08), by its rules and not its code, for tests without a network; tests/interop/test_nova.py asks Nova itself."""
 
 from xml.sax.saxutils import escape
 
@@ -17,7 +17,7 @@ def domain(image, flavor, cpu, firmware, kernel=None, initrd=None, device="/dev/
         words = p.get("os_command_line") or f"root={device} console=tty0 console=ttyS0 console=hvc0"
         boot = f"<kernel>{kernel}</kernel>" + (f"<initrd>{initrd}</initrd>" if p.get("ramdisk_id") else "") + f"<cmdline>{escape(words)}</cmdline>"
     snp = model == "amd-sev-snp"
-    hashes = " kernelHashes='yes'" if snp and boot else ""
+    hashes = f" kernelHashes='{'yes' if boot else 'no'}'"
     lock = "" if snp else "<memoryBacking><locked/></memoryBacking>"
     kind = f"type='sev-snp' authorKey='no' vcek='yes'{hashes}" if snp else "type='sev'"
     return f"""<domain type='kvm'><name>instance-00000001</name><memory>{flavor["ram"] << 10}</memory><vcpu>{flavor["vcpus"]}</vcpu>{lock}

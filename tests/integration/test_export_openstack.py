@@ -150,7 +150,7 @@ def test_commands(folder, tmp_path):
               "hw_firmware_stateless": "true", "os_command_line": "console=ttyS0 root=/dev/vda1 a'b $HOME"}
     assert wanted.items() <= image["properties"].items()
     assert (flavor["vcpus"], flavor["ram"]) == (3, 3072)
-    assert flavor["properties"] == {"hw:mem_encryption": "true", "hw:mem_encryption_model": "amd-sev-snp"}
+    assert flavor["properties"] == {}
     for key, name in (("kernel_id", "kernel"), ("ramdisk_id", "initrd")):
         assert (cloud.state / f"data-{image['properties'][key]}").read_bytes() == (folder / name).read_bytes()
     assert requests[4][3:] == ["--image", image["id"], "--flavor", flavor["id"]]
@@ -188,7 +188,7 @@ def test_json(folder):
     (["--coco-policy=0xb0000,debug"], "Nova requests the policy 0x30000 for SEV-SNP, not 0xb0000"),
     (["--console-transport=virtio"], "Nova's console is a serial port"),
     (["--image-disk-type=nvme"], "on virtio-blk or virtio-scsi"),
-    (["--nova-version=33.0"], "SEV-SNP is not known to any release up to 33"),
+    (["--nova-version=33.0"], "SEV-SNP with stateless firmware needs Nova 34 or later"),
     (["--libvirt-version=11.3"], "--libvirt-version"),
     (["--exact-words"], "the kernel command line has 305 bytes"),
 ])
@@ -250,18 +250,19 @@ def put(part, key, value):
     ("image", put("properties", "hw_new", "1"), "the image's property hw_new: unknown"),
     ("image", put("", "hw_new", "1"), "the image's member hw_new: unknown"),
     ("image", put("properties", "os_secure_boot", "required"), "changes which firmware"),
-    ("image", put("properties", "hw_mem_encryption", "false"), "make them equal"),
-    ("image", put("properties", "hw_mem_encryption_model", "amd-sev-es"), "make them equal"),
+    ("image", put("properties", "hw_mem_encryption", "false"), "asks for encryption"),
     ("image", put("properties", "hw_firmware_type", "bios"), "hw_firmware_type must be uefi, and is bios"),
     ("image", put("properties", "hw_firmware_type", None), "hw_firmware_type must be uefi, and is missing"),
     ("image", put("properties", "hw_machine_type", "pc"), "must be q35, and is pc"),
     ("image", put("properties", "hw_firmware_stateless", None), "needs the image's property hw_firmware_stateless=true"),
     ("image", put("properties", "hw_mem_encryption", "maybe"), "neither true nor false"),
     ("image", put("properties", "kernel_id", None), "--kernel has no meaning here: the image has no property kernel_id"),
+    ("image", put("properties", "kernel_id", "nokernel"), "--kernel has no meaning here: the image has no property kernel_id"),
     ("image", put("properties", "os_command_line", 5), "not a text"),
     ("image", put("", "properties", "a='b'"), "is not an object"),
     ("image", put("", "id", "other"), "the server was not started from this image"),
     ("flavor", put("properties", "hw:new", "1"), "the flavor's property hw:new: unknown"),
+    ("flavor", put("properties", "hw:mem_encryption", "false"), "make them equal"),
     ("flavor", put("properties", "hw:mem_encryption_model", "amd-sev"), "make them equal"),
     ("flavor", put("properties", "os:secure_boot", "required"), "changes which firmware"),
     ("flavor", put("", "vcpus", 0), "vcpus is not a number"),
@@ -291,9 +292,9 @@ def test_what_is_refused(cloud, tmp_path, kind, change, message):
 @pytest.mark.parametrize("kind, change", [
     ("image", put("properties", "hw_rng_model", "virtio")),
     ("image", put("properties", "os_distro", "debian")),
-    ("image", put("properties", "hw_mem_encryption_model", None)),
+    ("flavor", put("properties", "hw:mem_encryption_model", "amd-sev-snp")),
     ("image", put("properties", "hw_mem_encryption", "True")),
-    ("flavor", put("", "properties", {})),
+    ("flavor", put("properties", "hw:mem_encryption", "true")),
     ("flavor", put("properties", "hw:cpu_policy", "dedicated")),
     ("flavor", put("", "ram", 4096)),
     ("server", put("properties", "note", "mine")),
