@@ -9,40 +9,20 @@
 #include <string.h>
 
 #include "boot-entry.h"
-#include "bytes.h"
 #include "error.h"
+#include "pe-sections.h"
 #include "strutil.h"
 
-#define HEADER_MAX   4096u
-#define SECTIONS_MAX 96u
-#define SECTION_SIZE 40u
-#define TEXT_MAX     (64u * 1024u) /* .cmdline, .uname and .osrel, padding included */
+#define TEXT_MAX (64u * 1024u) /* .cmdline, .uname and .osrel, padding included */
 
 typedef struct Sections {
         BootRange linux_, initrd, cmdline, uname, osrel;
         bool has_linux, has_initrd, has_cmdline, has_uname, has_osrel;
 } Sections;
 
-/* Moves to the section table: 0, or -EBADMSG if this is not a PE file. */
-static int find_table(ByteReader *r, uint16_t *ret) {
-        const uint8_t *p;
-        uint16_t optional;
-        uint32_t pe;
-
-        if (byte_reader_take(r, 2, &p) < 0 || memcmp(p, "MZ", 2) != 0 || byte_reader_seek(r, 0x3c) < 0 ||
-                        byte_reader_le32(r, &pe) < 0 || byte_reader_seek(r, pe) < 0 ||
-                        byte_reader_take(r, 4, &p) < 0 || memcmp(p, "PE\0\0", 4) != 0 ||
-                        byte_reader_skip(r, 2) < 0 || byte_reader_le16(r, ret) < 0 ||
-                        byte_reader_skip(r, 12) < 0 || byte_reader_le16(r, &optional) < 0 ||
-                        byte_reader_skip(r, 2 + (size_t) optional) < 0 || *ret > SECTIONS_MAX)
-                return -EBADMSG;
-        return 0;
-}
-
-/* Name at 0, VirtualSize at 8, SizeOfRawData at 16, PointerToRawData at 20. */
-static int take_section(const uint8_t *p, uint64_t file_size, Sections *s) {
+static int take_section(const PeSection *p, uint64_t file_size, Sections *s) {
         const struct {
-                char name[8];
+                const char *name;
                 BootRange *range;
                 bool *has;
         } wanted[] = {
@@ -54,20 +34,20 @@ static int take_section(const uint8_t *p, uint64_t file_size, Sections *s) {
         };
 
         FOREACH_ARRAY(w, wanted, ELEMENTSOF(wanted)) {
-                uint64_t size = MIN(le32_read(p + 8), le32_read(p + 16)), offset = le32_read(p + 20);
+                uint64_t size = pe_section_content(p);
 
-                if (memcmp(p, w->name, sizeof(w->name)) != 0)
+                if (!streq(p->name, w->name))
                         continue;
-                if (*w->has || offset > file_size || size > file_size - offset)
+                if (*w->has || p->offset > file_size || size > file_size - p->offset)
                         return -EBADMSG;
                 *w->has = true;
-                *w->range = (BootRange) { offset, size };
+                *w->range = (BootRange) { p->offset, size };
         }
         return 0;
 }
 
 static int read_sections(Volume *v, const VolumeFile *f, Sections *ret, char **reterr) {
-        uint8_t header[HEADER_MAX];
+        uint8_t header[PE_HEADER_MAX];
         size_t n = (size_t) MIN(f->size, (uint64_t) sizeof(header));
         ByteReader reader = byte_reader(header, n);
         uint16_t sections;
@@ -75,19 +55,18 @@ static int read_sections(Volume *v, const VolumeFile *f, Sections *ret, char **r
 
         if (r < 0)
                 return r;
-        if (find_table(&reader, &sections) < 0)
+        if (pe_section_table(&reader, &sections) < 0)
                 return error_set(reterr, -EBADMSG, "it is not a PE file");
         for (uint16_t i = 0; i < sections; i++) {
-                const uint8_t *p;
+                PeSection p;
 
-                if (byte_reader_take(&reader, SECTION_SIZE, &p) < 0)
+                if (pe_section_next(&reader, &p) < 0)
                         return error_set(reterr, -EBADMSG, "its section table is truncated");
-                if (memcmp(p, ".profile", 8) == 0)
+                if (streq(p.name, ".profile"))
                         break;
-                if (take_section(p, f->size, ret) < 0)
+                if (take_section(&p, f->size, ret) < 0)
                         return error_set(reterr, -EBADMSG,
-                                        "section %.8s extends beyond its end, or is a duplicate",
-                                        (const char *) p);
+                                        "section %s extends beyond its end, or is a duplicate", p.name);
         }
         return ret->has_linux ? 0 : error_set(reterr, -EBADMSG, "it has no section .linux");
 }

@@ -5,15 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "error.h"
 #include "fd.h"
+#include "pe-sections.h"
 #include "resolve-parts.h"
 #include "strutil.h"
-
-#define HEADER_MAX   4096u /* PE headers and section tables of real images end before 2 KiB */
-#define SECTIONS_MAX 96u   /* the PE format's own limit */
-#define SECTION_SIZE 40u
 
 void uki_done(Uki *u) {
         u->fd = fd_close(u->fd);
@@ -21,45 +17,18 @@ void uki_done(Uki *u) {
         *u = UKI_NONE;
 }
 
-/* Moves to the section table: 0 with the number of sections, -ENODATA if this is not a PE file. */
-static int find_sections(ByteReader *r, uint16_t *ret) {
-        const uint8_t *p;
-        uint16_t optional;
-        uint32_t pe;
-
-        if (byte_reader_take(r, 2, &p) < 0 || memcmp(p, "MZ", 2) != 0)
-                return -ENODATA;
-        if (byte_reader_seek(r, 0x3c) < 0 || byte_reader_le32(r, &pe) < 0 || byte_reader_seek(r, pe) < 0 ||
-                        byte_reader_take(r, 4, &p) < 0 || memcmp(p, "PE\0\0", 4) != 0)
-                return -ENODATA;
-        /* COFF header: machine, number of sections, 12 bytes, size of the optional header, characteristics */
-        if (byte_reader_skip(r, 2) < 0 || byte_reader_le16(r, ret) < 0 || byte_reader_skip(r, 12) < 0 ||
-                        byte_reader_le16(r, &optional) < 0 || byte_reader_skip(r, 2 + (size_t) optional) < 0)
-                return -ENODATA;
-        return *ret > SECTIONS_MAX ? -ENODATA : 0;
-}
-
-static bool named(const uint8_t *section, const char *name) {
-        char wanted[8] = {};
-
-        memcpy(wanted, name, MIN(strlen(name), sizeof(wanted)));
-        return memcmp(section, wanted, sizeof(wanted)) == 0;
-}
-
-/* VirtualSize at 8, SizeOfRawData at 16, PointerToRawData at 20: the content has VirtualSize bytes, the rest is padding. */
-static int take_range(const char *path, const char *name, const uint8_t *section, uint64_t file_size,
-                UkiRange *ret, char **reterr) {
-        uint64_t size = le32_read(section + 8), raw = le32_read(section + 16),
-                 offset = le32_read(section + 20);
+static int take_range(const char *path, const PeSection *section, uint64_t file_size, UkiRange *ret,
+                char **reterr) {
+        uint64_t size = pe_section_content(section);
+        const char *name = section->name;
 
         if (ret->present)
                 return error_set(reterr, -EBADMSG, "--linux: '%s' has two sections %s", path, name);
-        size = MIN(size, raw);
-        if (offset > file_size || size > file_size - offset)
+        if (section->offset > file_size || size > file_size - section->offset)
                 return error_set(reterr, -EBADMSG,
                                 "--linux: section %s of '%s' extends beyond the end of the file", name,
                                 path);
-        *ret = (UkiRange) { .present = true, .offset = offset, .size = size };
+        *ret = (UkiRange) { .present = true, .offset = section->offset, .size = size };
         return 0;
 }
 
@@ -79,26 +48,26 @@ static int read_sections(
         bool osrel = false;
 
         for (uint16_t i = 0; i < n; i++) {
-                const uint8_t *p;
+                PeSection p;
                 int k;
 
-                if (byte_reader_take(r, SECTION_SIZE, &p) < 0)
+                if (pe_section_next(r, &p) < 0)
                         return error_set(reterr, -EBADMSG, "--linux: the section table of '%s' is truncated",
                                         path);
-                if (named(p, ".profile")) {
+                if (streq(p.name, ".profile")) {
                         /* What follows replaces the base sections in other profiles: the base is what is booted. */
                         text_putf(&dropped, "%s.profile", dropped.size > 0 ? ", " : "");
                         break;
                 }
-                osrel = osrel || named(p, ".osrel");
+                osrel = osrel || streq(p.name, ".osrel");
                 for (size_t w = 0; w < ELEMENTSOF(wanted); w++)
-                        if (named(p, wanted[w].name)) {
-                                k = take_range(path, wanted[w].name, p, file_size, wanted[w].range, reterr);
+                        if (streq(p.name, wanted[w].name)) {
+                                k = take_range(path, &p, file_size, wanted[w].range, reterr);
                                 if (k < 0)
                                         return k;
                         }
                 for (size_t l = 0; l < ELEMENTSOF(lost); l++)
-                        if (named(p, lost[l]))
+                        if (streq(p.name, lost[l]))
                                 text_putf(&dropped, "%s%s", dropped.size > 0 ? ", " : "", lost[l]);
         }
 
@@ -111,7 +80,7 @@ static int read_sections(
 
 int uki_open(const char *path, Uki *ret, char **reterr) {
         _cleanup_(uki_done) Uki u = UKI_NONE;
-        uint8_t header[HEADER_MAX];
+        uint8_t header[PE_HEADER_MAX];
         ByteReader reader;
         uint64_t size;
         uint16_t n;
@@ -125,7 +94,7 @@ int uki_open(const char *path, Uki *ret, char **reterr) {
                 return error_set(reterr, r, "--linux: cannot read '%s': %s", path, strerror(-r));
 
         reader = byte_reader(header, MIN(size, (uint64_t) sizeof(header)));
-        if (find_sections(&reader, &n) >= 0) {
+        if (pe_section_table(&reader, &n) >= 0) {
                 r = read_sections(path, &reader, n, size, &u, reterr);
                 if (r < 0)
                         return r;

@@ -9,11 +9,13 @@
 #include "fd.h"
 #include "initrd-compression.h"
 #include "inspect.h"
+#include "pe-sections.h"
 #include "strutil.h"
 
 static const char *const names[] = {
         [INSPECT_FIRMWARE] = "firmware",
         [INSPECT_KERNEL] = "kernel",
+        [INSPECT_UKI] = "uki",
         [INSPECT_IMAGE] = "image",
         [INSPECT_INITRD] = "initrd",
         [INSPECT_CPIO] = "cpio",
@@ -37,11 +39,11 @@ static const struct {
         uint32_t size;
         InspectKind kind;
 } marks[] = {
-        { 0x202, "HdrS", 4, INSPECT_KERNEL },              /* Linux, Documentation/arch/x86/boot.rst */
-        { 0, "MZ", 2, INSPECT_KERNEL },                    /* which is refused with the reason */
-        { 40, "_FVH", 4, INSPECT_FIRMWARE },               /* UEFI PI, firmware volume header */
-        { 0, "QFI\xfb", 4, INSPECT_IMAGE },                /* qcow2 */
-        { 0, "KDMV", 4, INSPECT_IMAGE },                   /* VMDK */
+        { 0x202, "HdrS", 4, INSPECT_KERNEL }, /* Linux, Documentation/arch/x86/boot.rst */
+        { 0, "MZ", 2, INSPECT_KERNEL },       /* or a unified kernel image; else refused with the reason */
+        { 40, "_FVH", 4, INSPECT_FIRMWARE },  /* UEFI PI, firmware volume header */
+        { 0, "QFI\xfb", 4, INSPECT_IMAGE },   /* qcow2 */
+        { 0, "KDMV", 4, INSPECT_IMAGE },      /* VMDK */
         { 0, "# Disk DescriptorFile", 21, INSPECT_IMAGE }, /* VMDK, description alone */
         { 0, "vhdxfile", 8, INSPECT_IMAGE },               /* VHDX */
         { 0, "conectix", 8, INSPECT_IMAGE },               /* VHD */
@@ -65,6 +67,19 @@ static const uint8_t footer[16] = { 0xde, 0x82, 0xb5, 0x96, 0xb2, 0x1f, 0xf7, 0x
 
 static const char *const endings[] = { ".raw", ".img", ".qcow2", ".vmdk", ".vhdx", ".vhd", ".vdi" };
 
+static bool has_kernel(const uint8_t *head, size_t size) {
+        ByteReader reader = byte_reader(head, size);
+        PeSection s;
+        uint16_t n;
+
+        if (pe_section_table(&reader, &n) < 0)
+                return false;
+        while (n-- > 0 && pe_section_next(&reader, &s) >= 0)
+                if (streq(s.name, ".linux"))
+                        return true;
+        return false;
+}
+
 static int by_content(int fd, uint64_t size, InspectKind *ret) {
         uint8_t head[HEAD_MAX] = {}, tail[FOOTER_SIZE] = {};
         size_t n = (size_t) MIN(size, (uint64_t) sizeof(head));
@@ -76,7 +91,7 @@ static int by_content(int fd, uint64_t size, InspectKind *ret) {
                 return r;
         FOREACH_ARRAY(m, marks, ELEMENTSOF(marks))
                 if (m->offset + m->size <= n && memcmp(head + m->offset, m->bytes, m->size) == 0) {
-                        *ret = m->kind;
+                        *ret = streq(m->bytes, "MZ") && has_kernel(head, n) ? INSPECT_UKI : m->kind;
                         return 0;
                 }
         if (memcmp(tail, footer, sizeof(footer)) == 0)
@@ -115,7 +130,7 @@ int inspect_find_kind(const char *path, InspectKind *ret, char **reterr) {
         }
         if (r == -ENOENT)
                 return error_set(reterr, -EBADMSG,
-                                "'%s' begins neither as a firmware, a kernel, an initrd, a cpio archive nor a disk image; name its kind: cvmspawn inspect firmware|kernel|initrd|cpio|image FILE",
+                                "'%s' begins neither as a firmware, a kernel, an initrd, a cpio archive nor a disk image; name its kind: cvmspawn inspect firmware|kernel|uki|initrd|cpio|image FILE",
                                 path);
         return r < 0 ? error_set(reterr, r, "cannot read '%s': %s", path, strerror(-r)) : 0;
 }

@@ -33,6 +33,8 @@ static const OptionRow rows[] = { VERB_ROWS("Options") };
 static const OptionCommand commands[] = {
         { "firmware", "FILE", "Show sections, tables and fitness of an OVMF image", "json" },
         { "kernel", "FILE", "Show the setup header of a kernel", "json" },
+        { "uki", "FILE", "Show the sections of a unified kernel image, and which systemd-stub measures",
+                        "json" },
         { "image", "FILE", "Show which kernel, initrd and command line a disk image boots", "json" },
         { "initrd", "FILE", "Show what an initrd is made of, and whether it imports credentials", "json" },
         { "cpio", "FILE", "Show the same, and list the members", "json" },
@@ -322,7 +324,7 @@ static int inspect(const Arguments *a, char *const *words, char **reterr) {
 
         if (strv_length(words) > 2 || (kind >= 0 && !words[1]))
                 return error_set(reterr, -EINVAL,
-                                "expected one file: cvmspawn inspect [firmware|kernel|initrd|cpio|image] FILE; a file whose name is one of these words is ./%s",
+                                "expected one file: cvmspawn inspect [firmware|kernel|uki|initrd|cpio|image] FILE; a file whose name is one of these words is ./%s",
                                 words[0]);
         if (!j)
                 return -ENOMEM;
@@ -336,6 +338,8 @@ static int inspect(const Arguments *a, char *const *words, char **reterr) {
                 r = inspect_firmware(path, j, reterr);
         else if (kind == INSPECT_KERNEL)
                 r = inspect_kernel(path, j, reterr);
+        else if (kind == INSPECT_UKI)
+                r = inspect_uki(path, j, reterr);
         else if (kind == INSPECT_IMAGE)
                 r = inspect_image(path, a->common.json, j, reterr);
         else

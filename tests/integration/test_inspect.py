@@ -98,7 +98,7 @@ def test_the_kind_is_detected(inspect, images, initrd):
     (images / "unknown").write_bytes(bytes(1 << 20))
     assert inspect("empty.raw").returncode == 1 and inspect("empty.raw").stderr == inspect("image", "empty.raw").stderr
     refused = inspect("unknown")
-    assert refused.returncode == 1 and "name its kind: cvmspawn inspect firmware|kernel|initrd|cpio|image FILE" in refused.stderr
+    assert refused.returncode == 1 and "name its kind: cvmspawn inspect firmware|kernel|uki|initrd|cpio|image FILE" in refused.stderr
     # A file that has a kind's name.
     (images / "cpio").write_bytes((images / "vmlinuz").read_bytes())
     assert "a file whose name is one of these words is ./cpio" in inspect("cpio").stderr
@@ -107,7 +107,7 @@ def test_the_kind_is_detected(inspect, images, initrd):
 
 
 @pytest.mark.parametrize("args, part", [
-    ((), "expected firmware, kernel, image, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, image, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
+    ((), "expected firmware, kernel, uki, image, initrd or cpio"), (("disk", "kernel"), "expected firmware, kernel, uki, image, initrd or cpio, not 'disk'"), (("firmware", "kernel"), "no OVMF table"),
     (("kernel", "kernel"), "is not a bzImage"), (("initrd", "nothing"), "cannot open 'nothing'"), (("firmware", "."), "Is a directory"), ((".",), "Is a directory"),
     (("nothing",), "cannot open 'nothing'"), (("kernel", "a", "b"), "expected one file")])
 def test_refusals(inspect, args, part):

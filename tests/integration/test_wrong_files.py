@@ -22,6 +22,8 @@ import pytest
 import td_chain
 from sevsim_host import build_folder
 from snp_world import amd  # noqa: F401
+from test_coco_uki import bzimage
+from test_coco_uki import image as uki_image
 from test_measure_rtmr import Boot
 
 SECONDS = 120
@@ -57,7 +59,7 @@ BASES = [
                          "--bios=a,b,c"]),
     ("verb-measure", "", ["--igvm={text}"]),
     ("verb-measure", "", ["--coco=sev-snp", "--firmware={firmware}"]),
-    ("verb-inspect", "firmware", ["{firmware}"]), ("verb-inspect", "kernel", ["{kernel}"]), ("verb-inspect", "initrd", ["{initrd}"]),
+    ("verb-inspect", "firmware", ["{firmware}"]), ("verb-inspect", "kernel", ["{kernel}"]), ("verb-inspect", "uki", ["{uki}"]), ("verb-inspect", "initrd", ["{initrd}"]),
     ("verb-inspect", "cpio", ["{cpio}"]), ("verb-explain", "", ["{text}"]),
     ("verb-id-block", "build", [DIGEST, "--id-key={key}", "--author-key={key}"]),
     ("verb-id-block", "prepare", [DIGEST, "--id-public={public}", "--id-block={out}/b", "--key-file={out}/k"]),
@@ -163,7 +165,7 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     names = {"amd": amd, "platform": platform, "world": folder, "out": folder / "out", "firmware": artifacts["FIRMWARE"],
              "kernel": artifacts["KERNEL"], "initrd": artifacts["INITRD"], "qemu": artifacts["QEMU"],
              "caps": folder / "caps"}
-    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix", "token"):
+    for name in ("key", "public", "text", "line", "batch", "cpio", "chain", "askark", "json", "image", "container", "bundle", "signed", "td", "matrix", "token", "uki"):
         names[name] = folder / name
     (folder / "out").mkdir()
     (folder / "kds").mkdir()
@@ -173,6 +175,7 @@ def world(tmp_path_factory, amd, platform, artifacts):  # noqa: F811
     for name, size in (("tik", 16), ("tek", 16)):
         (folder / name).write_bytes(bytes(range(1, size + 1)))
     names["text"].write_text("hello\n")
+    names["uki"].write_bytes(uki_image((".linux", bzimage())))
     names["token"].write_text("ab" * 32 + "\n")
     names["token"].chmod(0o600)
     names["cpio"].write_bytes(forms.guest())
