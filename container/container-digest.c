@@ -49,6 +49,27 @@ char *container_digest_place(const ContainerDigest *d) {
         return text(d, "blobs/", '/');
 }
 
+const char *container_digest_wanted(const char *wanted) {
+        static const char *const beginnings[] = { "sha256:", "sha512:" };
+        const char *at = strrchr(wanted, '@'), *text = at ? at + 1 : wanted;
+
+        for (size_t i = 0; i < ELEMENTSOF(beginnings); i++) {
+                const char *hex = startswith(text, beginnings[i]);
+
+                if (hex && strlen(hex) >= CONTAINER_DIGEST_SHORT &&
+                                strspn(hex, "0123456789abcdef") == strlen(hex))
+                        return text;
+        }
+        return NULL;
+}
+
+bool container_digest_matches(const ContainerDigest *d, const char *wanted) {
+        _cleanup_free_ char *whole = d->known ? container_digest_text(d) : NULL;
+        const char *text = container_digest_wanted(wanted);
+
+        return whole && text && startswith(whole, text);
+}
+
 int container_digest_compare(
                 const ContainerDigest *d, const uint8_t *found, const char *what, char **reterr) {
         ContainerDigest other = *d;

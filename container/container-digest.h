@@ -15,6 +15,10 @@ typedef struct ContainerDigest {
 
 /* "sha256:HEX" or "sha512:HEX", lower case. -EINVAL. */
 _warn_unused_result_ int container_digest_parse(const char *s, ContainerDigest *ret);
+/* A digest as people choose by one, "[NAME@]ALGORITHM:HEX" or its beginning: ALGORITHM:HEX; NULL: it is a name. */
+#define CONTAINER_DIGEST_SHORT 12u
+const char *container_digest_wanted(const char *wanted);
+bool container_digest_matches(const ContainerDigest *d, const char *wanted);
 /* Owned; NULL: out of memory. */
 char *container_digest_text(const ContainerDigest *d);
 /* "blobs/sha256/HEX", owned; NULL: out of memory. */

@@ -12,41 +12,8 @@
 #include "json.h"
 #include "strutil.h"
 
-static bool has_name(const Json *image, const char *wanted) {
-        const Json *tags = js_get(image, "RepoTags");
-
-        for (size_t i = 0; i < js_length(tags); i++)
-                if (container_name_is(js_string_value(js_at(tags, i)), wanted))
-                        return true;
-        return false;
-}
-
 static const char *first_name(const Json *image) {
         return js_string_value(js_at(js_get(image, "RepoTags"), 0));
-}
-
-static int choose(const Json *images, const char *wanted, const Json **ret, char **reterr) {
-        ContainerNames names = {};
-        const Json *found = NULL;
-        size_t n = 0;
-
-        for (size_t i = 0; i < js_length(images) && i < CONTAINER_IMAGES_MAX; i++) {
-                const Json *image = js_at(images, i);
-
-                container_names_add(&names, first_name(image));
-                if (wanted && !has_name(image, wanted))
-                        continue;
-                found = image;
-                n++;
-        }
-        if (n == 0)
-                return error_set(reterr, -ENOENT, "no image '%s' in it; it has: %s", wanted ?: "",
-                                names.n > 0 ? names.text : "none");
-        if (n > 1)
-                return error_set(reterr, -ENOTUNIQ, "%zu images in it: choose one with --image=; it has: %s",
-                                n, names.text);
-        *ret = found;
-        return 0;
 }
 
 /* HEX.json, or blobs/sha256/HEX. */
@@ -60,6 +27,71 @@ static bool digest_of_name(const char *name, ContainerDigest *ret) {
         memcpy(text + 7, base, 64);
         text[7 + 64] = 0;
         return container_digest_parse(text, ret) >= 0;
+}
+
+/* The name that was asked for, where the image has several. */
+static const char *name_for(const Json *image, const char *wanted) {
+        const Json *tags = js_get(image, "RepoTags");
+
+        for (size_t i = 0; wanted && i < js_length(tags); i++) {
+                const char *name = js_string_value(js_at(tags, i));
+
+                if (container_name_match(name, wanted) != CONTAINER_MATCH_NONE)
+                        return name;
+        }
+        return first_name(image);
+}
+
+static ContainerDigest id_of(const Json *image) {
+        const char *place = js_string_value(js_get(image, "Config"));
+        ContainerDigest id = {};
+
+        return place && digest_of_name(place, &id) ? id : (ContainerDigest) {};
+}
+
+static ContainerMatch match(const Json *image, const char *wanted) {
+        const ContainerDigest id = id_of(image);
+        const Json *tags = js_get(image, "RepoTags");
+        ContainerMatch best = !wanted || container_digest_matches(&id, wanted) ? CONTAINER_MATCH_EXACT
+                                                                               : CONTAINER_MATCH_NONE;
+
+        for (size_t i = 0; i < js_length(tags) && best < CONTAINER_MATCH_EXACT; i++) {
+                const char *name = js_string_value(js_at(tags, i));
+
+                best = MAX(best, container_name_match(name, wanted));
+        }
+        return best;
+}
+
+static int choose(const Json *images, const char *wanted, const Json **ret, char **reterr) {
+        ContainerNames names = {}, several = {};
+        ContainerMatch best = CONTAINER_MATCH_PART;
+        const Json *found = NULL;
+
+        for (size_t i = 0; i < js_length(images) && i < CONTAINER_IMAGES_MAX; i++) {
+                const Json *image = js_at(images, i);
+                const ContainerDigest id = id_of(image);
+                ContainerMatch how = match(image, wanted);
+
+                container_names_add_image(&names, first_name(image), &id, NULL, NULL);
+                if (how < best)
+                        continue;
+                if (how > best)
+                        several = (ContainerNames) {};
+                container_names_add_image(&several, first_name(image), &id, NULL, NULL);
+                best = how;
+                found = image;
+        }
+        if (several.n == 0)
+                return error_set(reterr, -ENOENT, "no image '%s' in it; it has: %s", wanted ?: "",
+                                names.n > 0 ? names.text : "none");
+        if (several.n > 1)
+                return error_set(reterr, -ENOTUNIQ,
+                                "%zu images in it%s%s%s: choose one with --image=NAME:TAG or its digest; it has: %s",
+                                several.n, wanted ? " fit '" : "", wanted ?: "", wanted ? "'" : "",
+                                several.text);
+        *ret = found;
+        return 0;
 }
 
 static int read_layers(const Json *layers, ContainerImage *ret, char **reterr) {
@@ -100,7 +132,7 @@ int container_choose_docker(ContainerSource *s, const char *wanted, ContainerIma
         if (r < 0)
                 return r;
         ret->kind = "docker-archive";
-        if (first_name(image) && !(ret->name = strdup(wanted ?: first_name(image))))
+        if (first_name(image) && !(ret->name = strdup(name_for(image, wanted))))
                 return -ENOMEM;
         place = js_string_value(js_get(image, "Config"));
         if (!place)

@@ -3,6 +3,7 @@
 #include "container-image.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,30 +19,61 @@ void container_image_done(ContainerImage *image) {
         *image = (ContainerImage) {};
 }
 
-void container_names_add(ContainerNames *names, const char *name) {
+/* Into a buffer of n bytes, cut to it. */
+static const char *clean(const char *s, char *buffer, size_t n) {
         static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-/:@";
-        static const char nameless[] = "one without a name";
-        size_t size = strlen(names->text), n = strlen(name ?: nameless);
+        size_t i;
 
-        names->n++;
-        if (size + n + 3 > sizeof(names->text))
-                return;
-        if (size > 0) {
-                memcpy(names->text + size, ", ", 2);
-                size += 2;
-        }
-        for (size_t i = 0; i < n; i++)
-                names->text[size + i] = !name ? nameless[i] : strchr(allowed, name[i]) ? name[i] : '?';
-        names->text[size + n] = 0;
+        for (i = 0; s && s[i] && i < n - 1; i++)
+                buffer[i] = strchr(allowed, s[i]) ? s[i] : '?';
+        buffer[i] = 0;
+        return buffer;
 }
 
-/* The tag alone is enough: layouts often store no more. */
-bool container_name_is(const char *name, const char *wanted) {
-        const char *slash = strrchr(wanted, '/'), *colon = strrchr(wanted, ':');
+void container_names_add_image(ContainerNames *names, const char *name, const ContainerDigest *digest,
+                const char *os, const char *machine) {
+        _cleanup_free_ char *id = digest && digest->known ? container_digest_text(digest) : NULL;
+        char what[256], platform[2][32], item[512];
+        size_t size = strlen(names->text);
+        int n;
 
-        if (!name)
-                return false;
-        return streq(name, wanted) || (colon && (!slash || colon > slash) && streq(name, colon + 1));
+        /* Enough of it to choose by. */
+        if (id)
+                id[strcspn(id, ":") + 1 + CONTAINER_DIGEST_SHORT] = 0;
+        n = snprintf(item, sizeof(item), "%s%s%s%s%s%s%s%s%s", size > 0 ? ", " : "",
+                        name ? clean(name, what, sizeof(what)) : "one without a name", id || os ? " (" : "",
+                        id ?: "", id && os ? ", " : "", clean(os, platform[0], sizeof(platform[0])),
+                        os ? "/" : "", clean(machine, platform[1], sizeof(platform[1])),
+                        id || os ? ")" : "");
+        names->n++;
+        if (n > 0 && size + (size_t) n < sizeof(names->text))
+                memcpy(names->text + size, item, (size_t) n + 1);
+}
+
+void container_names_add(ContainerNames *names, const char *name) {
+        container_names_add_image(names, name, NULL, NULL, NULL);
+}
+
+static const char *tag_of(const char *name) {
+        const char *slash = strrchr(name, '/'), *colon = strrchr(name, ':');
+
+        return colon && (!slash || colon > slash) ? colon + 1 : NULL;
+}
+
+/* Layouts often store the tag alone, and others the whole name with its registry. */
+ContainerMatch container_name_match(const char *name, const char *wanted) {
+        const char *tag = tag_of(wanted), *own = name ? tag_of(name) : NULL;
+        size_t n = name ? strlen(name) : 0, k = strlen(wanted);
+
+        /* Who asks for a digest must not get what merely calls itself that. */
+        if (!name || k == 0 || container_digest_wanted(wanted))
+                return CONTAINER_MATCH_NONE;
+        if (streq(name, wanted))
+                return CONTAINER_MATCH_EXACT;
+        if ((tag && streq(name, tag)) || (own && streq(own, wanted)) ||
+                        (n > k && name[n - k - 1] == '/' && streq(name + n - k, wanted)))
+                return CONTAINER_MATCH_PART;
+        return CONTAINER_MATCH_NONE;
 }
 
 int container_read_config(ContainerImage *image, const char *text, size_t size, char **reterr) {

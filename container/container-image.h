@@ -26,7 +26,8 @@ typedef struct ContainerImage {
 } ContainerImage;
 
 void container_image_done(ContainerImage *image);
-/* wanted: NULL or a name, NAME:TAG or a tag. -ENOENT, -ENOTUNIQ with the names that there are. */
+/* wanted: NULL; a name, NAME:TAG or a tag; or the digest of a manifest, of an index above it, or of a docker archive's configuration, or its beginning. An image whose
+ * name is exactly that comes before those that have it as a part. -ENOENT, -ENOTUNIQ with what is there. */
 _warn_unused_result_ int container_choose(
                 ContainerSource *s, const char *wanted, ContainerImage *ret, char **reterr);
 
@@ -34,11 +35,21 @@ _warn_unused_result_ int container_choose(
 
 /* Names of images, for messages: what strangers wrote, without what could move a cursor. */
 typedef struct ContainerNames {
-        char text[512];
+        char text[1024];
         size_t n;
 } ContainerNames;
 void container_names_add(ContainerNames *names, const char *name); /* NULL: it has none */
-bool container_name_is(const char *name, const char *wanted);
+/* The same with the beginning of its digest, and its platform if that is said: each may be NULL. */
+void container_names_add_image(ContainerNames *names, const char *name, const ContainerDigest *digest,
+                const char *os, const char *machine);
+
+/* How much of a name is what is wanted. */
+typedef enum ContainerMatch {
+        CONTAINER_MATCH_NONE,
+        CONTAINER_MATCH_PART, /* its tag, the end of a longer name, or a name whose tag is wanted */
+        CONTAINER_MATCH_EXACT,
+} ContainerMatch;
+ContainerMatch container_name_match(const char *name, const char *wanted);
 
 _warn_unused_result_ int container_choose_oci(
                 ContainerSource *s, const char *wanted, ContainerImage *ret, char **reterr);

@@ -23,6 +23,7 @@ typedef struct Candidate {
         ContainerDigest digest;
         Json *descriptor; /* owned */
         char *name;       /* owned; NULL: none */
+        ContainerMatch how;
         bool is_amd64;
 } Candidate;
 
@@ -87,15 +88,28 @@ static const char *name_of(const Json *descriptor) {
                         ?: js_string_value(js_get(notes, "org.opencontainers.image.ref.name"));
 }
 
-static bool is_wanted(const Json *descriptor, const char *inherited, const char *wanted) {
+/* above: it, or an index above it, is wanted by its digest. */
+static ContainerMatch match(const Json *descriptor, const char *inherited, bool above, const char *wanted) {
         const Json *notes = js_get(descriptor, "annotations");
+        const char *const names[] = { inherited, js_string_value(js_get(notes, "io.containerd.image.name")),
+                js_string_value(js_get(notes, "org.opencontainers.image.ref.name")) };
+        ContainerMatch best = !wanted || above ? CONTAINER_MATCH_EXACT : CONTAINER_MATCH_NONE;
 
-        return !wanted || container_name_is(inherited, wanted) ||
-                        container_name_is(js_string_value(js_get(notes, "io.containerd.image.name")),
-                                        wanted) ||
-                        container_name_is(
-                                        js_string_value(js_get(notes, "org.opencontainers.image.ref.name")),
-                                        wanted);
+        for (size_t i = 0; i < ELEMENTSOF(names) && best < CONTAINER_MATCH_EXACT; i++) {
+                ContainerMatch how = container_name_match(names[i], wanted);
+
+                best = MAX(best, how);
+        }
+        return best;
+}
+
+static bool is_wanted_digest(const Json *descriptor, const char *wanted) {
+        ContainerDigest digest;
+
+        return wanted &&
+                        container_digest_parse(js_string_value(js_get(descriptor, "digest")), &digest) >=
+                        0 &&
+                        container_digest_matches(&digest, wanted);
 }
 
 /* Signatures and build records are beside the images. */
@@ -106,18 +120,33 @@ static bool is_attachment(const Json *descriptor) {
                         (os && streq(os, "unknown"));
 }
 
-static int add_candidate(Search *s, const Json *descriptor, const char *name, char **reterr) {
+static void add_name(ContainerNames *names, const Json *descriptor, const char *name) {
+        const Json *platform = js_get(descriptor, "platform");
+        ContainerDigest digest = {};
+
+        if (container_digest_parse(js_string_value(js_get(descriptor, "digest")), &digest) < 0)
+                digest.known = false;
+        container_names_add_image(names, name, &digest, js_string_value(js_get(platform, "os")),
+                        js_string_value(js_get(platform, "architecture")));
+}
+
+static int add_candidate(
+                Search *s, const Json *descriptor, const char *name, ContainerMatch how, char **reterr) {
         const Json *platform = js_get(descriptor, "platform");
         const char *os = js_string_value(js_get(platform, "os")),
                    *machine = js_string_value(js_get(platform, "architecture"));
-        Candidate c = { .is_amd64 = os && machine && streq(os, "linux") && streq(machine, "amd64") };
+        Candidate c = { .how = how,
+                .is_amd64 = os && machine && streq(os, "linux") && streq(machine, "amd64") };
 
         if (container_digest_parse(js_string_value(js_get(descriptor, "digest")), &c.digest) < 0)
                 return error_set(reterr, -EBADMSG, "a manifest is not named by a sha256 or sha512 digest");
         FOREACH_ARRAY(f, s->found, s->n_found)
                 if (f->digest.algorithm == c.digest.algorithm &&
-                                memcmp(f->digest.bytes, c.digest.bytes, hash_size(c.digest.algorithm)) == 0)
+                                memcmp(f->digest.bytes, c.digest.bytes, hash_size(c.digest.algorithm)) ==
+                                                0) {
+                        f->how = MAX(f->how, how);
                         return 0; /* another name of it */
+                }
         if (s->n_found >= CONTAINER_IMAGES_MAX)
                 return error_set(reterr, -E2BIG, "more than %u images", CONTAINER_IMAGES_MAX);
         if (!s->found)
@@ -129,61 +158,80 @@ static int add_candidate(Search *s, const Json *descriptor, const char *name, ch
         return 0;
 }
 
-static int search_index(Search *s, const Json *index, const char *inherited, unsigned depth, char **reterr);
+/* Where in the indexes. */
+typedef struct Place {
+        const char *name; /* of an index above; NULL: none */
+        bool wanted;      /* an index above is wanted by its digest */
+        unsigned depth;
+} Place;
 
-static int follow(Search *s, const Json *descriptor, const char *inherited, unsigned depth, char **reterr) {
+static int search_index(Search *s, const Json *index, const Place *at, char **reterr);
+
+static int follow(Search *s, const Json *descriptor, const Place *at, char **reterr) {
         _cleanup_free_ char *text = NULL;
         _cleanup_js_ Json *index = NULL;
         size_t size;
         int r;
 
-        if (depth >= INDEX_DEPTH_MAX)
+        if (at->depth > INDEX_DEPTH_MAX)
                 return error_set(reterr, -ELOOP, "indexes inside indexes, more than %u deep",
                                 INDEX_DEPTH_MAX);
         r = read_blob(s->source, descriptor, "an index", &text, &size, reterr);
         if (r >= 0)
                 r = js_parse(text, size, &index, reterr);
-        return r < 0 ? r : search_index(s, index, inherited, depth + 1, reterr);
+        return r < 0 ? r : search_index(s, index, at, reterr);
 }
 
-static int search_index(Search *s, const Json *index, const char *inherited, unsigned depth, char **reterr) {
+static int search_index(Search *s, const Json *index, const Place *at, char **reterr) {
         const Json *manifests = js_get(index, "manifests");
         int r = 0;
 
         for (size_t i = 0; i < js_length(manifests) && r >= 0; i++) {
                 const Json *d = js_at(manifests, i);
-                const char *type = js_string_value(js_get(d, "mediaType")), *name = name_of(d) ?: inherited;
+                const char *type = js_string_value(js_get(d, "mediaType"));
+                const Place below = { name_of(d) ?: at->name, at->wanted || is_wanted_digest(d, s->wanted),
+                        at->depth + 1 };
+                ContainerMatch how = match(d, at->name, below.wanted, s->wanted);
 
                 if (is_attachment(d))
                         continue;
-                if (depth == 0)
-                        container_names_add(&s->names, name);
-                if (is_one_of(type, index_types)) {
-                        /* Names may be inside. */
-                        r = follow(s, d, name, depth, reterr);
-                } else if (is_one_of(type, manifest_types) && is_wanted(d, inherited, s->wanted))
-                        r = add_candidate(s, d, name, reterr);
+                if (at->depth == 0)
+                        add_name(&s->names, d, below.name);
+                if (is_one_of(type, index_types))
+                        r = follow(s, d, &below, reterr); /* names may be inside */
+                else if (is_one_of(type, manifest_types) && how != CONTAINER_MATCH_NONE)
+                        r = add_candidate(s, d, below.name, how, reterr);
         }
         return r;
 }
 
 static int pick(const Search *s, const Candidate **ret, char **reterr) {
-        size_t n = 0;
+        ContainerMatch best = CONTAINER_MATCH_NONE;
+        ContainerNames several = {};
+        size_t n = 0, n_amd64 = 0;
 
         FOREACH_ARRAY(c, s->found, s->n_found)
-                if (s->n_found == 1 || c->is_amd64) {
+                best = MAX(best, c->how);
+        FOREACH_ARRAY(c, s->found, s->n_found) {
+                if (c->how < best)
+                        continue;
+                n++;
+                n_amd64 += c->is_amd64;
+                add_name(&several, c->descriptor, c->name);
+        }
+        FOREACH_ARRAY(c, s->found, s->n_found)
+                if (c->how == best && (n == 1 || (n_amd64 == 1 && c->is_amd64))) {
                         *ret = c;
-                        n++;
+                        return 0;
                 }
-        if (n == 1)
-                return 0;
-        if (s->n_found == 0)
+        if (n == 0)
                 return error_set(reterr, -ENOENT, "no image%s%s%s in it; it has: %s", s->wanted ? " '" : "",
                                 s->wanted ?: "", s->wanted ? "'" : "",
                                 s->names.n > 0 ? s->names.text : "none");
-        return error_set(reterr, -ENOTUNIQ, "%zu images in it%s: choose one with --image=; it has: %s",
-                        s->n_found, n == 0 ? ", none of them said to be for linux/amd64" : "",
-                        s->names.text);
+        return error_set(reterr, -ENOTUNIQ,
+                        "%zu images in it%s%s%s%s: choose one with --image=NAME:TAG or its digest; it has: %s",
+                        n, s->wanted ? " fit '" : "", s->wanted ?: "", s->wanted ? "'" : "",
+                        n_amd64 == 0 ? ", none of them said to be for linux/amd64" : "", several.text);
 }
 
 static int read_layer(const Json *descriptor, ContainerLayer *ret, size_t number, char **reterr) {
@@ -235,7 +283,7 @@ int container_choose_oci(ContainerSource *s, const char *wanted, ContainerImage 
                 r = js_parse(text, size, &index, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "index.json");
-        r = search_index(&search, index, NULL, 0, reterr);
+        r = search_index(&search, index, &(Place) {}, reterr);
         if (r >= 0)
                 r = pick(&search, &c, reterr);
         if (r >= 0)

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 
 import pytest
-from container_image import Layout, digest, docker, folder, hard, layer, link, member, packed
+from container_image import OCI, Layout, digest, docker, folder, hard, layer, link, member, packed
 from sevsim_host import build_folder
 
 FIRMWARE = bytes(range(256)) * 9000
@@ -75,18 +75,80 @@ def test_which_image(tmp_path):
     layout.image([old], name="v1")
     layout.image([new], name="v2")
     source = layout.write(tmp_path / "two")
-    refused(source, tmp_path, "2 images", "--image=", "v1, v2", path="/f")
+    refused(source, tmp_path, "2 images", "--image=", "v1 (sha256:", "), v2 (sha256:", path="/f")
     for name, data in ("v1", b"old"), ("quay.io/x/y:v2", b"new"):
         assert got(source, tmp_path, f"--image={name}", path="/f")[0] == data
-    refused(source, tmp_path, "no image 'v3'", "v1, v2", path="/f", options=["--image=v3"])
+    refused(source, tmp_path, "no image 'v3'", "v1 (sha256:", "), v2 (sha256:", path="/f", options=["--image=v3"])
     many = Layout()
     many.image([arm], platform="linux/arm64")
     many.image([new], platform="linux/amd64")
     many.image([old], platform="unknown/unknown")
     assert got(many.write_tar(tmp_path / "many.tar"), tmp_path, path="/f")[0] == b"new"
+    many.manifests[1]["platform"] = {"os": "linux", "architecture": "s390x"}
+    refused(many.write_tar(tmp_path / "many.tar"), tmp_path, "2 images in it, none of them said to be for linux/amd64", ", linux/arm64), ", ", linux/s390x)", path="/f")
     both = docker(tmp_path / "both.tar", [(["a:1"], [old]), (["b:1", "localhost:5000/b"], [new])])
-    refused(both, tmp_path, "2 images", "a:1, b:1", path="/f")
+    refused(both, tmp_path, "2 images", "a:1 (sha256:", "), b:1 (sha256:", path="/f")
     assert got(both, tmp_path, "--image=localhost:5000/b", path="/f")[0] == b"new"
+
+
+def test_by_tag(tmp_path):
+    """A tag alone, the end of a name, and exactly that name before the others."""
+    a, b, c = (layer({"f": what}) for what in (b"a", b"b", b"c"))
+    layout = Layout()
+    for data, name in ((a, "docker.io/library/app:1"), (b, "docker.io/library/app:2"), (c, "quay.io/other:3")):
+        layout.image([data], name=name)
+    for source in (layout.write(tmp_path / "oci"), docker(tmp_path / "d.tar", [(["docker.io/library/app:1"], [a]), (["docker.io/library/app:2"], [b]), (["quay.io/other:3"], [c])])):
+        for wanted, data, name in (("1", b"a", "docker.io/library/app:1"), ("2", b"b", "docker.io/library/app:2"), ("app:2", b"b", "docker.io/library/app:2"),
+                                   ("library/app:1", b"a", "docker.io/library/app:1"), ("docker.io/library/app:1", b"a", "docker.io/library/app:1")):
+            found = got(source, tmp_path, f"--image={wanted}", path="/f")
+            assert (found[0], found[1]["name"]) == (data, name)
+        for wanted in ("pp:1", "4", "app", "other", "docker.io/library/app", ""):
+            refused(source, tmp_path, f"no image '{wanted}' in it", "docker.io/library/app:1 (sha256:", "quay.io/other:3", path="/f", options=[f"--image={wanted}"])
+    two = docker(tmp_path / "two.tar", [(["x:2"], [a]), (["y:2"], [b]), (["2"], [c])])
+    assert got(two, tmp_path, "--image=2", path="/f")[0] == b"c"
+    two = docker(tmp_path / "two.tar", [(["x:2"], [a]), (["y:2"], [b]), (["z:1"], [c])])
+    refused(two, tmp_path, "2 images in it fit '2'", "it has: x:2 (sha256:", "y:2 (sha256:", path="/f", options=["--image=2"])
+
+
+def test_by_digest(tmp_path):
+    """Of the manifest, of the index above it, of a docker archive's configuration; complete, or at least 12 digits of it."""
+    a, b, amd, arm = (layer({"f": what}) for what in (b"a", b"b", b"amd", b"arm"))
+    layout = Layout()
+    one, other = layout.image([a], name="x"), layout.image([b], index=True, name="x")
+    inside = json.loads(layout.files["blobs/" + other["digest"].replace(":", "/")])["manifests"][0]
+    # An index with two machines' images.
+    both = Layout()
+    machines = [both.image([data], platform=f"linux/{machine}") for data, machine in ((amd, "amd64"), (arm, "arm64"))]
+    whole = both.blob(json.dumps({"schemaVersion": 2, "manifests": machines}).encode(), OCI + "index.v1+json")
+    layout.files |= both.files
+    layout.manifests.append(whole)
+    source = layout.write(tmp_path / "oci")
+    refused(source, tmp_path, "no image 'y'", f"x ({one['digest'][:19]}), x ({other['digest'][:19]}), one without a name ({whole['digest'][:19]})", path="/f", options=["--image=y"])
+    assert got(source, tmp_path, path="/f")[0] == b"amd"
+    refused(source, tmp_path, "2 images in it fit 'x', none of them said to be for linux/amd64", path="/f", options=["--image=x"])
+    for d, data in ((one, b"a"), (other, b"b"), (inside, b"b"), (whole, b"amd"), (machines[1], b"arm")):
+        for wanted in (d["digest"], d["digest"][:19], "quay.io/x@" + d["digest"]):
+            found = got(source, tmp_path, f"--image={wanted}", path="/f")
+            assert found[0] == data
+        assert found[1]["manifest"] == (inside if d is other else machines[0] if d is whole else d)["digest"]
+    images = [(["a:1"], [a]), (["b:1"], [b])]
+    archive = docker(tmp_path / "d.tar", images)
+    for tags, layers in images:
+        found = got(archive, tmp_path, f"--image={tags[0]}", path="/f")
+        assert got(archive, tmp_path, f"--image={found[1]['manifest']}", path="/f") == found
+    # What calls itself that is not it; less than 12 digits are a name.
+    named = Layout()
+    named.image([a], name=one["digest"])
+    named.image([b], name=one["digest"][:18])
+    liar = named.write(tmp_path / "liar")
+    assert json.loads(named.whole()["index.json"])["manifests"][0]["digest"] == one["digest"]
+    named.manifests[0]["annotations"], named.manifests[1]["annotations"] = named.manifests[1]["annotations"], named.manifests[0]["annotations"]
+    (liar / "index.json").write_bytes(named.whole()["index.json"])
+    assert got(liar, tmp_path, f"--image={one['digest']}", path="/f")[0] == b"a"
+    wrong = "sha256:" + "0" * 64
+    named.manifests[0]["annotations"] = {"org.opencontainers.image.ref.name": wrong}
+    (liar / "index.json").write_bytes(named.whole()["index.json"])
+    refused(liar, tmp_path, f"no image '{wrong}' in it", path="/f", options=[f"--image={wrong}"])
 
 
 def test_layers_cover_one_another(tmp_path):
