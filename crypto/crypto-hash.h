@@ -30,6 +30,10 @@ size_t hash_size(HashAlgorithm a);
  * bytes. */
 _warn_unused_result_ int hash_digest(HashAlgorithm a, const void *p, size_t n, uint8_t *ret);
 
+/* Of `size` bytes of a file; also -errno of reading, and -ENODATA or the like where it ends before that. */
+_warn_unused_result_ int hash_file_range(
+                HashAlgorithm a, int fd, uint64_t offset, uint64_t size, uint8_t *ret);
+
 typedef struct Hash Hash;
 
 _warn_unused_result_ int hash_new(HashAlgorithm a, Hash **ret);

@@ -160,15 +160,18 @@ static size_t image_properties(const ExportGuest *g, Property p[static PROPERTIE
 /* An image that the main one refers to. */
 typedef struct Part {
         const char *what, *suffix, *file, *property, *variable;
+        ExportStored stored;
 } Part;
 
 static size_t parts_of(const ExportGuest *g, Part p[static 2]) {
         size_t n = 0;
 
         if (g->kernel)
-                p[n++] = (Part) { "kernel", "-kernel", g->kernel, "kernel_id", "KERNEL_ID" };
+                p[n++] = (Part) { "kernel", "-kernel", g->kernel, "kernel_id", "KERNEL_ID",
+                        g->kernel_stored };
         if (g->kernel && g->initrd)
-                p[n++] = (Part) { "initrd", "-initrd", g->initrd, "ramdisk_id", "RAMDISK_ID" };
+                p[n++] = (Part) { "initrd", "-initrd", g->initrd, "ramdisk_id", "RAMDISK_ID",
+                        g->initrd_stored };
         return n;
 }
 
@@ -207,6 +210,11 @@ static void put_image(const ExportGuest *g, Text *t) {
         size_t n = image_properties(g, p), n_parts = parts_of(g, parts);
 
         FOREACH_ARRAY(part, parts, n_parts) {
+                if (part->stored.sha512)
+                        text_putf(t,
+                                        "# Glance has to show size %" PRIu64
+                                        ", os_hash_algo sha512, os_hash_value %s\n",
+                                        part->stored.size, part->stored.sha512);
                 text_putf(t, "%s=$(openstack image create ", part->variable);
                 put_name(t, g->name, part->suffix);
                 text_put(t, " --disk-format raw --container-format bare -f value -c id");
@@ -263,6 +271,16 @@ static int set_properties(Json *to, const Property *p, size_t n) {
         return js_set(to, "properties", j);
 }
 
+/* In the form of 'openstack image show -f json'. These are Glance's own: nobody can set them. */
+static int set_shown(const ExportStored *s, Json *to) {
+        Json *j = NULL;
+        int r = s->sha512 ? js_build(&j, "{s:I, s:{s:s, s:s}}", "size", (long long) s->size, "properties",
+                                            "os_hash_algo", "sha512", "os_hash_value", s->sha512)
+                          : 0;
+
+        return r < 0 || !j ? r : js_set(to, "shown", j);
+}
+
 /* *ret is borrowed from the array. */
 static int append_image(
                 Json *images, const Part *part, const ExportGuest *g, const char *format, Json **ret) {
@@ -275,7 +293,9 @@ static int append_image(
         if (r >= 0)
                 r = js_build(ret, "{s:s, s:s, s:s, s:s, s:s}", "role", part->what, "name", text,
                                 "disk_format", format, "container_format", "bare", "file", part->file);
-        return r < 0 ? r : js_append(images, *ret);
+        if (r >= 0)
+                r = js_append(images, *ret);
+        return r < 0 ? r : set_shown(&part->stored, *ret);
 }
 
 static int set_images(const ExportGuest *g, Json *to) {

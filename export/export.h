@@ -18,6 +18,12 @@ typedef struct ExportDisk {
         bool read_only;
 } ExportDisk;
 
+/* A file as a store of images shows it. */
+typedef struct ExportStored {
+        uint64_t size;
+        const char *sha512; /* hexadecimal; NULL: nobody has hashed it */
+} ExportStored;
+
 /* All that a launch consists of, resolved: paths are absolute, texts are as QEMU gets them. Everything is borrowed; NULL: none. */
 typedef struct ExportGuest {
         const char *name, *uuid;
@@ -28,6 +34,7 @@ typedef struct ExportGuest {
         uint64_t policy;
         bool legacy_vm_type, kernel_hashes;
         const char *firmware, *kernel, *initrd, *cmdline;
+        ExportStored kernel_stored, initrd_stored;  /* OpenStack */
         const char *host_data, *id_block, *id_auth; /* base64 */
         bool author_key, vcek;
         const char *dh_cert, *session;                    /* base64 */

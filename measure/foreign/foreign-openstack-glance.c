@@ -6,31 +6,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "bytes.h"
 #include "crypto-hash.h"
 #include "encode.h"
 #include "error.h"
 #include "fd.h"
 #include "foreign-openstack-reader.h"
 #include "strutil.h"
-
-#define BLOCK_SIZE (256u * 1024u)
-
-static int hash_file(HashAlgorithm algorithm, int fd, uint64_t size, uint8_t *ret) {
-        _cleanup_free_ uint8_t *buf = malloc(BLOCK_SIZE);
-        _cleanup_hash_ Hash *hash = NULL;
-        int r = buf ? hash_new(algorithm, &hash) : -ENOMEM;
-
-        for (uint64_t at = 0; r >= 0 && at < size;) {
-                size_t n = (size_t) MIN(size - at, (uint64_t) BLOCK_SIZE);
-
-                r = fd_pread_exact(fd, buf, n, at);
-                if (r >= 0)
-                        r = hash_update(hash, buf, n);
-                at += n;
-        }
-        return r < 0 ? r : hash_final(hash, ret);
-}
 
 /* Glance answers with it at the top; 'openstack image show' puts it among the properties. */
 static const char *stored_text(const Json *answer, const char *name) {
@@ -58,7 +39,7 @@ static int compare(const Json *answer, const char *option, const char *path, cha
                 return error_set(reterr, -EBADMSG,
                                 "--%s='%s' has %llu bytes, and Glance stores %llu: get it again with 'openstack image save'",
                                 option, path, (unsigned long long) size, (unsigned long long) stored);
-        r = hash_file(algorithm, fd, size, found);
+        r = hash_file_range(algorithm, fd, 0, size, found);
         if (r < 0)
                 return error_set(reterr, r, "cannot hash '%s': %s", path, strerror(-r));
         if (memcmp(found, wanted, hash_size(algorithm)) != 0)

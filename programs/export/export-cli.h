@@ -17,6 +17,7 @@ _warn_unused_result_ int export_check_given(
 typedef struct ExportLaunch {
         ExportGuest guest;
         char *name, *firmware, *kernel, *initrd, *cmdline, *dh_cert, *session; /* owned */
+        char *kernel_sha512, *initrd_sha512;                                   /* owned */
         char **paths;                                                          /* owned: of disks */
         ExportDisk *disks;                                                     /* owned */
         char **written; /* owned: files in --output= */
@@ -28,6 +29,8 @@ void export_launch_done(ExportLaunch *l);
 /* Files that exist only here (a merged initrd, parts of a unified kernel image) are written into `folder`, or refused if it is NULL. */
 _warn_unused_result_ int export_launch_read(const VmConfig *config, const LaunchInputs *inputs,
                 const char *folder, ExportLaunch *ret, char **reterr);
+/* Kernel and initrd as OpenStack stores them. */
+_warn_unused_result_ int export_read_stored(ExportLaunch *l, char **reterr);
 /* What the kernel says of itself: a notice where it is too old for the technology. */
 _warn_unused_result_ int export_check_kernel(const ExportGuest *g, char ***notices);
 /* --lock=: without --coco= in `launcher` the options of the lock are put in front of it; *launcher is replaced. */

@@ -31,6 +31,8 @@ void export_launch_done(ExportLaunch *l) {
         free(l->cmdline);
         free(l->dh_cert);
         free(l->session);
+        free(l->kernel_sha512);
+        free(l->initrd_sha512);
         strv_free(l->paths);
         free(l->disks);
         *l = (ExportLaunch) {};

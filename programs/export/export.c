@@ -251,6 +251,8 @@ static int export_into(const Arguments *a, ExportTarget t, char **launcher, bool
                 r = export_launch_read(&config, &inputs, a->output, &launch, reterr);
         if (r >= 0 && a->lock)
                 r = export_lock_check(a->lock, launcher, &launch.guest, reterr);
+        if (r >= 0 && t == EXPORT_OPENSTACK)
+                r = export_read_stored(&launch, reterr);
         if (r >= 0)
                 r = export_check_kernel(&launch.guest, &notices);
         if (r >= 0)

@@ -15,8 +15,6 @@
 #include "pe-sections.h"
 #include "strutil.h"
 
-#define CHUNK_SIZE 65536u
-
 /* In the order of measuring, each by its name and its content. .pcrsig is not here: it signs the result. */
 static const struct {
         const char *name;
@@ -100,26 +98,6 @@ static int check_measured(const UkiImage *u, char **reterr) {
         return 0;
 }
 
-static int hash_section(UkiImage *u, size_t i, char **reterr) {
-        const PeSection *s = u->sections + i;
-        _cleanup_hash_ Hash *hash = NULL;
-        uint8_t chunk[CHUNK_SIZE];
-        uint64_t left = pe_section_content(s);
-        int r = hash_new(HASH_SHA256, &hash);
-
-        for (uint64_t at = s->offset; r >= 0 && left > 0;) {
-                size_t n = (size_t) MIN(left, (uint64_t) sizeof(chunk));
-
-                r = fd_pread_exact(u->fd, chunk, n, at);
-                if (r < 0)
-                        return error_set(reterr, r, "%s", strerror(-r));
-                r = hash_update(hash, chunk, n);
-                at += n;
-                left -= n;
-        }
-        return r < 0 ? r : hash_final(hash, u->digests[i]);
-}
-
 static Json *is_measured(const UkiImage *u, size_t i) {
         const PeSection *profile = find(u, ".profile", 0);
 
@@ -199,8 +177,12 @@ int inspect_uki(const char *path, Json *j, char **reterr) {
         r = read_table(&u, reterr);
         if (r >= 0)
                 r = check_measured(&u, reterr);
-        for (size_t i = 0; i < u.n && r >= 0; i++)
-                r = hash_section(&u, i, reterr);
+        for (size_t i = 0; i < u.n && r >= 0; i++) {
+                r = hash_file_range(HASH_SHA256, fd, u.sections[i].offset,
+                                pe_section_content(u.sections + i), u.digests[i]);
+                if (r < 0)
+                        r = error_set(reterr, r, "cannot read it: %s", strerror(-r));
+        }
         if (r < 0)
                 return error_prefix(reterr, r, "%s", path);
         r = js_set(j, "size", js_u64(u.size));

@@ -2,6 +2,7 @@
 """`cvmspawn export openstack` and the way back: the exported commands run against a stand-in for `openstack`, and what it then shows of image,
 flavor and server measures as the launch. No cloud is involved."""
 
+import hashlib
 import json
 import os
 import pathlib
@@ -171,6 +172,11 @@ def test_existing_flavor_and_arguments(folder, tmp_path):
 def test_json(folder):
     text = ok(call(folder, "export", "openstack", "--json", *LAUNCH, "--cpus=2", "--", *WORDS))
     told = json.loads(text)
+    for image in told["images"]:
+        data = pathlib.Path(image["file"]).read_bytes()
+        shown = {"size": len(data), "properties": {"os_hash_algo": "sha512", "os_hash_value": hashlib.sha512(data).hexdigest()}}
+        assert image.get("shown") == (shown if image["role"] != "disk" else None)
+        assert image["role"] == "disk" or "properties" not in image
     assert [(i["role"], i["file"]) for i in told["images"]] == [("kernel", str(folder / "kernel")), ("initrd", str(folder / "initrd")),
                                                                 ("disk", str(folder / "disk.raw"))]
     assert told["images"][2]["references"] == {"kernel_id": "kernel", "ramdisk_id": "initrd"}

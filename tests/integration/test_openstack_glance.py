@@ -4,7 +4,28 @@
 import hashlib
 import json
 
-from test_export_openstack import cloud, folder, ok  # noqa: F401
+from test_export_openstack import LAUNCH, WORDS, call, cloud, folder, ok  # noqa: F401
+
+
+def test_what_the_export_expects(cloud, folder, tmp_path):  # noqa: F811
+    """The export says what Glance will show: that, with the image's ID, is read as Glance's answer, and the stand-in shows the same."""
+    told = json.loads(ok(call(folder, "export", "openstack", "--json", *LAUNCH, "--cpus=2", "--", *WORDS)))
+    script = ok(call(folder, "export", "openstack", *LAUNCH, "--cpus=2", "--", *WORDS))
+    properties, options = json.loads((cloud.home / "image.json").read_text())["properties"], []
+    for key, image in zip(("kernel_id", "ramdisk_id"), told["images"], strict=False):
+        answer = json.loads(cloud.openstack("image", "show", properties[key], "-f", "json"))
+        shown = image["shown"]
+        assert answer["size"] == shown["size"] and shown["properties"].items() <= answer["properties"].items()
+        assert f"\n# Glance has to show size {shown['size']}, os_hash_algo sha512, os_hash_value {shown['properties']['os_hash_value']}\n{key[:-3].upper()}_ID=" in script
+        (tmp_path / f"{key}.json").write_text(json.dumps({"id": properties[key], **shown}))
+        options.append(f"--glance={tmp_path}/{key}.json")
+    assert ok(cloud.measure(*cloud.files, *options)).strip() == cloud.digest
+    # Glance has stored other bytes than those that were exported.
+    saved = next(path for path in (o.split("=", 1)[1] for o in cloud.files) if path.endswith("initrd"))
+    data = open(saved, "rb").read()
+    (tmp_path / "initrd").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    done = cloud.measure(*(o for o in cloud.files if not o.startswith("--initrd=")), f"--initrd={tmp_path}/initrd", *options)
+    assert done.returncode == 1 and done.stdout == "" and "is not what Glance stores" in done.stderr
 
 
 def test_files_are_those_that_glance_stores(cloud, tmp_path):  # noqa: F811
