@@ -14,7 +14,6 @@ import pytest
 from conftest import BUILD, SOURCE, cache_folder, private_apt, skip_or_fail
 
 sys.path.insert(0, str(SOURCE / "tests/integration"))
-import export_launches  # noqa: E402
 from test_export_openstack import DISK, LAUNCH, SNP, WORDS, cpu_of, folder  # noqa: E402, F401
 
 pytestmark = pytest.mark.full
