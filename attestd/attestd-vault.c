@@ -10,13 +10,16 @@
 #include "atomic-file.h"
 #include "crypto-gcm.h"
 #include "crypto-kdf.h"
+#include "crypto-token.h"
 #include "error.h"
 #include "fd.h"
+#include "input.h"
 
 #define VERSION          2u
 #define SALT_SIZE        16u
 #define HEAD_SIZE        (1 + SALT_SIZE)
 #define CONTEXT_SIZE_MAX 256u
+#define TOKEN_LABEL      "cvmspawn-attestd-vault-token-v1"
 
 typedef struct RecordKeys {
         uint8_t key[GCM_KEY_SIZE], nonce[GCM_NONCE_SIZE];
@@ -74,6 +77,22 @@ int vault_open(const char *path, bool create, Vault *ret, char **reterr) {
                 return error_set(reterr, r, "cannot read the key file '%s': %s", path, strerror(-r));
         *ret = TAKE_STRUCT(v, (Vault) {});
         return 0;
+}
+
+static int open_token(const char *uri, Vault *ret, char **reterr) {
+        _cleanup_(vault_done) Vault v = {};
+        int r = secret_buf_alloc(&v.key, VAULT_KEY_SIZE);
+
+        if (r >= 0)
+                r = token_secret(uri, TOKEN_LABEL, v.key.data, v.key.size, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "cannot take the key from the token");
+        *ret = TAKE_STRUCT(v, (Vault) {});
+        return 0;
+}
+
+int vault_open_given(const char *given, bool create, Vault *ret, char **reterr) {
+        return input_is_uri(given) ? open_token(given, ret, reterr) : vault_open(given, create, ret, reterr);
 }
 
 static int derive(const SecretBuf *key, const uint8_t salt[static SALT_SIZE], const VaultPlace *place,

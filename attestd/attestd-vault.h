@@ -42,6 +42,9 @@ void vault_done(Vault *v);
 /* The key file: 32 bytes, accessible to its owner only. With `create` a missing one is created. -EBADMSG, -EPERM (accessible to others) with
  * a message. */
 _warn_unused_result_ int vault_open(const char *path, bool create, Vault *ret, char **reterr);
+/* As an option names it: a file, or the URI of an RSA key in a token (crypto-token.h), from which the key follows; that one is never created, and errors are as
+ * there. */
+_warn_unused_result_ int vault_open_given(const char *given, bool create, Vault *ret, char **reterr);
 
 /* *ret is owned. */
 _warn_unused_result_ int vault_seal(const Vault *v, const VaultPlace *place, const void *data, size_t size,

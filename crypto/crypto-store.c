@@ -55,7 +55,7 @@ static void load_keys(OSSL_STORE_CTX *store, StoreKey *k) {
         }
 }
 
-int store_key_open(const char *uri, StoreKey *ret, char **reterr) {
+int store_keys_load(const char *uri, StoreKey *ret, char **reterr) {
         _cleanup_(store_key_done) StoreKey k = {};
         OSSL_STORE_CTX *store;
         char reason[256];
@@ -79,6 +79,17 @@ int store_key_open(const char *uri, StoreKey *ret, char **reterr) {
                                 first_reason(reason));
         load_keys(store, &k);
         (void) OSSL_STORE_close(store);
+        *ret = TAKE_STRUCT(k, (StoreKey) {});
+        return 0;
+}
+
+int store_key_open(const char *uri, StoreKey *ret, char **reterr) {
+        _cleanup_(store_key_done) StoreKey k = {};
+        char reason[256];
+        int r = store_keys_load(uri, &k, reterr);
+
+        if (r < 0)
+                return r;
         if (!k.pkey)
                 return error_set(reterr, -ENOENT, "no private key found (%s)", first_reason(reason));
         *ret = TAKE_STRUCT(k, (StoreKey) {});

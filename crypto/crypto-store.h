@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* For crypto-ec-load.c and crypto-sign.c only: private keys that stay where they are. A store has its own library context, which reads OpenSSL's configuration
+/* For crypto-ec-load.c, crypto-sign.c and crypto-token.c only: private keys that stay where they are. A store has its own library context, which reads OpenSSL's configuration
  * file: providers (PKCS#11 among them) are named there, while nothing else in this program may depend on it. */
 
 #include <openssl/evp.h>
@@ -16,4 +16,7 @@ typedef struct StoreKey {
 
 void store_key_done(StoreKey *k);
 /* By URI: "pkcs11:token=...;object=...", or any scheme of a provider. With an error message. */
+/* -ENOENT: the store has no private key there, or does not give it. */
 _warn_unused_result_ int store_key_open(const char *uri, StoreKey *ret, char **reterr);
+/* The same for what there is: either key of *ret may be NULL. */
+_warn_unused_result_ int store_keys_load(const char *uri, StoreKey *ret, char **reterr);

@@ -177,12 +177,12 @@ static int begin_rotation(AttestdWorld *w, const Vault *new) {
 int attestd_rotation_begin(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         _cleanup_(vault_done) Vault new = {};
         uint8_t id[VAULT_ID_SIZE];
-        int r = vault_open(a->rotate_key, /* create= */ true, &new, reterr);
+        int r = vault_open_given(a->rotate_key, /* create= */ true, &new, reterr);
 
         if (r >= 0)
                 r = vault_id(&new, id);
         if (r < 0)
-                return r;
+                return error_prefix(reterr, r, "--rotate-key");
         if (memcmp(id, w->store->key_id, sizeof(id)) != 0) {
                 if (w->vault.previous.size > 0)
                         return error_set(reterr, -EBUSY,

@@ -53,7 +53,8 @@ static int open_vault(const AttestdArgs *a, AttestdWorld *w, char **ret_path, ch
 
         if (a->secrets_key) {
                 *ret_path = strdup(a->secrets_key);
-                return *ret_path ? vault_open(*ret_path, /* create= */ false, &w->vault, reterr) : -ENOMEM;
+                return *ret_path ? vault_open_given(*ret_path, /* create= */ false, &w->vault, reterr)
+                                 : -ENOMEM;
         }
         if (credentials) {
                 if (asprintf(ret_path, "%s/secrets-key", credentials) < 0) {

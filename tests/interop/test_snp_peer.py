@@ -9,7 +9,8 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import BUILD, SOURCE, cache_folder, private_apt, skip_or_fail
+from conftest import BUILD, SOURCE
+from soft_token import PIN, SoftToken
 
 SHARED = os.environ.get("CVMSPAWN_SHARED")
 
@@ -87,25 +88,10 @@ def test_real_chains_as_openssl_sees_them(tmp_path):
 
 @pytest.fixture(scope="module")
 def token(tmp_path_factory):
-    """SoftHSM with an ID key, and OpenSSL's configuration for it; fetched into the cache, not installed."""
-    unpacked, folder = cache_folder("peers/softhsm"), tmp_path_factory.mktemp("token")
-    usr = unpacked / "usr/lib/x86_64-linux-gnu"
-    if not (usr / "ossl-modules/pkcs11.so").exists():
-        private_apt("bookworm,bookworm-backports", "unpack", unpacked, "pkcs11-provider", "softhsm2", "libsofthsm2")
-    (folder / "tokens").mkdir()
-    (folder / "pin").write_text("1234")
-    (folder / "softhsm.conf").write_text(f"directories.tokendir = {folder}/tokens\nobjectstore.backend = file\nlog.level = ERROR\n")
-    (folder / "openssl.cnf").write_text(
-        "openssl_conf = init\n[init]\nproviders = providers\n[providers]\ndefault = d\npkcs11 = p\n[d]\nactivate = 1\n"
-        f"[p]\nmodule = {usr}/ossl-modules/pkcs11.so\npkcs11-module-path = {usr}/softhsm/libsofthsm2.so\nactivate = 1\n")
-    env = {**os.environ, "SOFTHSM2_CONF": str(folder / "softhsm.conf")}
-    util = [unpacked / "usr/bin/softhsm2-util", "--module", usr / "softhsm/libsofthsm2.so"]
-    must("openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384", "-out", folder / "id.pem")
-    done = run(*util, "--init-token", "--free", "--label", "owner", "--pin", "1234", "--so-pin", "1234", env=env)
-    if done.returncode != 0:
-        skip_or_fail(f"SoftHSM does not run here: {done.stderr.strip()[-200:]}")
-    must(*util, "--import", folder / "id.pem", "--token", "owner", "--label", "id", "--id", "01", "--pin", "1234", env=env)
-    return folder, {**env, "OPENSSL_CONF": str(folder / "openssl.cnf")}
+    """SoftHSM with an ID key."""
+    soft = SoftToken(tmp_path_factory.mktemp("token"), "owner")
+    soft.add("id", "01", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384")
+    return soft.folder, soft.env
 
 
 def test_key_that_stays_in_its_token(token, tmp_path):
@@ -153,4 +139,4 @@ def test_bundles_signed_by_a_token(token, tmp_path):
     wrong = run(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri.replace('object=id', 'object=none')}", "-o", tmp_path / "none", env=env)
     assert wrong.returncode == 1 and "no private key" in wrong.stderr and not (tmp_path / "none").exists()
     none = run(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri}", "-o", tmp_path / "none")
-    assert none.returncode == 1 and "no OpenSSL provider opens this URI" in none.stderr and "1234" not in none.stderr
+    assert none.returncode == 1 and "no OpenSSL provider opens this URI" in none.stderr and PIN not in none.stderr
