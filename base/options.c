@@ -103,6 +103,27 @@ int option_set_usec(void *userdata, const OptionRow *row, const char *value, cha
         return 0;
 }
 
+int option_set_days(void *userdata, const OptionRow *row, const char *value, char **reterr) {
+        const char *end = value + strspn(value, "0123456789");
+        _cleanup_free_ char *number = strndup(value, (size_t) (end - value));
+        uint64_t *usec = target(userdata, row), days;
+        int r = 0;
+
+        if (!number)
+                return -ENOMEM;
+        if (*usec > 0)
+                return option_given_twice(reterr);
+        if (!streq(end, "d"))
+                r = option_set_usec(userdata, row, value, reterr);
+        else if (parse_u64_max(number, 365000, &days) < 0)
+                r = error_set(reterr, -EINVAL, "expected a time such as 30d or 12h, not '%s'", value);
+        else
+                *usec = days * 86400 * 1000000;
+        if (r >= 0 && *usec < 1000000)
+                r = error_set(reterr, -EINVAL, "expected a time of at least 1 s, not '%s'", value);
+        return r;
+}
+
 int option_set_size(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         int r = parse_size(value, target(userdata, row));
 

@@ -142,5 +142,7 @@ int option_set_number(void *userdata, const OptionRow *row, const char *value, u
 int option_set_u64(void *userdata, const OptionRow *row, const char *value, char **reterr); /* uint64_t */
 int option_set_usec(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* uint64_t: microseconds */
+/* The same, and in days; at least a second, and once: zero is that the option was not given. */
+int option_set_days(void *userdata, const OptionRow *row, const char *value, char **reterr);
 int option_set_size(void *userdata, const OptionRow *row, const char *value,
                 char **reterr); /* uint64_t: bytes */

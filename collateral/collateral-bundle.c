@@ -66,8 +66,7 @@ static int read_file(const Json *j, CollateralBundleHandler handler, void *userd
         return handler(userdata, f.name, p, n, reterr);
 }
 
-int collateral_bundle_read(const char *text, size_t size, CollateralBundleHandler handler, void *userdata,
-                char **reterr) {
+int collateral_bundle_parse(const char *text, size_t size, Json **ret, char **reterr) {
         _cleanup_js_ Json *j = NULL;
         const char *format;
         const Json *files;
@@ -83,6 +82,15 @@ int collateral_bundle_read(const char *text, size_t size, CollateralBundleHandle
         if (js_length(files) > COLLATERAL_BUNDLE_FILES_MAX)
                 return error_set(reterr, -EBADMSG, "the bundle has more than %u files",
                                 COLLATERAL_BUNDLE_FILES_MAX);
+        *ret = TAKE_PTR(j);
+        return 0;
+}
+
+int collateral_bundle_each(
+                const Json *bundle, CollateralBundleHandler handler, void *userdata, char **reterr) {
+        const Json *files = js_get(bundle, "files");
+        int r;
+
         for (size_t i = 0; i < js_length(files); i++) {
                 r = read_file(js_at(files, i), handler, userdata, reterr);
                 if (r < 0)

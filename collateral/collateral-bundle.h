@@ -3,7 +3,7 @@
 
 /* The files of a cache as one JSON document, for machines without a network: {"format", "created", "files": [{"name", "data"}]}.
  * What it holds is signed by AMD or Intel and verified when it is imported, like an answer of their services: the carrier of the file can leave something out,
- * and nothing else. */
+ * and nothing else. With a signed list (collateral-signed.h) not even that. */
 
 #include "json.h"
 #include "macro.h"
@@ -22,6 +22,8 @@ _warn_unused_result_ int collateral_bundle_add(Json *bundle, const char *name, c
 /* For each file in its order; what the handler returns below 0 ends it. */
 typedef int (*CollateralBundleHandler)(
                 void *userdata, const char *name, const void *p, size_t n, char **reterr);
-/* -EBADMSG with an error message: not a bundle. */
-_warn_unused_result_ int collateral_bundle_read(const char *text, size_t size,
-                CollateralBundleHandler handler, void *userdata, char **reterr);
+/* *ret is owned. -EBADMSG with an error message: not a bundle; its files are not read yet. */
+_warn_unused_result_ int collateral_bundle_parse(const char *text, size_t size, Json **ret, char **reterr);
+/* -EBADMSG with an error message: the entry that is not a file. */
+_warn_unused_result_ int collateral_bundle_each(
+                const Json *bundle, CollateralBundleHandler handler, void *userdata, char **reterr);

@@ -53,3 +53,12 @@ _warn_unused_result_ int dsse_keys_distinct(DsseKey *keys, size_t *n, char **ret
 /* How many of these keys signed: each counts once, however often it is given or has signed. */
 _warn_unused_result_ int dsse_signers(
                 const DsseEnvelope *e, const DsseKey *keys, size_t n_keys, unsigned *ret, char **reterr);
+
+typedef struct SignKey SignKey;
+
+/* The envelope's text with one more signature, and a newline. *ret is owned. -EEXIST with an error message if it is there already; key_id: a hint, or
+ * NULL. */
+_warn_unused_result_ int dsse_with_signature(const DsseEnvelope *e, const char *key_id, const void *sig,
+                size_t n, char **ret, char **reterr);
+/* The same with a signature that this key makes. */
+_warn_unused_result_ int dsse_sign(const DsseEnvelope *e, const SignKey *key, char **ret, char **reterr);

@@ -149,67 +149,11 @@ static int to_envelope(const char *text, size_t size, DsseEnvelope *e, char **re
         return 0;
 }
 
-static int add_signature(Json *list, const char *key_id, const void *p, size_t n) {
-        _cleanup_js_ Json *j = js_object();
-        int r = j ? 0 : -ENOMEM;
-
-        if (r >= 0 && key_id)
-                r = js_set(j, "keyid", js_string(key_id));
-        if (r >= 0)
-                r = js_set(j, "sig", js_base64(p, n));
-        return r < 0 ? r : js_append(list, TAKE_PTR(j));
-}
-
-static int envelope_text(const DsseEnvelope *e, const char *key_id, const void *sig, size_t n, char **ret,
-                char **reterr) {
-        _cleanup_js_ Json *list = js_array(), *j = NULL;
-        _cleanup_(text_done) Text t = {};
-        _cleanup_free_ char *text = NULL;
-        int r = list ? 0 : -ENOMEM;
-
-        if (e->n_signatures >= DSSE_SIGNATURES_MAX)
-                return error_set(reterr, -E2BIG, "the bundle has %zu signatures already", e->n_signatures);
-        FOREACH_ARRAY(s, e->signatures, e->n_signatures) {
-                if (s->size == n && memcmp(s->bytes, sig, n) == 0)
-                        return error_set(reterr, -EEXIST, "the bundle has this signature already");
-                if (key_id && streq_ptr(s->key_id, key_id))
-                        return error_set(reterr, -EEXIST, "this key has signed the bundle already");
-                if (r >= 0)
-                        r = add_signature(list, s->key_id, s->bytes, s->size);
-        }
-        if (r >= 0)
-                r = add_signature(list, key_id, sig, n);
-        if (r >= 0)
-                r = js_build(&j, "{s:s, s:o, s:O}", "payloadType", e->type, "payload",
-                                js_base64(e->payload, e->size), "signatures", list);
-        if (r < 0)
-                return r;
-        text = js_text(j, JS_SHORT);
-        if (!text)
-                return -ENOMEM;
-        text_put(&t, text);
-        text_put(&t, "\n");
-        return text_finish(&t, ret);
-}
-
 int refs_file_sign(const char *text, size_t size, const SignKey *key, char **ret, char **reterr) {
         _cleanup_(dsse_envelope_done) DsseEnvelope e = {};
-        _cleanup_free_ uint8_t *signature = NULL;
-        _cleanup_free_ char *pae = NULL, *hex = NULL;
-        uint8_t id[32];
-        size_t n, pae_size;
         int r = to_envelope(text, size, &e, reterr);
 
-        if (r >= 0)
-                r = dsse_preauth(e.type, e.payload, e.size, &pae, &pae_size);
-        if (r >= 0)
-                r = sign_data(key, pae, pae_size, &signature, &n);
-        if (r >= 0)
-                r = sign_key_id(key, id);
-        if (r < 0)
-                return r;
-        hex = hex_encode(id, sizeof(id));
-        return hex ? envelope_text(&e, hex, signature, n, ret, reterr) : -ENOMEM;
+        return r < 0 ? r : dsse_sign(&e, key, ret, reterr);
 }
 
 int refs_file_to_sign(const char *text, size_t size, char **ret, size_t *ret_size, char **reterr) {
@@ -236,7 +180,7 @@ int refs_file_add_signature(const char *text, size_t size, const DsseSignature *
         if (r >= 0 && good == 0)
                 r = error_set(reterr, -EKEYREJECTED,
                                 "the signature was not made by this key over these bytes (refs sign --detached)");
-        return r < 0 ? r : envelope_text(&e, NULL, one.bytes, one.size, ret, reterr);
+        return r < 0 ? r : dsse_with_signature(&e, NULL, one.bytes, one.size, ret, reterr);
 }
 
 /* --- age ------------------------------------------------------------------------------------------------------------- */

@@ -13,14 +13,17 @@
 #include "atomic-file.h"
 #include "collateral-bundle.h"
 #include "collateral-request.h"
+#include "collateral-signed.h"
 #include "collateral.h"
 #include "date.h"
 #include "error.h"
 #include "fd.h"
 #include "input.h"
 #include "log.h"
+#include "sign-files.h"
 #include "strutil.h"
 
+#define CLOCK_SLACK  300                 /* seconds: clocks of machines without a network differ */
 #define PREFETCH_MAX (16u * 1024 * 1024) /* 64000 chips */
 
 /* A line is an address, with or without the server before it; "#" begins a comment. */
@@ -101,6 +104,42 @@ int collateral_store_names(const CollateralStore *s, char ***ret, char **reterr)
         return 0;
 }
 
+/* What verifies, into the bundle; *ret_n: how many. */
+static int add_files(const CollateralStore *s, char *const *list, Json *bundle, size_t *ret_n) {
+        size_t n = 0;
+
+        STRV_FOREACH(name, list) {
+                _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
+                int r = collateral_store_load(s, *name, &k);
+
+                if (r == -ENOENT) {
+                        log_warning("'%s/%s' does not verify, ignoring", s->cache, *name);
+                        continue;
+                }
+                if (r >= 0)
+                        r = collateral_bundle_add(bundle, *name, k.data, k.size);
+                if (r < 0)
+                        return r;
+                n++;
+        }
+        *ret_n = n;
+        return 0;
+}
+
+static int sign_bundle(const CollateralArgs *a, Json *bundle, char **reterr) {
+        STRV_FOREACH(path, a->sign_keys) {
+                _cleanup_sign_key_ SignKey *key = NULL;
+                int r = sign_key_read("sign-key", *path, &key, reterr);
+
+                if (r < 0)
+                        return r;
+                r = collateral_bundle_sign(bundle, key, reterr);
+                if (r < 0)
+                        return error_prefix(reterr, r, "--sign-key: '%s'", *path);
+        }
+        return 0;
+}
+
 int collateral_export(const CollateralArgs *a, const char *path, char **reterr) {
         _cleanup_(collateral_store_done) CollateralStore s = {};
         _cleanup_strv_free_ char **list = NULL;
@@ -113,24 +152,15 @@ int collateral_export(const CollateralArgs *a, const char *path, char **reterr) 
                 r = collateral_store_names(&s, &list, reterr);
         if (r >= 0)
                 r = collateral_bundle_new((int64_t) time(NULL), &bundle);
+        if (r >= 0)
+                r = add_files(&s, list, bundle, &n);
         if (r < 0)
                 return r;
-        STRV_FOREACH(name, list) {
-                _cleanup_(snp_kds_kept_done) SnpKdsKept k = {};
-
-                r = collateral_store_load(&s, *name, &k);
-                if (r == -ENOENT) {
-                        log_warning("'%s/%s' does not verify, ignoring", s.cache, *name);
-                        continue;
-                }
-                if (r >= 0)
-                        r = collateral_bundle_add(bundle, *name, k.data, k.size);
-                if (r < 0)
-                        return r;
-                n++;
-        }
         if (n == 0)
                 return error_set(reterr, -ENOENT, "the cache '%s' contains nothing to export", s.cache);
+        r = sign_bundle(a, bundle, reterr);
+        if (r < 0)
+                return r;
         text = js_text(bundle, JS_SHORT);
         if (!text)
                 return -ENOMEM;
@@ -171,19 +201,54 @@ static int read_standard_input(char **ret, size_t *ret_size, char **reterr) {
         return r < 0 ? error_set(reterr, r, "cannot read standard input: %s", strerror(-r)) : 0;
 }
 
-int collateral_import(const CollateralArgs *a, const char *path, char **reterr) {
-        _cleanup_(collateral_store_done) CollateralStore s = {};
-        _cleanup_free_ char *text = NULL;
-        Import i = { .shelf = &s };
-        size_t size;
-        int r = streq(path, "-") ? read_standard_input(&text, &size, reterr)
-                                 : input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
+/* Before anything of the bundle is used. */
+static int check_signers(
+                const CollateralArgs *a, const Signers *signers, const Json *bundle, char **reterr) {
+        int64_t created, now = (int64_t) time(NULL);
+        int r;
 
-        if (r >= 0)
-                r = collateral_store_open(a, /* make= */ true, &s, reterr);
+        if (signers->n_keys == 0)
+                return 0;
+        r = collateral_bundle_verify(bundle, signers->keys, signers->n_keys, &created, reterr);
         if (r < 0)
                 return r;
-        r = collateral_bundle_read(text, size, import_file, &i, reterr);
+        if (created > now + CLOCK_SLACK)
+                return error_set(reterr, -ETIME, "the bundle was signed in the future, at %s",
+                                date_text(created).text);
+        if (a->max_age > 0 && now - created > (int64_t) (a->max_age / 1000000))
+                return error_set(reterr, -ETIME, "the bundle was signed at %s, longer ago than --max-age=",
+                                date_text(created).text);
+        log_notice("signed at %s by %zu of %zu keys", date_text(created).text, signers->n_keys,
+                        signers->n_keys);
+        return 0;
+}
+
+int collateral_import(const CollateralArgs *a, const char *path, char **reterr) {
+        _cleanup_(collateral_store_done) CollateralStore s = {};
+        _cleanup_(signers_done) Signers signers = {};
+        _cleanup_free_ char *text = NULL;
+        _cleanup_js_ Json *bundle = NULL;
+        Import i = { .shelf = &s };
+        size_t size;
+        int r = collateral_store_open(a, /* make= */ false, &s, reterr);
+
+        if (r >= 0)
+                r = signers_read("signer", a->signers, &signers, reterr);
+        if (r >= 0)
+                r = streq(path, "-")
+                                ? read_standard_input(&text, &size, reterr)
+                                : input_read(NULL, path, COLLATERAL_BUNDLE_SIZE_MAX, &text, &size, reterr);
+        if (r < 0)
+                return r;
+        r = collateral_bundle_parse(text, size, &bundle, reterr);
+        if (r >= 0)
+                r = check_signers(a, &signers, bundle, reterr);
+        if (r < 0)
+                return error_prefix(reterr, r, "'%s'", path);
+        r = collateral_store_make(&s, reterr);
+        if (r < 0)
+                return r;
+        r = collateral_bundle_each(bundle, import_file, &i, reterr);
         log_notice("imported %zu files, ignored %zu that are out of date", i.n_stored, i.n_older);
         return r < 0 ? error_prefix(reterr, r, "'%s'", path) : 0;
 }

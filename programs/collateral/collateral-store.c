@@ -15,15 +15,10 @@
 #define CACHE_DEFAULT "/var/lib/cvmspawn-collateral"
 #define ROOT_SIZE_MAX (64u * 1024)
 
-/* --cache=, $STATE_DIRECTORY, or the default. */
-static int find_cache(const CollateralArgs *a, bool make, char **ret, char **reterr) {
-        const char *path = a->cache ?: getenv("STATE_DIRECTORY") ?: CACHE_DEFAULT;
-        int r = make ? make_directories(path) : 0;
+int collateral_store_make(const CollateralStore *s, char **reterr) {
+        int r = make_directories(s->cache);
 
-        if (r < 0)
-                return error_set(reterr, r, "cannot create the cache '%s': %s", path, strerror(-r));
-        *ret = strdup(path);
-        return *ret ? 0 : -ENOMEM;
+        return r < 0 ? error_set(reterr, r, "cannot create the cache '%s': %s", s->cache, strerror(-r)) : 0;
 }
 
 static int trust_amd(const CollateralArgs *a, SnpTrust *ret, char **reterr) {
@@ -60,7 +55,12 @@ int collateral_store_open(const CollateralArgs *a, bool make, CollateralStore *s
 
         if (r >= 0)
                 r = trust_intel(a, &s->intel, reterr);
-        return r >= 0 ? find_cache(a, make, &s->cache, reterr) : r;
+        if (r < 0)
+                return r;
+        s->cache = strdup(a->cache ?: getenv("STATE_DIRECTORY") ?: CACHE_DEFAULT);
+        if (!s->cache)
+                return -ENOMEM;
+        return make ? collateral_store_make(s, reterr) : 0;
 }
 
 void collateral_store_done(CollateralStore *s) {

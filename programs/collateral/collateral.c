@@ -45,6 +45,15 @@ static const OptionRow rows[] = {
         { "cache", 0, OPTION_REQUIRED, "DIR", "Cache",
                         "Keep certificates and lists in this directory (default:\n$STATE_DIRECTORY, else /var/lib/cvmspawn-collateral)",
                         "@dir", option_set_string, AT(cache), 0 },
+        { "sign-key", 0, OPTION_REQUIRED, "FILE", "Bundles",
+                        "Sign the list of a bundle's files with this private key:\nEd25519, P-256 or P-384 in PEM, or a pkcs11: URI; repeatable",
+                        "@file", option_append, AT(sign_keys), 0 },
+        { "signer", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Require a signature by this public key, over exactly the files\nof the bundle; repeatable",
+                        "@file", option_append, AT(signers), 0 },
+        { "max-age", 0, OPTION_REQUIRED, "TIME", NULL,
+                        "Require that the bundle was signed within this time: 30d, 12h", NULL,
+                        option_set_days, AT(max_age), 0 },
         { "insecure-root", 0, OPTION_REQUIRED, "FILE", "Dangerous",
                         "Trust this ARK (X.509) instead of AMD's, for simulated machines", "@file",
                         option_set_string, AT(insecure_root), 0 },
@@ -60,12 +69,15 @@ static const OptionCommand commands[] = {
         { "serve", NULL, "Answer like AMD's key service and Intel's PCS",
                         CACHE "listen kds pcs interval patience refresh grace prefetch offline" },
         { "list", NULL, "List what is in the cache", CACHE "json" },
-        { "export", "FILE", "Write what is in the cache to a bundle (-: standard output)", CACHE },
-        { "import", "FILE", "Add what is in a bundle (-: standard input) once verified", CACHE },
+        { "export", "FILE", "Write what is in the cache to a bundle (-: standard output)",
+                        CACHE "sign-key" },
+        { "import", "FILE", "Add what is in a bundle (-: standard input) once verified",
+                        CACHE "signer max-age" },
 };
 
 static const OptionRule rules[] = {
         { "offline", NULL, "kds pcs interval refresh prefetch", "nothing is downloaded then" },
+        { "max-age", "signer", NULL, "nobody else says when the bundle was made" },
 };
 
 static const OptionTable table = {
@@ -73,7 +85,7 @@ static const OptionTable table = {
         .arguments = "COMMAND [FILE]",
         .summary = "Keep and serve AMD's certificates and revocation lists for SEV-SNP, and Intel's statements for TDX.",
         .zone = "verifier",
-        .epilog = "Exit status: 0 success, or stopped by a signal; 1 usage error or failure; 2 the bundle holds something that is not AMD's or Intel's.",
+        .epilog = "Exit status: 0 success, or stopped by a signal; 1 usage error or failure; 2 the bundle holds something that is not AMD's or Intel's, or is not what its signers signed; 3 older than --max-age.",
         .rows = rows,
         .n_rows = ELEMENTSOF(rows),
         .commands = commands,
@@ -122,7 +134,7 @@ static int run(void *arguments, char **words, char **reterr) {
         if (streq(words[0], "export"))
                 return collateral_export(a, words[1], reterr);
         r = collateral_import(a, words[1], reterr);
-        return r == -EKEYREJECTED ? verb_failed(2, r, reterr) : r;
+        return r == -EKEYREJECTED ? verb_failed(2, r, reterr) : r == -ETIME ? verb_failed(3, r, reterr) : r;
 }
 
 static const VerbProgram program = {

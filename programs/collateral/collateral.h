@@ -17,9 +17,9 @@
 #define COLLATERAL_SOCKETS_MAX 8u
 
 typedef struct CollateralArgs {
-        char **listen, **prefetch;
+        char **listen, **prefetch, **sign_keys, **signers;
         char *cache, *kds_url, *pcs_url, *insecure_root, *insecure_tdx_root;
-        uint64_t interval, grace, refresh, patience; /* microseconds */
+        uint64_t interval, grace, refresh, patience, max_age; /* microseconds */
         bool offline;
         VerbCommon common;
 } CollateralArgs;
@@ -31,9 +31,11 @@ typedef struct CollateralStore {
         Certificate *intel;
 } CollateralStore;
 
-/* make: create the cache if it is missing. */
+/* The cache of --cache=, $STATE_DIRECTORY, or the default. make: create it if it is missing. */
 _warn_unused_result_ int collateral_store_open(
                 const CollateralArgs *a, bool make, CollateralStore *s, char **reterr);
+/* Creates the cache if it is missing. */
+_warn_unused_result_ int collateral_store_make(const CollateralStore *s, char **reterr);
 void collateral_store_done(CollateralStore *s);
 /* As snp_kds_load() and td_pcs_load(). */
 _warn_unused_result_ int collateral_store_load(const CollateralStore *s, const char *name, SnpKdsKept *ret);

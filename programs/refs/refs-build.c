@@ -17,6 +17,7 @@
 #include "refs-id.h"
 #include "refs.h"
 #include "secret.h"
+#include "sign-files.h"
 #include "strutil.h"
 
 #define KEY_FILE_MAX 65536u
@@ -289,21 +290,12 @@ int refs_build(const RefsArguments *a, char **words, char **reterr) {
 /* --- sign ------------------------------------------------------------------------------------------------------------ */
 
 static int sign_with(const char *bundle, const char *path, char **text, size_t *size, char **reterr) {
-        _cleanup_(secret_buf_done) SecretBuf pem = {};
         _cleanup_sign_key_ SignKey *key = NULL;
         char *signed_text;
-        int r;
+        int r = sign_key_read("key", path, &key, reterr);
 
-        if (input_is_uri(path))
-                r = sign_key_open(path, &key, reterr);
-        else {
-                r = input_read_secret("key", path, KEY_FILE_MAX, &pem, reterr);
-                if (r < 0)
-                        return r;
-                r = sign_key_load(pem.data, pem.size, &key, reterr);
-        }
         if (r < 0)
-                return error_prefix(reterr, r, "--key: '%s'", path);
+                return r;
         r = refs_file_sign(*text, *size, key, &signed_text, reterr);
         if (r < 0)
                 return error_prefix(reterr, r, "%s", bundle);

@@ -11,45 +11,18 @@
 #include "input.h"
 #include "refs-id.h"
 #include "refs.h"
+#include "sign-files.h"
 #include "strutil.h"
-
-#define KEY_FILE_MAX 65536u
 
 int refs_read(const char *path, char **ret, size_t *ret_size, char **reterr) {
         return input_read(NULL, path, REFS_SIZE_MAX, ret, ret_size, reterr);
 }
 
-typedef struct Signers {
-        char *data[DSSE_SIGNATURES_MAX]; /* owned */
-        DsseKey keys[DSSE_SIGNATURES_MAX];
-        size_t n, n_keys; /* files; keys */
-} Signers;
-
-static void signers_done(Signers *s) {
-        FOREACH_ARRAY(data, s->data, s->n)
-                free(*data);
-}
-
 static int read_signers(const RefsArguments *a, Signers *s, char **reterr) {
-        STRV_FOREACH(path, a->signers) {
-                size_t size;
-                int r;
+        int r = signers_read("signer", a->signers, s, reterr);
 
-                if (s->n >= DSSE_SIGNATURES_MAX)
-                        return error_set(reterr, -E2BIG, "--signer: more than %u keys", DSSE_SIGNATURES_MAX);
-                r = input_read("signer", *path, KEY_FILE_MAX, s->data + s->n, &size, reterr);
-                if (r < 0)
-                        return r;
-                s->keys[s->n] = (DsseKey) { .name = *path, .data = s->data[s->n], .size = size };
-                s->n++;
-        }
-        s->n_keys = s->n;
-        if (s->n > 0) {
-                int r = dsse_keys_distinct(s->keys, &s->n_keys, reterr);
-
-                if (r < 0)
-                        return error_prefix(reterr, r, "--signer");
-        }
+        if (r < 0)
+                return r;
         if (a->threshold > s->n_keys)
                 return error_set(reterr, -EINVAL, "--threshold=%u is more than the %zu key%s of --signer",
                                 a->threshold, s->n_keys, s->n_keys == 1 ? "" : "s");

@@ -51,29 +51,6 @@ static int set_count(void *userdata, const OptionRow *row, const char *value, ch
                       : option_set_number(userdata, row, value, 1, UINT32_MAX, reterr);
 }
 
-/* As other times, and in days. Zero is that the option was not given. */
-static int set_days(void *userdata, const OptionRow *row, const char *value, char **reterr) {
-        uint64_t *usec = (uint64_t *) ((char *) userdata + row->offset);
-        const char *end = value + strspn(value, "0123456789");
-        _cleanup_free_ char *number = strndup(value, (size_t) (end - value));
-        uint64_t days;
-        int r = 0;
-
-        if (!number)
-                return -ENOMEM;
-        if (*usec > 0)
-                return option_given_twice(reterr);
-        if (!streq(end, "d"))
-                r = option_set_usec(userdata, row, value, reterr);
-        else if (parse_u64_max(number, 365000, &days) < 0)
-                r = error_set(reterr, -EINVAL, "expected a time such as 30d or 12h, not '%s'", value);
-        else
-                *usec = days * 86400 * 1000000;
-        if (r >= 0 && *usec < 1000000)
-                r = error_set(reterr, -EINVAL, "expected a time of at least 1 s, not '%s'", value);
-        return r;
-}
-
 static int set_family(void *userdata, const OptionRow *row, const char *value, char **reterr) {
         ((RefsArguments *) userdata)->family_given = true;
         return option_set_unsigned(userdata, row, value, reterr);
@@ -91,8 +68,8 @@ static const OptionRow rows[] = {
                         "Set the time of issue: 2026-01-31, 2026-01-31T12:00:00Z or\n@SECONDS (default: now)",
                         NULL, option_set_once, AT(issued), 0 },
         { "valid", 0, OPTION_REQUIRED, "TIME", NULL,
-                        "Let the bundle expire after this time: 90d, 12h (default:\nnever)", NULL, set_days,
-                        AT(valid), 0 },
+                        "Let the bundle expire after this time: 90d, 12h (default:\nnever)", NULL,
+                        option_set_days, AT(valid), 0 },
         { "guest-policy", 0, OPTION_REQUIRED, "NUMBER", NULL,
                         "Set the guest policy of the SNP launches (default: 0x30000)", NULL, set_policy,
                         AT(guest_policy), 0 },
@@ -141,8 +118,8 @@ static const OptionRow rows[] = {
                         "Require signatures by N of these keys (default: all of them)", NULL, set_count,
                         AT(threshold), 0 },
         { "max-age", 0, OPTION_REQUIRED, "TIME", NULL,
-                        "Require that the bundle was issued within this time: 30d, 12h", NULL, set_days,
-                        AT(max_age), 0 },
+                        "Require that the bundle was issued within this time: 30d, 12h", NULL,
+                        option_set_days, AT(max_age), 0 },
         { "state", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Require at least the sequence number in FILE, and write the\naccepted one to it",
                         "@file", option_set_once, AT(state), 0 },
