@@ -13,7 +13,7 @@ import subprocess
 import time
 
 import pytest
-from attestd_service import Service
+from attestd_service import SOURCE, Service
 from sevsim_host import build_folder, skip_or_fail
 
 LANDLOCK_CREATE_RULESET = 444  # on every architecture since Linux 5.13
@@ -157,18 +157,37 @@ def test_systemd_socket_activate(tmp_path, curl):
 
 
 @pytest.mark.parametrize("tool", ["verify", "security"])
-def test_the_unit(tmp_path, tool):
-    """systemd's own checks of the unit as it is installed; its score of exposure is as low as a service on the network gets."""
+@pytest.mark.parametrize("name", ["cvmspawn-attestd", "cvmspawn-collateral", "cvmspawn-tunnel", "cvmspawn-tunnel-connect"])
+def test_the_units(tmp_path, name, tool):
+    """systemd's own checks of a unit as it is installed; its score of exposure is as low as a service on the network gets."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")
-    text = (build_folder() / "data/units/cvmspawn-attestd.service").read_text()
-    program = build_folder() / "programs/cvmspawn-attestd"
+    text = (build_folder() / f"data/units/{name}.service").read_text()
+    program = build_folder() / "programs" / name.removesuffix("-connect")
     lines = [f"ExecStart={program} " + line.split(" ", 1)[1] if line.startswith("ExecStart=") else line for line in text.splitlines()]
-    unit = tmp_path / "cvmspawn-attestd.service"
+    unit = tmp_path / f"{name}.service"
     unit.write_text("\n".join(lines) + "\n")
+    socket_unit = SOURCE / f"data/units/{name}.socket"
+    if socket_unit.exists():
+        shutil.copy(socket_unit, tmp_path)
     argv = {"verify": ["verify", "--man=no", unit], "security": ["security", "--offline=yes", "--threshold=20", "--no-pager", unit]}[tool]
     done = subprocess.run(["systemd-analyze", *argv], capture_output=True, text=True, check=False, timeout=60)
     if "Failed to initialize manager" in done.stderr or "unrecognized option" in done.stderr:
         pytest.skip("systemd-analyze needs more of this machine than there is: " + done.stderr.strip())
     assert done.returncode == 0, done
     assert "Unknown" not in done.stderr and "unit.service" not in done.stderr
+
+
+def test_the_unit_of_a_tunnels_end(tmp_path):
+    """The program takes what the unit gives it: variables of a file, more words of one, and the token as a credential."""
+    text = (build_folder() / "data/units/cvmspawn-tunnel-connect.service").read_text()
+    line = next(line for line in text.splitlines() if line.startswith("ExecStart="))
+    (tmp_path / "token").write_text("not a token")
+    (tmp_path / "ca.pem").write_text("")
+    env = {"TO": "127.0.0.1:8443", "VIA": "https://relay.localhost/alice", "CREDENTIALS_DIRECTORY": str(tmp_path), "OPTIONS": f"--via-ca={tmp_path}/ca.pem"}
+    words = [w for part in line.split(" ")[1:] for w in (env[part[1:]].split() if part.startswith("$") and part[1] != "{" else [part])]
+    for name, value in env.items():
+        words = [w.replace("${" + name + "}", value) for w in words]
+    assert not any("$" in w for w in words)
+    done = subprocess.run([build_folder() / "programs/cvmspawn-tunnel", *words], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1 and f"--via-token-file: '{tmp_path}/token' is not a token" in done.stderr, done
