@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "attestd-intel.h"
 #include "attestd-service.h"
 #include "snp-collateral.h"
 #include "snp-kds.h"
@@ -119,6 +120,15 @@ static int add_intel(const Service *s, Json *list) {
         return r;
 }
 
+/* Of --kds-cache. */
+static int add_kept(void *userdata, TdPcsKind kind, const char *name, int64_t next_update) {
+        return add(userdata,
+                        kind == TD_PCS_TCB_INFO                      ? "tcb-info"
+                                        : kind == TD_PCS_QE_IDENTITY ? "qe-identity"
+                                                                     : "revocation-list",
+                        name, next_update);
+}
+
 int handle_certificates(const Service *s, const Request *q, Reply *reply) {
         _cleanup_js_ Json *list = js_array();
         int r = list ? 0 : -ENOMEM;
@@ -135,5 +145,7 @@ int handle_certificates(const Service *s, const Request *q, Reply *reply) {
                 r = add_lists(s, list);
         if (r >= 0)
                 r = add_intel(s, list);
+        if (r >= 0)
+                r = intel_each_kept(s, add_kept, list);
         return r < 0 ? r : reply_json(reply, 200, TAKE_PTR(list));
 }

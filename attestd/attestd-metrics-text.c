@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "attestd-intel.h"
 #include "attestd-service.h"
 #include "snp-kds.h"
 #include "strutil.h"
@@ -79,13 +80,35 @@ static void put_store(Text *t, const Service *s) {
         text_putf(t, "# TYPE cvmspawn_attestd_store_up gauge\ncvmspawn_attestd_store_up %d\n", up);
 }
 
-static void put_lists(Text *t, const Service *s) {
+#define LISTS      "cvmspawn_attestd_crl_next_update_timestamp_seconds"
+#define STATEMENTS "cvmspawn_attestd_statement_next_update_timestamp_seconds"
+
+static bool is_list(TdPcsKind kind) {
+        return kind != TD_PCS_TCB_INFO && kind != TD_PCS_QE_IDENTITY;
+}
+
+static int put_intel_list(void *userdata, TdPcsKind kind, const char *name, int64_t next_update) {
+        if (is_list(kind))
+                text_putf(userdata, LISTS "{vendor=\"intel\",list=\"%s\"} %" PRId64 "\n", name, next_update);
+        return 0;
+}
+
+static int put_statement(void *userdata, TdPcsKind kind, const char *name, int64_t next_update) {
+        if (!is_list(kind))
+                text_putf(userdata, STATEMENTS "{vendor=\"intel\",statement=\"%s\"} %" PRId64 "\n", name,
+                                next_update);
+        return 0;
+}
+
+static int put_lists(Text *t, const Service *s) {
         static const SnpKdsKind kinds[] = { SNP_KDS_VCEK_CRL, SNP_KDS_VLEK_CRL };
         const SnpKds kds = { .cache = s->kds_cache, .trust = s->snp_trust, .now = service_now(s) };
 
+        int r;
+
         if (!s->kds_cache)
-                return;
-        text_put(t, "# TYPE cvmspawn_attestd_crl_next_update_timestamp_seconds gauge\n# UNIT cvmspawn_attestd_crl_next_update_timestamp_seconds seconds\n");
+                return 0;
+        text_put(t, "# TYPE " LISTS " gauge\n# UNIT " LISTS " seconds\n");
         for (int g = 0; g < _SNP_GENERATION_MAX; g++)
                 FOREACH_ARRAY(kind, kinds, ELEMENTSOF(kinds)) {
                         const SnpKdsItem item = { .kind = *kind, .generation = (SnpGeneration) g };
@@ -93,22 +116,28 @@ static void put_lists(Text *t, const Service *s) {
                         _cleanup_free_ char *name = NULL;
 
                         if (snp_kds_file(&item, &name, NULL) >= 0 && snp_kds_load(&kds, name, &k) >= 0)
-                                text_putf(t,
-                                                "cvmspawn_attestd_crl_next_update_timestamp_seconds{list=\"%s\"} %" PRId64
-                                                "\n",
-                                                name, k.next_update);
+                                text_putf(t, LISTS "{vendor=\"amd\",list=\"%s\"} %" PRId64 "\n", name,
+                                                k.next_update);
                 }
+        r = intel_each_kept(s, put_intel_list, t);
+        if (r < 0)
+                return r;
+        text_put(t, "# TYPE " STATEMENTS " gauge\n# UNIT " STATEMENTS " seconds\n");
+        return intel_each_kept(s, put_statement, t);
 }
 
 int metrics_text(const Service *s, char **ret) {
         _cleanup_(text_done) Text t = {};
+        int r;
 
         if (s->metrics) {
                 put_requests(&t, s->metrics);
                 put_reasons(&t, s->metrics);
         }
         put_store(&t, s);
-        put_lists(&t, s);
+        r = put_lists(&t, s);
+        if (r < 0)
+                return r;
         text_put(&t, "# EOF\n");
         return text_finish(&t, ret);
 }

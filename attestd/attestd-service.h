@@ -77,6 +77,7 @@ struct Service {
         SnpCrlMode crl; /* revocation lists: AMD's, from snp_files and kds_cache; Intel's, from td_files and kds_cache */
         /* TDX: Intel's root, and what Intel says about processors and enclaves. */
         const TdTrust *td_trust;
+        const Certificate *td_root; /* weak: that root, for what is kept in kds_cache; NULL: nothing of Intel's is */
         const ServiceFile *td_files; /* borrowed */
         size_t n_td_files;
         /* Has a certificate fetched from AMD's key service, without waiting for it: into cek_store by the chip's id (hexadecimal), into

@@ -88,7 +88,7 @@ static int not_verified(const ServiceCall *c, const StoreLaunch *l, const TdResu
                 return r;
         if (r > 0) {
                 c->reply->retry_after = seconds;
-                return reply_problem(c->reply, 503, "vcek-pending", "Certificate pending",
+                return reply_problem(c->reply, 503, "collateral-pending", "Collateral pending",
                                 "Intel's statements about this processor are being downloaded; send the same request again");
         }
         if (result->verdict == VERDICT_COLLATERAL_UNAVAILABLE)

@@ -31,7 +31,7 @@ static int certificate_folders(const AttestdArgs *a, char ***list) {
 }
 
 int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) {
-        const char *calls[ELEMENTSOF(of_postgresql) + 1];
+        const char *calls[ELEMENTSOF(of_postgresql) + 2];
         _cleanup_free_ ConfinePath *paths = NULL;
         size_t n = 0, n_calls = 0;
         _cleanup_strv_free_ char **files = NULL;
@@ -64,7 +64,10 @@ int attestd_confine(const AttestdArgs *a, const AttestdWorld *w, char **reterr) 
                 paths[n++] = (ConfinePath) { *f, false };
         if (a->cek_store)
                 paths[n++] = (ConfinePath) { a->cek_store, false };
-        if (a->kds_cache)
+        if (a->kds_cache) {
                 paths[n++] = (ConfinePath) { a->kds_cache, false };
+                calls[n_calls++] =
+                                "getdents64"; /* which processors Intel's statements are about is in their names */
+        }
         return daemon_confine(&(DaemonConfinement) { paths, n, calls, n_calls, network }, reterr);
 }

@@ -30,6 +30,7 @@ static void files_done(Files *f) {
 
 void attestd_tdx_done(AttestdWorld *w) {
         files_done(&(Files) { w->td_files, w->n_td_files });
+        w->td_root = certificate_free(w->td_root);
 }
 
 static int read_file(const char *path, TdCollateral *ret, char **ret_data, size_t *ret_size, char **reterr) {
@@ -71,7 +72,7 @@ int attestd_load_tdx_collateral(const AttestdArgs *a, AttestdWorld *w, char **re
                         r = load_file(&fresh, *path, reterr);
         if (r < 0)
                 return r;
-        attestd_tdx_done(w);
+        files_done(&(Files) { w->td_files, w->n_td_files });
         w->service.td_files = w->td_files = fresh.list;
         w->service.n_td_files = w->n_td_files = fresh.n;
         fresh = (Files) {};
@@ -108,6 +109,8 @@ int attestd_load_tdx(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
         int r;
 
         td_trust_init(&w->td_trust);
-        r = attestd_load_tdx_collateral(a, w, reterr);
+        r = attestd_load_tdx_root(a, &w->td_root, reterr);
+        if (r >= 0)
+                r = attestd_load_tdx_collateral(a, w, reterr);
         return r >= 0 && a->insecure_tdx_root ? load_root(&w->td_trust, a->insecure_tdx_root, reterr) : r;
 }

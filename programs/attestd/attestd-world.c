@@ -230,6 +230,7 @@ int attestd_world_open(const AttestdArgs *a, AttestdWorld *w, char **reterr) {
                 .n_snp_files = w->n_snp_files,
                 .kds_cache = a->kds_cache,
                 .td_trust = &w->td_trust,
+                .td_root = w->td_root,
                 .td_files = w->td_files,
                 .n_td_files = w->n_td_files,
                 .crl = a->crl ? snp_crl_mode_from_string(a->crl) : SNP_CRL_IF_AVAILABLE,

@@ -64,6 +64,7 @@ typedef struct AttestdWorld {
         ServiceFile *snp_files; /* owned, with their data */
         size_t n_snp_files;
         TdTrust td_trust;
+        Certificate *td_root; /* owned */
         ServiceFile *td_files; /* owned, with their data */
         size_t n_td_files;
         char *host_ca;       /* owned; PEM */
