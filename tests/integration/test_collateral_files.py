@@ -155,7 +155,7 @@ def sign_by_hand(folder, key, bundle):
 
 
 def test_each_entry_is_verified_although_it_is_signed(signed, keys):
-    """Who signs a list vouches for its length, not for AMD."""
+    """A signature on the list says which files there are, not that they are AMD's."""
     chain = signed.near / "milan-vcek-chain.pem"
     bundle = {**signed.export(), "files": [{"name": chain.name, "data": b64encode(chain.read_bytes().replace(b"A", b"B", 40)).decode()}]}
     (signed.folder / "bundle").write_text(json.dumps(sign_by_hand(signed.folder, keys / "alice", bundle)))

@@ -23,6 +23,13 @@ def has_monitor_object(qemu):
     return "monitor-qmp" in done.stdout
 
 
+def test_it_takes_no_certificate_table(sid_qemu):
+    """What LIMITATIONS.md says: a guest's extended report comes without the host's certificates. Patches to QEMU call the property certs-path; once it is there, the
+    launcher is to give it a table."""
+    done = subprocess.run([sid_qemu, "-object", "sev-snp-guest,help"], capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert "host-data=" in done.stdout and "cert" not in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_only_kvm_is_missing(path, tmp_path, sid_qemu):
     """With the option for the monitor, as a launch that knows nothing of this QEMU does it: its warning is not passed on."""
