@@ -117,7 +117,7 @@ def test_manual(prefix):
 
 def test_units_and_profile(prefix):
     units = sorted((prefix / "lib/systemd/system").glob("*.service"))
-    assert len(units) == 5
+    assert len(units) == 6
     for unit in units:
         (line,) = re.findall(r"^ExecStart=(.*)", unit.read_text(), re.M)
         program = shlex.split(line)[0].replace("%%", "%")
