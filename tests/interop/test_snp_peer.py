@@ -53,11 +53,17 @@ def chain(folder, **files):
     return folder
 
 
-def test_made_up_chains_as_openssl_sees_them(tmp_path):
-    amd, other = tmp_path / "amd", tmp_path / "other"
-    for folder in (amd, other):
-        folder.mkdir()
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    """Two that are not AMD."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("amd", "other")]
+    for folder in folders:
         must(BUILD / "tests/lib/fake-amd-tool", folder)
+    return folders
+
+
+def test_made_up_chains_as_openssl_sees_them(made_up, tmp_path):
+    amd, other = made_up
     cases = {"good": (amd, amd, amd, True), "foreign-leaf": (amd, amd, other, False), "foreign-between": (amd, other, amd, False),
              "foreign-both": (amd, other, other, False)}
     for name, (root, between, leaf, expected) in cases.items():
@@ -140,3 +146,16 @@ def test_bundles_signed_by_a_token(token, tmp_path):
     assert wrong.returncode == 1 and "no private key" in wrong.stderr and not (tmp_path / "none").exists()
     none = run(cvmspawn, "refs", "sign", tmp_path / "bundle", f"--key={uri}", "-o", tmp_path / "none")
     assert none.returncode == 1 and "no OpenSSL provider opens this URI" in none.stderr and PIN not in none.stderr
+
+
+def test_bundles_of_collateral_signed_by_a_token(token, made_up, tmp_path):
+    """cvmspawn-collateral export --sign-key=, with the same key."""
+    folder, env = token
+    program, uri = BUILD / "programs/cvmspawn-collateral", f"pkcs11:token=owner;object=id?pin-source=file:{folder}/pin"
+    (tmp_path / "near").mkdir()
+    chain = pem(made_up[0] / "ask.der", tmp_path).read_text() + pem(made_up[0] / "ark.der", tmp_path).read_text()
+    (tmp_path / "near/milan-vcek-chain.pem").write_text(chain)
+    root = f"--insecure-root={made_up[0]}/ark.der"
+    must("openssl", "pkey", "-in", folder / "id.pem", "-pubout", "-out", tmp_path / "public")
+    must(program, "export", tmp_path / "bundle", f"--cache={tmp_path}/near", root, f"--sign-key={uri}", env=env)
+    assert "by 1 of 1 keys" in must(program, "import", tmp_path / "bundle", f"--cache={tmp_path}/far", root, f"--signer={tmp_path}/public").stderr
