@@ -23,8 +23,8 @@ enum {
         DIRECTORIES_64 = 112,
         DIRECTORY_SECURITY = 4,
         SECTION_SIZE = 40,
+        SECTION_VIRTUAL_SIZE = 8,
         SECTION_RAW_SIZE = 16,
-        SECTIONS_MAX = 96, /* what Windows loads */
 };
 
 typedef struct Span {
@@ -35,8 +35,10 @@ typedef struct Pe {
         size_t checksum, security; /* what is left out: 4 and 8 bytes */
         bool has_security;
         uint32_t headers, certificates;
-        Span sections[SECTIONS_MAX];
+        Span sections[PE_SECTIONS_MAX];
         size_t n_sections;
+        uint64_t table; /* of sections, and how many it has */
+        unsigned n_table;
 } Pe;
 
 static int read_u32(const uint8_t *image, size_t size, uint64_t at, uint32_t *ret) {
@@ -72,7 +74,7 @@ static int read_sections(const uint8_t *image, size_t size, uint64_t at, unsigne
         return 0;
 }
 
-static int parse(const uint8_t *image, size_t size, Pe *pe) {
+static int parse_headers(const uint8_t *image, size_t size, Pe *pe) {
         uint32_t start, word, directories, n_directories;
         unsigned sections, optional_size;
         uint64_t optional;
@@ -87,7 +89,7 @@ static int parse(const uint8_t *image, size_t size, Pe *pe) {
         if (read_u32(image, size, (uint64_t) start + COFF_OPTIONAL_SIZE, &word) < 0)
                 return -EBADMSG;
         optional_size = word & 0xffff;
-        if (sections > SECTIONS_MAX || read_u32(image, size, optional, &word) < 0)
+        if (sections > PE_SECTIONS_MAX || read_u32(image, size, optional, &word) < 0)
                 return -EBADMSG;
         word &= 0xffff;
         if (word != MAGIC_32 && word != MAGIC_64)
@@ -104,7 +106,35 @@ static int parse(const uint8_t *image, size_t size, Pe *pe) {
                 return -EBADMSG;
         if (pe->headers > size || pe->headers < (pe->has_security ? pe->security + 8 : pe->checksum + 4))
                 return -EBADMSG;
-        return read_sections(image, size, optional + optional_size, sections, pe);
+        pe->table = optional + optional_size;
+        pe->n_table = sections;
+        return 0;
+}
+
+static int parse(const uint8_t *image, size_t size, Pe *pe) {
+        int r = parse_headers(image, size, pe);
+
+        return r < 0 ? r : read_sections(image, size, pe->table, pe->n_table, pe);
+}
+
+int pe_sections(const uint8_t *image, size_t size, PeSection ret[static PE_SECTIONS_MAX], size_t *ret_n) {
+        Pe pe = {};
+        ByteReader r = byte_reader(image, size);
+
+        if (parse_headers(image, size, &pe) < 0 || byte_reader_seek(&r, pe.table) < 0)
+                return -EBADMSG;
+        for (unsigned i = 0; i < pe.n_table; i++) {
+                const uint8_t *p;
+
+                if (byte_reader_take(&r, SECTION_SIZE, &p) < 0)
+                        return -EBADMSG;
+                ret[i] = (PeSection) { .virtual_size = le32_read(p + SECTION_VIRTUAL_SIZE),
+                        .raw_size = le32_read(p + SECTION_RAW_SIZE),
+                        .offset = le32_read(p + SECTION_RAW_SIZE + 4) };
+                memcpy(ret[i].name, p, sizeof(ret[i].name) - 1);
+        }
+        *ret_n = pe.n_table;
+        return 0;
 }
 
 static int feed(const Pe *pe, const uint8_t *image, size_t size, Hash *hash) {

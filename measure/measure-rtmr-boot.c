@@ -1,29 +1,20 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* The events of a direct boot, register by register, as each release of edk2 logs them (OvmfPkg, SecurityPkg, MdeModulePkg; Linux
- * drivers/firmware/efi/libstub). */
+/* The events of a boot, register by register, as each release of edk2 logs them (OvmfPkg, SecurityPkg, MdeModulePkg). */
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
-#include "encode.h"
 #include "error.h"
-#include "fd.h"
 #include "firmware-guids.h"
 #include "firmware-variables.h"
-#include "measure-pe.h"
 #include "measure-rtmr-run.h"
 #include "measure-tdx.h"
 #include "strutil.h"
 #include "tdx-hob.h"
-
-#define KERNEL_SIZE_MAX (UINT64_C(256) << 20)
-#define CMDLINE_MAX     (UINT64_C(1) << 20)
-#define SETUP_MAGIC     0x202u
 
 /* The firmware volume with the applications, and two of them. */
 #define GUID_DXE_FV    GUID_INIT(0x7cb8bdc9, 0xf8eb, 0x4f34, 0xaa, 0xea, 0x3e, 0xe4, 0xaf, 0x65, 0x16, 0xa1)
@@ -106,6 +97,20 @@ static int add_secure_boot(RtmrRun *run, const TdvfSection *cfv) {
         return r;
 }
 
+/* What a stub does where Secure Boot is on was not compared. */
+static int check_secure_boot(const RtmrRun *run, const TdvfSection *cfv) {
+        static const Guid global = GUID_GLOBAL;
+        FirmwareVariable key;
+        int r = firmware_variable_parse(
+                        run->boot->firmware->data + cfv->offset, cfv->raw, &global, "PK", &key, run->reterr);
+
+        return r < 0 ? r
+                        : key.size > 0 && run->boot->edk2.secure_boot
+                        ? error_set(run->reterr, -EOPNOTSUPP,
+                                          "this firmware has a platform key, so that Secure Boot is on: what a unified kernel image extends then is not predicted; give the kernel, the initrd and the command line in it separately")
+                        : 0;
+}
+
 /* --- boot variables --------------------------------------------------------------------------------------------------- */
 
 /* EFI_LOAD_OPTION (UEFI 2.10, 3.1.3) of an application in the firmware; its data alone is hashed. */
@@ -136,122 +141,16 @@ static int add_boot_variables(RtmrRun *run) {
         static const uint8_t order[] = { 0, 0, 1, 0 };
         bool with_menu = run->boot->edk2.release >= EDK2_FW_CFG,
              two = with_menu && !run->boot->edk2.secure_boot;
-        int r = rtmr_add(run, 0, (uint32_t) EV_EFI_VARIABLE_BOOT, "variable BootOrder", order, two ? 4 : 2);
+        int r = run->boot->disk ? rtmr_add_disk_order(run)
+                                : rtmr_add(run, 0, (uint32_t) EV_EFI_VARIABLE_BOOT, "variable BootOrder",
+                                                  order, two ? 4 : 2);
 
         if (r >= 0)
                 r = with_menu ? add_application(run, "Boot0000", 0x109, "BootManagerMenuApp", &menu)
                               : add_application(run, "Boot0000", 0x109, "UiApp", &ui);
-        return r >= 0 && two ? add_application(run, "Boot0001", 0x101, "EFI Firmware Setup", &ui) : r;
-}
-
-/* --- kernel, command line, initrd ------------------------------------------------------------------------------------- */
-
-static int input_bytes(const RtmrRun *run, const PlanInput *in, const char *name, uint64_t max,
-                uint8_t **ret, size_t *ret_size) {
-        uint64_t size = plan_input_size(in), at = 0;
-        _cleanup_free_ uint8_t *bytes = NULL;
-
-        if (size > max)
-                return error_set(run->reterr, -EFBIG, "%s: %" PRIu64 " bytes are more than %" PRIu64, name,
-                                size, max);
-        bytes = calloc(1, size + 1);
-        if (!bytes)
-                return -ENOMEM;
-        FOREACH_ARRAY(p, in->parts, in->n_parts) {
-                int r = p->fd < 0 ? 0 : fd_pread_exact(p->fd, bytes + at, p->length, p->offset);
-
-                if (r < 0)
-                        return error_set(run->reterr, r, "%s: cannot read '%s': %s", name, p->label,
-                                        strerror(-r));
-                at += p->length;
-        }
-        *ret = TAKE_PTR(bytes);
-        *ret_size = (size_t) size;
-        return 0;
-}
-
-/* Linux Documentation/arch/x86/boot.rst. systemd's stub also measures sections, SMBIOS structures and archives that it makes; what other applications do is unknown. */
-static int check_linux(const RtmrRun *run, const uint8_t *bytes, size_t size) {
-        if (size >= SETUP_MAGIC + 4 && memcmp(bytes + SETUP_MAGIC, "HdrS", 4) == 0)
-                return 0;
-        return error_set(run->reterr, -EOPNOTSUPP,
-                        "kernel '%s' has no setup header of Linux: what a unified kernel image or another UEFI application extends into RTMR0 to RTMR2 is not predicted; give the kernel, the initrd and the command line in it separately, or predict MRTD alone",
-                        run->boot->plan->kernel.parts[0].label);
-}
-
-static int add_kernel(RtmrRun *run) {
-        _cleanup_free_ uint8_t *bytes = NULL;
-        uint8_t digest[SHA384_SIZE];
-        size_t size;
-        int r;
-
-        if (run->boot->edk2.release < EDK2_PLAIN_KERNEL)
-                return error_set(run->reterr, -EOPNOTSUPP,
-                                "edk2 before %u measures the kernel as QEMU patched it, unless QEMU is 11.0 or later: this is not predicted",
-                                (unsigned) EDK2_PLAIN_KERNEL);
-        r = input_bytes(run, &run->boot->plan->kernel, "kernel", KERNEL_SIZE_MAX, &bytes, &size);
-        if (r >= 0) {
-                r = pe_digest(bytes, size, digest, run->reterr);
-                if (r < 0)
-                        return error_prefix(run->reterr, r, "kernel '%s'",
-                                        run->boot->plan->kernel.parts[0].label);
-                r = check_linux(run, bytes, size);
-        }
-        return r < 0 ? r
-                     : rtmr_add_digest(run, 1, (uint32_t) EV_EFI_BOOT_SERVICES_APPLICATION,
-                                       "kernel or boot loader (PE)", digest);
-}
-
-/* systemd.system-credentials(7) */
-static bool has_word(const char *text, const char *word) {
-        size_t n = strlen(word);
-
-        for (const char *w = text; (w = strstr(w, word)); w += n)
-                if ((w == text || w[-1] == ' ') && (!w[n] || w[n] == ' '))
-                        return true;
-        return false;
-}
-
-/* edk2 names the initrd to the kernel by a word, and makes each byte one UTF-16 unit. */
-static int add_load_options(RtmrRun *run) {
-        const LaunchPlan *plan = run->boot->plan;
-        bool first = run->boot->edk2.release >= EDK2_INITRD_FIRST, initrd = plan->initrd.present;
-        _cleanup_free_ uint8_t *words = NULL, *wide = NULL;
-        _cleanup_free_ char *text = NULL;
-        size_t size;
-        int n, r;
-
-        r = input_bytes(run, &plan->cmdline, "command line", CMDLINE_MAX, &words, &size);
-        if (r < 0)
-                return r;
-        run->events->imports = !has_word((const char *) words, "systemd.import_credentials=no");
-        n = asprintf(&text, "%s%s%s", initrd && first ? "initrd=initrd " : "", (const char *) words,
-                        initrd && !first ? " initrd=initrd" : "");
-        if (n < 0)
-                return -ENOMEM;
-        if (n == 0)
-                return 0;
-        wide = calloc((size_t) n + 1, 2);
-        if (!wide)
-                return -ENOMEM;
-        for (int i = 0; i < n; i++)
-                wide[2 * i] = (uint8_t) text[i];
-        return rtmr_add(run, 2, EV_EVENT_TAG, "kernel command line", wide, 2 * ((size_t) n + 1));
-}
-
-static int add_initrd(RtmrRun *run) {
-        _cleanup_hash_ Hash *hash = NULL;
-        uint8_t digest[SHA384_SIZE];
-        int r;
-
-        if (!run->boot->plan->initrd.present)
-                return 0;
-        r = hash_new(HASH_SHA384, &hash);
-        if (r >= 0)
-                r = input_feed(&run->boot->plan->initrd, 0, "initrd", hash, run->reterr);
-        if (r >= 0)
-                r = hash_final(hash, digest);
-        return r < 0 ? r : rtmr_add_digest(run, 2, EV_EVENT_TAG, "initrd", digest);
+        return r >= 0 && two && !run->boot->disk
+                        ? add_application(run, "Boot0001", 0x101, "EFI Firmware Setup", &ui)
+                        : r;
 }
 
 /* --- all of it -------------------------------------------------------------------------------------------------------- */
@@ -274,16 +173,27 @@ static int add_rtmr0(RtmrRun *run, const TdvfInfo *info, const TdvfSection *cfv)
                 r = add_boot_variables(run);
         if (r >= 0 && release < EDK2_SEPARATOR_IN_RTMR1)
                 r = add_separator(run, 0);
-        return r;
+        return r < 0 ? r : rtmr_add_stub_strings(run);
 }
 
+/* A directly booted kernel is measured when the firmware reads it, before anything is started. After a boot from a disk that can be written to, the first attempt to
+ * leave boot services fails: the file system's driver has changed the memory map. */
 static int add_rtmr1(RtmrRun *run) {
-        int r = add_kernel(run);
+        bool disk = run->boot->disk;
+        int r = disk ? 0 : rtmr_add_application(run);
 
         if (r >= 0)
                 r = add_action(run, "Calling EFI Application from Boot Option");
         if (r >= 0 && run->boot->edk2.release >= EDK2_SEPARATOR_IN_RTMR1)
                 r = add_separator(run, 1);
+        if (r >= 0 && disk)
+                r = rtmr_add_disk_table(run);
+        if (r >= 0 && disk)
+                r = rtmr_add_application(run);
+        if (r >= 0)
+                r = rtmr_add_stub_kernel(run);
+        if (r >= 0 && disk && !run->boot->disk->read_only)
+                r = add_action(run, "Exit Boot Services Returned with Failure");
         if (r >= 0)
                 r = add_action(run, "Exit Boot Services Invocation");
         return r < 0 ? r : add_action(run, "Exit Boot Services Returned with Success");
@@ -291,7 +201,7 @@ static int add_rtmr1(RtmrRun *run) {
 
 int rtmr_predict(const RtmrBoot *boot, RtmrEvents *ret, char **reterr) {
         _cleanup_(rtmr_events_done) RtmrEvents events = {};
-        RtmrRun run = { boot, &events, reterr };
+        _cleanup_(rtmr_run_done) RtmrRun run = { .boot = boot, .events = &events, .reterr = reterr };
         unsigned wanted = boot->registers ?: 7u;
         const TdvfSection *cfv;
         TdvfInfo info;
@@ -303,14 +213,15 @@ int rtmr_predict(const RtmrBoot *boot, RtmrEvents *ret, char **reterr) {
         if (!cfv)
                 return error_set(reterr, -EOPNOTSUPP,
                                 "firmware: the TDX metadata have no CFV section, and so no variables to measure");
-        if (wanted & 1 << 0)
+        r = rtmr_read_kernel(&run);
+        if (r >= 0 && run.has_stub)
+                r = check_secure_boot(&run, cfv);
+        if (r >= 0 && wanted & 1 << 0)
                 r = add_rtmr0(&run, &info, cfv);
         if (r >= 0 && wanted & 1 << 1)
                 r = add_rtmr1(&run);
         if (r >= 0 && wanted & 1 << 2)
-                r = add_load_options(&run);
-        if (r >= 0 && wanted & 1 << 2)
-                r = add_initrd(&run);
+                r = rtmr_add_payload(&run);
         if (r < 0)
                 return r;
         *ret = TAKE_STRUCT(events, (RtmrEvents) {});

@@ -17,7 +17,7 @@
 
 #define FW_CFG_SIZE_MAX ((size_t) 4 << 20)
 
-static int read_item(const RtmrRun *run, const char *name, char **ret, size_t *ret_size) {
+int rtmr_take_item(const RtmrRun *run, const char *name, char **ret, size_t *ret_size) {
         _cleanup_free_ char *path = NULL;
         int r;
 
@@ -31,7 +31,7 @@ static int read_item(const RtmrRun *run, const char *name, char **ret, size_t *r
 }
 
 static int read_needed(const RtmrRun *run, const char *name, char **ret, size_t *ret_size) {
-        int r = read_item(run, name, ret, ret_size);
+        int r = rtmr_take_item(run, name, ret, ret_size);
 
         return r == -ENOENT
                         ? error_set(run->reterr, r, "--fw-cfg: '%s/%s' is missing", run->boot->fw_cfg, name)
@@ -43,7 +43,7 @@ static int add_item(RtmrRun *run, const char *name, const char *usual, size_t us
         _cleanup_free_ char *data = NULL;
         char label[80];
         size_t size = 0;
-        int r = read_item(run, name, &data, &size);
+        int r = rtmr_take_item(run, name, &data, &size);
 
         if (r < 0 && r != -ENOENT)
                 return r;
@@ -55,7 +55,7 @@ static int add_item(RtmrRun *run, const char *name, const char *usual, size_t us
 
 int rtmr_add_items(RtmrRun *run) {
         static const char loader[] = "/rom@genroms/linuxboot_dma.bin";
-        static const struct {
+        const struct {
                 const char *name, *usual;
                 size_t size;
         } items[] = {
@@ -64,7 +64,7 @@ int rtmr_add_items(RtmrRun *run) {
                 { "etc/boot-menu-wait", NULL, 0 },
                 { "etc/reserved-memory-end", NULL, 0 },
                 { "opt/ovmf/X-PciMmio64Mb", NULL, 0 },
-                { "bootorder", loader, sizeof(loader) },
+                { "bootorder", run->boot->disk ? NULL : loader, sizeof(loader) },
         };
         int r = 0;
 
@@ -112,11 +112,15 @@ int rtmr_add_acpi(RtmrRun *run) {
         return r;
 }
 
+int rtmr_read_smbios(RtmrRun *run, char **ret, size_t *ret_size) {
+        return read_needed(run, "etc/smbios/smbios-tables", ret, ret_size);
+}
+
 int rtmr_add_smbios(RtmrRun *run) {
         _cleanup_free_ char *tables = NULL;
         uint8_t digest[SHA384_SIZE];
         size_t size;
-        int r = read_needed(run, "etc/smbios/smbios-tables", &tables, &size);
+        int r = rtmr_read_smbios(run, &tables, &size);
 
         if (r >= 0)
                 r = smbios_digest((const uint8_t *) tables, size, run->boot->bios, digest, run->reterr);

@@ -27,3 +27,25 @@ int rtmr_add(RtmrRun *run, unsigned rtmr, uint32_t type, const char *name, const
 
         return r < 0 ? r : rtmr_add_digest(run, rtmr, type, name, digest);
 }
+
+/* systemd.system-credentials(7) */
+bool rtmr_has_shield(const char *text) {
+        static const char word[] = "systemd.import_credentials=no";
+        size_t n = strlen(word);
+
+        for (const char *w = text; (w = strstr(w, word)); w += n)
+                if ((w == text || w[-1] == ' ') && (!w[n] || w[n] == ' '))
+                        return true;
+        return false;
+}
+
+int rtmr_add_words(RtmrRun *run, uint32_t type, const char *name, const char *text) {
+        size_t n = strlen(text);
+        _cleanup_free_ uint8_t *wide = calloc(n + 1, 2);
+
+        if (!wide)
+                return -ENOMEM;
+        for (size_t i = 0; i < n; i++)
+                wide[2 * i] = (uint8_t) text[i];
+        return rtmr_add(run, 2, type, name, wide, 2 * (n + 1));
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* RTMR0 to RTMR2 of a TD that boots a kernel directly, event by event, before it boots.
+/* RTMR0 to RTMR2 of a TD that boots a kernel directly, or a unified kernel image from a disk, event by event, before it boots.
  *
  * Theory of operation. RTMR := SHA-384(RTMR | digest) for each event. edk2 (TdTcg2Dxe) extends RTMR0 with what the host gives the firmware (memory, variables,
  * fw_cfg files, ACPI and SMBIOS tables, boot variables), RTMR1 with the kernel and the course of the boot; Linux's EFI stub extends RTMR2 with the command
@@ -24,14 +24,22 @@ typedef struct Edk2Profile {
 /* "202608-inteltdx", "202502-ovmfx64"; -EINVAL with an error message. */
 _warn_unused_result_ int edk2_profile_from_string(const char *s, Edk2Profile *ret, char **reterr);
 
+/* The disk that the firmware boots: its boot loader is the plan's kernel. */
+typedef struct RtmrDisk {
+        const uint8_t *table; /* borrowed: the GPT's header, 92 bytes, and the entries in use, as edk2 measures them: UEFI_GPT_DATA */
+        size_t size;
+        bool read_only; /* the guest cannot write to it */
+} RtmrDisk;
+
 typedef struct RtmrBoot {
         const FirmwareImage *firmware; /* borrowed, like the rest */
         const LaunchPlan *plan;        /* kernel, initrd, command line */
         uint64_t ram;                  /* bytes */
         Edk2Profile edk2;
         const char *fw_cfg; /* folder with QEMU's files: etc/table-loader, etc/acpi/rsdp, etc/acpi/tables, etc/smbios/smbios-tables */
-        unsigned registers; /* a bit for each that is predicted; 0: all */
-        const char *bios;   /* "VENDOR,VERSION,DATE" of the firmware, or NULL */
+        unsigned registers;   /* a bit for each that is predicted; 0: all */
+        const char *bios;     /* "VENDOR,VERSION,DATE" of the firmware, or NULL */
+        const RtmrDisk *disk; /* NULL: a direct boot */
 } RtmrBoot;
 
 typedef struct RtmrEvent {
@@ -44,7 +52,9 @@ typedef struct RtmrEvent {
 typedef struct RtmrEvents {
         RtmrEvent *items; /* owned */
         size_t n_items;
-        bool imports; /* predicted: systemd in the guest imports credentials of its host's, as far as the command line says */
+        /* Predicted: as far as the command line says, systemd in the guest imports credentials of its host's, and no register shows which; or RTMR0
+         * does. */
+        bool imports, in_rtmr0;
 } RtmrEvents;
 
 void rtmr_events_done(RtmrEvents *e);

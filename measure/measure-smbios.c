@@ -125,26 +125,39 @@ static int feed_own_bios(Hash *hash, const char *bios, char **reterr) {
         return r < 0 ? r : hash_update(hash, "", 1);
 }
 
-static int feed_tables(Hash *hash, uint8_t *tables, size_t size, bool *ret_bios, char **reterr) {
-        *ret_bios = false;
-        for (size_t at = 0; at < size;) {
-                size_t n = structure_size(tables + at, size - at);
-                uint8_t *p = tables + at;
-                int r;
+int smbios_next(const uint8_t *tables, size_t size, size_t *at, const uint8_t **ret, size_t *ret_size,
+                char **reterr) {
+        size_t n;
 
-                if (n == 0)
-                        return error_set(reterr, -EBADMSG,
-                                        "SMBIOS tables: malformed structure at offset %zu", at);
-                if (p[0] == TYPE_END)
-                        return 0;
+        if (*at >= size)
+                return 0;
+        n = structure_size(tables + *at, size - *at);
+        if (n == 0)
+                return error_set(reterr, -EBADMSG, "SMBIOS tables: malformed structure at offset %zu", *at);
+        if (tables[*at] == TYPE_END)
+                return 0;
+        *ret = tables + *at;
+        *ret_size = n;
+        *at += n;
+        return 1;
+}
+
+static int feed_tables(Hash *hash, uint8_t *tables, size_t size, bool *ret_bios, char **reterr) {
+        const uint8_t *found;
+        size_t at = 0, n;
+        int r;
+
+        *ret_bios = false;
+        while ((r = smbios_next(tables, size, &at, &found, &n, reterr)) > 0) {
+                uint8_t *p = tables + (found - tables);
+
                 *ret_bios = *ret_bios || p[0] == TYPE_BIOS;
                 filter(p, p[1], n);
                 r = hash_update(hash, p, n);
                 if (r < 0)
                         return r;
-                at += n;
         }
-        return 0;
+        return r;
 }
 
 int smbios_digest(const uint8_t *tables, size_t size, const char *bios, uint8_t ret[static SHA384_SIZE],

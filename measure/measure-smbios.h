@@ -12,3 +12,8 @@
 /* `tables` is QEMU's fw_cfg file etc/smbios/smbios-tables; bios: "VENDOR,VERSION,DATE" of the firmware, or NULL. */
 _warn_unused_result_ int smbios_digest(const uint8_t *tables, size_t size, const char *bios,
                 uint8_t ret[static SHA384_SIZE], char **reterr);
+
+/* One structure after the other: 1 with its type and bytes, its strings included (borrowed from the tables); 0 at the end; -EBADMSG with an error
+ * message. *at begins with 0. */
+_warn_unused_result_ int smbios_next(const uint8_t *tables, size_t size, size_t *at, const uint8_t **ret,
+                size_t *ret_size, char **reterr);

@@ -273,9 +273,12 @@ static int read_tdx(const MeasureArguments *a, MeasureRequest *r, char **reterr)
                         return error_set(reterr, -EINVAL,
                                         "--%s has no meaning with --mode=tdx: no register depends on it directly",
                                         f->option);
-        if ((a->kernel || a->edk2 || a->fw_cfg || a->bios) && !a->memory)
+        if ((a->kernel || a->disk || a->edk2 || a->fw_cfg || a->bios) && !a->memory)
                 return error_set(reterr, -EINVAL,
                                 "MRTD covers the firmware alone; to predict RTMR0 to RTMR2 of a direct boot, pass --memory=SIZE, too");
+        if (a->disk && (a->kernel || a->append))
+                return error_set(reterr, -EINVAL,
+                                "--disk and --kernel, --append exclude each other: the firmware boots the disk, or QEMU a kernel");
         if (a->page_order && tdx_page_order_from_string(a->page_order, &r->plan.tdx.two_pass) < 0)
                 return error_set(reterr, -EINVAL, "--page-order: expected %s, not '%s'",
                                 values_text(TDX_PAGE_ORDERS).text, a->page_order);
@@ -300,9 +303,10 @@ int measure_arguments_read(
                 return error_set(reterr, -EINVAL,
                                 "--guest-features: expected a number such as 0x21, not '%s'",
                                 a->guest_features);
-        if ((a->page_order || a->memory || a->edk2 || a->fw_cfg || a->bios) && !launch_is_whole(r.plan.mode))
+        if ((a->page_order || a->memory || a->edk2 || a->fw_cfg || a->bios || a->disk) &&
+                        !launch_is_whole(r.plan.mode))
                 return error_set(reterr, -EINVAL,
-                                "--page-order, --memory, --edk2, --fw-cfg and --bios require --mode=tdx");
+                                "--page-order, --memory, --edk2, --fw-cfg, --bios and --disk require --mode=tdx");
         k = measure_arguments_es_features(a, &r.es_features, reterr);
         if (k >= 0 && launch_is_whole(r.plan.mode))
                 k = read_tdx(a, &r, reterr);

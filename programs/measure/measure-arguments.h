@@ -15,7 +15,7 @@ typedef struct MeasureArguments {
         char *kernel, *initrd, *append;
         char *kernel_hash, *initrd_hash, *cmdline_hash;
         char *svsm, *vars_size, *vars_file;
-        char *page_order, *memory, *edk2, *fw_cfg, *bios; /* TDX */
+        char *page_order, *memory, *edk2, *fw_cfg, *bios, *disk; /* TDX */
 } MeasureArguments;
 
 void measure_arguments_done(MeasureArguments *a);

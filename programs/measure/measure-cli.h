@@ -44,7 +44,7 @@ typedef struct CliArguments {
         char *plan_fd;
         char *name, *sign_key;
         MeasureFormat format;
-        bool family, explain, verbose, dump_vmsa, ignore_id_block;
+        bool disk_read_only, family, explain, verbose, dump_vmsa, ignore_id_block;
         VerbCommon common;
 } CliArguments;
 

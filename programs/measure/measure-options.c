@@ -85,6 +85,12 @@ static const OptionRow rows[] = {
         { "bios", 0, OPTION_REQUIRED, "VENDOR,VERSION,DATE", NULL,
                         "Name the firmware as a guest's /sys/class/dmi/id/bios_* does", NULL,
                         option_set_string, AT(measure.bios), 0 },
+        { "disk", 0, OPTION_REQUIRED, "FILE", NULL,
+                        "Predict a boot from this disk (raw) by the firmware instead of\none of --kernel",
+                        "@file", option_set_string, AT(measure.disk), 0 },
+        { "disk-read-only", 0, OPTION_NONE, NULL, NULL,
+                        "Expect a disk that the guest cannot write to (read-only=on)", NULL, option_set_true,
+                        AT(disk_read_only), 0 },
         { "from-ccel", 0, OPTION_REQUIRED, "FILE", NULL,
                         "Print and replay the event log of a TD, or compare it with the\nprediction (status 3: different)",
                         "@file", option_set_string, AT(from_ccel), 0 },
@@ -206,10 +212,10 @@ static const OptionRow rows[] = {
 };
 
 /* What describes the guest, and how the result is shown. */
-#define INPUTS                                                                                                                \
-        "vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type "                                             \
-        "vmsa ovmf kernel initrd append guest-features es-features svsm "                                                     \
-        "vars-size vars-file page-order memory edk2 fw-cfg bios from-ccel snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash " \
+#define INPUTS                                                                                                                                    \
+        "vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type "                                                                 \
+        "vmsa ovmf kernel initrd append guest-features es-features svsm "                                                                         \
+        "vars-size vars-file page-order memory edk2 fw-cfg bios disk disk-read-only from-ccel snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash " \
         "initrd-hash cmdline-hash "
 /* Other launchers' descriptions of a guest. */
 #define OTHERS  "from-qemu from-incus from-kata from-kubevirt from-libvirt from-openstack "
@@ -228,11 +234,12 @@ static const OptionRule rules[] = {
                         "everything is read from the IGVM file" },
         { "from-vmspawn", NULL,
                         OTHERS
-                        "mode igvm page-order memory edk2 fw-cfg bios from-ccel vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type ovmf kernel initrd append guest-features svsm vars-size vars-file snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash initrd-hash cmdline-hash batch",
+                        "mode igvm page-order memory edk2 fw-cfg bios disk disk-read-only from-ccel vcpus vcpu-type vcpu-sig vcpu-family vcpu-model vcpu-stepping vmm-type ovmf kernel initrd append guest-features svsm vars-size vars-file snp-ovmf-hash ovmf-hash ovmf-metadata kernel-hash initrd-hash cmdline-hash batch",
                         "that command line describes the guest" },
         { "memory from-ccel", NULL, OTHERS "batch output-format verbose dump-vmsa " FORMATS HMAC,
                         "registers of a TD are printed as text or JSON" },
         { "from-ccel", NULL, "expect", "the log is what is compared" },
+        { "disk-read-only", "disk", NULL, NULL },
         { "from-qemu", NULL, "from-incus from-kata from-kubevirt from-libvirt from-openstack", NULL },
         { "from-incus", NULL, "from-kata from-kubevirt from-libvirt from-openstack", NULL },
         { "from-kata", NULL, "from-kubevirt from-libvirt from-openstack", NULL },

@@ -13,6 +13,7 @@
 #include "json.h"
 #include "log.h"
 #include "measure-cli.h"
+#include "measure-disk.h"
 #include "measure-report.h"
 #include "measure-rtmr.h"
 #include "strutil.h"
@@ -33,9 +34,10 @@ static int boot_of(const CliArguments *a, const MeasureContext *c, RtmrBoot *ret
         /* Of a launch that a launcher describes what can be predicted is: without tables all but RTMR0. */
         if (!b.fw_cfg && coco_of(b.plan->mode)->event_log && (b.plan->tdx.edk2 || a->other_launcher))
                 b.registers = 6u;
-        if (!a->measure.memory || !a->measure.edk2 || (!b.fw_cfg && !b.registers) || !b.plan->kernel.present)
+        if (!a->measure.memory || !a->measure.edk2 || (!b.fw_cfg && !b.registers) ||
+                        (!b.plan->kernel.present && !a->measure.disk))
                 return error_set(reterr, -EINVAL,
-                                "RTMR0 to RTMR2 of a direct boot need --memory, --edk2, --fw-cfg and --kernel; without all of them only MRTD is predicted");
+                                "RTMR0 to RTMR2 need --memory, --edk2, --fw-cfg and --kernel or --disk; without all of them only MRTD is predicted");
         r = parse_size(a->measure.memory, &b.ram);
         if (r < 0)
                 return error_set(reterr, r, "--memory: expected a size such as 2G, not '%s'",
@@ -315,20 +317,55 @@ static int expect(const CliArguments *a, const RtmrBoot *boot, const LaunchDiges
         return MEASURE_DIFFERENT;
 }
 
+/* The firmware boots a disk: its loader stands where a directly booted kernel does. */
+typedef struct DiskBoot {
+        TdDisk files;
+        LaunchPlan plan; /* a copy that owns nothing */
+        RtmrDisk disk;
+} DiskBoot;
+
+static void disk_boot_done(DiskBoot *d) {
+        td_disk_done(&d->files);
+}
+
+static int take_disk(const CliArguments *a, RtmrBoot *boot, DiskBoot *d, char **reterr) {
+        int r = td_disk_read(a->measure.disk, &d->files, reterr);
+
+        if (r < 0)
+                return r;
+        d->plan = *boot->plan;
+        d->plan.kernel = d->files.loader;
+        d->disk = (RtmrDisk) { d->files.table, d->files.size, a->disk_read_only };
+        boot->plan = &d->plan;
+        boot->disk = &d->disk;
+        return 0;
+}
+
+static void notice(const RtmrBoot *boot, const RtmrEvents *predicted) {
+        if (predicted->imports)
+                log_notice("the kernel command line has no systemd.import_credentials=no: a host can add credentials to such a TD, and no register shows it");
+        else if (predicted->in_rtmr0 && boot->registers && !(boot->registers & 1u))
+                log_notice("the kernel command line has no systemd.import_credentials=no: a host can add credentials to such a TD, and only RTMR0 shows it, which needs --fw-cfg=");
+        if (boot->disk)
+                log_notice("the boot variables in RTMR0 are those of a TD with this one disk and no other device that the firmware could boot");
+}
+
 int print_registers(const CliArguments *a, const MeasureContext *c, char **reterr) {
         _cleanup_(rtmr_events_done) RtmrEvents predicted = {};
+        _cleanup_(disk_boot_done) DiskBoot disk = { .files = TD_DISK_NONE };
         LaunchDigest mrtd;
         LaunchSpec spec;
         RtmrBoot boot;
         int r;
 
         r = boot_of(a, c, &boot, reterr);
+        if (r >= 0 && a->measure.disk)
+                r = take_disk(a, &boot, &disk, reterr);
         if (r >= 0)
                 r = rtmr_predict(&boot, &predicted, reterr);
         if (r < 0)
                 return r;
-        if (predicted.imports)
-                log_notice("the kernel command line has no systemd.import_credentials=no: a host can add credentials to such a TD, and no register shows it");
+        notice(&boot, &predicted);
         measure_context_spec(c, c->request->vcpus[0], c->request->cpus, &spec);
         r = measure_context_digest(c, &spec, NULL, NULL, &mrtd, reterr);
         if (r < 0)

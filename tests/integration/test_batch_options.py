@@ -77,8 +77,8 @@ REFUSED = {
     "output-format": "hex", "json": "short", "format": "json", "name": "x", "sign-key": "kernel", "explain": None, "dump-vmsa": None,
     "from-ccel": "kernel", "memory": "512M", "verbose": None, "from-vmspawn": "--coco=sev-snp", "ignore-idblock": None, "qemu": "/bin/true",
 }
-# --expect is compared in each row (test_measure_refused.py), the next three need --memory; the others end the program.
-ELSEWHERE = {"expect", "edk2", "fw-cfg", "bios", "batch", "help", "version"}
+# --expect is compared in each row (test_measure_refused.py), the next five need --memory; the others end the program.
+ELSEWHERE = {"expect", "edk2", "fw-cfg", "bios", "disk", "disk-read-only", "batch", "help", "version"}
 # Members of a row, beside "id", "credentials" and "expect".
 NO_MEMBER = {"vcpu-family", "vcpu-model", "vcpu-stepping", "ovmf-hash", "from-qemu", "from-libvirt", "from-incus", "from-kata", "initdata", "from-kubevirt", "from-openstack", "flavor", "server",
              "glance", "assume-unmeasured", "launch"}

@@ -238,7 +238,7 @@ def test_expect(boot):
 
 
 @pytest.mark.parametrize("changed,said", [
-    ({"edk2": None}, "need --memory, --edk2, --fw-cfg and --kernel"), ({"fw-cfg": None}, "need --memory"), ({"memory": None}, "--memory"),
+    ({"edk2": None}, "need --memory, --edk2, --fw-cfg and --kernel or --disk"), ({"fw-cfg": None}, "need --memory"), ({"memory": None}, "--memory"),
     ({"edk2": "2026-inteltdx"}, "expected a release of edk2"), ({"edk2": "202411-inteltdx"}, "as QEMU patched it"),
     ({"bios": None}, "--bios=VENDOR,VERSION,DATE"), ({"bios": "a,b"}, "expected VENDOR,VERSION,DATE"),
     ({"memory": "8M"}, "do not hold the firmware's section"), ({"memory": "x"}, "expected a size"), ({"kernel": "/dev/null"}, "not a PE image"),
@@ -249,13 +249,13 @@ def test_refused(boot, changed, said):
     assert done.returncode == 1 and said in done.stderr and done.stdout == ""
 
 
-def test_unified_kernel_images_are_refused(boot):
-    """What systemd's stub measures is not predicted: no registers rather than wrong ones."""
+def test_other_applications_are_refused(boot):
+    """What they measure is not predicted: no registers rather than wrong ones."""
     image = bytearray(boot.kernel)
     image[0x202:0x206] = bytes(4)
-    (boot.folder / "uki").write_bytes(image)
-    done = measure(*boot.options("202608-inteltdx", kernel=boot.folder / "uki"))
-    assert done.returncode == 1 and "has no setup header of Linux: what a unified kernel image" in done.stderr and done.stdout == ""
+    (boot.folder / "application").write_bytes(image)
+    done = measure(*boot.options("202608-inteltdx", kernel=boot.folder / "application"))
+    assert done.returncode == 1 and "has no setup header of Linux, and is not a unified kernel image" in done.stderr and done.stdout == ""
 
 
 def test_command_lines_that_import_are_named(boot):
