@@ -82,6 +82,8 @@ static int read_member(TdPolicy *p, const char *name, const Json *j, char **rete
                 return read_list(p, TD_FIELD_MEASUREMENT, j, read_xfam, reterr);
         if (streq(name, "allow_debug"))
                 return read_bool(&p->allow_debug, j, reterr);
+        if (streq(name, "allow_host_credentials"))
+                return read_bool(&p->allow_host_credentials, j, reterr);
         if (streq(name, "allow_migration_agent"))
                 return read_bool(&p->allow_migration, j, reterr);
         if (streq(name, "minimum_tcb_evaluation_number"))

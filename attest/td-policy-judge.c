@@ -125,6 +125,10 @@ int td_policy_judge(const TdPolicy *p, TdResult *result, Violations *ret, char *
         k = check_bytes(p, q, &v);
         if (k == 0)
                 k = check_attributes(p, q, &v);
+        if (k == 0 && p->unshielded && !p->allow_host_credentials)
+                k = violation_add(&v, "host_credentials",
+                                strdup("a launch that ignores credentials of its host, or has them in a register that it pins (measure it again, or --allow-host-credentials)"),
+                                strdup("a launch of which the reference does not say so"));
         if (k == 0)
                 k = check_xfam(p, q, &v);
         if (k == 0)

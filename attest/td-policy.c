@@ -158,6 +158,7 @@ int td_policy_waived(const TdPolicy *p, Json **ret) {
                 bool waived;
         } rules[] = {
                 { "debug", p->allow_debug }, { "migration_agent", p->allow_migration },
+                { "host_credentials", p->allow_host_credentials },
                 { "minimum_tcb_evaluation_number", p->evaluation == 0 }, { "xfam", p->n_xfam == 0 },
                 { "mrservicetd", true }, /* nothing looks at it */
         };

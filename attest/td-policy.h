@@ -38,6 +38,8 @@ typedef struct TdPolicy {
         uint64_t evaluation;  /* the least tcbEvaluationDataNumber of TCB info and QE identity; 0: any */
         bool allow_debug;     /* TDATTRIBUTES.DEBUG */
         bool allow_migration; /* TDATTRIBUTES.MIGRATABLE */
+        bool allow_host_credentials; /* a launch that td_registers_shielded() does not hold for */
+        bool unshielded;             /* such a launch it is: set by who has found it */
 } TdPolicy;
 
 void td_policy_init(TdPolicy *p);

@@ -8,6 +8,20 @@
 static const TdField fields[] = { TD_FIELD_MEASUREMENT, TD_FIELD_RTMR0, TD_FIELD_RTMR1, TD_FIELD_RTMR2 };
 static_assert(ELEMENTSOF(fields) == TD_REGISTERS, "every register has a field");
 
+static bool decides(const TdRegisters *r, const TdPolicy *p, TdField f) {
+        for (size_t i = 0; i < TD_REGISTERS; i++)
+                if (fields[i] == f)
+                        return r->has[i] && p->bytes[f].rule == SNP_RULE_UNSET;
+        return false;
+}
+
+bool td_registers_shielded(const TdRegisters *r, const TdPolicy *p) {
+        if (!decides(r, p, TD_FIELD_RTMR2))
+                return false;
+        return r->host_credentials == TD_HOST_CREDENTIALS_IGNORED ||
+                        (r->host_credentials == TD_HOST_CREDENTIALS_RTMR0 && decides(r, p, TD_FIELD_RTMR0));
+}
+
 TdField td_register_field(size_t i) {
         assert(i < TD_REGISTERS);
         return fields[i];

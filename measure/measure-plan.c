@@ -86,6 +86,8 @@ static int add_registers(
                 r = rtmr_replay(&events, registers);
         if (r >= 0)
                 r = js_set(values, "mrtd", js_ref((Json *) js_get(answer, "digest")));
+        if (r >= 0)
+                r = js_set(answer, "host-credentials", js_string(rtmr_host_credentials(&events)));
         for (unsigned i = 0; r >= 0 && i < TDX_RTMRS - 1; i++) {
                 char name[16];
 

@@ -17,6 +17,10 @@ void rtmr_events_done(RtmrEvents *e) {
         *e = (RtmrEvents) {};
 }
 
+const char *rtmr_host_credentials(const RtmrEvents *predicted) {
+        return predicted->imports ? "imported" : predicted->in_rtmr0 ? "rtmr0" : "ignored";
+}
+
 int edk2_profile_from_string(const char *s, Edk2Profile *ret, char **reterr) {
         _cleanup_free_ char *number = strndup(s, strcspn(s, "-"));
         const char *build = s + strcspn(s, "-");

@@ -58,6 +58,8 @@ typedef struct RtmrEvents {
 } RtmrEvents;
 
 void rtmr_events_done(RtmrEvents *e);
+/* What becomes of credentials that a host adds, as reference bundles have it: "ignored", "rtmr0" (that register shows them) or "imported". */
+const char *rtmr_host_credentials(const RtmrEvents *predicted);
 _warn_unused_result_ int rtmr_predict(const RtmrBoot *boot, RtmrEvents *ret, char **reterr);
 /* The events of a log, with names. */
 _warn_unused_result_ int rtmr_events_from_log(const TdxLog *log, RtmrEvents *ret);

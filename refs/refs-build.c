@@ -208,6 +208,7 @@ static int add_family(RefsLaunch *l, const Json *measured, unsigned vcpus, char 
 /* Those beside the launch digest, which is MRTD. */
 static int add_registers(RefsLaunch *l, const Json *measured, char **reterr) {
         const Json *values = js_get(measured, "registers"), *digest = js_get(measured, "digest");
+        const char *host_credentials = js_string_value(js_get(measured, "host-credentials"));
         int r = 0;
 
         if (!js_is_object(values) || !coco_of(l->mode)->event_log)
@@ -220,7 +221,14 @@ static int add_registers(RefsLaunch *l, const Json *measured, char **reterr) {
         for (void *i = js_iter(values); r >= 0 && i; i = js_iter_next(values, i))
                 if (!streq(js_iter_key(i), "mrtd"))
                         r = js_set(l->registers, js_iter_key(i), js_ref((Json *) js_iter_value(i)));
-        return r;
+        if (r < 0 || !host_credentials)
+                return r;
+        l->host_credentials = td_host_credentials_from_string(host_credentials);
+        return l->host_credentials < 0
+                        ? error_set(reterr, -EINVAL,
+                                          "'host-credentials': expected imported, rtmr0 or ignored, not '%s'",
+                                          host_credentials)
+                        : 0;
 }
 
 static CocoMode mode_of(const char *name) {

@@ -109,6 +109,17 @@ static int read_registers(const Json *v, void *target, char **reterr) {
         return r;
 }
 
+static int read_host_credentials(const Json *v, void *target, char **reterr) {
+        const char *s = js_string_value(v);
+        RefsLaunch *l = target;
+
+        l->host_credentials = s ? td_host_credentials_from_string(s) : _TD_HOST_CREDENTIALS_INVALID;
+        /* What is unknown is left out. */
+        return l->host_credentials > TD_HOST_CREDENTIALS_UNKNOWN
+                        ? 0
+                        : error_set(reterr, -EINVAL, "expected imported, rtmr0 or ignored");
+}
+
 /* --- a launch -------------------------------------------------------------------------------------------------------- */
 
 static int read_technology(const Json *v, void *target, char **reterr) {
@@ -246,6 +257,7 @@ static int read_launch(const Json *v, RefsLaunch *l, RefsCut *cut, char **reterr
                 { "inputs", JS_FIELD_CUSTOM, 0, true, read_inputs },
                 { "kernel-hashes", JS_FIELD_CUSTOM, 0, false, read_hashes },
                 { "registers", JS_FIELD_CUSTOM, 0, false, read_registers },
+                { "host-credentials", JS_FIELD_CUSTOM, 0, false, read_host_credentials },
                 { "vmm", JS_FIELD_STRING, offsetof(RefsLaunch, vmm), false, NULL },
                 { "features", JS_FIELD_CUSTOM, 0, false, read_features },
                 { "family", JS_FIELD_CUSTOM, 0, false, read_family },
@@ -258,6 +270,8 @@ static int read_launch(const Json *v, RefsLaunch *l, RefsCut *cut, char **reterr
                 r = read_rows(js_get(v, "rows"), l, cut, reterr);
         if (r >= 0 && l->registers && !coco_of(l->mode)->event_log)
                 r = error_set(reterr, -EINVAL, "'registers' has a meaning for tdx only");
+        if (r >= 0 && l->host_credentials != TD_HOST_CREDENTIALS_UNKNOWN && !coco_of(l->mode)->event_log)
+                r = error_set(reterr, -EINVAL, "'host-credentials' has a meaning for tdx only");
         return r < 0 ? r : check_family(l, reterr);
 }
 

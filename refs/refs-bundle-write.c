@@ -67,6 +67,9 @@ static int add_launch(Json *list, const RefsLaunch *l) {
                 r = js_set(j, "kernel-hashes", js_ref(l->hashes));
         if (r >= 0 && l->registers)
                 r = js_set(j, "registers", js_ref(l->registers));
+        if (r >= 0 && l->host_credentials != TD_HOST_CREDENTIALS_UNKNOWN)
+                r = js_set(j, "host-credentials",
+                                js_string(td_host_credentials_to_string(l->host_credentials)));
         if (r >= 0 && l->vmm)
                 r = js_set(j, "vmm", js_string(l->vmm));
         if (r >= 0 && l->has_features)

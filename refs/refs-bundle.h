@@ -15,6 +15,7 @@
 #include "measure-family.h"
 #include "snp-id-block.h"
 #include "snp-tcb.h"
+#include "td-host-credentials.h"
 
 #define REFS_FORMAT     "cvmspawn-refs-v1"
 #define REFS_MEDIA_TYPE "application/vnd.cvmspawn.refs+json"
@@ -44,6 +45,7 @@ typedef struct RefsLaunch {
         size_t digest_size;
         Json *inputs; /* owned: {"firmware", "kernel", "initrd", "cmdline": {"sha256", "size", "parts": [{"name", "sha256", "size"}]}} */
         Json *registers; /* owned, or NULL: of a TD, {"rtmr0", "rtmr1", "rtmr2"} as far as they are known, in hex */
+        TdHostCredentials host_credentials; /* of a TD */
         Json *hashes; /* owned, or NULL: {"kernel", "initrd", "cmdline"}, as the table of kernel hashes has them */
         char *vmm; /* owned, or NULL: the profile of the monitor */
         uint64_t features;

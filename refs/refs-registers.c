@@ -48,7 +48,7 @@ int refs_registers_json(const RefsLaunch *old, const RefsLaunch *new, Json **ret
 bool refs_launch_registers(const RefsLaunch *l, TdRegisters *ret) {
         if (l->mode != COCO_TDX || l->digest_size != sizeof(ret->values[0]) || l->n_runs == 0)
                 return false;
-        *ret = (TdRegisters) { .has = { true } };
+        *ret = (TdRegisters) { .has = { true }, .host_credentials = l->host_credentials };
         memcpy(ret->values[0], l->runs->digests, sizeof(ret->values[0]));
         for (size_t i = 1; i < TD_REGISTERS; i++) {
                 const char *hex = js_string_value(

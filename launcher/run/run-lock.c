@@ -105,6 +105,9 @@ static int lock_json(const char *path, const LaunchPlan *plan, const MeasureAnsw
                 r = js_set(*ret, "memory", js_u64(plan->tdx.memory));
         if (r >= 0 && js_get(answer->json, "registers"))
                 r = js_set(*ret, "registers", js_ref((Json *) js_get(answer->json, "registers")));
+        if (r >= 0 && js_get(answer->json, "host-credentials"))
+                r = js_set(*ret, "host-credentials",
+                                js_ref((Json *) js_get(answer->json, "host-credentials")));
         return r;
 }
 

@@ -144,6 +144,8 @@ static int print_registers_json(
                 r = report_of(s->context, s->mrtd, &j, reterr);
         if (r >= 0)
                 r = js_set(j, "registers", js_ref(values));
+        if (r >= 0 && s->mrtd)
+                r = js_set(j, "host-credentials", js_string(rtmr_host_credentials(s->events)));
         if (r >= 0)
                 r = js_set(j, "events", js_ref(events));
         return r < 0 ? r : verb_print_json(j, a->common.style);

@@ -71,6 +71,7 @@ int td_references_find(const ReportReferences *refs, const TdPolicy *p, const Td
                 }
         if (!best)
                 return 0;
+        ret->policy.unshielded = !td_registers_shielded(&ret->registers, p);
         td_registers_expect(&ret->registers, &ret->policy);
         r = refs_launch_text(best, &launch);
         if (r >= 0 &&

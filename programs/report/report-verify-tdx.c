@@ -169,6 +169,7 @@ static int read_policy(const ReportArguments *a, TdPolicy *p, char **reterr) {
                 return r;
         p->allow_debug = p->allow_debug || a->allow_debug;
         p->allow_migration = p->allow_migration || a->allow_migration_agent;
+        p->allow_host_credentials = p->allow_host_credentials || a->allow_host_credentials;
         if (a->any_measurement)
                 td_policy_accept_any_measurement_acknowledging_forgery(p);
         if (a->any_report_data)

@@ -72,6 +72,9 @@ static const OptionRow rows[] = {
         { "allow-migration-agent", 0, OPTION_NONE, NULL, NULL,
                         "Accept a guest that an agent of the host's choice may migrate and read", NULL,
                         option_set_true, AT(allow_migration_agent), 0 },
+        { "allow-host-credentials", 0, OPTION_NONE, NULL, NULL,
+                        "Accept a TDX guest whose reference does not say that it ignores\ncredentials of its host",
+                        NULL, option_set_true, AT(allow_host_credentials), 0 },
         { "vmpl", 0, OPTION_REQUIRED, "N", NULL,
                         "Expect this privilege level of the reporter: 0 (default) to 3,\nor any",
                         "0 1 2 3 any", option_set_once, AT(vmpl), 0 },
@@ -106,7 +109,7 @@ static const OptionCommand commands[] = {
                         "Verify reports and quotes up to the vendors' pinned root keys",
                         "leaf ca certs offline cache kds pcs crl time generation collateral measurement expect"
                         " tcb-status reference"
-                        " reference-key report-data bound-to host-data allow-debug allow-migration-agent vmpl"
+                        " reference-key report-data bound-to host-data allow-debug allow-migration-agent allow-host-credentials vmpl"
                         " policy insecure-any-measurement insecure-any-report-data insecure-root json format sign-key html" },
 };
 

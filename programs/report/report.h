@@ -23,7 +23,7 @@ typedef struct ReportArguments {
         char *bound_to;
         bool any_measurement, any_report_data;
         char **references, *reference_key;
-        bool allow_debug, allow_migration_agent;
+        bool allow_debug, allow_migration_agent, allow_host_credentials;
         char *vmpl, *policy;
         char **collateral, **expect, **tcb_status;
         char *field, *format, *sign_key;

@@ -33,12 +33,13 @@ static void banner(const SpawnJob *job, const EventSink *events) {
         const bool logged = coco_of(job->config.coco)->event_log;
         bool firmware_only = !job->config.linux_path || logged;
 
-        if (js_build(&data, "{s:s, s:s?, s:b, s:s, s:b, s:s?, s:O?}", "mode", mode, "digest", digest,
+        if (js_build(&data, "{s:s, s:s?, s:b, s:s, s:b, s:s?, s:O?, s:O?}", "mode", mode, "digest", digest,
                             "predictable", vm_config_predictable(&job->config), "covers",
                             firmware_only ? "firmware" : "firmware, kernel, initrd and command line",
                             "simulated", job->config.simulate, "warning",
                             job->config.simulate ? "simulated: nothing here is confidential" : NULL,
-                            "registers", js_get(job->answer.json, "registers")) >= 0)
+                            "registers", js_get(job->answer.json, "registers"), "host-credentials",
+                            js_get(job->answer.json, "host-credentials")) >= 0)
                 event_emit(events, "digest", data);
         if (job->config.simulate)
                 log_notice("SIMULATED %s: %s nothing is encrypted or confidential", mode,
