@@ -26,9 +26,10 @@ typedef struct ReportOption {
 typedef struct ReportTechnology {
         const char *name, *evidence; /* "sev-snp", "SEV-SNP reports" */
         const ReportOption *foreign; /* options without a meaning here, up to one without a name */
-        const char *ear;    /* name of a single report in an attestation result; NULL: not supported */
-        bool html;          /* there is a page for its JSON */
-        const char *launch; /* why arguments of measure cannot follow; NULL: they can */
+        const char *ear;       /* name of a single report in an attestation result; NULL: not supported */
+        bool html;             /* there is a page for its JSON */
+        bool host_credentials; /* --allow-host-credentials has a meaning */
+        const char *launch;    /* why arguments of measure cannot follow; NULL: they can */
         /* Is the file evidence of this technology? NULL: it is if it is not of another one. */
         bool (*recognise)(const char *path);
         /* What all reports are judged by: the policy of options and files, with nothing left undecided. */

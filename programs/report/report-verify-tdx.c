@@ -301,6 +301,7 @@ const ReportTechnology report_technology_tdx = {
         .name = "tdx",
         .evidence = "TDX quotes",
         .foreign = foreign,
+        .host_credentials = true,
         .launch = "the registers of TDX quotes are not computed from arguments of measure; give them with --measurement and --expect",
         .recognise = tdx_recognise,
         .start = tdx_start,

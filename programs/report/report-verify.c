@@ -103,6 +103,9 @@ static int check_options(const Run *u, const ReportTechnology *t, char **reterr)
                         return error_set(
                                         reterr, -EINVAL, "--%s has no meaning for %s", o->name, t->evidence);
         }
+        if (u->arguments->allow_host_credentials && !t->host_credentials)
+                return error_set(reterr, -EINVAL, "--allow-host-credentials has no meaning for %s",
+                                t->evidence);
         if (u->is_ear && !t->ear)
                 return error_set(reterr, -EINVAL, "--format=ear is not supported for %s", t->evidence);
         if (u->arguments->html && !t->html)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 import td_chain as chain
-from test_measure_rtmr import Boot, measure
+from test_measure_rtmr import BUILD, Boot, measure
 from test_measure_stub import KERNEL, MAGIC, OSREL, make_uki
 from test_td_refs import NAMES, SHIELD, fixture_world, judged, refs  # noqa: F401
 
