@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-/* corim: an unsigned CoRIM (draft-ietf-rats-corim) with the profile for SEV-SNP (draft-deeglaze-amd-sev-snp-corim-profile, 2025-06):
+/* corim: an unsigned CoRIM (draft-ietf-rats-corim-10). Of TDs, without a profile:
+ *
+ *   501({0: id, 1: [506(bytes of the CoMID)], 4: {1: 1(expires)}})
+ *   CoMID: {1: {0: id}, 4: {0: [[{0: {1: "Intel", 2: "TDX"}}, [MEASUREMENT]] ...]}}
+ *   MEASUREMENT: {1: {14: {"mrtd": [[7, digest]], "rtmr0": [[7, digest]] ...}}}
+ *
+ * A triple for each launch, with its registers in one measurement (integrity registers, as the profile for Arm CCA has them), since registers of different
+ * launches make no launch. Of SEV-SNP, with the profile for SEV-SNP (draft-deeglaze-amd-sev-snp-corim-profile, 2025-06):
  *
  *   501({0: id, 1: [506(bytes of the CoMID)], 3: 32(profile), 4: {1: 1(expires)}})
  *   CoMID: {1: {0: id}, 4: {0: [[{0: {0: 111(class), 1: "AMD"}}, [MEASUREMENTS]]]}}
@@ -24,6 +31,7 @@
 #include "bytes.h"
 #include "error.h"
 #include "refs-export-internal.h"
+#include "refs-registers.h"
 
 #define PROFILE          "tag:amd.com,2025:snp-corim-profile"
 #define PROFILE_VERAISON "tag:amd.com,2024:snp-corim-profile"
@@ -51,6 +59,7 @@ enum {
         KIND_SVN = 1, /* of a measurement's value */
         KIND_DIGESTS = 2,
         KIND_RAW = 4,
+        KIND_REGISTERS = 14,
         ALGORITHM_SHA384 = 7, /* IANA: named information hash algorithms */
 };
 
@@ -137,16 +146,18 @@ static int put_corim(const RefsBundle *b, const char *profile, const Text *comid
         if (comid->error < 0)
                 return comid->error;
         put(t, MAJOR_TAG, TAG_CORIM);
-        put(t, MAJOR_MAP, b->expires > 0 ? 4 : 3);
+        put(t, MAJOR_MAP, 2u + (profile != NULL) + (b->expires > 0));
         put(t, MAJOR_UINT, 0);
         put_data(t, MAJOR_TEXT, name, strlen(name));
         put(t, MAJOR_UINT, 1);
         put(t, MAJOR_ARRAY, 1);
         put(t, MAJOR_TAG, TAG_COMID);
         put_data(t, MAJOR_BYTES, comid->data, comid->size);
-        put(t, MAJOR_UINT, 3);
-        put(t, MAJOR_TAG, TAG_URI);
-        put_data(t, MAJOR_TEXT, profile, strlen(profile));
+        if (profile) {
+                put(t, MAJOR_UINT, 3);
+                put(t, MAJOR_TAG, TAG_URI);
+                put_data(t, MAJOR_TEXT, profile, strlen(profile));
+        }
         if (b->expires > 0) {
                 put(t, MAJOR_UINT, 4);
                 put(t, MAJOR_MAP, 1);
@@ -157,15 +168,77 @@ static int put_corim(const RefsBundle *b, const char *profile, const Text *comid
         return t->error;
 }
 
+/* --- TDX ------------------------------------------------------------------------------------------------------------- */
+
+static size_t count_tds(const RefsBundle *b) {
+        TdRegisters registers;
+        size_t n = 0;
+
+        FOREACH_ARRAY(l, b->launches, b->n_launches)
+                n += refs_launch_registers(l, &registers);
+        return n;
+}
+
+static void put_register(const char *name, const uint8_t *value, size_t size, Text *t) {
+        put_data(t, MAJOR_TEXT, name, strlen(name));
+        put(t, MAJOR_ARRAY, 1);
+        put(t, MAJOR_ARRAY, 2);
+        put(t, MAJOR_UINT, ALGORITHM_SHA384);
+        put_data(t, MAJOR_BYTES, value, size);
+}
+
+static void put_td(const TdRegisters *registers, Text *t) {
+        static const char *const names[TD_REGISTERS] = { "mrtd", "rtmr0", "rtmr1", "rtmr2" };
+        size_t n = 0;
+
+        for (size_t i = 0; i < TD_REGISTERS; i++)
+                n += registers->has[i];
+        put(t, MAJOR_ARRAY, 2);
+        put(t, MAJOR_MAP, 1); /* environment */
+        put(t, MAJOR_UINT, 0);
+        put(t, MAJOR_MAP, 2); /* class */
+        put(t, MAJOR_UINT, 1);
+        put_data(t, MAJOR_TEXT, "Intel", 5);
+        put(t, MAJOR_UINT, 2);
+        put_data(t, MAJOR_TEXT, "TDX", 3);
+        put(t, MAJOR_ARRAY, 1); /* measurements */
+        put(t, MAJOR_MAP, 1);
+        put(t, MAJOR_UINT, 1);
+        put(t, MAJOR_MAP, 1);
+        put(t, MAJOR_UINT, KIND_REGISTERS);
+        put(t, MAJOR_MAP, n);
+        for (size_t i = 0; i < TD_REGISTERS; i++)
+                if (registers->has[i])
+                        put_register(names[i], registers->values[i], sizeof(registers->values[i]), t);
+}
+
+static int export_tds(const RefsBundle *b, size_t n, Text *t) {
+        _cleanup_(text_done) Text comid = {};
+        TdRegisters registers;
+
+        put_comid_head(corim_name(b), n, &comid);
+        FOREACH_ARRAY(l, b->launches, b->n_launches)
+                if (refs_launch_registers(l, &registers))
+                        put_td(&registers, &comid);
+        return put_corim(b, /* profile= */ NULL, &comid, t);
+}
+
+/* --- SEV-SNP --------------------------------------------------------------------------------------------------------- */
+
 int refs_export_corim(
                 const RefsBundle *b, _unused_ const RefsExportOptions *options, Text *t, char **reterr) {
         _cleanup_(text_done) Text comid = {};
-        size_t n = count(b);
+        size_t n = count(b), tds = count_tds(b);
         uint8_t policy[8];
         int r;
 
+        if (n > 0 && tds > 0)
+                return error_set(reterr, -EINVAL,
+                                "corim: the bundle has launches of sev-snp and of tdx, whose profiles differ: make a bundle of each");
+        if (tds > 0)
+                return export_tds(b, tds, t);
         if (n == 0)
-                return error_set(reterr, -EINVAL, "corim: the bundle has no sev-snp launch");
+                return error_set(reterr, -EINVAL, "corim: the bundle has no sev-snp or tdx launch");
         put_comid_head(corim_name(b), 1, &comid);
         put(&comid, MAJOR_ARRAY, 2);
         put(&comid, MAJOR_MAP, 1); /* environment */

@@ -341,7 +341,7 @@ static const struct {
         [REFS_EXPORT_MARKDOWN] = { "markdown", export_markdown, true },
         [REFS_EXPORT_TABLE] = { "table", export_plain, true },
         [REFS_EXPORT_ID_BLOCKS] = { "id-blocks", refs_export_id_blocks },
-        [REFS_EXPORT_CORIM] = { "corim", refs_export_corim },
+        [REFS_EXPORT_CORIM] = { "corim", refs_export_corim, true },
         [REFS_EXPORT_VERAISON] = { "corim-veraison", refs_export_veraison },
         [REFS_EXPORT_REGO] = { "rego", refs_export_rego },
         [REFS_EXPORT_CEL] = { "cel", refs_export_cel },

@@ -58,7 +58,7 @@ def test_corim(world, bundle):  # noqa: F811
     assert values["AMD/claim641/digests"] == digests_of(both) and corim[4][1][:2] == ("tag", 1)
     many = build(world, "many-corim.json", words=launch(world, "snp", "1-300", "EPYC-v4"))
     assert len(extracted(export(many, "corim"))[1]["AMD/claim641/digests"]) == 300
-    export(build(world, "sev-corim.json", words=launch(world, "sev")), "corim", 1, "no sev-snp launch")
+    export(build(world, "sev-corim.json", words=launch(world, "sev")), "corim", 1, "no sev-snp or tdx launch")
 
 
 OID = bytes.fromhex("2b060104019c780301")  # 1.3.6.1.4.1.3704.3.1

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import td_chain as chain
 from test_measure_rtmr import Boot, measure
-from test_refs_export import c8s
+from test_refs_export import c8s, cbor
 from test_td_verify import judge, last
 
 BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
@@ -143,8 +143,33 @@ def test_other_forms(launches, tmp_path):
         "snp_measurement": "ab" * 48, "tdx_measurement": {n: values[0][n].hex() for n in ("rtmr1", "rtmr2")}}
     assert "rtmr1 or no rtmr2" in refs("export", "--format=tinfoil", pair("less", "rtmr1"), status=1).stderr
     assert "no sev-snp launch" in refs("export", "--format=tinfoil", changed(folder, tmp_path, "alone", lambda x: x.pop()), status=1).stderr
-    for form in ("corim", "corim-veraison", "rego", "cel", "contrast", "contrast-family", "id-blocks"):
+    for form in ("corim-veraison", "rego", "cel", "contrast", "contrast-family", "id-blocks"):
         assert f"{form}: the bundle has launches of TDs" in refs("export", f"--format={form}", folder / "bundle", status=1).stderr
+
+
+def test_corim(launches, tmp_path):
+    """Each launch is a triple with all its registers in one measurement (draft-ietf-rats-corim-10, 5.1.4.7: integrity registers)."""
+    folder, values = launches
+
+    def triples(file):
+        done = subprocess.run([BUILD / "programs/verb-refs", "export", "--format=corim", file], capture_output=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        kind, tag, corim = cbor(done.stdout)
+        assert (kind, tag) == ("tag", 501) and set(corim) == {0, 1} and corim[0] == "tds" and corim[1][0][:2] == ("tag", 506)
+        found = []
+        for environment, claims in cbor(corim[1][0][2])[4][0]:
+            assert environment == {0: {1: "Intel", 2: "TDX"}}
+            (claim,) = claims
+            assert set(claim) == {1} and set(claim[1]) == {14}
+            found.append({name: digest for name, ((algorithm, digest),) in claim[1][14].items() if algorithm == 7})
+        return found
+
+    assert triples(folder / "bundle") == values
+    part = changed(folder, tmp_path, "part", lambda x: x[1]["registers"].pop("rtmr0"))
+    assert triples(part) == [values[0], {name: v for name, v in values[1].items() if name != "rtmr0"}]
+    snp = {"inputs": {}, "technology": "sev-snp", "rows": [{"cpu-model": "EPYC-v4", "digests": ["ab" * 48], "vcpu-sig": 8392466, "vcpus": 1}]}
+    both = changed(folder, tmp_path, "both", lambda x: x.append(snp))
+    assert "whose profiles differ" in refs("export", "--format=corim", both, status=1).stderr
 
 
 def changed(folder, tmp_path, name, change):
