@@ -10,7 +10,7 @@ import subprocess
 import pytest
 import td_chain as chain
 from test_measure_rtmr import Boot, measure
-from test_refs_export import c8s, cbor
+from test_refs_export import c8s, cbor, through_libcbor
 from test_td_verify import judge, last
 
 BUILD = pathlib.Path(os.environ.get("CVMSPAWN_BUILD", "b")).resolve()
@@ -170,6 +170,7 @@ def test_corim(launches, tmp_path):
     snp = {"inputs": {}, "technology": "sev-snp", "rows": [{"cpu-model": "EPYC-v4", "digests": ["ab" * 48], "vcpu-sig": 8392466, "vcpus": 1}]}
     both = changed(folder, tmp_path, "both", lambda x: x.append(snp))
     assert "whose profiles differ" in refs("export", "--format=corim", both, status=1).stderr
+    through_libcbor(subprocess.run([BUILD / "programs/verb-refs", "export", "--format=corim", part], capture_output=True, check=True, timeout=120).stdout)
 
 
 def changed(folder, tmp_path, name, change):
