@@ -5,6 +5,7 @@ tests/interop/test_td_uki.py."""
 import struct
 
 import pytest
+import tdx_model as model
 from test_measure_rtmr import fixture_boot, measure, replay, sha, structure, utf16  # noqa: F401
 
 
@@ -86,3 +87,15 @@ def test_disk_needs_its_profile(boot):
         done = measure(*boot.options(edk2, kernel=None, initrd=None, append=None, disk=boot.folder / disk))
         assert done.returncode == 1 and said in done.stderr, done.stderr
     assert "exclude each other" in measure(*boot.options("202608-inteltdx", initrd=None, append=None, disk=boot.folder / "disk")).stderr
+
+
+def test_the_launcher_takes_it_apart(boot):
+    """--coco=tdx hands QEMU the kernel, the initrd and the command line in it, and so no stub runs: the same registers as of the parts."""
+    kernel = model.make_kernel()
+    (boot.folder / "kernel").write_bytes(kernel)
+    (boot.folder / "uki").write_bytes(make_uki(MAGIC, (".linux", kernel), OSREL, (".initrd", boot.initrd), (".cmdline", b"quiet")))
+    words = ["--coco=tdx", f"--firmware={boot.folder / 'tdvf.fd'}", "--ram=1G", "--edk2=202608-inteltdx"]
+    whole = measure(*words, f"--linux={boot.folder / 'uki'}")
+    parts = measure(*words, f"--linux={boot.folder / 'kernel'}", f"--initrd={boot.folder / 'initrd'}", "--", "quiet")
+    assert whole.returncode == parts.returncode == 0, whole.stderr + parts.stderr
+    assert whole.stdout == parts.stdout and "rtmr2" in whole.stdout
