@@ -84,11 +84,11 @@ ALL = {"ucode": bytes(range(250)), "splash": b"BM" + bytes(2000), "pcrpkey": b"k
 ODD = " quiet \n\tconsole=ttyS0\t x  y \n"
 # Release of the stub, firmware, from which disk, what is built, -append, what else QEMU is told. The first ones always, the others with CVMSPAWN_SOAK=1.
 ROWS = {
-    "262-all": ("262", "keyless", None, {"words": ODD, **ALL}, None, STRINGS),
     "257-append": ("257", "x64", None, {}, "console=ttyS0 other", STRINGS),
-    "262-disk": ("262", "keyless", "written", {}, None, []),
+    "262-disk": ("262", "keyless", "written", {"words": ODD, **ALL}, None, STRINGS),
 }
 MORE = {
+    "262-all": ("262", "keyless", None, {"words": ODD, **ALL}, None, STRINGS),
     "262-append": ("262", "older", None, {"initrd": 0}, "console=ttyS0 other", []),
     "262-no-words": ("262", "keyless", None, {"words": None}, "console=ttyS0", []),
     "262-rng": ("262", "keyless", None, {}, None, ["-device", "virtio-rng-pci"]),
