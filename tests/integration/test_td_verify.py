@@ -319,7 +319,7 @@ def test_options_of_the_other_technology(tmp_path, world):
         done = judge(tmp_path, files, option)
         assert done.returncode == 1 and f"{option} is not supported for TDX quotes" in done.stderr and done.stdout == ""
     (tmp_path / "snp").write_bytes(struct.pack("<I", 3).ljust(0x34, b"\0") + struct.pack("<I", 1) + bytes(1184 - 0x38))
-    for option in ("--collateral=x", "--pcs=http://x", "--expect=rtmr0:any", "--tcb-status=OutOfDate"):
+    for option in ("--collateral=x", "--pcs=http://x", "--expect=rtmr0:any", "--tcb-status=OutOfDate", "--allow-host-credentials"):
         done = verify(tmp_path / "snp", *ANY, option)
         assert done.returncode == 1 and f"{option.split('=')[0]} has no meaning for SEV-SNP reports" in done.stderr
 
