@@ -173,3 +173,9 @@ int pe_digest(const uint8_t *image, size_t size, uint8_t ret[static SHA384_SIZE]
                                 "not a PE image, or a truncated one: the firmware cannot start it as a UEFI application");
         return r < 0 ? r : hash_final(hash, ret);
 }
+
+bool pe_is_signed(const uint8_t *image, size_t size) {
+        Pe pe = {};
+
+        return parse(image, size, &pe) >= 0 && pe.certificates > 0;
+}

@@ -4,6 +4,7 @@
 /* The Authenticode digest of a PE image, which UEFI measures when it loads one: everything but the checksum, the entry for certificates and
  * the certificates (Microsoft, "Windows Authenticode Portable Executable Signature Format"). A Linux kernel is one by its EFI stub. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,9 @@
 /* -EBADMSG with an error message: not a PE image, or one that ends before its sections do. */
 _warn_unused_result_ int pe_digest(
                 const uint8_t *image, size_t size, uint8_t ret[static SHA384_SIZE], char **reterr);
+
+/* There is a certificate table, whatever it has. */
+bool pe_is_signed(const uint8_t *image, size_t size);
 
 #define PE_SECTIONS_MAX 96u /* what Windows loads */
 

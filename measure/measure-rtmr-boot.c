@@ -10,7 +10,6 @@
 #include "bytes.h"
 #include "error.h"
 #include "firmware-guids.h"
-#include "firmware-variables.h"
 #include "measure-rtmr-run.h"
 #include "measure-tdx.h"
 #include "strutil.h"
@@ -47,68 +46,6 @@ static int add_hob_and_variables(RtmrRun *run, const TdvfInfo *info, const TdvfS
                 r = rtmr_add(run, 0, (uint32_t) EV_EFI_PLATFORM_FIRMWARE_BLOB2, "firmware variables (CFV)",
                                 run->boot->firmware->data + cfv->offset, cfv->raw);
         return r;
-}
-
-/* UEFI_VARIABLE_DATA without the NUL of the name. */
-static int add_variable(
-                RtmrRun *run, const Guid *vendor, const char *name, const uint8_t *data, size_t size) {
-        size_t n = strlen(name), total = 32 + 2 * n + size;
-        _cleanup_free_ uint8_t *bytes = malloc(total);
-        char label[32];
-        ByteWriter w;
-        int r;
-
-        if (!bytes)
-                return -ENOMEM;
-        w = byte_writer(bytes, total);
-        byte_writer_put(&w, vendor->bytes, sizeof(vendor->bytes));
-        byte_writer_le64(&w, n);
-        byte_writer_le64(&w, size);
-        for (size_t i = 0; i < n; i++)
-                byte_writer_le16(&w, (uint8_t) name[i]);
-        if (size > 0)
-                byte_writer_put(&w, data, size);
-        r = byte_writer_finish(&w, total);
-        (void) snprintf(label, sizeof(label), "variable %s", name);
-        return r < 0 ? r : rtmr_add(run, 0, (uint32_t) EV_EFI_VARIABLE_DRIVER_CONFIG, label, bytes, total);
-}
-
-/* SecureBoot is on where a platform key is enrolled; a build without the code has no such variable. */
-static int add_secure_boot(RtmrRun *run, const TdvfSection *cfv) {
-        static const Guid global = GUID_GLOBAL, security = GUID_SECURITY;
-        static const struct {
-                const char *name;
-                const Guid *vendor;
-        } keys[] = { { "PK", &global }, { "KEK", &global }, { "db", &security }, { "dbx", &security } };
-        const uint8_t *store = run->boot->firmware->data + cfv->offset;
-        FirmwareVariable v[ELEMENTSOF(keys)];
-        uint8_t on;
-        int r = 0;
-
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(keys); i++)
-                r = firmware_variable_parse(
-                                store, cfv->raw, keys[i].vendor, keys[i].name, v + i, run->reterr);
-        if (r < 0)
-                return r;
-        on = v[0].size > 0;
-        r = add_variable(run, &global, "SecureBoot", &on, run->boot->edk2.secure_boot ? 1 : 0);
-        for (size_t i = 0; r >= 0 && i < ELEMENTSOF(keys); i++)
-                r = add_variable(run, keys[i].vendor, keys[i].name, v[i].data, v[i].size);
-        return r;
-}
-
-/* What a stub does where Secure Boot is on was not compared. */
-static int check_secure_boot(const RtmrRun *run, const TdvfSection *cfv) {
-        static const Guid global = GUID_GLOBAL;
-        FirmwareVariable key;
-        int r = firmware_variable_parse(
-                        run->boot->firmware->data + cfv->offset, cfv->raw, &global, "PK", &key, run->reterr);
-
-        return r < 0 ? r
-                        : key.size > 0 && run->boot->edk2.secure_boot
-                        ? error_set(run->reterr, -EOPNOTSUPP,
-                                          "this firmware has a platform key, so that Secure Boot is on: what a unified kernel image extends then is not predicted; give the kernel, the initrd and the command line in it separately")
-                        : 0;
 }
 
 /* --- boot variables --------------------------------------------------------------------------------------------------- */
@@ -162,11 +99,13 @@ static int add_rtmr0(RtmrRun *run, const TdvfInfo *info, const TdvfSection *cfv)
         if (r >= 0 && release >= EDK2_FW_CFG)
                 r = rtmr_add_items(run);
         if (r >= 0)
-                r = add_secure_boot(run, cfv);
+                r = rtmr_add_secure_boot(run, cfv);
         if (r >= 0)
                 r = add_separator(run, 0);
         if (r >= 0 && release >= EDK2_ACPI)
                 r = rtmr_add_acpi(run);
+        if (r >= 0)
+                r = rtmr_add_authority(run, cfv);
         if (r >= 0 && release >= EDK2_FW_CFG)
                 r = rtmr_add_smbios(run);
         if (r >= 0)
@@ -215,7 +154,7 @@ int rtmr_predict(const RtmrBoot *boot, RtmrEvents *ret, char **reterr) {
                                 "firmware: the TDX metadata have no CFV section, and so no variables to measure");
         r = rtmr_read_kernel(&run);
         if (r >= 0 && run.has_stub)
-                r = check_secure_boot(&run, cfv);
+                r = rtmr_check_stub_keys(&run, cfv);
         if (r >= 0 && wanted & 1 << 0)
                 r = add_rtmr0(&run, &info, cfv);
         if (r >= 0 && wanted & 1 << 1)

@@ -52,7 +52,7 @@ void rtmr_run_done(RtmrRun *run) {
         run->words = NULL;
 }
 
-static const char *kernel_name(const RtmrRun *run) {
+const char *rtmr_kernel_name(const RtmrRun *run) {
         return run->boot->plan->kernel.n_parts > 0 ? run->boot->plan->kernel.parts[0].label : "";
 }
 
@@ -61,12 +61,12 @@ static int check_linux(const RtmrRun *run) {
         if (run->boot->disk)
                 return error_set(run->reterr, -EOPNOTSUPP,
                                 "'%s' is not a unified kernel image: what another boot loader on a disk extends into RTMR0 to RTMR2 is not predicted",
-                                kernel_name(run));
+                                rtmr_kernel_name(run));
         if (run->kernel_size >= SETUP_MAGIC + 4 && memcmp(run->kernel + SETUP_MAGIC, "HdrS", 4) == 0)
                 return 0;
         return error_set(run->reterr, -EOPNOTSUPP,
                         "kernel '%s' has no setup header of Linux, and is not a unified kernel image: what another UEFI application extends into RTMR0 to RTMR2 is not predicted; give a kernel, or predict MRTD alone",
-                        kernel_name(run));
+                        rtmr_kernel_name(run));
 }
 
 int rtmr_read_kernel(RtmrRun *run) {
@@ -90,7 +90,7 @@ int rtmr_read_kernel(RtmrRun *run) {
         if (r >= 0)
                 r = stub_image_parse(run->kernel, run->kernel_size, &run->stub, run->reterr);
         if (r < 0)
-                return error_prefix(run->reterr, r, "kernel '%s'", kernel_name(run));
+                return error_prefix(run->reterr, r, "kernel '%s'", rtmr_kernel_name(run));
         run->has_stub = r > 0;
         r = run->has_stub ? rtmr_check_stub(run) : check_linux(run);
         return r < 0 ? r : 0;

@@ -3,8 +3,10 @@
 
 /* What the files of a prediction share: for measure-rtmr-*.c alone. */
 
+#include "firmware-variables.h"
 #include "measure-rtmr.h"
 #include "measure-stub.h"
+#include "tdvf-metadata.h"
 
 /* First release with a change. */
 enum {
@@ -13,7 +15,7 @@ enum {
         EDK2_PLAIN_KERNEL = 202502, /* reads the kernel as it is in the file, not as QEMU patched it */
         EDK2_FW_CFG = 202505,       /* fw_cfg files, SMBIOS tables, another menu */
         EDK2_INITRD_FIRST = 202508,
-        EDK2_DISK = 202608, /* the one whose boots from a disk were compared */
+        EDK2_DISK = 202608, /* the one whose boots from a disk, and with Secure Boot, were compared */
 };
 
 typedef struct RtmrRun {
@@ -53,6 +55,14 @@ _warn_unused_result_ int rtmr_take_item(const RtmrRun *run, const char *name, ch
 _warn_unused_result_ int rtmr_read_kernel(RtmrRun *run);
 _warn_unused_result_ int rtmr_add_application(RtmrRun *run);
 _warn_unused_result_ int rtmr_add_payload(RtmrRun *run);
+
+/* Its path, for messages. */
+const char *rtmr_kernel_name(const RtmrRun *run);
+
+/* Secure Boot: measure-rtmr-keys.c. The section is that of the variables. The last one refuses a unified kernel image where it is on. */
+_warn_unused_result_ int rtmr_add_secure_boot(RtmrRun *run, const TdvfSection *cfv);
+_warn_unused_result_ int rtmr_add_authority(RtmrRun *run, const TdvfSection *cfv);
+_warn_unused_result_ int rtmr_check_stub_keys(const RtmrRun *run, const TdvfSection *cfv);
 
 /* A unified kernel image: measure-rtmr-stub.c. Nothing is added where the kernel is not one. */
 _warn_unused_result_ int rtmr_check_stub(const RtmrRun *run);

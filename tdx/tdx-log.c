@@ -207,6 +207,9 @@ char *tdx_event_name(const TdxEvent *e, unsigned nth) {
         case (uint32_t) EV_EFI_VARIABLE_BOOT:
                 variable_name(e, text);
                 return name_with("variable", text);
+        case (uint32_t) EV_EFI_VARIABLE_AUTHORITY:
+                variable_name(e, text);
+                return name_with("key used from", text);
         default: {
                 char *s;
 

@@ -36,6 +36,7 @@ typedef enum TdxEventType {
         EV_EFI_HANDOFF_TABLES = (int) 0x80000009,
         EV_EFI_PLATFORM_FIRMWARE_BLOB2 = (int) 0x8000000a,
         EV_EFI_HANDOFF_TABLES2 = (int) 0x8000000b,
+        EV_EFI_VARIABLE_AUTHORITY = (int) 0x800000e0,
 } TdxEventType;
 
 typedef struct TdxEvent {
