@@ -73,7 +73,16 @@ static int add_registers(RegistrationTdx *t, const TdRegisters *r, char **reterr
         return 0;
 }
 
-/* {"measurement", "rtmr0", "rtmr1", "rtmr2"}, in hexadecimal; any that the report policy waives may be left out. */
+static int read_host_credentials(const char *text, TdRegisters *r, char **reterr) {
+        r->host_credentials = text ? td_host_credentials_from_string(text) : _TD_HOST_CREDENTIALS_INVALID;
+        return r->host_credentials > TD_HOST_CREDENTIALS_UNKNOWN
+                        ? 0
+                        : error_set(reterr, -EINVAL,
+                                          "host-credentials: expected ignored, rtmr0 or imported");
+}
+
+/* {"measurement", "rtmr0", "rtmr1", "rtmr2"}, in hexadecimal; any that the report policy waives may be left out. And "host-credentials", as `cvmspawn
+ * measure --json` prints it. */
 static int read_launch(const Json *j, TdRegisters *ret, char **reterr) {
         TdRegisters r = {};
 
@@ -83,11 +92,19 @@ static int read_launch(const Json *j, TdRegisters *ret, char **reterr) {
                 const char *hex = js_string_value(js_iter_value(i));
                 size_t k = 0;
 
+                if (streq(js_iter_key(i), "host-credentials")) {
+                        int known = read_host_credentials(hex, &r, reterr);
+
+                        if (known < 0)
+                                return known;
+                        continue;
+                }
+
                 while (k < TD_REGISTERS && !streq(js_iter_key(i), td_field_to_string(td_register_field(k))))
                         k++;
                 if (k == TD_REGISTERS)
                         return error_set(reterr, -EINVAL,
-                                        "unknown member '%s'; expected measurement, rtmr0, rtmr1 and rtmr2",
+                                        "unknown member '%s'; expected measurement, rtmr0, rtmr1, rtmr2 and host-credentials",
                                         js_iter_key(i));
                 if (!hex || hex_decode_exact(hex, r.values[k], sizeof(r.values[k])) < 0)
                         return error_set(reterr, -EINVAL, "%s: expected 96 hexadecimal digits",
@@ -173,6 +190,10 @@ static int check_decided(const RegistrationTdx *t, char **reterr) {
                 r = td_policy_decided(&together, reterr);
                 if (r < 0)
                         return error_prefix(reterr, r, "report-policy");
+                if (!together.allow_host_credentials && !td_registers_shielded(t->registers + i, t->policy))
+                        return error_set(reterr, -EINVAL,
+                                        "launch %zu: host-credentials: expected \"ignored\", or \"rtmr0\" with that register and rtmr2, as 'cvmspawn measure --json' prints for a launch that its host cannot give credentials unseen; or accept others with \"report-policy\": {\"allow_host_credentials\": true}",
+                                        i);
         }
         return 0;
 }

@@ -38,7 +38,7 @@ static const char snp_body[] =
 static const char tdx_body[] =
                 "{\"scheme\":\"intel-tdx\",\"policy\":268435456,\"launch-registers\":[{\"measurement\":\"" DIGEST_48
                 "\",\"rtmr1\":\"" DIGEST_48 "\",\"rtmr2\":\"" DIGEST_48
-                "\"}],\"report-policy\":{\"rtmr0\":\"any\"},\"max-instances\":1000,"
+                "\",\"host-credentials\":\"ignored\"}],\"report-policy\":{\"rtmr0\":\"any\"},\"max-instances\":1000,"
                 "\"secrets\":[{\"type\":\"credential\",\"name\":\"a\",\"data\":\"c2VzYW1l\"}]}";
 
 static uint64_t drawn;

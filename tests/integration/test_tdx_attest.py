@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from test_td_refs import fixture_launches  # noqa: F401
 
 MAKE = tdx_model.make_body()
-LAUNCH = {"measurement": MAKE["mrtd"].hex(), **{f"rtmr{i}": MAKE[f"rtmr{i}"].hex() for i in range(3)}}
+LAUNCH = {"measurement": MAKE["mrtd"].hex(), **{f"rtmr{i}": MAKE[f"rtmr{i}"].hex() for i in range(3)}, "host-credentials": "ignored"}
 ATTRIBUTES = int.from_bytes(MAKE["attributes"], "little")
 SECRET = {"type": "credential", "name": "db.password", "data": base64.b64encode(b"sesame").decode()}
 REGISTRATION = {"scheme": "intel-tdx", "policy": ATTRIBUTES, "launch-registers": [LAUNCH], "kind": "image", "max-instances": 100, "secrets": [SECRET]}
@@ -244,7 +244,7 @@ def test_expired_bundle_beside_listed_launches(service, world, launches):
     """What is listed stays accepted, also if the bundle has it, too; what only the bundle has does not."""
     folder, values = launches
     bundle = json.loads((folder / "bundle").read_text())
-    both = {name: value.hex() for name, value in values[1].items() if name.startswith("rtmr")} | {"measurement": values[1]["mrtd"].hex()}
+    both = {name: value.hex() for name, value in values[1].items() if name.startswith("rtmr")} | {"measurement": values[1]["mrtd"].hex(), "host-credentials": "ignored"}
     more = {"launch-registers": [LAUNCH, both], "reference-bundle": {**bundle, "expires": bundle["issued"] + 1}}
     assert register(service, **more)[0] == 201
     for known in ({}, values[1]):
@@ -318,7 +318,7 @@ def test_newer_statements_on_sighup(tmp_path, world):
 
 
 def test_registers_of_one_launch_together(service, world):
-    other = {"measurement": OTHER.hex(), **{f"rtmr{i}": OTHER.hex() for i in range(3)}}
+    other = {**LAUNCH, "measurement": OTHER.hex(), **{f"rtmr{i}": OTHER.hex() for i in range(3)}}
     assert register(service, **{"launch-registers": [other, LAUNCH]})[0] == 201
     guest = Guest(service)
     assert guest.validate(world.quote(**{"report-data": guest.data}))[0] == 200
@@ -333,6 +333,12 @@ def test_registers_of_one_launch_together(service, world):
     ({"launch-registers": [{**LAUNCH, "rtmr1": "00"}]}, "rtmr1: expected 96"),
     ({"launch-registers": [{**LAUNCH, "rtmr9": "00"}]}, "unknown member 'rtmr9'"),
     ({"launch-registers": [{k: v for k, v in LAUNCH.items() if k != "rtmr0"}]}, "rtmr0 is missing"),
+    ({"launch-registers": [{k: v for k, v in LAUNCH.items() if k != "host-credentials"}]}, "launch 0: host-credentials: expected"),
+    ({"launch-registers": [LAUNCH, {**LAUNCH, "host-credentials": "imported"}]}, "launch 1: host-credentials: expected"),
+    ({"launch-registers": [{**LAUNCH, "host-credentials": "unknown"}]}, "host-credentials: expected ignored, rtmr0 or imported"),
+    ({"launch-registers": [{**{k: v for k, v in LAUNCH.items() if k != "rtmr0"}, "host-credentials": "rtmr0"}], "report-policy": {"rtmr0": "any"}},
+     "launch 0: host-credentials"),
+    ({"report-policy": {"rtmr2": "any"}}, "launch 0: host-credentials"),
     ({"policy": 0x30000}, "policy: only the bits"),
     ({"policy": 0x10000001}, "allow-debug"),
     ({"kernel-hash": "00" * 32}, "kernel-hash: not supported with intel-tdx"),
@@ -352,6 +358,18 @@ def test_waived_register(service, world):
     assert register(service, **{"launch-registers": [launch], "report-policy": {"rtmr0": "any"}})[0] == 201
     guest = Guest(service)
     assert guest.validate(world.quote(**{"report-data": guest.data, "rtmr0": OTHER}))[0] == 200
+
+
+@pytest.mark.parametrize("launch,policy", [
+    ({**LAUNCH, "host-credentials": "rtmr0"}, {}),
+    ({**LAUNCH, "host-credentials": "imported"}, {"allow_host_credentials": True}),
+    ({k: v for k, v in LAUNCH.items() if k != "host-credentials"}, {"allow_host_credentials": True}),
+])  # fmt: skip
+def test_credentials_of_the_host(service, world, launch, policy):
+    """Kept out, shown by a register, or accepted by name."""
+    assert register(service, **{"launch-registers": [launch], "report-policy": policy})[0] == 201
+    guest = Guest(service)
+    assert guest.validate(world.quote(**{"report-data": guest.data}))[0] == 200
 
 
 def test_scheme_in_the_request(service, world):
