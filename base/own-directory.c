@@ -6,16 +6,18 @@
 #include <string.h>
 #include <unistd.h>
 
-int own_directory(char ret[static PATH_MAX]) {
-        ssize_t n = readlink("/proc/self/exe", ret, PATH_MAX - 1);
+int own_directory(OwnDirectory *ret) {
+        OwnDirectory d;
+        ssize_t n = readlink("/proc/self/exe", d.path, sizeof(d.path) - 1);
         char *slash;
 
         if (n < 0)
                 return -errno;
-        ret[n] = 0;
-        slash = strrchr(ret, '/');
+        d.path[n] = 0;
+        slash = strrchr(d.path, '/');
         if (!slash)
                 return -EINVAL;
         *slash = 0;
+        *ret = d;
         return 0;
 }

@@ -5,5 +5,9 @@
 
 #include "macro.h"
 
-/* The directory of this program, as /proc knows it, without a slash behind: 0 or -errno. */
-_warn_unused_result_ int own_directory(char ret[static PATH_MAX]);
+typedef struct OwnDirectory {
+        char path[PATH_MAX];
+} OwnDirectory;
+
+/* The directory of this program, as /proc knows it, without a slash at its end: 0 or -errno. */
+_warn_unused_result_ int own_directory(OwnDirectory *ret);

@@ -230,15 +230,15 @@ void process_done(Process *p) {
 
 int process_find_beside(const char *verb, char **ret) {
         static const char *const prefixes[] = { "verb-", "" };
-        char here[PATH_MAX];
-        int r = own_directory(here);
+        OwnDirectory here;
+        int r = own_directory(&here);
 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < ELEMENTSOF(prefixes); i++) {
                 _cleanup_free_ char *path = NULL;
 
-                if (asprintf(&path, "%s/%s%s", here, prefixes[i], verb) < 0) {
+                if (asprintf(&path, "%s/%s%s", here.path, prefixes[i], verb) < 0) {
                         path = NULL;
                         return -ENOMEM;
                 }

@@ -135,7 +135,7 @@ int rtmr_add_authority(RtmrRun *run, const TdvfSection *cfv) {
                                 "firmware: the variable db is not a list of signatures (UEFI 2.10, 32.4.1)");
         if (n != 1 || key.size == 0)
                 return error_set(run->reterr, -EOPNOTSUPP,
-                                "this firmware has a platform key, so that Secure Boot is on, and its db has %zu keys and hashes: RTMR0 has the one that lets the kernel start, and is predicted with a single certificate only",
+                                "this firmware has a platform key, so that Secure Boot is on, and RTMR0 has the key of db that lets the kernel start; it is predicted where db has one certificate and nothing else, not with %zu keys and hashes",
                                 n);
         if (!pe_is_signed(run->kernel, run->kernel_size))
                 return error_set(run->reterr, -EOPNOTSUPP,

@@ -66,9 +66,10 @@ static int print_verbs(void) {
 }
 
 int main(int argc, char **argv) {
-        char here[PATH_MAX], path[2 * PATH_MAX];
+        OwnDirectory here;
+        char path[2 * PATH_MAX];
         const char *program = "spawn";
-        const char *places[2] = { here, CVMSPAWN_LIBEXECDIR };
+        const char *places[2] = { here.path, CVMSPAWN_LIBEXECDIR };
 
         if (argc > 1 && strcmp(argv[1], "help") == 0) {
                 static char option[] = "--help";
@@ -95,7 +96,7 @@ int main(int argc, char **argv) {
                 argv += 1 + agent;
         }
 
-        if (own_directory(here) < 0) {
+        if (own_directory(&here) < 0) {
                 fprintf(stderr, "cvmspawn: cannot find the directory of this program: /proc is not mounted\n");
                 return EXIT_REFUSED;
         }

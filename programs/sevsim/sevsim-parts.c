@@ -18,8 +18,8 @@
 /* Installed beside this program, or in the tests' room of a build directory. */
 int sevsim_find_part(const char *name, char **ret, char **reterr) {
         static const char *const places[] = { "", "/../sevsim" };
-        char here[PATH_MAX];
-        int r = own_directory(here);
+        OwnDirectory here;
+        int r = own_directory(&here);
 
         if (r < 0)
                 return error_set(reterr, r,
@@ -27,7 +27,7 @@ int sevsim_find_part(const char *name, char **ret, char **reterr) {
         for (size_t i = 0; i < ELEMENTSOF(places); i++) {
                 _cleanup_free_ char *path = NULL;
 
-                if (asprintf(&path, "%s%s/%s", here, places[i], name) < 0)
+                if (asprintf(&path, "%s%s/%s", here.path, places[i], name) < 0)
                         return -ENOMEM;
                 if (access(path, R_OK) >= 0) {
                         *ret = realpath(path, NULL);

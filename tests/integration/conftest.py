@@ -24,6 +24,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell: what is started here would not hear it either
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "full: takes long; runs with CVMSPAWN_FULL=1 only")
     config.addinivalue_line("markers", "soak: exceeds ./check --full; runs with CVMSPAWN_SOAK=1 only")
 

@@ -46,6 +46,16 @@ def utf16(text):
     return text.encode("utf-16-le")
 
 
+X509, SHA256 = "a5c059a1-94e4-4aa7-87b5-ab155c2bf072", "c1c41626-504c-4092-aca9-41f936934328"
+CERTIFICATE = bytes(range(16)) + b"\x30\x82" * 100  # its owner comes first
+
+
+def signatures(kind, *entries, head=b""):
+    """EFI_SIGNATURE_LIST, UEFI 2.10, 32.4.1"""
+    body = head + b"".join(entries)
+    return model.guid(kind) + struct.pack("<III", 28 + len(body), len(head), len(entries[0]) if entries else 17) + body
+
+
 class Boot:
     """All inputs in a folder, and the events that edk2 of a release logs for them: (register, type, data, digest)."""
 
@@ -96,6 +106,9 @@ class Boot:
         add(0, 4, bytes(4), shown=bytes(4))
         for name in ("etc/table-loader", "etc/acpi/rsdp", "etc/acpi/tables", "etc/tpm/log"):
             add(0, 0xA, self.items[name], shown=b"ACPI DATA")
+        if "PK" in self.keys:  # with one certificate in db
+            what = model.guid("d719b2cb-3d3a-4596-a3bc-dad00e67656f") + struct.pack("<QQ", 2, len(CERTIFICATE)) + utf16("db") + CERTIFICATE
+            add(0, 0x800000E0, what, shown=what)
         if release >= 202505:
             add(0, 0x80000009, self.smbios + own_bios() + bytes([127, 4, 0xFF, 0xFE, 0, 0]))
         two = release >= 202505 and build == "ovmfx64"
@@ -159,11 +172,34 @@ def test_prediction(boot, edk2):
     assert [(e["rtmr"], e["type"], e["digest"]) for e in answer["events"]] == [(n, e[0], e[2].hex()) for n, of in events.items() for e in of]
 
 
-@pytest.mark.parametrize("keys", [{"PK": b"key"}, {"PK": b"k" * 77, "KEK": b"kek", "db": b"d" * 1000, "dbx": b"x"}])
+@pytest.mark.parametrize("keys", [
+    {"PK": b"key", "db": signatures(X509, CERTIFICATE)},
+    {"PK": b"k" * 77, "KEK": b"kek", "db": signatures(SHA256) + signatures(X509, CERTIFICATE, head=b"head"), "dbx": b"x"},
+])  # fmt: skip
 def test_enrolled_keys(tmp_path, keys):
+    """The certificate that the kernel's signature leads to is in RTMR0, too."""
     boot = Boot(tmp_path, keys)
     events = boot.events("202608-inteltdx")
-    assert f"rtmr0 {replay(e[2] for e in events[0])}" in measure(*boot.options("202608-inteltdx")).stdout
+    done = measure(*boot.options("202608-inteltdx"))
+    assert f"rtmr0 {replay(e[2] for e in events[0])}" in done.stdout, done
+    assert "key used from db" in measure(*boot.options("202608-inteltdx"), "--explain").stdout
+
+
+@pytest.mark.parametrize("db,said", [
+    (b"", "not with 0 keys and hashes"),
+    (signatures(X509, CERTIFICATE, CERTIFICATE), "not with 2 keys and hashes"),
+    (signatures(X509, CERTIFICATE) + signatures(SHA256, bytes(48)), "not with 2 keys and hashes"),
+    (signatures(SHA256, bytes(48)), "not with 1 keys and hashes"),
+    (signatures(X509, CERTIFICATE)[:-1], "db is not a list of signatures"),
+    (signatures(X509, CERTIFICATE) + b"x", "db is not a list of signatures"),
+    (model.guid(X509) + struct.pack("<III", 27, 0, 17), "db is not a list of signatures"),
+    (model.guid(X509) + struct.pack("<III", 28 + 16, 0, 16) + bytes(16), "db is not a list of signatures"),
+    (model.guid(X509) + struct.pack("<III", 28 + 20, 21, 20) + bytes(20), "db is not a list of signatures"),
+    (model.guid(X509) + struct.pack("<III", 28 + 20, 0, 0) + bytes(20), "db is not a list of signatures"),
+])  # fmt: skip
+def test_keys_that_are_not_predicted(tmp_path, db, said):
+    done = measure(*Boot(tmp_path, {"PK": b"key", "db": db}).options("202608-inteltdx"))
+    assert done.returncode == 1 and said in done.stderr and not done.stdout, done
 
 
 def test_without_initrd_and_words(boot):

@@ -124,7 +124,7 @@ def test_refused_images(image, tmp_path):
     done = measure(f"--ovmf={plain}")
     assert done.returncode == 1 and "no TDX metadata" in done.stderr and "ovmf-inteltdx" in done.stderr
     done = run_program("measure", "--mode=snp", f"--ovmf={plain}", "--page-order=two-pass", "--vcpus=1", "--vcpu-type=EPYC")
-    assert done.returncode == 1 and "--bios require --mode=tdx" in done.stderr
+    assert done.returncode == 1 and "--bios and --disk require --mode=tdx" in done.stderr
 
 
 def test_inspect(image):

@@ -89,7 +89,7 @@ def test_what_is_not_predicted(qemu, tables, keys, unsigned, tmp_path):  # noqa:
     one, two = enrolled(tmp_path / "one.fd", platform, kernels), enrolled(tmp_path / "two.fd", platform, kernels, others)
     signed = kernels.sign(unsigned, tmp_path / "vmlinuz")
     for image, kernel, edk2, sentence in (
-        (two, signed, "202608-inteltdx", "its db has 2 keys and hashes"),
+        (two, signed, "202608-inteltdx", "not with 2 keys and hashes"),
         (one, unsigned, "202608-inteltdx", "which is not signed; sign it"),
         (one, signed, "202502-inteltdx", "RTMR0 is predicted with --edk2=202608-inteltdx only then"),
     ):
