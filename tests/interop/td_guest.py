@@ -199,3 +199,18 @@ def bios_words(ram):
 
 def soak():
     return os.environ.get("CVMSPAWN_SOAK") == "1"
+
+
+def compare(guest, folder, measure):
+    """What was predicted, event by event, and what the firmware extended and logged. measure takes options and gives what `cvmspawn measure` says."""
+    log = folder / "ccel"
+    log.write_bytes(guest.event_log())
+    guest.ram.unlink()
+    done = measure("--json=short")
+    assert done.returncode == 0, done.stderr
+    predicted = json.loads(done.stdout)
+    ours = [[e["digest"] for e in predicted["events"] if e["rtmr"] == n] for n in range(3)]
+    compared = measure(f"--from-ccel={log}")
+    assert guest.extended() == [*ours, []], compared.stdout
+    assert {**guest.registers(), "mrtd": predicted["registers"]["mrtd"]} == {**predicted["registers"], "rtmr3": "0" * 96}
+    assert (compared.returncode, compared.stdout) == (0, "equal: all events of the log are as predicted\n"), compared.stdout + compared.stderr
